@@ -1,0 +1,58 @@
+# Compiler settings for the project's own targets, carried by one interface target: nostril_options.
+option(NOSTRIL_WERROR "Treat warnings as errors" OFF)
+option(NOSTRIL_LTO "Link-time optimisation" OFF)
+option(NOSTRIL_COVERAGE "gcov instrumentation" OFF)
+option(NOSTRIL_FUZZ "Build libFuzzer targets (clang only)" OFF)
+option(NOSTRIL_CLANG_TIDY "Run clang-tidy while compiling" OFF)
+set(NOSTRIL_SANITIZE "" CACHE STRING "Comma-separated -fsanitize= list, e.g. address,undefined or thread")
+
+add_library(nostril_options INTERFACE)
+target_compile_features(nostril_options INTERFACE cxx_std_20)
+set(CMAKE_CXX_EXTENSIONS OFF)
+target_include_directories(nostril_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(nostril_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wold-style-cast -Wcast-align -Wformat=2 -Wimplicit-fallthrough -Wundef -Wvla
+  $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wsuggest-override>
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Wthread-safety-beta -Wdocumentation -Wunreachable-code>
+  $<$<BOOL:${NOSTRIL_WERROR}>:-Werror>
+  -fno-omit-frame-pointer)
+# Bounds checks of the standard library stay on everywhere but in benchmarked builds' hot loops; they cost little.
+target_compile_definitions(nostril_options INTERFACE _GLIBCXX_ASSERTIONS)
+target_compile_options(nostril_options INTERFACE $<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2>
+  -fstack-protector-strong $<$<CXX_COMPILER_ID:GNU>:-fstack-clash-protection -fcf-protection>)
+target_link_options(nostril_options INTERFACE -Wl,-z,relro,-z,now)
+
+if(NOSTRIL_SANITIZE)
+  target_compile_options(nostril_options INTERFACE -fsanitize=${NOSTRIL_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(nostril_options INTERFACE -fsanitize=${NOSTRIL_SANITIZE})
+endif()
+if(NOSTRIL_COVERAGE)
+  target_compile_options(nostril_options INTERFACE --coverage -fprofile-abs-path)
+  target_link_options(nostril_options INTERFACE --coverage)
+endif()
+if(NOSTRIL_LTO)
+  include(CheckIPOSupported)
+  check_ipo_supported()
+  set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
+endif()
+if(NOSTRIL_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "NOSTRIL_FUZZ needs clang: use the preset 'fuzz'")
+  endif()
+  target_compile_options(nostril_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(NOSTRIL_CLANG_TIDY)
+  find_program(NOSTRIL_CLANG_TIDY_EXE NAMES clang-tidy-14 clang-tidy REQUIRED)
+  set(CMAKE_CXX_CLANG_TIDY ${NOSTRIL_CLANG_TIDY_EXE} --quiet)
+endif()
+
+# Faster rebuilds where the tools are there; nothing depends on them.
+find_program(NOSTRIL_CCACHE ccache)
+if(NOSTRIL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${NOSTRIL_CCACHE})
+endif()
+find_program(NOSTRIL_MOLD mold)
+if(NOSTRIL_MOLD AND NOT NOSTRIL_LTO)
+  target_link_options(nostril_options INTERFACE -fuse-ld=mold)
+endif()
