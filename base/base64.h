@@ -1,0 +1,18 @@
+#pragma once
+
+#include "base/bytes.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace nostril {
+
+/// RFC 4648 section 4: standard alphabet, with padding, no line breaks.
+std::string encode_base64(ByteSpan data);
+
+/// The bytes, or nothing when `text` is not exactly what encode_base64 would have written: unknown
+/// characters, missing padding and non-zero spare bits are refused, so that one value has one text.
+std::optional<Bytes> decode_base64(std::string_view text);
+
+}  // namespace nostril

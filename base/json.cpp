@@ -1,0 +1,360 @@
+#include "base/json.h"
+
+#include "base/check.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace nostril {
+
+namespace {
+
+namespace od = simdjson::ondemand;
+
+/// Keys are compared pairwise in small objects and by sorting in large ones, so that a hostile
+/// object costs n log n.
+bool has_double_key(std::span<const Json::Member> members) {
+  std::vector<std::string_view> keys;
+  keys.reserve(members.size());
+  for (const auto& [key, value] : members) keys.push_back(key);
+  std::ranges::sort(keys);
+  return std::ranges::adjacent_find(keys) != keys.end();
+}
+
+}  // namespace
+
+std::string_view to_string(JsonError error) {
+  switch (error) {
+    case JsonError::NotJson:
+      return "not JSON";
+    case JsonError::TooLarge:
+      return "too large";
+    case JsonError::TooDeep:
+      return "nested too deeply";
+    case JsonError::DoubleKey:
+      return "a key stands twice in one object";
+  }
+  return "unknown";
+}
+
+/// Walks simdjson's On-Demand values once and visits every one of them, so that all of the text is
+/// validated (On-Demand checks only what is read).
+class JsonTreeBuilder {
+ public:
+  explicit JsonTreeBuilder(std::size_t depth_max) : depth_max_(depth_max) {}
+
+  template <typename Value>
+  Result<Json, JsonError> build(Value&& value, std::size_t depth) {
+    od::json_type type{};
+    if (value.type().get(type) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+    switch (type) {
+      case od::json_type::array:
+        return build_array(value, depth);
+      case od::json_type::object:
+        return build_object(value, depth);
+      case od::json_type::string:
+        return build_string(value);
+      case od::json_type::number:
+        return build_number(value);
+      case od::json_type::boolean:
+        return build_boolean(value);
+      case od::json_type::null:
+        if (bool null = value.is_null(); !null) return failure(JsonError::NotJson);
+        return Json();
+    }
+    return failure(JsonError::NotJson);
+  }
+
+ private:
+  template <typename Value>
+  Result<Json, JsonError> build_array(Value& value, std::size_t depth) {
+    if (depth >= depth_max_) return failure(JsonError::TooDeep);
+    Json out;
+    out.type_ = Json::Type::Array;
+    od::array array;
+    if (value.get_array().get(array) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+    for (auto element : array) {
+      od::value item;
+      if (element.get(item) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+      auto built = build(item, depth + 1);
+      if (!built) return built;
+      out.items_.push_back(std::move(*built));
+    }
+    return out;
+  }
+
+  template <typename Value>
+  Result<Json, JsonError> build_object(Value& value, std::size_t depth) {
+    if (depth >= depth_max_) return failure(JsonError::TooDeep);
+    Json out;
+    out.type_ = Json::Type::Object;
+    od::object object;
+    if (value.get_object().get(object) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+    for (auto field : object) {
+      std::string_view key;
+      if (field.unescaped_key().get(key) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+      std::string owned_key(key);
+      od::value item;
+      if (field.value().get(item) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+      auto built = build(item, depth + 1);
+      if (!built) return built;
+      out.members_.push_back(Json::Member(std::move(owned_key), std::move(*built)));
+    }
+    if (has_double_key(out.members_)) return failure(JsonError::DoubleKey);
+    return out;
+  }
+
+  template <typename Value>
+  Result<Json, JsonError> build_string(Value& value) {
+    std::string_view text;
+    if (value.get_string().get(text) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+    Json out;
+    out.type_ = Json::Type::String;
+    out.text_ = text;
+    return out;
+  }
+
+  template <typename Value>
+  Result<Json, JsonError> build_number(Value& value) {
+    std::string_view token = raw_token(value);
+    while (!token.empty() && std::string_view(" \t\r\n").find(token.back()) != token.npos) {
+      token.remove_suffix(1);
+    }
+    std::string text(token);
+    // Reading the number is what validates it. A double overflows to an error where JSON has no
+    // limit; an integer of any length is a valid double unless it overflows that.
+    double number = 0;
+    if (value.get_double().get(number) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+    Json out;
+    out.type_ = Json::Type::Number;
+    out.text_ = std::move(text);
+    return out;
+  }
+
+  static std::string_view raw_token(od::value& value) { return value.raw_json_token(); }
+
+  static std::string_view raw_token(od::document& document) {
+    std::string_view token;
+    if (document.raw_json_token().get(token) != simdjson::SUCCESS) return {};
+    return token;
+  }
+
+  template <typename Value>
+  Result<Json, JsonError> build_boolean(Value& value) {
+    Json out;
+    out.type_ = Json::Type::Boolean;
+    if (value.get_bool().get(out.boolean_) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+    return out;
+  }
+
+  std::size_t depth_max_;
+};
+
+Result<Json, JsonError> Json::parse(std::string_view text, const JsonLimits& limits) {
+  if (text.size() > limits.bytes_max) return failure(JsonError::TooLarge);
+  // max_depth makes simdjson itself stop a text that is only brackets; ours counts what we build.
+  od::parser parser;
+  const simdjson::padded_string padded(text);
+  od::document document;
+  if (parser.iterate(padded).get(document) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+  auto tree = JsonTreeBuilder(limits.depth_max).build(document, 0);
+  if (!tree) return tree;
+  // After an array or object On-Demand does not look further: say no to a second value.
+  if (tree->is_array() || tree->is_object()) {
+    if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
+      return failure(JsonError::NotJson);
+    }
+  }
+  return tree;
+}
+
+std::optional<bool> Json::boolean() const {
+  if (type_ != Type::Boolean) return std::nullopt;
+  return boolean_;
+}
+
+std::optional<std::int64_t> Json::integer() const {
+  if (type_ != Type::Number) return std::nullopt;
+  std::int64_t value = 0;
+  const char* end = text_.data() + text_.size();
+  const auto [stop, error] = std::from_chars(text_.data(), end, value);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return value;
+}
+
+std::optional<double> Json::number() const {
+  if (type_ != Type::Number) return std::nullopt;
+  double value = 0;
+  std::from_chars(text_.data(), text_.data() + text_.size(), value);
+  return value;
+}
+
+std::optional<std::string_view> Json::string() const {
+  if (type_ != Type::String) return std::nullopt;
+  return text_;
+}
+
+const Json* Json::find(std::string_view key) const {
+  const auto found = std::ranges::find(members_, key, &Member::first);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
+std::optional<std::string_view> Json::find_string(std::string_view key) const {
+  const Json* value = find(key);
+  return value == nullptr ? std::nullopt : value->string();
+}
+
+std::optional<std::int64_t> Json::find_integer(std::string_view key) const {
+  const Json* value = find(key);
+  return value == nullptr ? std::nullopt : value->integer();
+}
+
+std::optional<bool> Json::find_boolean(std::string_view key) const {
+  const Json* value = find(key);
+  return value == nullptr ? std::nullopt : value->boolean();
+}
+
+std::string Json::dump() const {
+  JsonWriter writer;
+  writer.value(*this);
+  return std::move(writer).take();
+}
+
+void append_json_string(std::string& out, std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  out += '"';
+  std::size_t plain_from = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<std::uint8_t>(text[i]);
+    if (byte >= 0x20 && byte != '"' && byte != '\\') continue;
+    out.append(text, plain_from, i - plain_from);
+    plain_from = i + 1;
+    out += '\\';
+    switch (byte) {
+      case '"':
+        out += '"';
+        break;
+      case '\\':
+        out += '\\';
+        break;
+      case '\b':
+        out += 'b';
+        break;
+      case '\t':
+        out += 't';
+        break;
+      case '\n':
+        out += 'n';
+        break;
+      case '\f':
+        out += 'f';
+        break;
+      case '\r':
+        out += 'r';
+        break;
+      default:
+        out += "u00";
+        out += kDigits[byte >> 4];
+        out += kDigits[byte & 15];
+    }
+  }
+  out.append(text, plain_from, text.size() - plain_from);
+  out += '"';
+}
+
+void JsonWriter::separate() {
+  if (need_comma_) out_ += ',';
+  need_comma_ = true;
+}
+
+JsonWriter& JsonWriter::begin_object() {
+  separate();
+  out_ += '{';
+  need_comma_ = false;
+  return *this;
+}
+
+JsonWriter& JsonWriter::end_object() {
+  out_ += '}';
+  need_comma_ = true;
+  return *this;
+}
+
+JsonWriter& JsonWriter::begin_array() {
+  separate();
+  out_ += '[';
+  need_comma_ = false;
+  return *this;
+}
+
+JsonWriter& JsonWriter::end_array() {
+  out_ += ']';
+  need_comma_ = true;
+  return *this;
+}
+
+JsonWriter& JsonWriter::key(std::string_view name) {
+  separate();
+  append_json_string(out_, name);
+  out_ += ':';
+  need_comma_ = false;
+  return *this;
+}
+
+JsonWriter& JsonWriter::string(std::string_view value) {
+  separate();
+  append_json_string(out_, value);
+  return *this;
+}
+
+JsonWriter& JsonWriter::integer(std::int64_t value) {
+  return raw(std::to_string(value));
+}
+
+JsonWriter& JsonWriter::boolean(bool value) {
+  return raw(value ? "true" : "false");
+}
+
+JsonWriter& JsonWriter::null() {
+  return raw("null");
+}
+
+JsonWriter& JsonWriter::number(double value) {
+  CHECK(std::isfinite(value));
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  return raw(std::string_view(text.data(), static_cast<std::size_t>(end - text.data())));
+}
+
+JsonWriter& JsonWriter::raw(std::string_view json) {
+  separate();
+  out_ += json;
+  return *this;
+}
+
+JsonWriter& JsonWriter::value(const Json& value) {
+  switch (value.type()) {
+    case Json::Type::Null:
+      return null();
+    case Json::Type::Boolean:
+      return boolean(value.boolean_);
+    case Json::Type::Number:
+      return raw(value.text_);
+    case Json::Type::String:
+      return string(value.text_);
+    case Json::Type::Array:
+      begin_array();
+      for (const Json& item : value.items_) this->value(item);
+      return end_array();
+    case Json::Type::Object:
+      begin_object();
+      for (const auto& [name, member] : value.members_) key(name).value(member);
+      return end_object();
+  }
+  return *this;
+}
+
+}  // namespace nostril

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iterator>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace nostril {
+
+/// A bounded queue between threads. The producer learns at once when it is full, so that pressure
+/// goes back to whoever made the work; nothing is ever dropped silently.
+///
+/// Threads: push() and close() from any; take_all() and wait_all() from consumers (verifiers share
+/// one). `wake`, when given, is called by the producer that turns the queue from empty to not
+/// empty: once a batch, not once an item. It must be cheap and must not call back into the mailbox.
+template <typename T>
+class Mailbox {
+ public:
+  explicit Mailbox(std::size_t items_max, std::function<void()> wake = {})
+      : items_max_(items_max), wake_(std::move(wake)) {}
+
+  /// False when the queue is full or closed; `item` is untouched then.
+  [[nodiscard]] bool push(T&& item) {
+    bool first = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_ || items_.size() >= items_max_) return false;
+      first = items_.empty();
+      items_.push_back(std::move(item));
+    }
+    if (first) {
+      ready_.notify_one();
+      if (wake_) wake_();
+    }
+    return true;
+  }
+
+  /// All that is there, in order; maybe nothing.
+  std::vector<T> take_all() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(items_, {});
+  }
+
+  /// Waits until there is something, then takes all of it, `batch_max` at most. Nothing once the
+  /// mailbox is closed and empty.
+  std::optional<std::vector<T>> wait_all(std::size_t batch_max = SIZE_MAX) {
+    std::unique_lock lock(mutex_);
+    ready_.wait(lock, [this] { return closed_ || !items_.empty(); });
+    if (items_.empty()) return std::nullopt;
+    if (items_.size() <= batch_max) return std::exchange(items_, {});
+    std::vector<T> batch;
+    batch.reserve(batch_max);
+    const auto end = items_.begin() + static_cast<std::ptrdiff_t>(batch_max);
+    std::move(items_.begin(), end, std::back_inserter(batch));
+    items_.erase(items_.begin(), end);
+    if (!items_.empty()) ready_.notify_one();  // several consumers may share the queue
+    return batch;
+  }
+
+  /// No more pushes; consumers drain what is left and then see the end.
+  void close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    ready_.notify_all();
+  }
+
+  [[nodiscard]] std::size_t size() const {
+    const std::lock_guard lock(mutex_);
+    return items_.size();
+  }
+
+ private:
+  const std::size_t items_max_;
+  const std::function<void()> wake_;
+  mutable std::mutex mutex_;
+  std::condition_variable ready_;
+  // Guarded by mutex_.
+  std::vector<T> items_;
+  bool closed_ = false;
+};
+
+}  // namespace nostril
