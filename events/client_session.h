@@ -64,6 +64,7 @@ struct ClientNote {
 
   struct NeedReceipt {
     ResponseRecord record;  ///< status Partial, checked as for Ended
+    VerifiedEvent event;
   };
 
   /// The record's signature, author, offer, attestation, request, model and both hashes are right.
@@ -127,6 +128,7 @@ class ClientSession {
   /// A relay was lost and another one is subscribed: everything missing is asked for at once.
   void resume(Moment now);
   /// The next request of an ended session: same offer, same keys. False when it may not start yet.
+  /// Data of the request before counts as consumed.
   [[nodiscard]] bool open_next(ClientRequest request, Moment now);
 
   [[nodiscard]] std::vector<Event> take_events();
@@ -150,12 +152,12 @@ class ClientSession {
   void on_accept(ClientHandshake::Accepted accepted, Moment now);
   void on_frame(Frame frame, Moment now);
   void on_data(DataFrame data, Moment now);
-  void on_end(const EndFrame& end, Moment now);
+  void on_record(const Event& event, bool partial);
   void send_body(Moment now);
   void pump(Moment now);
   void fail(SessionFailure failure);
-  [[nodiscard]] std::optional<std::pair<ResponseRecord, VerifiedEvent>> check_record(
-      const Event& event, bool partial);
+  [[nodiscard]] bool belongs(const ResponseRecord& record, bool partial) const;
+  void begin_request(ClientRequest request);
 
   Offer offer_;
   ClientSessionLimits limits_;
@@ -173,6 +175,7 @@ class ClientSession {
   bool cancelled_ = false;
   Sha256 response_hash_;
   std::uint64_t response_bytes_ = 0;
+  std::uint64_t unconsumed_ = 0;
 
   std::optional<SessionLink> link_;
   std::vector<Event> events_;

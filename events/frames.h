@@ -123,7 +123,7 @@ struct FrameRange {
 struct AckFrame {
   std::uint64_t upto = 0;
   std::vector<FrameRange> missing;
-  std::uint64_t credit = 0;  ///< body bytes of this request that may be sent in all
+  std::uint64_t credit = 0;  ///< body bytes that may be sent in data frames since the session began
   bool ask = false;          ///< please answer with an ack
 
   bool operator==(const AckFrame&) const = default;
@@ -215,6 +215,16 @@ struct EndFrame {
 
   bool operator==(const EndFrame& other) const { return record.id == other.record.id; }
 };
+
+/// Method, path, headers and sizes are within what a frame carries: 16 headers with 1 KiB in all,
+/// a path of 256 bytes, printable ASCII only.
+[[nodiscard]] bool is_sendable(const OpenFrame& frame);
+/// What an engine said, made fit for a frame: other status than 200 to 599 becomes 502, an unfit
+/// content type is left out.
+[[nodiscard]] ResponseHead make_head(std::uint16_t status, std::string_view content_type);
+/// With the code's own `retryable`; the message is cut to 512 bytes of printable ASCII.
+[[nodiscard]] ErrorFrame make_error(ErrorCode code, std::string_view message,
+                                    std::uint64_t retry_after_ms = 0);
 
 using Frame = std::variant<OpenFrame, AcceptFrame, DataFrame, ProgressFrame, AckFrame, CreditFrame,
                            CheckpointFrame, CancelFrame, ResumeFrame, NeedReceiptFrame,

@@ -134,9 +134,12 @@ class NodeSession {
 
   void on_frame(Frame frame, Moment now);
   void on_body(ByteSpan bytes, Moment now);
+  void on_receipt(const Event& event, Moment now);
   void on_next_open(OpenFrame open, Moment now);
   void finish_request_if_whole();
-  void flush(Moment now, bool all);
+  void flush(Moment now);
+  void send_data(std::size_t bytes_max, Moment now);
+  void queue(Frame frame, Moment now);
   void fail(ErrorCode code, Moment now);
 
   NodeHandshake handshake_;
@@ -152,10 +155,12 @@ class NodeSession {
   State state_ = State::Receiving;
   OpenFrame open_;
   bool lost_ = false;
+  std::int64_t accepted_at_ms_;
   std::optional<ResponseHead> head_;
   bool head_sent_ = false;
   Coalescer coalescer_;
-  std::deque<Frame> after_bytes_;  ///< frames that wait until the bytes before them are sent
+  /// Frames that wait until so many response bytes have been sent.
+  std::deque<std::pair<std::uint64_t, Frame>> after_bytes_;
   bool dropped_ = false;
   Sha256 pushed_hash_;
   Sha256 sent_hash_;

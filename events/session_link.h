@@ -17,6 +17,7 @@ struct LinkLimits {
   std::size_t unacked_bytes_max = 768U << 10;  ///< texts in the ring: stop sending at the bound
   std::uint64_t window_bytes = 256U << 10;  ///< credit given to the peer beyond what was consumed
   std::int64_t ack_delay_ms = 50;           ///< longest that a received frame waits for its ack
+  std::int64_t repair_gap_ms = 100;         ///< a frame is not repaired twice within
   std::uint64_t ack_frames = 16;            ///< or this many frames
   std::int64_t resend_ms = 1000;            ///< first repair without an ack; doubles to 8 times
   std::int64_t keepalive_ms = 5000;         ///< an ack at least this often
@@ -27,7 +28,7 @@ struct LinkLimits {
 /// and resume, which it makes and eats itself.
 ///
 /// Every numbered frame that send() takes reaches the peer's deliver queue exactly once, in order,
-/// as long as some events pass. Credit counts the body bytes of data frames.
+/// as long as some events pass. Credit counts the body bytes of data frames over the whole session.
 /// Threads: one.
 class SessionLink {
  public:
@@ -52,8 +53,8 @@ class SessionLink {
   /// Credit that the peer has before its first ack, and that we have: from open and accept frames.
   void set_send_credit(std::uint64_t bytes);
   void set_receive_credit(std::uint64_t bytes);
-  /// A next request in the same session counts its bodies from zero.
-  void reset_credit(std::uint64_t send, std::uint64_t receive);
+
+  [[nodiscard]] std::uint64_t receive_credit() const { return receive_credit_; }
 
   /// Sends a resume: after a relay was lost.
   void resume(Moment now, Rng& rng);
@@ -94,9 +95,13 @@ class SessionLink {
   void send_ack(Moment now, Rng& rng, bool ask);
   void handle_ack(std::uint64_t upto, const std::vector<FrameRange>& missing, std::uint64_t credit,
                   bool resend_all, Moment now, Rng& rng);
-  void repair(std::uint64_t first, std::uint64_t last, Moment now, Rng& rng,
-              std::int64_t not_since_ms);
+  /// Sends ring frames of the range again, oldest first, but none that was sent after
+  /// `not_since_ms`. Returns what is left of `budget` (frames).
+  std::size_t repair(FrameRange range, std::size_t budget, std::int64_t not_since_ms, Moment now,
+                     Rng& rng);
   void accept_numbered(std::uint64_t n, Frame frame, Moment now);
+  [[nodiscard]] bool deliver(Frame frame);
+  void want_ack(std::int64_t due_ms);
   [[nodiscard]] std::vector<FrameRange> missing() const;
 
   // Constant after construction.
@@ -125,10 +130,14 @@ class SessionLink {
   std::map<std::uint64_t, Frame> held_;
   std::deque<Frame> ready_;
   std::uint64_t receive_credit_ = 0;
+  std::uint64_t body_received_ = 0;
   std::uint64_t body_consumed_ = 0;
+  bool overrun_ = false;  ///< the peer sent more than its credit
+  std::uint64_t progress_n_ = 0;
   std::uint64_t frames_unacked_ = 0;
   std::optional<std::int64_t> ack_due_ms_;
   std::int64_t acked_at_ms_;
+  std::int64_t resumed_at_ms_;
   std::int64_t heard_at_ms_;
 };
 

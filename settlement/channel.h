@@ -47,6 +47,7 @@ struct ChannelSnapshot {
   std::uint64_t n = 0;  ///< last statement
   std::optional<EventId> last_record;
   Digest running_hash;                 ///< H_n
+  Digest previous_hash;                ///< H_(n-1)
   Micro micro = 0;                     ///< total at statement n
   Amount accepted;                     ///< of the best receipt
   bool session_charged = false;        ///< the session price was charged
@@ -71,7 +72,7 @@ enum class ChargeError : std::uint8_t {
   Overflow,
   WrongAsset,
   UsageFell,        ///< less than an earlier statement of the same request
-  TooManyUnpaid,    ///< kUnpaidStatementsMax statements await a receipt
+  TooManyUnpaid,    ///< too many statements await a receipt
   TooManyRequests,  ///< kOpenRequestsMax requests are open
 };
 std::string_view to_string(ChargeError error);
@@ -99,7 +100,7 @@ class NodeChannel {
   [[nodiscard]] Result<Amount, ChargeError> exposure(const RequestId& request, const Usage& usage,
                                                      std::uint64_t milliseconds,
                                                      const PriceTable& prices) const;
-  /// exposure() <= credit, or all is free.
+  /// exposure() <= credit and fewer than kUnpaidStatementsMax statements await a receipt.
   [[nodiscard]] bool may_serve(const RequestId& request, const Usage& usage,
                                std::uint64_t milliseconds, const PriceTable& prices) const;
 
@@ -152,6 +153,7 @@ class NodeChannel {
   std::uint64_t n_ = 0;
   std::optional<EventId> last_record_;
   Digest running_hash_;
+  Digest previous_hash_;
   Meter meter_;
   bool session_charged_ = false;
   std::map<RequestId, Micro> stated_;  ///< micro already stated, of open requests
@@ -178,6 +180,7 @@ enum class PayerRefusal : std::uint8_t {
   WrongCost,  ///< usage times price gives another amount, or spent is not previous + cost
   OverBudget,
   Overflow,
+  TooManyRequests,  ///< kOpenRequestsMax answers with partial statements are open
 };
 std::string_view to_string(PayerRefusal refusal);
 
@@ -193,7 +196,7 @@ struct ExpectedAnswer {
 /// nothing has changed, and a node that goes on is not paid.
 class PayerChannel {
  public:
-  static constexpr std::size_t kOpenRequestsMax = 64;
+  static constexpr std::size_t kOpenRequestsMax = 64;  ///< answers with partial statements
 
   /// `budget`: most that this channel may ever owe.
   PayerChannel(ChannelTerms terms, Amount budget);
@@ -235,9 +238,10 @@ class PayerChannel {
   std::uint64_t n_ = 0;
   std::optional<EventId> last_record_;
   Digest running_hash_;
+  Digest previous_hash_;
   Meter meter_;
   bool session_charged_ = false;
-  std::map<RequestId, Micro> stated_;
+  std::map<RequestId, Micro> stated_;  ///< micro already stated, of open requests
 };
 
 }  // namespace nostril::settlement
