@@ -24,6 +24,7 @@ struct Error {
   int code = 0;
 
   [[nodiscard]] bool is_map_full() const;
+  [[nodiscard]] bool is_not_found() const;
   [[nodiscard]] std::string text() const;
 };
 
@@ -58,8 +59,9 @@ class Env {
   Env(Env&&) = delete;
   Env& operator=(Env&&) = delete;
 
-  /// Opens or (unless read-only) creates a table. Once a name, before other threads use the Env.
-  [[nodiscard]] Result<Dbi, Error> open_table(const char* name);
+  /// Opens a table, or with `create` makes it when it is not there. nullptr is the table of all
+  /// tables. Once a name, before other threads use the Env.
+  [[nodiscard]] Result<Dbi, Error> open_table(const char* name, bool create);
 
   /// Doubles the map when it still is `map_bytes_seen` big: of several writers that met a full map
   /// one enlarges it. The caller holds no transaction.
@@ -123,6 +125,7 @@ class Txn {
 
   void note(int code);  // keeps the first error
   void abort();
+  void let_go();  // of the Env, once txn_ has ended
 
   friend class Cursor;
   Env* env_;

@@ -62,8 +62,8 @@ class Scan {
   Scan(const Scan&) = delete;
   Scan& operator=(const Scan&) = delete;
 
-  /// Gives the next rows to `on_row`, in order. An error is the disk's or a damaged record's; the
-  /// scan is then over.
+  /// Gives the next rows to `on_row`, in order. An error is the disk's; the scan is then over.
+  /// A record that can't be read is left out (Store::damaged_reads() counts it).
   [[nodiscard]] Result<ScanStep, StoreError> step(ReadTxn& txn, const ScanBudget& budget,
                                                   const RowHandler& on_row);
 

@@ -98,9 +98,11 @@ class Store {
 
   [[nodiscard]] bool has_id(const EventId& id);  ///< in a read transaction of its own, below 1 us
   [[nodiscard]] bool has_id(lmdb::Txn& txn, const EventId& id);
-  /// The record, borrowed until `txn` ends.
+  /// The record, borrowed until `txn` ends. A damaged one counts as absent: check() names it.
   [[nodiscard]] std::optional<RecordView> find(lmdb::Txn& txn, const EventId& id);
   [[nodiscard]] std::optional<RecordView> find(lmdb::Txn& txn, Sequence sequence);
+  /// Where the event stands in the order of answers.
+  [[nodiscard]] std::optional<Position> position_of(lmdb::Txn& txn, const EventId& id);
   /// Events in the store, by LMDB's own count.
   [[nodiscard]] std::uint64_t count();
 
@@ -121,10 +123,14 @@ class Store {
   /// False after a failed commit.
   [[nodiscard]] bool is_writable() const { return !failed_.load() && !env_->read_only(); }
 
+  /// Records that could not be read since the store was opened; anything but 0 wants a check().
+  [[nodiscard]] std::uint64_t damaged_reads() const { return damaged_reads_.load(); }
+
   // --- For the operator. All work on a live file.
 
   [[nodiscard]] StoreStats stats();
   /// Compares every record with every index, both ways; `recompute_ids` hashes each event too.
+  /// One long read transaction: run it in a process of its own beside a busy relay.
   [[nodiscard]] CheckReport check(bool recompute_ids = false);
   /// Writes a defragmented copy to the new or empty directory `path`.
   [[nodiscard]] Result<void, StoreError> compact_to(const std::filesystem::path& path);
@@ -134,15 +140,26 @@ class Store {
  private:
   explicit Store(std::unique_ptr<lmdb::Env> env) : env_(std::move(env)) {}
 
+  struct Found {
+    Sequence sequence{};
+    RecordView record;
+  };
+
+  [[nodiscard]] std::optional<Found> find_numbered(lmdb::Txn& txn, const EventId& id);
   [[nodiscard]] Result<void, StoreError> open_tables(const std::filesystem::path& path);
+  [[nodiscard]] Result<void, StoreError> check_format();
   // Runs `work` in a write transaction, growing the map and starting over as often as needed.
   template <typename Work>
-  [[nodiscard]] Result<void, StoreError> write(Work work);
+  [[nodiscard]] Result<void, StoreError> write(std::int64_t now_s, Work work);
+  template <typename E>
+  [[nodiscard]] Result<std::vector<PutResult>, StoreError> put_all(std::span<const E> events,
+                                                                   std::int64_t now_s);
 
   // Constant after construction.
   std::unique_ptr<lmdb::Env> env_;
   Tables tables_;
   std::atomic<bool> failed_{false};
+  std::atomic<std::uint64_t> damaged_reads_{0};
 };
 
 }  // namespace nostril::relay
