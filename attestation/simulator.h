@@ -3,11 +3,11 @@
 #include "attestation/evidence.h"
 #include "attestation/statement.h"
 #include "attestation/verdict.h"
+#include "base/rng.h"
 
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,7 +21,12 @@ struct SimulatorOptions {
   UnixTime leaf_not_after = 2524607999;   // 2049-12-31 23:59:59
   bool pck_ca_is_ca = true;
   std::string leaf_name = "NOSTRIL TEST PCK Certificate";
+  /// 6 bytes as lower-case hex.
   std::string fmspc = "514d00000000";
+  /// 4, or 5 with a TD 1.5 report.
+  std::uint16_t quote_version = 4;
+  /// [0] TDX module SVN, [1] its major version, [2] the rest of the platform's TDX part.
+  std::array<std::uint8_t, 16> tee_tcb_svn = {3, 1, 2};
   /// TD attributes: bit 0 debug, bit 28 SEPT_VE_DISABLE, bit 29 migratable.
   std::uint64_t td_attributes = 0x10000000;
   /// Statuses the simulated TCB info and QE identity give this platform.
@@ -30,7 +35,7 @@ struct SimulatorOptions {
   std::string qe_status = "UpToDate";
   bool revoke_pck = false;
   bool revoke_pck_ca = false;
-  /// Seconds that collateral lives from the moment it is made for.
+  /// Seconds that collateral lives after the moment it is made for.
   std::int64_t collateral_life_s = 30LL * 86400;
 };
 
@@ -43,8 +48,8 @@ struct SimulatorOptions {
 /// same bytes (signatures are derived, not random). Its keys protect nothing.
 class Simulator {
  public:
-  /// Fresh random keys.
-  explicit Simulator(const SimulatorOptions& options = {});
+  /// Fresh keys from `rng`.
+  explicit Simulator(Rng& rng, const SimulatorOptions& options = {});
   /// Keys derived from `seed`.
   explicit Simulator(std::span<const std::uint8_t, 32> seed, const SimulatorOptions& options = {});
   ~Simulator();
@@ -56,11 +61,11 @@ class Simulator {
   /// The test root, DER: hand it to TrustRoots::with_test_root().
   [[nodiscard]] std::vector<std::uint8_t> root_der() const;
 
-  /// A TDX v4 quote over `report_data`.
+  /// A TDX quote over `report_data`.
   [[nodiscard]] std::vector<std::uint8_t> tdx_quote(std::span<const std::uint8_t, 64> report_data,
                                                     const Measurements& measurements) const;
 
-  /// TCB info, QE identity and CRLs, issued at `now`.
+  /// TCB info, QE identity and CRLs, issued an hour before `now` (clocks differ).
   [[nodiscard]] Collateral collateral(UnixTime now) const;
 
   /// All of it: kind "sim-tdx", a quote that commits to `statement`, collateral of `now`.

@@ -46,7 +46,7 @@ struct Statement {
 ///     0   32  nonce
 ///    34   32  node
 ///    68   32  encryption_key
-///   102    8  encryption_key_expires_at, big-endian, >= 0
+///   102    8  encryption_key_expires_at, big-endian, two's complement; decoding refuses < 0
 ///   112   32  tls_spki
 ///   146   32  gpu_evidence
 ///   180   32  model_manifest

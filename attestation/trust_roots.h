@@ -1,11 +1,11 @@
 #pragma once
 
+#include "base/bytes.h"
 #include "base/result.h"
 #include "schnorr/types.h"
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string_view>
 #include <vector>
 
@@ -29,15 +29,15 @@ class TrustRoots {
   static TrustRoots intel();
 
   /// The given test root and nothing else: genuine evidence is then refused.
-  static Result<TrustRoots, RootError> with_test_root(std::span<const std::uint8_t> der);
+  static Result<TrustRoots, RootError> with_test_root(ByteSpan der);
 
   /// Intel's root and the given test root.
-  static Result<TrustRoots, RootError> intel_and_test_root(std::span<const std::uint8_t> der);
+  static Result<TrustRoots, RootError> intel_and_test_root(ByteSpan der);
 
   enum class Class : std::uint8_t { Genuine, Test };
 
   /// What kind of root this certificate is; nothing when it is not trusted.
-  [[nodiscard]] std::optional<Class> classify(std::span<const std::uint8_t> der) const;
+  [[nodiscard]] std::optional<Class> classify(ByteSpan der) const;
 
  private:
   struct Root {

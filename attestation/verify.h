@@ -17,6 +17,7 @@ namespace nostril::attestation {
 struct AllowedMeasurements {
   Measurement mrtd{};
   std::array<std::optional<Measurement>, 4> rtmr;
+  std::optional<Measurement> mrconfigid;
 };
 
 /// What the caller will accept. The defaults refuse whatever is not proven.
