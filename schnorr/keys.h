@@ -4,13 +4,17 @@
 #include "schnorr/secret.h"
 #include "schnorr/types.h"
 
-#include <memory>
+#include <array>
 #include <optional>
+#include <span>
+#include <utility>
 
 namespace nostril {
 
-/// A secp256k1 secret key with its public key: signs BIP-340 and derives shared secrets.
-/// Threads: const after construction; sign() and shared_x() from any.
+/// A secp256k1 secret key with its public key: signs BIP-340 and derives shared secrets. The point
+/// is computed once, at construction (about as long as one signature), not at each signature.
+/// Threads: const after construction; sign() and shared_x() from any. The library's blinding of
+/// scalar multiplication is seeded once a process from the system's randomness.
 class Keypair {
  public:
   [[nodiscard]] static Keypair generate(Rng& rng);
@@ -41,10 +45,14 @@ class Keypair {
   [[nodiscard]] std::span<const std::uint8_t, 32> expose_secret() const { return secret_.expose(); }
 
  private:
-  Keypair(SecretBytes<32> secret, const PublicKey& public_key)
-      : secret_(std::move(secret)), public_key_(public_key) {}
+  static constexpr std::size_t kLibraryKeypairBytes = 96;
+
+  Keypair(SecretBytes<32> secret, SecretBytes<kLibraryKeypairBytes> keypair,
+          const PublicKey& public_key)
+      : secret_(std::move(secret)), keypair_(std::move(keypair)), public_key_(public_key) {}
 
   SecretBytes<32> secret_;
+  SecretBytes<kLibraryKeypairBytes> keypair_;  ///< a secp256k1_keypair, opaque to us
   PublicKey public_key_;
 };
 

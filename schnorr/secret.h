@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -12,8 +13,9 @@ namespace nostril {
 /// Overwrites memory in a way that the compiler keeps.
 void wipe(std::span<std::uint8_t> memory);
 
-/// N secret bytes: wiped when they go, never copied by accident, not printable. Best effort to keep
-/// them out of swap and core files is made once a process by protect_process_memory().
+/// N secret bytes: wiped when they go, never copied by accident, not printable. They are kept out
+/// of core files by protect_process_memory(); not out of swap: locking pages one object at a time
+/// would cost a system call a key, so hosts with secrets run without swap or with encrypted swap.
 template <std::size_t N>
 class SecretBytes {
  public:
@@ -51,8 +53,9 @@ class SecretBytes {
   std::array<std::uint8_t, N> bytes_{};
 };
 
-/// No core files, not traceable by others (prctl PR_SET_DUMPABLE 0); call first in main() of a
-/// program that holds long-lived keys.
+/// No core files (also by RLIMIT_CORE), not traceable by others (prctl PR_SET_DUMPABLE 0); call
+/// first in main() of a program that holds long-lived keys. Stops the program when the system
+/// refuses.
 void protect_process_memory();
 
 }  // namespace nostril

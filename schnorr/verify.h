@@ -37,7 +37,9 @@ class VerifyResults {
 
 /// Checks BIP-340 signatures. libsecp256k1 is the only authority; what is saved is the parsing of
 /// keys seen before (a square root, 10 % of a verification), by a direct-mapped cache of
-/// `cached_keys_max` entries, 96 bytes each.
+/// `cached_keys_max` entries (rounded down to a power of two; 0: none), 96 bytes each. Whoever
+/// picks keys that share a slot loses the saving, never the right answer: a slot counts only when
+/// all 32 bytes are equal.
 ///
 /// Threads: an object belongs to one thread, because of its cache; make one a verifier thread.
 class Verifier {

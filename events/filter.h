@@ -1,0 +1,50 @@
+#pragma once
+
+#include "events/event.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nostril {
+
+/// Bounds on one filter from outside.
+struct FilterLimits {
+  std::size_t values_max = 2000;  ///< of one member: ids, authors, kinds, values of one tag
+  std::size_t tag_names_max = 16;
+  std::size_t tag_value_bytes_max = 4096;
+};
+
+/// A NIP-01 filter. Lists are sorted and without doubles after parse_filter(), so that matches()
+/// can search them. A list that is present and empty matches nothing.
+struct Filter {
+  struct TagValues {
+    char name;  ///< one letter a-z, A-Z
+    std::vector<std::string> values;
+  };
+
+  std::optional<std::vector<EventId>> ids;
+  std::optional<std::vector<PublicKey>> authors;
+  std::optional<std::vector<std::uint32_t>> kinds;
+  std::vector<TagValues> tags;  ///< each must match
+  std::optional<std::int64_t> since;
+  std::optional<std::int64_t> until;
+  std::optional<std::uint64_t> limit;
+
+  /// Exact: no prefixes. `limit` plays no part.
+  [[nodiscard]] bool matches(const Event& event) const;
+  /// True when no event can match: an empty list, or since > until.
+  [[nodiscard]] bool matches_nothing() const;
+};
+
+/// Strict: unknown members are refused (a filter that a relay half understands returns wrong
+/// events), hex is lowercase and whole, numbers are in range.
+[[nodiscard]] Result<Filter, ParseError> parse_filter(std::string_view json,
+                                                      const FilterLimits& limits = {});
+void append_json(std::string& out, const Filter& filter);
+
+[[nodiscard]] bool matches_any(const std::vector<Filter>& filters, const Event& event);
+
+}  // namespace nostril

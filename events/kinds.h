@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+
+namespace nostril {
+
+enum class KindClass : std::uint8_t { Regular, Replaceable, Ephemeral, Addressable };
+
+/// NIP-01's ranges.
+constexpr KindClass kind_class(std::uint32_t kind) {
+  if (kind == 0 || kind == 3 || (kind >= 10000 && kind < 20000)) return KindClass::Replaceable;
+  if (kind >= 20000 && kind < 30000) return KindClass::Ephemeral;
+  if (kind >= 30000 && kind < 40000) return KindClass::Addressable;
+  return KindClass::Regular;
+}
+
+inline constexpr std::uint32_t kKindMax = 65535;
+
+namespace kinds {
+inline constexpr std::uint32_t kProfile = 0;
+inline constexpr std::uint32_t kDeletion = 5;  ///< NIP-09
+inline constexpr std::uint32_t kRelayList = 10002;
+inline constexpr std::uint32_t kAuth = 22242;  ///< NIP-42; never stored, never sent on
+// Ours: spec/02-kinds.md.
+inline constexpr std::uint32_t kStoredFrame = 1470;
+inline constexpr std::uint32_t kRecord = 1471;
+inline constexpr std::uint32_t kReceipt = 1472;
+inline constexpr std::uint32_t kModelRequest = 21470;
+inline constexpr std::uint32_t kOfferReply = 21471;
+inline constexpr std::uint32_t kFrame = 21472;
+inline constexpr std::uint32_t kOffer = 31470;
+inline constexpr std::uint32_t kAttestation = 31471;
+}  // namespace kinds
+
+}  // namespace nostril

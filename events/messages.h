@@ -1,0 +1,121 @@
+#pragma once
+
+#include "events/event.h"
+#include "events/filter.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace nostril {
+
+/// Bounds on one client message; also what NIP-11 `limitation` advertises.
+struct MessageLimits {
+  EventLimits event;
+  FilterLimits filter;
+  std::size_t filters_max = 20;                ///< of one REQ
+  std::size_t subscription_id_bytes_max = 64;  ///< NIP-01
+};
+
+namespace client_message {
+struct Publish {
+  UnverifiedEvent event;
+};
+
+struct Request {
+  std::string subscription;
+  std::vector<Filter> filters;
+};
+
+struct Count {
+  std::string subscription;
+  std::vector<Filter> filters;
+};
+
+struct Close {
+  std::string subscription;
+};
+
+struct Auth {
+  UnverifiedEvent event;
+};
+}  // namespace client_message
+
+/// What a client says to a relay: NIP-01, NIP-42 (AUTH), NIP-45 (COUNT).
+using ClientMessage =
+    std::variant<client_message::Publish, client_message::Request, client_message::Count,
+                 client_message::Close, client_message::Auth>;
+
+/// A refusal with what is needed to answer in the protocol's form: OK for an event whose id could
+/// be read, CLOSED for a subscription, NOTICE for all else.
+struct MessageError {
+  ParseError error = ParseError::NotJson;
+  std::optional<std::string> event_id;  ///< 64 hex characters as the client wrote them
+  std::optional<std::string> subscription;
+};
+
+[[nodiscard]] Result<ClientMessage, MessageError> parse_client_message(std::string_view text,
+                                                                       const MessageLimits& limits);
+
+namespace relay_message {
+struct EventFound {
+  std::string subscription;
+  UnverifiedEvent event;
+};
+
+struct Ok {
+  EventId id;
+  bool accepted = false;
+  std::string message;
+};
+
+struct EndOfStored {
+  std::string subscription;
+};
+
+struct Closed {
+  std::string subscription;
+  std::string message;
+};
+
+struct Notice {
+  std::string message;
+};
+
+struct AuthChallenge {
+  std::string challenge;
+};
+
+struct Counted {
+  std::string subscription;
+  std::uint64_t count = 0;
+};
+}  // namespace relay_message
+
+/// What a relay says to a client.
+using RelayMessage =
+    std::variant<relay_message::EventFound, relay_message::Ok, relay_message::EndOfStored,
+                 relay_message::Closed, relay_message::Notice, relay_message::AuthChallenge,
+                 relay_message::Counted>;
+
+[[nodiscard]] Result<RelayMessage, ParseError> parse_relay_message(std::string_view text,
+                                                                   const MessageLimits& limits);
+
+// The texts. Each is one complete WebSocket message.
+[[nodiscard]] std::string publish_text(const Event& event);
+[[nodiscard]] std::string request_text(std::string_view subscription,
+                                       const std::vector<Filter>& filters);
+[[nodiscard]] std::string close_text(std::string_view subscription);
+[[nodiscard]] std::string auth_text(const Event& event);
+[[nodiscard]] std::string ok_text(std::string_view event_id_hex, bool accepted,
+                                  std::string_view message);
+[[nodiscard]] std::string eose_text(std::string_view subscription);
+[[nodiscard]] std::string closed_text(std::string_view subscription, std::string_view message);
+[[nodiscard]] std::string notice_text(std::string_view message);
+/// ["EVENT","sub", — what precedes the shared event JSON and the final ].
+[[nodiscard]] std::string event_prefix(std::string_view subscription);
+
+}  // namespace nostril

@@ -1,0 +1,89 @@
+#pragma once
+
+#include "net/http.h"
+#include "net/loop.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace nostril::net {
+
+enum class CallId : std::uint64_t { kNone = 0 };
+
+struct HttpCall {
+  std::string method = "GET";
+  std::string url;  ///< http or https; others are refused
+  HttpHeaders headers;
+  std::string body;
+  std::string unix_socket_path;  ///< when set: connect there, whatever the host of the URL
+  std::string ca_path;           ///< PEM roots for https; empty: the system's
+  std::uint64_t connect_ms_max = 10'000;
+  std::uint64_t first_byte_ms_max =
+      120'000;  ///< from start() to the response's head; an engine may load a model
+  std::uint64_t idle_ms_max = 60'000;          ///< between two pieces of the body, while not paused
+  std::size_t response_bytes_max = 256 << 20;  ///< whole body
+  std::size_t response_head_bytes_max = 64 << 10;
+};
+
+enum class HttpCallError : std::uint8_t {
+  kNone,
+  kBadUrl,
+  kConnect,
+  kTls,
+  kConnectTimeout,
+  kFirstByteTimeout,
+  kIdleTimeout,
+  kTooLarge,
+  kProtocol,
+  kBroken,  ///< the connection ended before the answer did
+  kTooManyCalls,
+};
+std::string_view to_string(HttpCallError error);
+
+struct HttpCallResult {
+  HttpCallError error = HttpCallError::kNone;
+  std::string detail;  ///< for a log line; no secrets
+
+  [[nodiscard]] bool ok() const { return error == HttpCallError::kNone; }
+};
+
+struct HttpCallbacks {
+  /// The final status line and header fields (not 1xx). Before any data.
+  std::function<void(int status, const HttpHeaders& headers)> on_status;
+  /// A piece of the body, consumed by this call. False: deliver no more until resume(). libcurl
+  /// then stops reading the socket. (Pieces already taken from the socket may still arrive once
+  /// after a resume.)
+  std::function<bool(std::string_view bytes)> on_data;
+  /// Once, last, never from inside start() or cancel(). Not called after cancel().
+  std::function<void(const HttpCallResult& result)> on_done;
+};
+
+/// Outgoing HTTP on a loop (libcurl's multi interface over libuv). No redirects, no proxies from
+/// the environment, no cookies, no decompression. https verifies certificate and host name.
+/// Threads: the loop's only. Destroying it cancels all calls.
+class HttpClient {
+ public:
+  /// `calls_count_max`: under way together, more are refused with kTooManyCalls.
+  explicit HttpClient(Loop& loop, std::size_t calls_count_max = 1'024);
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  CallId start(HttpCall call, HttpCallbacks callbacks);
+  /// Closes the TCP connection at once, so that the peer stops working; no further callback. A
+  /// stale id is fine.
+  void cancel(CallId id);
+  /// Continues a call whose on_data returned false.
+  void resume(CallId id);
+  [[nodiscard]] std::size_t calls_under_way() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nostril::net

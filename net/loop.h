@@ -1,0 +1,82 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+struct uv_loop_s;
+struct lws_context;
+
+namespace nostril::net {
+
+enum class TimerId : std::uint64_t { kNone = 0 };
+enum class HookId : std::uint64_t { kNone = 0 };
+
+struct LoopLimits {
+  /// Tasks posted and not yet run. At the bound post() refuses. One task costs about 64 bytes and
+  /// what it holds.
+  std::size_t posts_count_max = 65'536;
+  /// Tasks run in one turn, so that sockets get their share when other threads post without pause.
+  std::size_t posts_a_turn_max = 4'096;
+};
+
+/// One thread's event loop: libuv with a libwebsockets context on top. Sockets, timers and tasks of
+/// one thread live here; servers and clients borrow it and must be destroyed before it.
+///
+/// Threads: post(), stop() and on_loop_thread() from any. Everything else on the loop's thread only
+/// (checked): that is the thread inside run(), or, while nobody is inside run(), the one thread
+/// that sets the loop up or tears it down. Order of one turn: sockets and tasks -> timers ->
+/// turn-end hooks -> wait.
+class Loop {
+ public:
+  using Task = std::function<void()>;
+
+  /// Throws std::runtime_error when the machine refuses (start-up only).
+  explicit Loop(LoopLimits limits = {});
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  /// Runs until stop(). May be called again after it returned.
+  void run();
+  /// Lets run() return at the end of the present turn; if called before run(), run() returns at
+  /// once.
+  void stop();
+
+  /// Queues `task` for the loop thread. False when the queue is full: the caller keeps the trouble.
+  [[nodiscard]] bool post(Task task);
+  /// True on the thread inside run(); true for anybody while nobody is inside run().
+  [[nodiscard]] bool on_loop_thread() const;
+
+  /// Runs `task` once, not before `delay_ms` milliseconds from now.
+  TimerId after(std::uint64_t delay_ms, Task task);
+  /// Runs `task` each `period_ms` (at least 1) milliseconds.
+  TimerId every(std::uint64_t period_ms, Task task);
+  /// Forgets a timer. One that ran out, or kNone, is fine.
+  void cancel(TimerId id);
+
+  /// Runs `hook` once a turn, before the loop waits: the place to write what the turn gathered.
+  HookId on_turn_end(Task hook);
+  void remove_turn_end(HookId id);
+  /// Makes one more turn follow without waiting. Any thread.
+  void wake();
+
+  /// Runs `task` on the loop thread each time the process gets the signal. One loop of a process
+  /// only.
+  void on_signal(int signal_number, Task task);
+
+  /// Milliseconds of a clock that never goes back, as of the start of this turn.
+  [[nodiscard]] std::uint64_t now_ms() const;
+
+  /// For net/ itself.
+  [[nodiscard]] uv_loop_s* uv();
+  [[nodiscard]] lws_context* lws();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nostril::net

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <string>
+
+struct sockaddr;
+
+namespace nostril::net {
+
+/// Where a connection comes from. IPv4 is kept as IPv4-mapped IPv6, so one table serves both.
+struct PeerAddress {
+  std::array<std::uint8_t, 16> ip{};
+  std::uint16_t port = 0;
+
+  static PeerAddress from(const sockaddr& address);
+  [[nodiscard]] bool is_v4() const;
+  /// The address alone: "127.0.0.1" or "2001:db8::1".
+  [[nodiscard]] std::string ip_string() const;
+  auto operator<=>(const PeerAddress&) const = default;
+};
+
+}  // namespace nostril::net

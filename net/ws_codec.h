@@ -1,0 +1,147 @@
+#pragma once
+
+#include "base/result.h"
+#include "net/http.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace nostril::net {
+
+// RFC 6455 without extensions and subprotocols. Pure: no socket, no clock.
+
+enum class WsOpcode : std::uint8_t {
+  kContinuation = 0x0,
+  kText = 0x1,
+  kBinary = 0x2,
+  kClose = 0x8,
+  kPing = 0x9,
+  kPong = 0xA,
+};
+
+/// Our side. The server demands masked frames and sends unmasked ones; the client the other way
+/// round.
+enum class WsRole : std::uint8_t { kServer, kClient };
+
+enum class WsEventKind : std::uint8_t { kText, kBinary, kPing, kPong, kClose };
+
+struct WsEvent {
+  WsEventKind kind = WsEventKind::kText;
+  std::string_view payload;      ///< for kClose: the reason text. Valid until the next call.
+  std::uint16_t close_code = 0;  ///< kClose only; 1005 when the peer gave none
+};
+
+inline constexpr std::uint16_t kWsCloseNormal = 1000;
+inline constexpr std::uint16_t kWsCloseGoingAway = 1001;
+inline constexpr std::uint16_t kWsCloseProtocolError = 1002;
+inline constexpr std::uint16_t kWsCloseNoStatus = 1005;  ///< never on the wire
+inline constexpr std::uint16_t kWsCloseAbnormal = 1006;  ///< never on the wire
+inline constexpr std::uint16_t kWsCloseBadData = 1007;
+inline constexpr std::uint16_t kWsClosePolicy = 1008;
+inline constexpr std::uint16_t kWsCloseTooBig = 1009;
+inline constexpr std::uint16_t kWsCloseInternal = 1011;
+
+enum class WsError : std::uint8_t {
+  kReservedBits,
+  kUnknownOpcode,
+  kMaskWrong,
+  kLengthNotMinimal,
+  kControlTooLong,
+  kControlFragmented,
+  kContinuationUnexpected,
+  kContinuationExpected,
+  kBadCloseCode,
+  kBadClosePayload,
+  kBadUtf8,
+  kMessageTooBig,
+};
+
+std::string_view to_string(WsError error);
+/// The code of the Close frame to answer with: 1002, 1007 or 1009.
+std::uint16_t close_code_of(WsError error);
+
+/// Reads frames and joins fragments. Bytes come in pieces cut anywhere; a frame that lies whole in
+/// one piece is unmasked in place and delivered without a copy. Text is checked as UTF-8 when the
+/// message is complete. Memory: at most `message_bytes_max` and 125 bytes, allocated only as bytes
+/// arrive.
+class WsDecoder {
+ public:
+  WsDecoder(WsRole role, std::size_t message_bytes_max)
+      : message_bytes_max_(message_bytes_max), role_(role) {}
+
+  /// Takes bytes off the front of `input` (and unmasks in it) until one event is complete or the
+  /// input is used up (nothing). Call again until it returns nothing. After an error or a Close
+  /// event the decoder must not be used further.
+  Result<std::optional<WsEvent>, WsError> next(std::span<std::uint8_t>& input);
+
+ private:
+  std::optional<WsError> read_header();
+  std::optional<WsError> check_header();
+  Result<std::optional<WsEvent>, WsError> finish(std::string_view payload);
+
+  std::size_t message_bytes_max_;
+  std::string message_;  // joined payload of the data message under way
+  std::string control_;  // payload of a control frame that came in pieces
+  std::uint64_t frame_left_ = 0;
+  std::array<std::uint8_t, 14> header_{};
+  std::array<std::uint8_t, 4> mask_{};
+  std::uint8_t header_size_ = 0;
+  std::uint8_t mask_phase_ = 0;
+  WsRole role_;
+  WsOpcode frame_opcode_ = WsOpcode::kText;
+  WsOpcode message_opcode_ = WsOpcode::kContinuation;  // kContinuation: no message under way
+  bool frame_final_ = false;
+  bool in_payload_ = false;
+  bool deliver_from_message_ = false;
+};
+
+/// Largest header: 2 + 8 length + 4 mask.
+inline constexpr std::size_t kWsHeaderBytesMax = 14;
+
+/// Appends the header of one final frame, unmasked (server to client).
+void append_ws_header(std::string& out, WsOpcode opcode, std::uint64_t payload_bytes);
+/// Appends one whole final frame; masked when `mask` is given (client to server).
+void append_ws_frame(std::string& out, WsOpcode opcode, std::string_view payload,
+                     std::optional<std::array<std::uint8_t, 4>> mask = std::nullopt);
+/// Payload of a Close frame: big-endian code, then the reason cut to 123 bytes at a character
+/// border.
+std::string ws_close_payload(std::uint16_t code, std::string_view reason);
+/// Codes that may stand in a Close frame (RFC 6455 7.4 and the IANA registry): 1000-1003,
+/// 1007-1014, 3000-4999.
+[[nodiscard]] bool is_ws_close_code(std::uint16_t code);
+
+/// Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455 4.2.2).
+std::string ws_accept_key(std::string_view key);
+
+enum class WsHandshakeError : std::uint8_t {
+  kNotGet,
+  kNoUpgrade,
+  kBadConnection,
+  kBadVersion,
+  kBadKey,
+  kBadStatus,
+  kBadAccept,
+  kUnwantedExtension,
+  kUnwantedProtocol,
+};
+std::string_view to_string(WsHandshakeError error);
+
+/// Whether the request asks for a WebSocket at all ("Upgrade: websocket").
+[[nodiscard]] bool wants_websocket(const HttpRequest& request);
+/// Server side: the text of the 101 answer. kBadVersion is to be answered by 426 and
+/// Sec-WebSocket-Version: 13.
+Result<std::string, WsHandshakeError> answer_ws_handshake(const HttpRequest& request);
+
+/// Client side: the request text. `key` is base64 of 16 random bytes.
+std::string ws_handshake_request(std::string_view authority, std::string_view target,
+                                 std::string_view key, const HttpHeaders& extra = {});
+/// Client side: checks a whole response head (through the empty line) against the key sent.
+std::optional<WsHandshakeError> check_ws_handshake_response(std::string_view head,
+                                                            std::string_view key);
+
+}  // namespace nostril::net
