@@ -21,7 +21,9 @@ inline constexpr std::size_t kQuoteBytesMax = 16U << 10U;
 inline constexpr std::size_t kGpuReportBytesMax = 16U << 10U;
 inline constexpr std::size_t kGpuReportCountMax = 16;
 inline constexpr std::size_t kCollateralTextBytesMax = 256U << 10U;
+inline constexpr std::size_t kIssuerChainBytesMax = 64U << 10U;
 inline constexpr std::size_t kCrlBytesMax = 1U << 20U;
+inline constexpr std::size_t kKindBytesMax = 16;
 
 /// What Intel says about a platform: TCB levels, quoting enclave, revocations. Signed by Intel, so
 /// it may come from anywhere: the node, a relay, a file. Stale collateral is refused by its dates.
@@ -57,5 +59,9 @@ struct Evidence {
 
   bool operator==(const Evidence&) const = default;
 };
+
+/// Every part within the bounds above, and a kind named. What is not cannot be packed, and verify()
+/// refuses it unread.
+bool within_limits(const Evidence& evidence);
 
 }  // namespace nostril::attestation

@@ -16,9 +16,7 @@ namespace {
 
 constexpr std::array<std::uint8_t, 5> kMagic = {'N', 'A', 'T', 'T', 1};
 constexpr std::size_t kSectionHeadBytes = 5;
-constexpr std::size_t kKindBytesMax = 16;
 constexpr int kZstdLevel = 12;  // made once an hour, read by every client
-constexpr std::size_t kChainTextBytesMax = 64U << 10U;
 
 enum class Section : std::uint8_t {
   Kind = 1,
@@ -36,7 +34,6 @@ enum class Section : std::uint8_t {
 };
 
 void append_section(Bytes& out, Section type, ByteSpan bytes) {
-  CHECK(bytes.size() <= kCrlBytesMax);
   out.push_back(static_cast<std::uint8_t>(type));
   for (const unsigned shift : {24U, 16U, 8U, 0U}) {
     out.push_back(static_cast<std::uint8_t>(bytes.size() >> shift));
@@ -112,10 +109,10 @@ Collateral read_collateral(SectionReader& reader) {
   Collateral out;
   reader.take(Section::TcbInfo, kCollateralTextBytesMax, out.tcb_info);
   reader.take(Section::TcbInfoSignature, out.tcb_info_signature);
-  reader.take(Section::TcbInfoIssuerChain, kChainTextBytesMax, out.tcb_info_issuer_chain);
+  reader.take(Section::TcbInfoIssuerChain, kIssuerChainBytesMax, out.tcb_info_issuer_chain);
   reader.take(Section::QeIdentity, kCollateralTextBytesMax, out.qe_identity);
   reader.take(Section::QeIdentitySignature, out.qe_identity_signature);
-  reader.take(Section::QeIdentityIssuerChain, kChainTextBytesMax, out.qe_identity_issuer_chain);
+  reader.take(Section::QeIdentityIssuerChain, kIssuerChainBytesMax, out.qe_identity_issuer_chain);
   reader.take(Section::RootCaCrl, kCrlBytesMax, out.root_ca_crl);
   reader.take(Section::PckCrl, kCrlBytesMax, out.pck_crl);
   return out;
@@ -177,15 +174,12 @@ std::string_view to_string(PackError error) {
 }
 
 std::string pack_evidence(const Evidence& evidence) {
-  CHECK(!evidence.kind.empty() && evidence.kind.size() <= kKindBytesMax);
-  CHECK(evidence.cpu_quote.size() <= kQuoteBytesMax);
-  CHECK(evidence.gpu_reports.size() <= kGpuReportCountMax);
+  CHECK(within_limits(evidence));
   Bytes container(kMagic.begin(), kMagic.end());
   append_section(container, Section::Kind, as_bytes(evidence.kind));
   append_section(container, Section::Statement, encode_statement(evidence.statement));
   append_section(container, Section::CpuQuote, evidence.cpu_quote);
   for (const Bytes& report : evidence.gpu_reports) {
-    CHECK(report.size() <= kGpuReportBytesMax);
     append_section(container, Section::GpuReport, report);
   }
   if (evidence.collateral) append_collateral(container, *evidence.collateral);

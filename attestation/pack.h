@@ -51,7 +51,7 @@ enum class PackError : std::uint8_t {
 
 std::string_view to_string(PackError error);
 
-/// Never fails on evidence within the limits of attestation/evidence.h; CHECKs that it is.
+/// `evidence` must be within_limits(); a negative expiry in its statement would not unpack.
 std::string pack_evidence(const Evidence& evidence);
 
 Result<Evidence, PackError> unpack_evidence(std::string_view packed, const PackLimits& limits = {});

@@ -186,8 +186,8 @@ struct Simulator::Platform {
   Bytes leaf;
   Bytes tcb_signer;
 
-  Platform(std::span<const std::uint8_t, 32> seed, const SimulatorOptions& wanted)
-      : options(wanted),
+  Platform(std::span<const std::uint8_t, 32> seed, SimulatorOptions wanted)
+      : options(std::move(wanted)),
         root_key(seed, "root"),
         ca_key(seed, "pck ca"),
         leaf_key(seed, "pck leaf"),

@@ -42,7 +42,7 @@ class TrustRoots {
  private:
   struct Root {
     Digest der_sha256;
-    Class kind;
+    Class kind = Class::Test;
   };
 
   std::vector<Root> roots_;

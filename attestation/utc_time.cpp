@@ -48,7 +48,8 @@ std::optional<UnixTime> unix_from_utc(int year, int month, int day, int hour, in
   if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) {
     return std::nullopt;
   }
-  return days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+  return days_from_civil(year, month, day) * 86400 + std::int64_t{hour} * 3600 +
+         std::int64_t{minute} * 60 + second;
 }
 
 std::optional<UnixTime> parse_iso_utc(std::string_view text) {

@@ -118,10 +118,7 @@ class Examination {
   }
 
   bool check_size() {
-    bool ok = evidence_.cpu_quote.size() <= kQuoteBytesMax &&
-              evidence_.gpu_reports.size() <= kGpuReportCountMax;
-    for (const auto& report : evidence_.gpu_reports) ok &= report.size() <= kGpuReportBytesMax;
-    return record("size", ok,
+    return record("size", within_limits(evidence_),
                   fmt::format("quote of {} bytes, {} GPU reports", evidence_.cpu_quote.size(),
                               evidence_.gpu_reports.size()),
                   "within the limits");
@@ -135,8 +132,9 @@ class Examination {
     compare("encryption_key", claimed.encryption_key.bytes, expected_.encryption_key.bytes);
     compare("tls_key", claimed.tls_spki.bytes, expected_.tls_spki.bytes);
     compare("model_manifest", claimed.model_manifest.bytes, expected_.model_manifest.bytes);
-    compare("nonce", claimed.nonce, policy_.required_nonce.value_or(expected_.nonce));
-    if (expected_.nonce != claimed.nonce) compare("nonce", claimed.nonce, expected_.nonce);
+    const Nonce wanted = policy_.required_nonce.value_or(expected_.nonce);
+    record("nonce", claimed.nonce == wanted && expected_.nonce == wanted, encode_hex(claimed.nonce),
+           encode_hex(wanted));
 
     const UnixTime expiry = expected_.encryption_key_expires_at;
     const bool alive =

@@ -51,7 +51,7 @@ struct Policy {
 };
 
 /// Judges `evidence` against what the caller expects it to commit to. Pure: no clock, no file, no
-/// network; safe from any thread. Never throws on any bytes; about 1 ms with collateral.
+/// network; safe from any thread. Never throws on any bytes; about 2 ms with collateral.
 Verdict verify(const Evidence& evidence, const Statement& expected, const TrustRoots& roots,
                UnixTime now, const Policy& policy);
 

@@ -76,7 +76,7 @@ std::optional<Bytes> take_pem_block(std::string_view& text) {
   if (!text.starts_with(kPemBegin)) return std::nullopt;
   text.remove_prefix(kPemBegin.size());
   const std::size_t end = text.find(kPemEnd);
-  if (end == std::string_view::npos || end > 2 * kCertificateBytesMax) return std::nullopt;
+  if (end > 2 * kCertificateBytesMax) return std::nullopt;  // npos as well
   std::string_view body = text.substr(0, end);
   std::string base64;
   while (!body.empty()) {
@@ -179,11 +179,10 @@ std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Uni
     if (const auto error = check_validity(certificate, now)) return error;
     if (has_unknown_critical_extension(certificate)) return ChainError::UnknownCriticalExtension;
     if (i > 0 && !may_issue(certificate, static_cast<long>(i) - 1)) return ChainError::NotCa;
-    const Certificate& issuer = i + 1 < chain.size() ? chain[i + 1] : certificate;
-    if (const auto error = check_link(certificate, issuer)) {
-      ERR_clear_error();
-      return error;
-    }
+    if (i + 1 == chain.size()) break;
+    const auto broken = check_link(certificate, chain[i + 1]);
+    ERR_clear_error();
+    if (broken) return broken;
   }
   if (chain.size() > 1 && X509_check_ca(chain.front().get()) != 0) return ChainError::LeafIsCa;
   return std::nullopt;

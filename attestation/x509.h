@@ -66,7 +66,8 @@ Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view te
 
 /// Checks `chain`, leaf first, root last: each issuer's name and signature, every validity at `now`
 /// (bounds inclusive), that issuers are CAs and the leaf is not, path lengths, critical extensions,
-/// and that all keys are P-256. Does not judge the root: that is TrustRoots' work.
+/// and that all keys are P-256. Does not judge the root, nor its signature of itself, which would
+/// prove nothing: TrustRoots pins its bytes.
 std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, UnixTime now);
 
 /// The subject's only common name; empty when there is none or more than one.

@@ -1,6 +1,7 @@
 // Quotes of real machines with the collateral Intel served for them, from the shared vectors:
 // every case of intel/cases.json, at the clock the case gives.
 #include "attestation/collateral.h"
+#include "attestation/pack.h"
 #include "attestation/verify.h"
 #include "base/hex.h"
 #include "base/json.h"
@@ -235,6 +236,14 @@ TEST(GenuineTdx, WithoutCollateralTcbIsNotCheckedAndRefusesByDefault) {
   }
   EXPECT_FALSE(is_sound(verdict));
   EXPECT_EQ(verdict.find("quote_signature")->status, CheckStatus::Passed);
+}
+
+TEST(GenuineTdx, PacksIntoOneSmallEvent) {
+  REQUIRE_SHARED(std::string(kFolder) + "cases.json");
+  const std::string packed = pack_evidence(redpill());
+  RecordProperty("packed_bytes", static_cast<int>(packed.size()));
+  EXPECT_LT(packed.size(), 16U << 10U);
+  EXPECT_EQ(unpack_evidence(packed).value(), redpill());
 }
 
 /// Parses and verifies at the signature level only, at a clock inside every PCK's validity.

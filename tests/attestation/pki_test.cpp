@@ -92,9 +92,9 @@ TEST(Revocation, RefusesListsSwappedOrMissing) {
 TEST(Collateral, RefusesWhatIsStaleOrNotYetValid) {
   const Simulator sim = simulator();
   Evidence evidence = sound_evidence(sim);
-  evidence.collateral = sim.collateral(kNow - 31 * 86400);
+  evidence.collateral = sim.collateral(kNow - 31LL * 86400);
   EXPECT_EQ(judge(sim, evidence).find("tcb_info")->found, "collateral expired");
-  evidence.collateral = sim.collateral(kNow + 2 * 3600);
+  evidence.collateral = sim.collateral(kNow + 7200);
   EXPECT_EQ(judge(sim, evidence).find("tcb_info")->found, "collateral not yet valid");
 }
 
@@ -148,9 +148,9 @@ TEST(CheckChain, RefusesBrokenLinks) {
   Pki key;
   key.ca_key = SimKey(filled(2), "ca");
   EXPECT_EQ(key.check(), std::nullopt);  // the whole chain moved with it
-  Pki root_name;
-  root_name.root.issuer = "someone else";
-  EXPECT_EQ(root_name.check(), ChainError::BrokenLink);
+  Pki ca_name;
+  ca_name.ca.issuer = "someone else";
+  EXPECT_EQ(ca_name.check(), ChainError::BrokenLink);
 }
 
 TEST(CheckChain, RefusesSignaturesOfAnotherKey) {

@@ -355,9 +355,31 @@ TEST(Verify, ListsEveryCheckEvenForGarbage) {
   EXPECT_FALSE(verdict.accepted);
   EXPECT_EQ(verdict.checks.size(), count);
   EXPECT_EQ(verdict.level, Level::None);
-  Evidence huge;
-  huge.cpu_quote.resize(kQuoteBytesMax + 1);
-  EXPECT_EQ(status_of(judge(sim, huge), "size"), CheckStatus::Failed);
+}
+
+TEST(Verify, RefusesOversizedPartsUnread) {
+  const Simulator sim = simulator();
+  const std::vector<std::function<void(Evidence&)>> oversize = {
+      [](Evidence& e) { e.kind.clear(); },
+      [](Evidence& e) { e.kind.assign(kKindBytesMax + 1, 'x'); },
+      [](Evidence& e) { e.cpu_quote.resize(kQuoteBytesMax + 1); },
+      [](Evidence& e) { e.gpu_reports.resize(kGpuReportCountMax + 1); },
+      [](Evidence& e) { e.gpu_reports.emplace_back(kGpuReportBytesMax + 1); },
+      [](Evidence& e) { e.collateral->tcb_info.resize(kCollateralTextBytesMax + 1); },
+      [](Evidence& e) { e.collateral->qe_identity.resize(kCollateralTextBytesMax + 1); },
+      [](Evidence& e) { e.collateral->tcb_info_issuer_chain.resize(kIssuerChainBytesMax + 1); },
+      [](Evidence& e) { e.collateral->qe_identity_issuer_chain.resize(kIssuerChainBytesMax + 1); },
+      [](Evidence& e) { e.collateral->root_ca_crl.resize(kCrlBytesMax + 1); },
+      [](Evidence& e) { e.collateral->pck_crl.resize(kCrlBytesMax + 1); },
+  };
+  for (std::size_t i = 0; i < oversize.size(); ++i) {
+    Evidence evidence = sound_evidence(sim);
+    oversize[i](evidence);
+    const Verdict verdict = judge(sim, evidence);
+    EXPECT_FALSE(verdict.accepted) << i;
+    EXPECT_EQ(status_of(verdict, "size"), CheckStatus::Failed) << i;
+    EXPECT_EQ(status_of(verdict, "quote_format"), CheckStatus::NotChecked) << i;
+  }
 }
 
 TEST(Verify, JudgesTheSameAfterPacking) {
