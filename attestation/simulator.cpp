@@ -34,8 +34,8 @@ constexpr std::uint16_t kQeProdId = 2;
 constexpr std::uint16_t kQeSvn = 4;
 constexpr std::array<std::uint8_t, 16> kQeAttributes = {0x11};
 
-Digest qe_signer() {
-  return sha256("nostril simulated quoting enclave signer");
+std::array<std::uint8_t, 32> qe_signer() {
+  return chain_names(TrustRoots::Class::Test).qe_signer;
 }
 
 template <typename T>
@@ -86,7 +86,7 @@ Bytes qe_report(const SimKey& attestation_key, ByteSpan auth_data) {
   append(out, kQeAttributes);
   append(out, sha256("nostril simulated quoting enclave").bytes);
   append_zeros(out, 32);
-  append(out, qe_signer().bytes);
+  append(out, qe_signer());
   append_zeros(out, 96);
   append_le(out, kQeProdId);
   append_le(out, kQeSvn);

@@ -16,12 +16,15 @@
 /// Each step is a function of its own so that verify() can say which one failed. Pure.
 namespace nostril::attestation {
 
-/// Subject common names, by the class of root: a test root signs nothing under Intel's names.
+/// Names of the parts below a root, by its class: a test root signs nothing under Intel's names.
+/// All but the last are subject common names.
 struct ChainNames {
   std::string_view pck_leaf;
   std::string_view platform_ca;
   std::string_view processor_ca;
   std::string_view tcb_signing;
+  /// MRSIGNER of the TD quoting enclave.
+  std::array<std::uint8_t, 32> qe_signer;
 };
 
 ChainNames chain_names(TrustRoots::Class root_class);

@@ -64,6 +64,7 @@ class Examination {
              {"simulated", true},
              {"pck_chain", true},
              {"platform", true},
+             {"qe_signer", true},
              {"qe_report_signature", true},
              {"qe_report_data", true},
              {"quote_signature", true},
@@ -71,6 +72,7 @@ class Examination {
              {"qe_identity", tcb},
              {"revocation", tcb},
              {"tcb", tcb},
+             {"tdx_module", true},
              {"debug", true},
              {"sept_ve_disable", true},
              {"migratable", true},
@@ -186,6 +188,10 @@ class Examination {
     record("sept_ve_disable", (bits & kAttributeSeptVeDisable) != 0, found, "bit 28 set");
     record("migratable", (bits & kAttributeMigratable) == 0 || policy_.allow_migratable, found,
            policy_.allow_migratable ? "any" : "bit 29 clear");
+    record("tdx_module",
+           quote.td.mrsignerseam == Measurement{} &&
+               quote.td.seam_attributes == decltype(quote.td.seam_attributes){},
+           "signer " + encode_hex(quote.td.mrsignerseam), "Intel's (all zero), no attributes");
     const Measurement& service = quote.td.measurements.mrservicetd;
     const auto& allowed = policy_.allowed_service_tds;
     const bool listed = std::find(allowed.begin(), allowed.end(), service) != allowed.end();
@@ -230,6 +236,11 @@ class Examination {
            "by the attestation key");
     if (!chain) return;
 
+    // Any enclave with provisioning rights gets a PCK signature: which one it is must be known even
+    // without collateral.
+    const ChainNames names = chain_names(chain->root_class);
+    record("qe_signer", quote.qe.mrsigner == names.qe_signer, encode_hex(quote.qe.mrsigner),
+           encode_hex(names.qe_signer));
     record("qe_report_signature", check_qe_report_signature(quote, chain->leaf()),
            "QE report signature", "by the PCK key");
     const auto platform = sgx_extension(chain->leaf());

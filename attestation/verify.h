@@ -24,7 +24,8 @@ struct AllowedMeasurements {
 struct Policy {
   /// Take evidence that chains to a test root. The root must also have been given in TrustRoots.
   bool accept_simulated = false;
-  /// Take genuine evidence without collateral: TCB status and revocation are then not known.
+  /// Take evidence without collateral: patch level (TCB status), revocation and the quoting
+  /// enclave's version are then not known. For diagnosis; a leaked platform key passes.
   /// Collateral that is present but wrong still refuses.
   bool allow_unchecked_tcb = false;
   /// Take GPU reports whose signatures this version cannot check (it checks nonce and digest only).

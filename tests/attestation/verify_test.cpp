@@ -258,6 +258,23 @@ TEST(Verify, RefusesUntrustedAttributes) {
   }
 }
 
+TEST(Verify, RefusesForeignModulesAndEnclavesEvenWithoutCollateral) {
+  constexpr std::size_t kModuleSignerOffset = 48 + 64;
+  constexpr std::size_t kModuleAttributesOffset = 48 + 112;
+  constexpr std::size_t kQeSignerOffset = 636 + 134 + 128;
+  const std::vector<std::pair<std::size_t, std::string>> cases = {
+      {kModuleSignerOffset, "tdx_module"},
+      {kModuleAttributesOffset, "tdx_module"},
+      {kQeSignerOffset, "qe_signer"}};
+  const Simulator sim = simulator();
+  for (const auto& [offset, name] : cases) {
+    Evidence evidence = sound_evidence(sim);
+    evidence.collateral.reset();
+    evidence.cpu_quote.at(offset) ^= 1;
+    EXPECT_EQ(status_of(judge(sim, evidence), name), CheckStatus::Failed) << offset;
+  }
+}
+
 TEST(Verify, MigrationNeedsThePolicysWord) {
   SimulatorOptions options;
   options.quote_version = 5;
