@@ -169,11 +169,15 @@ Engine::Call Engine::ask(const EngineRequest& request, EngineCallbacks callbacks
 
 EngineOutcome Engine::cancel(Call call) {
   http_.cancel(call);
-  const auto found = std::ranges::find(pending_, call, &decltype(pending_)::value_type::first);
-  if (found == pending_.end()) return {};
-  EngineOutcome outcome = found->second->outcome(EngineFailure::None, "cancelled");
-  pending_.erase(found);
+  EngineOutcome outcome = peek(call);
+  std::erase_if(pending_, [call](const auto& entry) { return entry.first == call; });
   return outcome;
+}
+
+EngineOutcome Engine::peek(Call call) const {
+  const auto found = std::ranges::find(pending_, call, &decltype(pending_)::value_type::first);
+  return found == pending_.end() ? EngineOutcome{}
+                                 : found->second->outcome(EngineFailure::None, {});
 }
 
 void Engine::resume(Call call) {

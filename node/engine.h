@@ -76,6 +76,8 @@ class Engine {
   /// `outcome` of what had been read until then is returned for billing.
   EngineOutcome cancel(Call call);
   void resume(Call call);
+  /// What a request has come to so far.
+  [[nodiscard]] EngineOutcome peek(Call call) const;
 
   [[nodiscard]] const EngineAddress& address() const { return address_; }
 
