@@ -1,0 +1,7 @@
+nostril_test(net/url)
+nostril_test(net/sse)
+nostril_test(net/http)
+nostril_test(net/ws_codec)
+nostril_test(net/out_queue)
+nostril_test(net/loop)
+nostril_test(net/server)
