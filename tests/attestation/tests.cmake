@@ -1,0 +1,7 @@
+nostril_test(attestation/statement)
+nostril_test(attestation/tdx_quote)
+nostril_test(attestation/verify)
+nostril_test(attestation/pki)
+nostril_test(attestation/tcb_evaluate)
+nostril_test(attestation/genuine)
+nostril_test(attestation/pack)
