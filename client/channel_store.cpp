@@ -80,7 +80,16 @@ std::string encode_channel(const StoredChannel& channel) {
   w.key("accepted").string(book.accepted.to_string());
   w.key("session_charged").boolean(book.session_charged);
   w.key("record").raw(channel.record ? to_json(*channel.record) : "null");
-  w.key("receipt").raw(channel.receipt ? to_json(*channel.receipt) : "null");
+  w.key("paid");
+  if (channel.paid) {
+    w.begin_object();
+    w.key("record").raw(to_json(channel.paid->record));
+    w.key("receipt").raw(to_json(channel.paid->receipt));
+    w.key("previous_hash").string(encode_hex(channel.paid->previous_hash));
+    w.end_object();
+  } else {
+    w.null();
+  }
   w.end_object();
   return std::move(w).take();
 }
@@ -112,7 +121,15 @@ std::optional<StoredChannel> decode_channel(std::string_view text) {
   out.snapshot.session_charged = row->find_boolean("session_charged").value_or(false);
   if (EventId last; read_hex_member(*row, "last_record", last)) out.snapshot.last_record = last;
   out.record = read_event_member(*row, "record");
-  out.receipt = read_event_member(*row, "receipt");
+  if (const Json* paid = row->find("paid"); paid != nullptr && paid->is_object()) {
+    auto record = read_event_member(*paid, "record");
+    auto receipt = read_event_member(*paid, "receipt");
+    Digest previous;
+    if (!record || !receipt || !read_hex_member(*paid, "previous_hash", previous)) {
+      return std::nullopt;
+    }
+    out.paid = ChannelResync{std::move(*record), std::move(*receipt), previous};
+  }
   return out;
 }
 

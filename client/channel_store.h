@@ -2,6 +2,7 @@
 
 #include "client/journal.h"
 #include "events/event.h"
+#include "events/frames.h"
 #include "events/inference.h"
 #include "settlement/channel.h"
 
@@ -17,8 +18,8 @@ namespace nostril::client {
 struct StoredChannel {
   settlement::ChannelTerms terms;
   settlement::ChannelSnapshot snapshot;
-  std::optional<Event> record;   ///< newest statement, 1471
-  std::optional<Event> receipt;  ///< newest receipt, 1472: the node's claim
+  std::optional<Event> record;        ///< newest statement, 1471
+  std::optional<ChannelResync> paid;  ///< newest receipt, the node's claim, and what it pays
 };
 
 /// Rows of the tables, integers big-endian so that keys sort by number:

@@ -272,7 +272,7 @@ void Agent::on_first_frame(const Event& event, const Keypair& encryption) {
   auto book = book_for(*handshake, *offer);
   AcceptFrame accept;
   accept.queue = gate_.waiting();
-  accept.last_receipt = book->receipt;
+  accept.resync = book->paid();
   NodeSessionLimits limits;
   limits.client_lost_ms = config_.limits.client_lost_s * 1000;
   auto session = NodeSession::accept(std::move(*handshake), std::move(accept), limits,
@@ -308,14 +308,9 @@ std::shared_ptr<ChannelBook> Agent::book_for(const NodeHandshake& handshake,
     if (auto book = found->second.lock()) return book;
   }
   const Amount credit = offer.offer.credit;
-  std::shared_ptr<ChannelBook> book;
-  if (const auto stored = client::get_channel(*journal_, id)) {
-    book = std::make_shared<ChannelBook>(ChannelBook{
-        settlement::NodeChannel(terms, credit, stored->snapshot), stored->record, stored->receipt});
-  } else {
-    book = std::make_shared<ChannelBook>(
-        ChannelBook{settlement::NodeChannel(terms, credit), std::nullopt, std::nullopt});
-  }
+  const auto stored = client::get_channel(*journal_, id);
+  auto book = stored ? std::make_shared<ChannelBook>(*stored, credit)
+                     : std::make_shared<ChannelBook>(terms, credit);
   std::erase_if(books_, [](const auto& entry) { return entry.second.expired(); });
   books_[id] = book;
   return book;

@@ -25,8 +25,35 @@ std::string random_salt(Rng& rng) {
 
 }  // namespace
 
+std::optional<Event> ChannelBook::state(ResponseRecord& record,
+                                        const settlement::PriceTable& prices,
+                                        const Keypair& identity, Rng& rng) {
+  if (auto stated = channel_.statement(record, prices); !stated) {
+    log(LogLevel::Warning, "no statement: {}", to_string(stated.error()));
+    return std::nullopt;
+  }
+  const Digest previous_hash = channel_.running_hash();
+  record_ = sign_event(build_record(record), identity, rng);
+  record.id = record_->id;
+  channel_.commit(record, prices);
+  unpaid_.push_back({*record_, previous_hash, channel_.running_hash()});
+  if (unpaid_.size() > settlement::NodeChannel::kUnpaidStatementsMax) unpaid_.pop_front();
+  return record_;
+}
+
+settlement::ReceiptVerdict ChannelBook::accept(const VerifiedEvent& event,
+                                               const BalanceReceipt& receipt) {
+  const settlement::ReceiptVerdict verdict = channel_.accept(event);
+  if (verdict != settlement::ReceiptVerdict::Accepted) return verdict;
+  const auto found = std::ranges::find(unpaid_, receipt.running_hash, &Unpaid::hash);
+  if (found == unpaid_.end()) return verdict;
+  paid_ = ChannelResync{std::move(found->record), event.event(), found->previous_hash};
+  unpaid_.erase(unpaid_.begin(), found + 1);
+  return verdict;
+}
+
 client::JournalChange ChannelBook::row() const {
-  return client::put_channel({channel.terms(), channel.snapshot(), record, receipt});
+  return client::put_channel({channel_.terms(), channel_.snapshot(), record_, paid_});
 }
 
 EngineGate::Ticket EngineGate::enter(std::function<void()> start) {
@@ -158,7 +185,7 @@ void Serving::start_request(const NodeNote::Request& request) {
            std::string(to_string(prepared.error())));
     return;
   }
-  if (!book_->channel.may_serve(request.open.request, {}, 0, offer_.prices)) {
+  if (!book_->channel().may_serve(request.open.request, {}, 0, offer_.prices)) {
     refuse(ErrorCode::PaymentRequired, "earlier answers of this channel are not paid");
     return;
   }
@@ -210,7 +237,7 @@ bool Serving::on_engine_bytes(std::string_view bytes) {
   const auto elapsed_ms =
       static_cast<std::uint64_t>(services_.clock.monotonic_ms() - started_at_ms_);
   if (!receipt_asked_at_ms_ &&
-      !book_->channel.may_serve(session_.open().request, so_far, elapsed_ms, offer_.prices)) {
+      !book_->channel().may_serve(session_.open().request, so_far, elapsed_ms, offer_.prices)) {
     ask_for_receipt();
   }
   engine_paused_ = receipt_asked_at_ms_.has_value() || !session_.wants_more();
@@ -310,21 +337,9 @@ ResponseRecord Serving::draft_record(RecordStatus status, const EngineOutcome& o
   return record;
 }
 
-std::optional<Event> Serving::make_record(ResponseRecord& record) {
-  if (auto stated = book_->channel.statement(record, offer_.prices); !stated) {
-    log(LogLevel::Warning, "no statement: {}", to_string(stated.error()));
-    return std::nullopt;
-  }
-  const Event event = sign_event(build_record(record), services_.identity, services_.rng);
-  record.id = event.id;
-  book_->channel.commit(record, offer_.prices);
-  book_->record = event;
-  return event;
-}
-
 void Serving::ask_for_receipt() {
   ResponseRecord record = draft_record(RecordStatus::Partial, services_.engine.peek(call_));
-  const auto event = make_record(record);
+  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
   if (!event) return;
   stated_ = record.usage;
   receipt_asked_at_ms_ = services_.clock.monotonic_ms();
@@ -340,13 +355,12 @@ void Serving::ask_for_receipt() {
 }
 
 void Serving::on_receipt(const NodeNote::Receipt& note) {
-  const settlement::ReceiptVerdict verdict = book_->channel.accept(note.event);
+  const settlement::ReceiptVerdict verdict = book_->accept(note.event, note.receipt);
   if (verdict == settlement::ReceiptVerdict::Repeated) return;
   if (verdict != settlement::ReceiptVerdict::Accepted) {
     log(LogLevel::Warning, "receipt refused: {}", to_string(verdict));
     return;
   }
-  book_->receipt = note.event.event();
   // Only what is on the disk lets the answer go on.
   const bool queued = services_.journal.commit(
       {client::put_receipt(note.receipt, note.event.event()), book_->row()},
@@ -361,7 +375,7 @@ void Serving::on_receipt(const NodeNote::Receipt& note) {
 
 void Serving::finish(RecordStatus status, const EngineOutcome& outcome) {
   ResponseRecord record = draft_record(status, outcome);
-  const auto event = make_record(record);
+  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
   if (!event) {
     refuse(ErrorCode::PaymentRequired, "too many unpaid statements");
     return;

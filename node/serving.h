@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "client/channel_store.h"
 #include "client/journal.h"
 #include "client/relay_pool.h"
 #include "events/node_session.h"
@@ -14,10 +15,12 @@
 #include "settlement/channel.h"
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace nostril::node {
 
@@ -36,14 +39,41 @@ struct Services {
   [[nodiscard]] Moment now() const { return {clock.monotonic_ms(), clock.unix_s()}; }
 };
 
-/// A channel's book with its newest statement: what its row in the journal is made of. Shared by
-/// the sessions that one payer has at a time.
-struct ChannelBook {
-  settlement::NodeChannel channel;
-  std::optional<Event> record;
-  std::optional<Event> receipt;  ///< newest accepted: the node's claim
+/// A channel's book with the documents that its row in the journal keeps. Shared by the sessions
+/// that one payer has at a time.
+class ChannelBook {
+ public:
+  ChannelBook(const settlement::ChannelTerms& terms, Amount credit) : channel_(terms, credit) {}
+
+  ChannelBook(const client::StoredChannel& stored, Amount credit)
+      : channel_(stored.terms, credit, stored.snapshot),
+        record_(stored.record),
+        paid_(stored.paid) {}
+
+  [[nodiscard]] const settlement::NodeChannel& channel() const { return channel_; }
+
+  /// Signs and books the next statement with what `record` says was used. Nothing when the channel
+  /// can't state more.
+  [[nodiscard]] std::optional<Event> state(ResponseRecord& record,
+                                           const settlement::PriceTable& prices,
+                                           const Keypair& identity, Rng& rng);
+  settlement::ReceiptVerdict accept(const VerifiedEvent& event, const BalanceReceipt& receipt);
+
+  [[nodiscard]] const std::optional<ChannelResync>& paid() const { return paid_; }
 
   [[nodiscard]] client::JournalChange row() const;
+
+ private:
+  struct Unpaid {
+    Event record;
+    Digest previous_hash;
+    Digest hash;
+  };
+
+  settlement::NodeChannel channel_;
+  std::optional<Event> record_;
+  std::optional<ChannelResync> paid_;
+  std::deque<Unpaid> unpaid_;
 };
 
 /// Admission to the engine: `running_max` requests inside, the others in their order.
@@ -126,8 +156,6 @@ class Serving : public std::enable_shared_from_this<Serving> {
 
   [[nodiscard]] Usage usage_of(const EngineOutcome& outcome) const;
   [[nodiscard]] ResponseRecord draft_record(RecordStatus status, const EngineOutcome& outcome);
-  /// Signs the channel's next statement. Nothing when the channel can't state more.
-  [[nodiscard]] std::optional<Event> make_record(ResponseRecord& record);
   void finish(RecordStatus status, const EngineOutcome& outcome);
   void refuse(ErrorCode code, std::string message);
 
