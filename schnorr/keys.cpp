@@ -63,13 +63,14 @@ const secp256k1_context* signing_context() {
 
 Keypair Keypair::generate(Rng& rng) {
   SecretBytes<32> secret;
+  std::optional<Keypair> made;
   // A random value is no key with probability 2^-128: a second failure is a broken generator.
-  for (int attempt = 0; attempt < 2; ++attempt) {
+  for (int attempt = 0; attempt < 2 && !made; ++attempt) {
     rng.fill(secret.expose_mutable());
-    if (auto made = from_secret(secret.expose())) return std::move(*made);
+    made = from_secret(secret.expose());
   }
-  CHECK(!"the random generator gives keys");
-  std::abort();
+  CHECK(made.has_value());
+  return std::move(*made);
 }
 
 std::optional<Keypair> Keypair::from_secret(ByteSpan secret) {
