@@ -1,0 +1,2 @@
+nostril_test(relay/record)
+nostril_test(relay/store)
