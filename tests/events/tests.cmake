@@ -1,0 +1,1 @@
+nostril_test(events/event)
