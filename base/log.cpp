@@ -62,6 +62,13 @@ void log_line(LogLevel level, std::string_view text) {
   std::string clean(text);
   std::ranges::replace_if(
       clean, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  // U+0080 to U+009F, in UTF-8: terminals obey those too.
+  for (std::size_t i = 0; i + 1 < clean.size(); ++i) {
+    const auto next = static_cast<unsigned char>(clean[i + 1]);
+    if (static_cast<unsigned char>(clean[i]) == 0xc2 && next >= 0x80 && next < 0xa0) {
+      clean[i] = clean[i + 1] = '?';
+    }
+  }
   logger().log(to_spdlog(level), "{}", clean);
 }
 

@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace nostril {
@@ -48,13 +49,15 @@ void append_canonical(std::string& out, const Event& event);
 void append_json(std::string& out, const Event& event);
 [[nodiscard]] std::string to_json(const Event& event);
 
+/// CHECKs created_at >= 0 and kind <= 65535. Tags and content must be is_event_text()
+/// (events/text.h): readers refuse all else.
 [[nodiscard]] Event sign_event(EventDraft draft, const Keypair& author, Rng& rng);
 
 /// Bounds on one event from outside. Checked while parsing, before anything is allocated for it.
 struct EventLimits {
   std::size_t json_bytes_max = 128U << 10;  ///< the object's text
   std::size_t tags_max = 5000;              ///< follow lists of 1,000s are real
-  std::size_t tag_elements_max = 64;        ///< elements of one tag
+  std::size_t tag_elements_max = 256;  ///< elements of one tag; zap requests list relays in one
   std::size_t tag_element_bytes_max = 64U << 10;
   std::size_t content_bytes_max = 100U << 10;
 };
@@ -77,9 +80,10 @@ class UnverifiedEvent {
 /// Computes the id and compares: ParseError::WrongId when it differs.
 [[nodiscard]] Result<UnverifiedEvent, ParseError> check_id(Event event);
 
-/// Strict parse of one event object: all seven members once each in any order, no others;
-/// lowercase hex of exact size; integers in range; tags an array of non-empty arrays of strings; no
-/// U+0000; then the id.
+/// Strict parse of one event object: all seven members once each in any order, no others (they are
+/// not signed, so no reader could trust them); lowercase hex of exact size; integers written as
+/// digits only, in range; tags an array of non-empty arrays of strings; no U+0000; then the id.
+/// Threads: any; each keeps about six times the largest text that it has seen.
 [[nodiscard]] Result<UnverifiedEvent, ParseError> parse_event(std::string_view json,
                                                               const EventLimits& limits = {});
 

@@ -2,6 +2,7 @@
 
 #include "events/event.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,8 +18,10 @@ struct FilterLimits {
   std::size_t tag_value_bytes_max = 4096;
 };
 
-/// A NIP-01 filter. Lists are sorted and without doubles after parse_filter(), so that matches()
-/// can search them. A list that is present and empty matches nothing.
+/// A NIP-01 filter. Lists must be sorted and without doubles, so that matches() can search them:
+/// parse_filter() leaves them so, code that fills a filter calls normalize() (a debug build stops
+/// when it was forgotten). A list that is present and empty matches nothing.
+/// Tag values are compared as text, byte for byte, those of #e and #p too.
 struct Filter {
   struct TagValues {
     char name;  ///< one letter a-z, A-Z
@@ -33,6 +36,8 @@ struct Filter {
   std::optional<std::int64_t> until;
   std::optional<std::uint64_t> limit;
 
+  /// Sorts the lists and removes doubles.
+  void normalize();
   /// Exact: no prefixes. `limit` plays no part.
   [[nodiscard]] bool matches(const Event& event) const;
   /// True when no event can match: an empty list, or since > until.
@@ -40,7 +45,8 @@ struct Filter {
 };
 
 /// Strict: unknown members are refused (a filter that a relay half understands returns wrong
-/// events), hex is lowercase and whole, numbers are in range.
+/// events; so NIP-50 `search` is refused by this parser), each member once, hex is lowercase and
+/// whole, numbers are digits only and in range: times to 2^63 - 1, kinds to 65535.
 [[nodiscard]] Result<Filter, ParseError> parse_filter(std::string_view json,
                                                       const FilterLimits& limits = {});
 void append_json(std::string& out, const Filter& filter);

@@ -3,6 +3,7 @@
 #include "events/event.h"
 #include "events/filter.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,7 +18,8 @@ struct MessageLimits {
   EventLimits event;
   FilterLimits filter;
   std::size_t filters_max = 20;                ///< of one REQ
-  std::size_t subscription_id_bytes_max = 64;  ///< NIP-01
+  std::size_t subscription_id_bytes_max = 64;  ///< NIP-01; never empty
+  std::size_t text_bytes_max = 4096;           ///< of OK, CLOSED, NOTICE and the AUTH challenge
 };
 
 namespace client_message {
@@ -53,10 +55,14 @@ using ClientMessage =
 /// be read, CLOSED for a subscription, NOTICE for all else.
 struct MessageError {
   ParseError error = ParseError::NotJson;
-  std::optional<std::string> event_id;  ///< 64 hex characters as the client wrote them
+  std::optional<std::string> event_id;  ///< 64 hex characters of any case as the client wrote them
   std::optional<std::string> subscription;
 };
 
+/// Strict: one array, no elements that the command does not have; NEG-… and others are
+/// UnknownCommand. One pass over the text, the event inside included. Size of the text: bounded by
+/// the caller's frame limit; the event inside it by limits.event.json_bytes_max.
+/// Threads: any; each keeps about six times the largest text that it has seen.
 [[nodiscard]] Result<ClientMessage, MessageError> parse_client_message(std::string_view text,
                                                                        const MessageLimits& limits);
 
@@ -101,20 +107,27 @@ using RelayMessage =
                  relay_message::Closed, relay_message::Notice, relay_message::AuthChallenge,
                  relay_message::Counted>;
 
+/// Events are read as strictly as from a client. Tolerated, because relays do it: no text at the
+/// end of OK and CLOSED (read as empty), elements after an EOSE's subscription (NIP-67), members of
+/// a COUNT reply beside `count`.
 [[nodiscard]] Result<RelayMessage, ParseError> parse_relay_message(std::string_view text,
                                                                    const MessageLimits& limits);
 
-// The texts. Each is one complete WebSocket message.
+// The texts. Each is one complete WebSocket message. What is passed in must be UTF-8.
 [[nodiscard]] std::string publish_text(const Event& event);
 [[nodiscard]] std::string request_text(std::string_view subscription,
                                        const std::vector<Filter>& filters);
+[[nodiscard]] std::string count_request_text(std::string_view subscription,
+                                             const std::vector<Filter>& filters);
 [[nodiscard]] std::string close_text(std::string_view subscription);
 [[nodiscard]] std::string auth_text(const Event& event);
+[[nodiscard]] std::string auth_challenge_text(std::string_view challenge);
 [[nodiscard]] std::string ok_text(std::string_view event_id_hex, bool accepted,
                                   std::string_view message);
 [[nodiscard]] std::string eose_text(std::string_view subscription);
 [[nodiscard]] std::string closed_text(std::string_view subscription, std::string_view message);
 [[nodiscard]] std::string notice_text(std::string_view message);
+[[nodiscard]] std::string counted_text(std::string_view subscription, std::uint64_t count);
 /// ["EVENT","sub", — what precedes the shared event JSON and the final ].
 [[nodiscard]] std::string event_prefix(std::string_view subscription);
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "base/bytes.h"
 #include "base/result.h"
 #include "events/event.h"
+#include "schnorr/secret.h"
 
 #include <cstdint>
 #include <optional>
@@ -14,7 +14,10 @@
 namespace nostril {
 
 /// NIP-19 codes: bech32 (not bech32m) without the 90-character limit, 5,000 at most. Secret keys
-/// (nsec) stay bytes here and go to Keypair::from_secret.
+/// (nsec) stay bytes here and go to Keypair::from_secret; the text that encode() makes of one is
+/// the caller's to keep secret. Lowercase only. TLV: unknown types are ignored; a known one of the
+/// wrong size or a second special, author or kind is refused; relays are printable ASCII,
+/// identifiers UTF-8 without U+0000, kinds 65535 at most.
 namespace nip19 {
 
 struct Npub {
@@ -57,8 +60,10 @@ std::string_view to_string(Error error);
 [[nodiscard]] std::string encode(const Npub& value);
 [[nodiscard]] std::string encode(const Nsec& value);
 [[nodiscard]] std::string encode(const Note& value);
+/// Relays over 255 bytes, or beyond the code's 5,000 characters, are left out: they are hints.
 [[nodiscard]] std::string encode(const Nprofile& value);
 [[nodiscard]] std::string encode(const Nevent& value);
+/// Empty when the identifier is over 255 bytes: NIP-19 has no form for it.
 [[nodiscard]] std::string encode(const Naddr& value);
 
 }  // namespace nip19

@@ -6,6 +6,7 @@
 #include <libwebsockets.h>
 #include <uv.h>
 
+#include <chrono>
 #include <csignal>
 #include <map>
 #include <mutex>
@@ -28,7 +29,7 @@ namespace {
 constexpr std::size_t kTxPacketBytes = 256 << 10;
 // One read of one socket.
 constexpr unsigned kReadBytesMax = 64 << 10;
-constexpr int kDestroyTurnsMax = 10'000;
+constexpr int kDestroyTurnsMax = 30'000;
 
 // Creating and destroying a context touches libwebsockets' process-wide state (plug-in list, log
 // level).
@@ -153,7 +154,9 @@ Loop::~Loop() {
   for (auto& signal : self.signals) uv_close(as_handle(&signal->handle), nullptr);
   uv_close(as_handle(&self.wake), nullptr);
   uv_close(as_handle(&self.prepare), nullptr);
+  // A name look-up under way can't be stopped: wait for it.
   for (int turn = 0; turn < kDestroyTurnsMax && uv_run(&self.uv, UV_RUN_NOWAIT) != 0; ++turn) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   CHECK(uv_loop_close(&self.uv) == 0);  // whoever borrowed the loop must be gone
 }

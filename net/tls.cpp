@@ -10,6 +10,8 @@
 
 #include <array>
 #include <limits>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <utility>
 
@@ -66,6 +68,12 @@ std::shared_ptr<TlsContext> TlsContext::server(const std::string& certificate_pa
 }
 
 std::shared_ptr<TlsContext> TlsContext::client(const std::string& ca_path) {
+  // Reading the system's roots takes tens of milliseconds: connections share one context for as
+  // long as one of them lives. OpenSSL allows that between threads once a context is set up.
+  static std::mutex mutex;
+  static std::map<std::string, std::weak_ptr<TlsContext>> shared;
+  const std::lock_guard lock(mutex);
+  if (auto known = shared[ca_path].lock()) return known;
   std::shared_ptr<TlsContext> made(new TlsContext(new_context(TLS_client_method()), false));
   SSL_CTX_set_verify(made->get(), SSL_VERIFY_PEER, nullptr);
   const int loaded = ca_path.empty()
@@ -73,6 +81,7 @@ std::shared_ptr<TlsContext> TlsContext::client(const std::string& ca_path) {
                          : SSL_CTX_load_verify_locations(made->get(), ca_path.c_str(), nullptr);
   if (loaded != 1)
     throw std::runtime_error("cannot load TLS roots " + ca_path + ": " + last_error());
+  shared[ca_path] = made;
   return made;
 }
 

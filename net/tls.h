@@ -18,7 +18,7 @@ class TlsContext {
   /// Throws std::runtime_error naming the file that cannot be used.
   static std::shared_ptr<TlsContext> server(const std::string& certificate_path,
                                             const std::string& key_path);
-  /// Verifies the peer against `ca_path` or, when empty, the system's roots.
+  /// Verifies the peer against `ca_path` or, when empty, the system's roots. Shared while in use.
   static std::shared_ptr<TlsContext> client(const std::string& ca_path);
 
   ~TlsContext();

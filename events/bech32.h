@@ -1,0 +1,28 @@
+#pragma once
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace nostril {
+
+/// BIP-173 bech32 (constant 1, not bech32m) without its limit of 90 characters.
+inline constexpr std::size_t kBech32CharactersMax = 5000;  ///< NIP-19's recommendation
+
+struct Bech32 {
+  std::string prefix;
+  Bytes data;  ///< 8-bit; the caller wipes it when it is a secret
+};
+
+enum class Bech32Error : std::uint8_t { BadForm, BadChecksum, BadPadding };
+
+/// Lowercase only: NIP-19 codes are written so, and one code then has one spelling.
+[[nodiscard]] Result<Bech32, Bech32Error> decode_bech32(std::string_view code);
+/// `prefix` must be lowercase letters and digits.
+[[nodiscard]] std::string encode_bech32(std::string_view prefix, ByteSpan data);
+
+}  // namespace nostril

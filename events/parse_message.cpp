@@ -1,0 +1,371 @@
+#include "events/json_input.h"
+#include "events/messages.h"
+
+#include <algorithm>
+
+namespace nostril {
+
+namespace json_input {
+
+namespace {
+
+constexpr std::size_t kDepthMax = 8;  // of what we read past: the members of a COUNT reply
+
+/// The elements of a message ["COMMAND", …] in their order.
+class MessageReader {
+ public:
+  explicit MessageReader(const MessageLimits& limits)
+      : input_(Input::of_this_thread()), limits_(limits) {}
+
+  /// Opens the text and reads the command.
+  Result<std::string_view, ParseError> open(std::string_view text) {
+    if (auto opened = input_.open(text); !opened) return failure(opened.error());
+    const auto array = input_.array();
+    if (!array) return failure(array.error());
+    elements_.emplace(*array);
+    if (auto moved = advance(); !moved) return failure(moved.error());
+    return read_text(value_);
+  }
+
+  Result<std::string, ParseError> subscription() {
+    if (auto moved = advance(); !moved) return failure(moved.error());
+    const auto text = read_text(value_);
+    if (!text) {
+      return failure(text.error() == ParseError::NotJson ? ParseError::NotJson
+                                                         : ParseError::BadSubscriptionId);
+    }
+    if (text->empty() || text->size() > limits_.subscription_id_bytes_max) {
+      return failure(ParseError::BadSubscriptionId);
+    }
+    return std::string(*text);
+  }
+
+  /// An event that ends the message.
+  Result<UnverifiedEvent, ParseError> last_event() {
+    if (auto moved = advance(); !moved) return failure(moved.error());
+    // From the event's { to the message's ]: before anything is allocated for it.
+    if (input_.bytes_from(value_) > limits_.event.json_bytes_max + 1) {
+      return failure(ParseError::TooLarge);
+    }
+    auto object = read_object(value_);
+    if (!object) return failure(object.error());
+    Event event;
+    if (auto read = read_event(*object, limits_.event, event); !read) return failure(read.error());
+    if (auto end = finish(); !end) return failure(end.error());
+    return check_id(std::move(event));
+  }
+
+  /// One filter at least, to the end of the message.
+  Result<std::vector<Filter>, ParseError> last_filters() {
+    std::vector<Filter> filters;
+    while (true) {
+      const auto more = elements_->next(value_);
+      if (!more) return failure(more.error());
+      if (!*more) break;
+      if (filters.size() == limits_.filters_max) return failure(ParseError::TooMany);
+      auto object = read_object(value_);
+      if (!object) return failure(object.error());
+      filters.emplace_back();
+      if (auto read = read_filter(*object, limits_.filter, filters.back()); !read) {
+        return failure(read.error());
+      }
+    }
+    if (filters.empty()) return failure(ParseError::MissingField);
+    if (auto end = input_.finish(); !end) return failure(end.error());
+    return filters;
+  }
+
+  Result<std::string, ParseError> text() {
+    if (auto moved = advance(); !moved) return failure(moved.error());
+    return bounded_text();
+  }
+
+  /// A text that ends the message; empty when the message ends before it.
+  Result<std::string, ParseError> last_text() {
+    std::string out;
+    const auto more = elements_->next(value_);
+    if (!more) return failure(more.error());
+    if (*more) {
+      auto text = bounded_text();
+      if (!text) return text;
+      out = std::move(*text);
+      if (auto end = finish(); !end) return failure(end.error());
+    } else if (auto end = input_.finish(); !end) {
+      return failure(end.error());
+    }
+    return out;
+  }
+
+  Result<EventId, ParseError> event_id() {
+    if (auto moved = advance(); !moved) return failure(moved.error());
+    EventId id;
+    if (auto read = read_hex(value_, id); !read) return failure(read.error());
+    return id;
+  }
+
+  Result<bool, ParseError> boolean() {
+    if (auto moved = advance(); !moved) return failure(moved.error());
+    return read_boolean(value_);
+  }
+
+  /// {"count": n, …}: other members of NIP-45 (approximate, hll) are read past.
+  Result<std::uint64_t, ParseError> last_count() {
+    if (auto moved = advance(); !moved) return failure(moved.error());
+    auto object = read_object(value_);
+    if (!object) return failure(object.error());
+    std::optional<std::uint64_t> count;
+    for (auto field : *object) {
+      std::string_view key;
+      od::value value;
+      if (field.unescaped_key().get(key) != simdjson::SUCCESS) return failure(ParseError::NotJson);
+      if (field.value().get(value) != simdjson::SUCCESS) return failure(ParseError::NotJson);
+      if (key != "count") {
+        if (auto passed = read_past(value, kDepthMax); !passed) return failure(passed.error());
+        continue;
+      }
+      if (count) return failure(ParseError::DoubleField);
+      const auto number = read_unsigned(value, std::numeric_limits<std::uint64_t>::max());
+      if (!number) return failure(number.error());
+      count = *number;
+    }
+    if (!count) return failure(ParseError::MissingField);
+    if (auto end = finish(); !end) return failure(end.error());
+    return *count;
+  }
+
+  /// The end of the message, which nothing may follow.
+  Outcome finish() {
+    const auto more = elements_->next(value_);
+    if (!more) return failure(more.error());
+    if (*more) return failure(ParseError::TooMany);
+    return input_.finish();
+  }
+
+  /// The end, after any values that a later version of a NIP may add.
+  Outcome read_past_rest() {
+    while (true) {
+      const auto more = elements_->next(value_);
+      if (!more) return failure(more.error());
+      if (!*more) return input_.finish();
+      if (auto passed = read_past(value_, kDepthMax); !passed) return passed;
+    }
+  }
+
+ private:
+  Outcome advance() {
+    const auto more = elements_->next(value_);
+    if (!more) return failure(more.error());
+    if (!*more) return failure(ParseError::MissingField);
+    return {};
+  }
+
+  Result<std::string, ParseError> bounded_text() {
+    const auto text = read_text(value_);
+    if (!text) return failure(text.error());
+    if (text->size() > limits_.text_bytes_max) return failure(ParseError::TooLarge);
+    return std::string(*text);
+  }
+
+  /// Reads a value of any type only to check it.
+  static Outcome read_past(od::value& value, std::size_t depth_left) {
+    od::json_type type{};
+    if (value.type().get(type) != simdjson::SUCCESS) return failure(ParseError::NotJson);
+    switch (type) {
+      case od::json_type::array:
+        return read_past_array(value, depth_left);
+      case od::json_type::object:
+        return read_past_object(value, depth_left);
+      case od::json_type::string:
+        return checked(value.get_string().error());
+      case od::json_type::number:
+        return checked(value.get_double().error());
+      case od::json_type::boolean:
+        return checked(value.get_bool().error());
+      case od::json_type::null:
+        return checked(value.is_null() ? simdjson::SUCCESS : simdjson::N_ATOM_ERROR);
+    }
+    return failure(ParseError::NotJson);
+  }
+
+  static Outcome read_past_array(od::value& value, std::size_t depth_left) {
+    if (depth_left == 0) return failure(ParseError::TooDeep);
+    const auto array = read_array(value, ParseError::NotJson);
+    if (!array) return failure(array.error());
+    Elements elements(*array);
+    od::value item;
+    while (true) {
+      const auto more = elements.next(item);
+      if (!more) return failure(more.error());
+      if (!*more) return {};
+      if (auto passed = read_past(item, depth_left - 1); !passed) return passed;
+    }
+  }
+
+  static Outcome read_past_object(od::value& value, std::size_t depth_left) {
+    if (depth_left == 0) return failure(ParseError::TooDeep);
+    auto object = read_object(value);
+    if (!object) return failure(object.error());
+    for (auto field : *object) {
+      std::string_view key;
+      od::value item;
+      if (field.unescaped_key().get(key) != simdjson::SUCCESS) return failure(ParseError::NotJson);
+      if (field.value().get(item) != simdjson::SUCCESS) return failure(ParseError::NotJson);
+      if (auto passed = read_past(item, depth_left - 1); !passed) return passed;
+    }
+    return {};
+  }
+
+  static Outcome checked(simdjson::error_code error) {
+    if (error != simdjson::SUCCESS) return failure(ParseError::NotJson);
+    return {};
+  }
+
+  Input& input_;
+  const MessageLimits& limits_;
+  std::optional<Elements> elements_;
+  od::value value_;
+};
+
+bool is_hex_of_any_case(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+  });
+}
+
+/// The id of a refused event, so that its author gets an OK false that he can match. Reads the text
+/// a second time: it may have failed before its id was reached.
+std::optional<std::string> find_event_id(std::string_view text) {
+  Input& input = Input::of_this_thread();
+  if (!input.open(text)) return std::nullopt;
+  const auto array = input.array();
+  if (!array) return std::nullopt;
+  Elements elements(*array);
+  od::value value;
+  for (int i = 0; i < 2; ++i) {  // the command, the event
+    const auto more = elements.next(value);
+    if (!more || !*more) return std::nullopt;
+  }
+  auto object = read_object(value);
+  std::string_view id;
+  if (!object || object->find_field_unordered("id").get_string().get(id) != simdjson::SUCCESS) {
+    return std::nullopt;
+  }
+  if (id.size() != 2 * EventId::kSize || !is_hex_of_any_case(id)) return std::nullopt;
+  return std::string(id);
+}
+
+MessageError plain_error(ParseError error) {
+  return MessageError{error, std::nullopt, std::nullopt};
+}
+
+template <typename Message>
+Result<ClientMessage, MessageError> read_client_event(MessageReader& reader,
+                                                      std::string_view text) {
+  auto event = reader.last_event();
+  if (!event) return failure(MessageError{event.error(), find_event_id(text), std::nullopt});
+  return ClientMessage(Message{std::move(*event)});
+}
+
+template <typename Message>
+Result<ClientMessage, MessageError> read_query(MessageReader& reader) {
+  auto subscription = reader.subscription();
+  if (!subscription) return failure(plain_error(subscription.error()));
+  auto filters = reader.last_filters();
+  if (!filters) {
+    return failure(MessageError{filters.error(), std::nullopt, std::move(*subscription)});
+  }
+  return ClientMessage(Message{std::move(*subscription), std::move(*filters)});
+}
+
+Result<ClientMessage, MessageError> read_close(MessageReader& reader) {
+  auto subscription = reader.subscription();
+  if (!subscription) return failure(plain_error(subscription.error()));
+  if (auto end = reader.finish(); !end) return failure(plain_error(end.error()));
+  return ClientMessage(client_message::Close{std::move(*subscription)});
+}
+
+using RelayResult = Result<RelayMessage, ParseError>;
+
+RelayResult read_event_found(MessageReader& reader) {
+  auto subscription = reader.subscription();
+  if (!subscription) return failure(subscription.error());
+  auto event = reader.last_event();
+  if (!event) return failure(event.error());
+  return RelayMessage(relay_message::EventFound{std::move(*subscription), std::move(*event)});
+}
+
+RelayResult read_ok(MessageReader& reader) {
+  const auto id = reader.event_id();
+  if (!id) return failure(id.error());
+  const auto accepted = reader.boolean();
+  if (!accepted) return failure(accepted.error());
+  auto message = reader.last_text();
+  if (!message) return failure(message.error());
+  return RelayMessage(relay_message::Ok{*id, *accepted, std::move(*message)});
+}
+
+RelayResult read_end_of_stored(MessageReader& reader) {
+  auto subscription = reader.subscription();
+  if (!subscription) return failure(subscription.error());
+  if (auto end = reader.read_past_rest(); !end) return failure(end.error());
+  return RelayMessage(relay_message::EndOfStored{std::move(*subscription)});
+}
+
+RelayResult read_closed(MessageReader& reader) {
+  auto subscription = reader.subscription();
+  if (!subscription) return failure(subscription.error());
+  auto message = reader.last_text();
+  if (!message) return failure(message.error());
+  return RelayMessage(relay_message::Closed{std::move(*subscription), std::move(*message)});
+}
+
+template <typename Message>
+RelayResult read_one_text(MessageReader& reader) {
+  auto text = reader.text();
+  if (!text) return failure(text.error());
+  if (auto end = reader.finish(); !end) return failure(end.error());
+  return RelayMessage(Message{std::move(*text)});
+}
+
+RelayResult read_counted(MessageReader& reader) {
+  auto subscription = reader.subscription();
+  if (!subscription) return failure(subscription.error());
+  const auto count = reader.last_count();
+  if (!count) return failure(count.error());
+  return RelayMessage(relay_message::Counted{std::move(*subscription), *count});
+}
+
+}  // namespace
+
+}  // namespace json_input
+
+Result<ClientMessage, MessageError> parse_client_message(std::string_view text,
+                                                         const MessageLimits& limits) {
+  using namespace client_message;  // NOLINT(google-build-using-namespace): this function only
+  json_input::MessageReader reader(limits);
+  const auto command = reader.open(text);
+  if (!command) return failure(json_input::plain_error(command.error()));
+  if (*command == "EVENT") return json_input::read_client_event<Publish>(reader, text);
+  if (*command == "REQ") return json_input::read_query<Request>(reader);
+  if (*command == "CLOSE") return json_input::read_close(reader);
+  if (*command == "COUNT") return json_input::read_query<Count>(reader);
+  if (*command == "AUTH") return json_input::read_client_event<Auth>(reader, text);
+  return failure(json_input::plain_error(ParseError::UnknownCommand));
+}
+
+Result<RelayMessage, ParseError> parse_relay_message(std::string_view text,
+                                                     const MessageLimits& limits) {
+  json_input::MessageReader reader(limits);
+  const auto command = reader.open(text);
+  if (!command) return failure(command.error());
+  if (*command == "EVENT") return json_input::read_event_found(reader);
+  if (*command == "OK") return json_input::read_ok(reader);
+  if (*command == "EOSE") return json_input::read_end_of_stored(reader);
+  if (*command == "CLOSED") return json_input::read_closed(reader);
+  if (*command == "NOTICE") return json_input::read_one_text<relay_message::Notice>(reader);
+  if (*command == "AUTH") return json_input::read_one_text<relay_message::AuthChallenge>(reader);
+  if (*command == "COUNT") return json_input::read_counted(reader);
+  return failure(ParseError::UnknownCommand);
+}
+
+}  // namespace nostril
