@@ -50,7 +50,7 @@ int copy_x(unsigned char* output, const unsigned char* x32, const unsigned char*
 }  // namespace
 
 const secp256k1_context* signing_context() {
-  static const secp256k1_context* const instance = [] {
+  static const secp256k1_context* const kInstance = [] {
     secp256k1_context* made = secp256k1_context_create(SECP256K1_CONTEXT_NONE);
     CHECK(made != nullptr);
     SecretBytes<32> seed;
@@ -58,7 +58,7 @@ const secp256k1_context* signing_context() {
     CHECK(secp256k1_context_randomize(made, seed.expose().data()) == 1);
     return made;
   }();
-  return instance;
+  return kInstance;
 }
 
 Keypair Keypair::generate(Rng& rng) {
