@@ -1,5 +1,8 @@
 #pragma once
 
+#include "base/check.h"
+
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -49,17 +52,21 @@ class Mailbox {
   /// Waits until there is something, then takes all of it, `batch_max` at most. Nothing once the
   /// mailbox is closed and empty.
   std::optional<std::vector<T>> wait_all(std::size_t batch_max = SIZE_MAX) {
+    CHECK(batch_max > 0);
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [this] { return closed_ || !items_.empty(); });
     if (items_.empty()) return std::nullopt;
-    if (items_.size() <= batch_max) return std::exchange(items_, {});
-    std::vector<T> batch;
-    batch.reserve(batch_max);
-    const auto end = items_.begin() + static_cast<std::ptrdiff_t>(batch_max);
-    std::move(items_.begin(), end, std::back_inserter(batch));
-    items_.erase(items_.begin(), end);
-    if (!items_.empty()) ready_.notify_one();  // several consumers may share the queue
-    return batch;
+    return take_some(batch_max);
+  }
+
+  /// The same, but an empty batch when nothing has come for `wait_max`: for consumers that have
+  /// something to do from time to time.
+  std::optional<std::vector<T>> wait_all_for(std::chrono::milliseconds wait_max,
+                                             std::size_t batch_max = SIZE_MAX) {
+    std::unique_lock lock(mutex_);
+    ready_.wait_for(lock, wait_max, [this] { return closed_ || !items_.empty(); });
+    if (closed_ && items_.empty()) return std::nullopt;
+    return take_some(batch_max);
   }
 
   /// No more pushes; consumers drain what is left and then see the end.
@@ -75,6 +82,18 @@ class Mailbox {
   }
 
  private:
+  // With mutex_ held.
+  std::vector<T> take_some(std::size_t batch_max) {
+    if (items_.size() <= batch_max) return std::exchange(items_, {});
+    std::vector<T> batch;
+    batch.reserve(batch_max);
+    const auto end = items_.begin() + static_cast<std::ptrdiff_t>(batch_max);
+    std::move(items_.begin(), end, std::back_inserter(batch));
+    items_.erase(items_.begin(), end);
+    if (!items_.empty()) ready_.notify_one();  // several consumers may share the queue
+    return batch;
+  }
+
   const std::size_t items_max_;
   const std::function<void()> wake_;
   mutable std::mutex mutex_;

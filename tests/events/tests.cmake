@@ -10,3 +10,4 @@ add_executable(make_session_vectors EXCLUDE_FROM_ALL events/make_session_vectors
 target_link_libraries(make_session_vectors PRIVATE nostril_settlement GTest::gtest)
 nostril_fuzz(events/frames)
 nostril_fuzz(events/inference)
+nostril_test(events/event)

@@ -1,0 +1,320 @@
+#include "base/lmdb.h"
+
+#include "base/check.h"
+
+#include <lmdb.h>
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+namespace nostril::lmdb {
+
+namespace {
+
+constexpr std::size_t kPageBytes = 4096;
+
+MDB_val as_val(ByteSpan bytes) {
+  // liblmdb's type has no const; it does not write through keys and values that are put.
+  return {bytes.size(), const_cast<std::uint8_t*>(bytes.data())};  // NOLINT
+}
+
+ByteSpan as_span(const MDB_val& val) {
+  return {static_cast<const std::uint8_t*>(val.mv_data), val.mv_size};
+}
+
+Result<void, Error> to_result(int code) {
+  if (code != 0) return failure(Error{code});
+  return {};
+}
+
+std::size_t round_to_pages(std::size_t bytes) {
+  return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+}  // namespace
+
+bool Error::is_map_full() const {
+  return code == MDB_MAP_FULL;
+}
+
+bool Error::is_not_found() const {
+  return code == MDB_NOTFOUND;
+}
+
+std::string Error::text() const {
+  // mdb_strerror() asks strerror(), which is not for threads, about the system's codes.
+  return code > 0 ? std::generic_category().message(code) : mdb_strerror(code);
+}
+
+Result<std::unique_ptr<Env>, std::string> Env::open(const std::filesystem::path& path,
+                                                    const EnvOptions& options) {
+  const auto refuse = [&path](const std::string& why) {
+    return failure("cannot open " + path.string() + ": " + why);
+  };
+  if (!options.read_only) {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    if (error) return refuse(error.message());
+  }
+  MDB_env* raw = nullptr;
+  if (const int code = mdb_env_create(&raw); code != 0) return refuse(Error{code}.text());
+  std::unique_ptr<Env> env(new Env(raw, options));  // NOLINT: the constructor is private
+  int code = mdb_env_set_maxdbs(raw, options.tables_max);
+  if (code == 0) code = mdb_env_set_maxreaders(raw, options.readers_max);
+  // A smaller size than the file's own is corrected by liblmdb.
+  if (code == 0) code = mdb_env_set_mapsize(raw, round_to_pages(options.map_bytes_initial));
+  // NOTLS: a read transaction is no thread's own. NORDAHEAD: look-ups are random, and reading
+  // ahead throws useful pages out once the file is larger than memory.
+  const unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (options.read_only ? MDB_RDONLY : 0U) |
+                         (options.sync ? 0U : MDB_NOSYNC);
+  if (code == 0) code = mdb_env_open(raw, path.c_str(), flags, 0600);
+  if (code != 0) return refuse(Error{code}.text());
+  // Slots of readers that were killed would keep old pages from being used again.
+  int dead = 0;
+  mdb_reader_check(raw, &dead);
+  return env;
+}
+
+Env::~Env() {
+  CHECK(open_transactions_ == 0);
+  mdb_env_close(env_);
+}
+
+Result<Dbi, Error> Env::open_table(const char* name, bool create) {
+  MDB_txn* txn = nullptr;
+  enter();
+  Dbi table;
+  int code = mdb_txn_begin(env_, nullptr, options_.read_only ? MDB_RDONLY : 0U, &txn);
+  if (code == 0) {
+    code = mdb_dbi_open(txn, name, create ? MDB_CREATE : 0U, &table.handle);
+    if (code == 0) {
+      code = mdb_txn_commit(txn);
+    } else {
+      mdb_txn_abort(txn);
+    }
+  }
+  leave();
+  if (code != 0) return failure(Error{code});
+  return table;
+}
+
+void Env::enter() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !resizing_; });
+  ++open_transactions_;
+}
+
+void Env::leave() {
+  bool last = false;
+  {
+    const std::lock_guard lock(mutex_);
+    CHECK(open_transactions_ > 0);
+    last = --open_transactions_ == 0 && resizing_;
+  }
+  if (last) changed_.notify_all();
+}
+
+// Runs `resize` while no transaction of this process is open, as mdb_env_set_mapsize() demands: new
+// ones wait at the door, so that a stream of readers can't keep a writer from growing the map.
+template <typename Resize>
+int Env::resize_alone(Resize resize) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !resizing_; });
+  resizing_ = true;
+  changed_.wait(lock, [this] { return open_transactions_ == 0; });
+  const int code = resize();
+  resizing_ = false;
+  lock.unlock();
+  changed_.notify_all();
+  return code;
+}
+
+Result<void, Error> Env::grow(std::size_t map_bytes_seen) {
+  return to_result(resize_alone([this, map_bytes_seen] {
+    MDB_envinfo info{};
+    mdb_env_info(env_, &info);
+    if (info.me_mapsize > map_bytes_seen) return 0;  // another writer has done it
+    if (info.me_mapsize >= options_.map_bytes_max) return MDB_MAP_FULL;
+    const std::size_t wanted = std::min(info.me_mapsize * 2, options_.map_bytes_max);
+    return mdb_env_set_mapsize(env_, round_to_pages(wanted));
+  }));
+}
+
+std::size_t Env::map_bytes() const {
+  MDB_envinfo info{};
+  mdb_env_info(env_, &info);
+  return info.me_mapsize;
+}
+
+std::size_t Env::used_bytes() const {
+  MDB_envinfo info{};
+  mdb_env_info(env_, &info);
+  return (info.me_last_pgno + 1) * kPageBytes;
+}
+
+Result<void, Error> Env::copy_compact(const std::filesystem::path& path) {
+  enter();
+  const int code = mdb_env_copy2(env_, path.c_str(), MDB_CP_COMPACT);
+  leave();
+  return to_result(code);
+}
+
+Txn::Txn(Env& env, bool write) : env_(&env) {
+  while (true) {
+    env.enter();
+    const int code = mdb_txn_begin(env.env_, nullptr, write ? 0U : MDB_RDONLY, &txn_);
+    if (code == 0) return;
+    txn_ = nullptr;
+    env.leave();
+    if (code != MDB_MAP_RESIZED) {
+      note(code);
+      return;
+    }
+    // Another process has grown the file beyond our map: take its size.
+    const int resized = env.resize_alone([&env] { return mdb_env_set_mapsize(env.env_, 0); });
+    if (resized != 0) {
+      note(resized);
+      return;
+    }
+  }
+}
+
+Txn::Txn(Txn&& other) noexcept
+    : env_(other.env_), txn_(std::exchange(other.txn_, nullptr)), error_(other.error_) {}
+
+Txn::~Txn() {
+  abort();
+}
+
+void Txn::abort() {
+  if (txn_ == nullptr) return;
+  mdb_txn_abort(txn_);
+  let_go();
+}
+
+void Txn::let_go() {
+  txn_ = nullptr;
+  env_->leave();
+}
+
+void Txn::note(int code) {
+  if (error_.code == 0) error_.code = code;
+}
+
+std::optional<ByteSpan> Txn::get(Dbi table, ByteSpan key) {
+  if (!ok()) return std::nullopt;
+  MDB_val key_val = as_val(key);
+  MDB_val value{};
+  const int code = mdb_get(txn_, table.handle, &key_val, &value);
+  if (code == 0) return as_span(value);
+  if (code != MDB_NOTFOUND) note(code);
+  return std::nullopt;
+}
+
+std::uint64_t Txn::entries(Dbi table) {
+  MDB_stat stat{};
+  if (ok()) note(mdb_stat(txn_, table.handle, &stat));
+  return stat.ms_entries;
+}
+
+std::uint64_t Txn::used_bytes(Dbi table) {
+  MDB_stat stat{};
+  if (ok()) note(mdb_stat(txn_, table.handle, &stat));
+  return (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize;
+}
+
+void WriteTxn::put(Dbi table, ByteSpan key, ByteSpan value) {
+  if (!ok()) return;
+  MDB_val key_val = as_val(key);
+  MDB_val value_val = as_val(value);
+  note(mdb_put(txn_, table.handle, &key_val, &value_val, 0));
+}
+
+void WriteTxn::append(Dbi table, ByteSpan key, ByteSpan value) {
+  if (!ok()) return;
+  MDB_val key_val = as_val(key);
+  MDB_val value_val = as_val(value);
+  note(mdb_put(txn_, table.handle, &key_val, &value_val, MDB_APPEND));
+}
+
+bool WriteTxn::erase(Dbi table, ByteSpan key) {
+  if (!ok()) return false;
+  MDB_val key_val = as_val(key);
+  const int code = mdb_del(txn_, table.handle, &key_val, nullptr);
+  if (code != 0 && code != MDB_NOTFOUND) note(code);
+  return code == 0;
+}
+
+Result<void, Error> WriteTxn::commit() {
+  if (!ok()) {
+    abort();
+    return failure(error_);
+  }
+  CHECK(txn_ != nullptr);
+  const int code = mdb_txn_commit(txn_);  // ends it in any case
+  let_go();
+  note(code);
+  return to_result(code);
+}
+
+Cursor::Cursor(Txn& txn, Dbi table) : txn_(&txn) {
+  if (!txn.ok()) return;
+  const int code = mdb_cursor_open(txn.txn_, table.handle, &cursor_);
+  if (code == 0) return;
+  cursor_ = nullptr;
+  txn.note(code);
+}
+
+Cursor::Cursor(Cursor&& other) noexcept
+    : txn_(other.txn_),
+      cursor_(std::exchange(other.cursor_, nullptr)),
+      key_(other.key_),
+      value_(other.value_) {}
+
+Cursor::~Cursor() {
+  if (cursor_ != nullptr) mdb_cursor_close(cursor_);
+}
+
+bool Cursor::move(int operation) {
+  if (cursor_ == nullptr || !txn_->ok()) return false;
+  MDB_val key = as_val(key_);
+  MDB_val value{};
+  const int code = mdb_cursor_get(cursor_, &key, &value, static_cast<MDB_cursor_op>(operation));
+  if (code != 0) {
+    if (code != MDB_NOTFOUND) txn_->note(code);
+    return false;
+  }
+  key_ = as_span(key);
+  value_ = as_span(value);
+  return true;
+}
+
+bool Cursor::first() {
+  return move(MDB_FIRST);
+}
+
+bool Cursor::last() {
+  return move(MDB_LAST);
+}
+
+bool Cursor::next() {
+  return move(MDB_NEXT);
+}
+
+bool Cursor::previous() {
+  return move(MDB_PREV);
+}
+
+bool Cursor::seek(ByteSpan key) {
+  key_ = key;
+  return move(MDB_SET_RANGE);
+}
+
+bool Cursor::seek_back(ByteSpan key) {
+  if (!seek(key)) return last();
+  if (key_.size() == key.size() && std::equal(key.begin(), key.end(), key_.begin())) return true;
+  return previous();
+}
+
+}  // namespace nostril::lmdb

@@ -1,0 +1,217 @@
+#include "relay/store/editor.h"
+
+#include "base/hex.h"
+#include "events/kinds.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+#include <vector>
+
+namespace nostril::relay {
+
+namespace {
+
+bool starts_with(ByteSpan key, ByteSpan prefix) {
+  return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
+}
+
+// The `d` of an event's own address; see address_key(record).
+std::optional<Key> address_of(const Event& event) {
+  switch (kind_class(event.kind)) {
+    case KindClass::Regular:
+    case KindClass::Ephemeral:
+      return std::nullopt;
+    case KindClass::Replaceable:
+      return address_key(event.pubkey, event.kind, "");
+    case KindClass::Addressable:
+      break;
+  }
+  return address_key(event.pubkey, event.kind, event.tags.find("d").value_or(""));
+}
+
+// NIP-01: the later one stays; of the same second the one with the lower id.
+bool supersedes(const Event& event, const RecordView& stored) {
+  if (event.created_at != stored.created_at()) return event.created_at > stored.created_at();
+  return event.id < stored.id();
+}
+
+}  // namespace
+
+std::optional<Address> parse_address(std::string_view text) {
+  const std::size_t kind_end = text.find(':');
+  if (kind_end == std::string_view::npos) return std::nullopt;
+  const std::size_t author_end = text.find(':', kind_end + 1);
+  if (author_end == std::string_view::npos) return std::nullopt;
+
+  const std::string_view kind_text = text.substr(0, kind_end);
+  std::uint32_t kind = 0;
+  const char* end = kind_text.data() + kind_text.size();
+  const auto parsed = std::from_chars(kind_text.data(), end, kind);
+  if (parsed.ec != std::errc() || parsed.ptr != end || kind > kKindMax) return std::nullopt;
+  if (kind_text.size() > 1 && kind_text[0] == '0') return std::nullopt;
+
+  const auto author = from_hex<PublicKey>(text.substr(kind_end + 1, author_end - kind_end - 1));
+  if (!author) return std::nullopt;
+  const std::string_view d = text.substr(author_end + 1);
+  const KindClass kind_is = kind_class(kind);
+  if (kind_is == KindClass::Addressable || (kind_is == KindClass::Replaceable && d.empty())) {
+    return Address{kind, *author, d};
+  }
+  return std::nullopt;
+}
+
+PutResult Editor::put(const Event& event) {
+  if (kind_class(event.kind) == KindClass::Ephemeral) return PutResult::Ephemeral;
+  if (event.created_at > kCreatedAtMax) return PutResult::OutOfRange;
+  if (find(event.id)) return PutResult::Duplicate;
+  if (const auto expiration = expiration_of(event); expiration && *expiration <= now_s_) {
+    return PutResult::Expired;
+  }
+  const auto address = address_of(event);
+  // To delete a deletion has no effect (NIP-09), also when it comes first.
+  if (event.kind != kinds::kDeletion && is_deleted(event, address)) return PutResult::Deleted;
+  if (address) {
+    if (const auto current = find_address(*address)) {
+      // An expired version is as good as gone.
+      if (!current->record.is_expired(now_s_) && !supersedes(event, current->record)) {
+        return PutResult::HaveNewer;
+      }
+      remove(*current);
+    }
+  }
+  insert(event, address);
+  if (event.kind == kinds::kDeletion) apply_deletion(event);
+  return PutResult::Stored;
+}
+
+std::size_t Editor::sweep_expired(std::size_t rows_max) {
+  std::vector<Sequence> expired;
+  {
+    lmdb::Cursor cursor(txn_, tables_.by_expiry);
+    const auto now = static_cast<std::uint64_t>(std::max<std::int64_t>(now_s_, 0));
+    for (bool more = cursor.first(); more && expired.size() < rows_max; more = cursor.next()) {
+      if (read_integer(cursor.key().first(kTimeBytes)) > now) break;
+      expired.push_back(Sequence{read_integer(cursor.key().last(kSequenceBytes))});
+    }
+  }
+  for (const Sequence sequence : expired) {
+    const auto found = load(sequence);
+    if (!found) {
+      if (damage_.empty()) damage_ = "the index by expiry names a record that is not there";
+      return 0;
+    }
+    remove(*found);
+  }
+  return expired.size();
+}
+
+bool Editor::erase(const EventId& id) {
+  const auto found = find(id);
+  if (found) remove(*found);
+  return found.has_value();
+}
+
+std::optional<Editor::Found> Editor::find(const EventId& id) {
+  const Key prefix = id_prefix(id);
+  lmdb::Cursor cursor(txn_, tables_.by_id);
+  for (bool more = cursor.seek(prefix.span()); more && starts_with(cursor.key(), prefix.span());
+       more = cursor.next()) {
+    auto found = load(Sequence{read_integer(cursor.key().last(kSequenceBytes))});
+    if (found && found->record.id() == id) return found;
+  }
+  return std::nullopt;
+}
+
+std::optional<Editor::Found> Editor::load(Sequence sequence) {
+  const auto bytes = txn_.get(tables_.records, sequence_key(sequence).span());
+  if (!bytes) return std::nullopt;
+  const auto record = RecordView::parse(*bytes);
+  if (!record) {
+    if (damage_.empty()) damage_ = to_string(record.error());
+    return std::nullopt;
+  }
+  return Found{sequence, *record};
+}
+
+std::optional<Editor::Found> Editor::find_address(const Key& address) {
+  const auto value = txn_.get(tables_.by_address, address.span());
+  if (!value) return std::nullopt;
+  return load(Sequence{read_integer(*value)});
+}
+
+bool Editor::is_deleted(const Event& event, const std::optional<Key>& address) {
+  if (txn_.get(tables_.deleted_ids, deleted_id_key(event.id, event.pubkey).span())) return true;
+  if (!address) return false;
+  const auto until = txn_.get(tables_.deleted_addresses, address->span());
+  return until && static_cast<std::uint64_t>(event.created_at) <= read_integer(*until);
+}
+
+Sequence Editor::next_sequence() {
+  if (!last_sequence_) {
+    lmdb::Cursor cursor(txn_, tables_.records);
+    last_sequence_ = Sequence{cursor.last() ? read_integer(cursor.key()) : 0};
+  }
+  last_sequence_ = Sequence{static_cast<std::uint64_t>(*last_sequence_) + 1};
+  return *last_sequence_;
+}
+
+void Editor::insert(const Event& event, const std::optional<Key>& address) {
+  const Sequence sequence = next_sequence();
+  encode_record(inserted_, event);
+  txn_.append(tables_.records, sequence_key(sequence).span(), inserted_);
+  const auto record = RecordView::parse(inserted_);
+  CHECK(record.has_value());
+  for_each_index_key(tables_, *record, sequence,
+                     [this](lmdb::Dbi table, const Key& key) { txn_.put(table, key.span(), {}); });
+  if (address) txn_.put(tables_.by_address, address->span(), sequence_key(sequence).span());
+}
+
+void Editor::remove(const Found& found) {
+  // The record's page may go with the first write.
+  removed_.assign(found.record.bytes().begin(), found.record.bytes().end());
+  const auto record = RecordView::parse(removed_);
+  CHECK(record.has_value());
+  for_each_index_key(tables_, *record, found.sequence,
+                     [this](lmdb::Dbi table, const Key& key) { txn_.erase(table, key.span()); });
+  if (const auto address = address_key(*record)) txn_.erase(tables_.by_address, address->span());
+  txn_.erase(tables_.records, sequence_key(found.sequence).span());
+}
+
+void Editor::apply_deletion(const Event& deletion) {
+  for (const auto tag : deletion.tags) {
+    const auto value = tag.value();
+    if (!value) continue;
+    if (tag.name() == "e") {
+      if (const auto id = from_hex<EventId>(*value)) delete_id(*id, deletion.pubkey);
+    } else if (tag.name() == "a") {
+      const auto address = parse_address(*value);
+      if (address && address->author == deletion.pubkey) {
+        delete_address(*address, deletion.created_at);
+      }
+    }
+  }
+}
+
+void Editor::delete_id(const EventId& id, const PublicKey& author) {
+  // Kept also when the event is another's or a deletion: it then never matches an event, and
+  // check() can tell the entries from the deletion alone.
+  txn_.put(tables_.deleted_ids, deleted_id_key(id, author).span(), {});
+  const auto found = find(id);
+  if (!found || found->record.pubkey() != author) return;
+  if (found->record.kind() != kinds::kDeletion) remove(*found);
+}
+
+void Editor::delete_address(const Address& address, std::int64_t until) {
+  const Key key = address_key(address.author, address.kind, address.d);
+  auto until_max = static_cast<std::uint64_t>(until);
+  if (const auto before = txn_.get(tables_.deleted_addresses, key.span())) {
+    until_max = std::max(until_max, read_integer(*before));
+  }
+  txn_.put(tables_.deleted_addresses, key.span(),
+           time_key(static_cast<std::int64_t>(until_max)).span());
+  const auto current = find_address(key);
+  if (current && current->record.created_at() <= until) remove(*current);
+}
+
+}  // namespace nostril::relay

@@ -1,0 +1,69 @@
+#pragma once
+
+#include "base/lmdb.h"
+#include "events/event.h"
+#include "relay/store/keys.h"
+#include "relay/store/record.h"
+#include "relay/store/store.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace nostril::relay {
+
+/// What an `a` tag names: "kind:pubkey:d".
+struct Address {
+  std::uint32_t kind = 0;
+  PublicKey author;
+  std::string_view d;
+};
+
+/// Strict: decimal kind of a replaceable or addressable class, 64 lowercase hex characters, and for
+/// replaceable kinds nothing after the second colon.
+[[nodiscard]] std::optional<Address> parse_address(std::string_view text);
+
+/// The rules of a store (NIP-01 replacement, NIP-09, NIP-40) applied inside one write transaction;
+/// the caller commits it. Used by Store only.
+/// Threads: the transaction's. Once damage() is not empty the transaction must be dropped.
+class Editor {
+ public:
+  Editor(const Tables& tables, lmdb::WriteTxn& txn, std::int64_t now_s)
+      : tables_(tables), txn_(txn), now_s_(now_s) {}
+
+  PutResult put(const Event& event);
+  std::size_t sweep_expired(std::size_t rows_max);
+  bool erase(const EventId& id);
+
+  /// Why the store can't be trusted, when a record could not be read.
+  [[nodiscard]] const std::string& damage() const { return damage_; }
+
+ private:
+  struct Found {
+    Sequence sequence{};
+    RecordView record;  // borrowed until the next write
+  };
+
+  [[nodiscard]] std::optional<Found> find(const EventId& id);
+  [[nodiscard]] std::optional<Found> load(Sequence sequence);
+  [[nodiscard]] std::optional<Found> find_address(const Key& address);
+  [[nodiscard]] bool is_deleted(const Event& event, const std::optional<Key>& address);
+  [[nodiscard]] Sequence next_sequence();
+  void insert(const Event& event, const std::optional<Key>& address);
+  void remove(const Found& found);
+  void apply_deletion(const Event& deletion);
+  void delete_id(const EventId& id, const PublicKey& author);
+  void delete_address(const Address& address, std::int64_t until);
+
+  const Tables& tables_;
+  lmdb::WriteTxn& txn_;
+  const std::int64_t now_s_;
+  std::optional<Sequence> last_sequence_;
+  Bytes inserted_;  // scratch, reused
+  Bytes removed_;   // scratch, reused
+  std::string damage_;
+};
+
+}  // namespace nostril::relay

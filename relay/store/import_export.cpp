@@ -1,0 +1,295 @@
+#include "relay/store/import_export.h"
+
+#include "base/mailbox.h"
+#include "schnorr/verify.h"
+
+#include <algorithm>
+#include <deque>
+#include <future>
+#include <istream>
+#include <ostream>
+#include <thread>
+#include <utility>
+
+namespace nostril::relay {
+
+namespace {
+
+constexpr std::size_t kReadBytes = std::size_t{1} << 20;
+constexpr std::size_t kExportRows = 1000;  // a read transaction
+
+// Lines of bounded size; longer ones are skipped and counted.
+class LineReader {
+ public:
+  LineReader(std::istream& in, std::size_t line_bytes_max)
+      : in_(in), line_bytes_max_(line_bytes_max) {}
+
+  // False at the end of the input.
+  bool next(std::string& line) {
+    line.clear();
+    bool is_too_long = false;
+    while (true) {
+      if (at_ == buffer_.size() && !fill()) {
+        if (is_too_long) ++too_long_;
+        return !line.empty() && !is_too_long;
+      }
+      const std::size_t end = std::min(buffer_.find('\n', at_), buffer_.size());
+      is_too_long = is_too_long || line.size() + (end - at_) > line_bytes_max_;
+      if (!is_too_long) line.append(buffer_, at_, end - at_);
+      const bool is_whole = end < buffer_.size();
+      at_ = is_whole ? end + 1 : end;
+      if (!is_whole) continue;
+      if (!line.empty() && line.back() == '\r') line.pop_back();
+      if (!is_too_long && !line.empty()) return true;
+      if (is_too_long) ++too_long_;
+      line.clear();
+      is_too_long = false;
+    }
+  }
+
+  [[nodiscard]] std::uint64_t too_long() const { return too_long_; }
+
+ private:
+  bool fill() {
+    buffer_.resize(kReadBytes);
+    in_.read(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
+    buffer_.resize(static_cast<std::size_t>(in_.gcount()));
+    at_ = 0;
+    return !buffer_.empty();
+  }
+
+  std::istream& in_;
+  const std::size_t line_bytes_max_;
+  std::string buffer_;
+  std::size_t at_ = 0;
+  std::uint64_t too_long_ = 0;
+};
+
+// What a thread makes of some lines.
+struct Parsed {
+  std::vector<VerifiedEvent> verified;
+  std::vector<UnverifiedEvent> unverified;  // instead, with --no-verify
+  std::array<std::uint64_t, kParseErrorCount> errors{};
+  std::uint64_t bad_signatures = 0;
+};
+
+struct Job {
+  std::vector<std::string> lines;
+  std::promise<Parsed> result;
+};
+
+Parsed parse_lines(const std::vector<std::string>& lines, const ImportOptions& options,
+                   Verifier& verifier) {
+  Parsed parsed;
+  parsed.unverified.reserve(lines.size());
+  for (const std::string& line : lines) {
+    auto event = parse_event(line, options.limits);
+    if (event) {
+      parsed.unverified.push_back(std::move(*event));
+    } else {
+      ++parsed.errors[static_cast<std::size_t>(event.error())];
+    }
+  }
+  if (!options.verify) return parsed;
+  parsed.verified.reserve(parsed.unverified.size());
+  for (auto& event : VerifiedEvent::verify_all(parsed.unverified, verifier)) {
+    if (event) {
+      parsed.verified.push_back(std::move(*event));
+    } else {
+      ++parsed.bad_signatures;
+    }
+  }
+  parsed.unverified.clear();
+  return parsed;
+}
+
+// The threads that parse and verify; results come in the order of submission.
+class ParserPool {
+ public:
+  explicit ParserPool(const ImportOptions& options)
+      : depth_(options.verifier_threads + 2), queue_(depth_) {
+    for (unsigned i = 0; i < std::max(options.verifier_threads, 1U); ++i) {
+      threads_.emplace_back([this, &options] {
+        Verifier verifier;
+        while (auto jobs = queue_.wait_all(1)) {
+          for (auto& job : *jobs) job.result.set_value(parse_lines(job.lines, options, verifier));
+        }
+      });
+    }
+  }
+
+  ~ParserPool() {
+    queue_.close();
+    for (auto& thread : threads_) thread.join();
+  }
+
+  ParserPool(const ParserPool&) = delete;
+  ParserPool& operator=(const ParserPool&) = delete;
+  ParserPool(ParserPool&&) = delete;
+  ParserPool& operator=(ParserPool&&) = delete;
+
+  [[nodiscard]] bool is_full() const { return pending_.size() >= depth_; }
+
+  [[nodiscard]] bool is_empty() const { return pending_.empty(); }
+
+  void submit(std::vector<std::string> lines) {
+    Job job{std::move(lines), {}};
+    pending_.push_back(job.result.get_future());
+    CHECK(queue_.push(std::move(job)));  // never more than pending_, which is bounded
+  }
+
+  Parsed take() {
+    Parsed parsed = pending_.front().get();
+    pending_.pop_front();
+    return parsed;
+  }
+
+ private:
+  const std::size_t depth_;
+  Mailbox<Job> queue_;
+  std::deque<std::future<Parsed>> pending_;
+  std::vector<std::thread> threads_;
+};
+
+class Importer {
+ public:
+  Importer(Store& store, const Clock& clock, const ImportOptions& options)
+      : store_(store), clock_(clock), options_(options), started_ms_(clock.monotonic_ms()) {}
+
+  Result<ImportReport, StoreError> run(std::istream& in) {
+    LineReader reader(in, options_.limits.json_bytes_max);
+    ParserPool pool(options_);
+    bool more = true;
+    while (more || !pool.is_empty()) {
+      if (more && !pool.is_full()) {
+        more = submit_lines(reader, pool);
+        continue;
+      }
+      if (auto stored = store(pool.take()); !stored) return failure(stored.error());
+      show_progress(false);
+    }
+    report_.lines_too_long = reader.too_long();
+    report_.lines += reader.too_long();
+    show_progress(true);
+    return report_;
+  }
+
+ private:
+  bool submit_lines(LineReader& reader, ParserPool& pool) {
+    std::vector<std::string> lines;
+    std::string line;
+    while (lines.size() < options_.batch_events && reader.next(line)) {
+      lines.push_back(std::move(line));
+    }
+    const bool more = lines.size() == options_.batch_events;
+    report_.lines += lines.size();
+    if (!lines.empty()) pool.submit(std::move(lines));
+    return more;
+  }
+
+  Result<void, StoreError> store(const Parsed& parsed) {
+    const auto results = options_.verify
+                             ? store_.put(parsed.verified, clock_.unix_s())
+                             : store_.put_unverified(parsed.unverified, clock_.unix_s());
+    if (!results) return failure(results.error());
+    for (const PutResult result : *results) ++report_.results[static_cast<std::size_t>(result)];
+    for (std::size_t i = 0; i < kParseErrorCount; ++i) {
+      report_.parse_errors[i] += parsed.errors[i];
+    }
+    report_.bad_signatures += parsed.bad_signatures;
+    return {};
+  }
+
+  void show_progress(bool is_end) {
+    if (options_.progress == nullptr) return;
+    const std::int64_t elapsed_ms = clock_.monotonic_ms() - started_ms_;
+    if (!is_end && elapsed_ms < next_progress_ms_) return;
+    next_progress_ms_ = elapsed_ms + 1000;
+    std::ostream& out = *options_.progress;
+    const std::uint64_t rate =
+        report_.lines * 1000 / static_cast<std::uint64_t>(std::max<std::int64_t>(elapsed_ms, 1));
+    out << "import: " << report_.lines << " lines, " << report_.count(PutResult::Stored)
+        << " stored, " << report_.count(PutResult::Duplicate) << " duplicate, " << rate
+        << " lines/s\n";
+    if (is_end) show_refusals(out);
+    out.flush();
+  }
+
+  void show_refusals(std::ostream& out) const {
+    const auto show = [&out](std::uint64_t count, std::string_view why) {
+      if (count > 0) out << "import: " << count << " left out: " << why << "\n";
+    };
+    for (std::size_t i = 0; i < kParseErrorCount; ++i) {
+      show(report_.parse_errors[i], to_string(static_cast<ParseError>(i)));
+    }
+    show(report_.bad_signatures, "bad signature");
+    show(report_.lines_too_long, "line too long");
+    for (const PutResult result : {PutResult::HaveNewer, PutResult::Deleted, PutResult::Expired,
+                                   PutResult::Ephemeral, PutResult::OutOfRange}) {
+      show(report_.count(result), ok_message(result));
+    }
+  }
+
+  Store& store_;
+  const Clock& clock_;
+  const ImportOptions& options_;
+  const std::int64_t started_ms_;
+  std::int64_t next_progress_ms_ = 1000;
+  ImportReport report_;
+};
+
+struct ExportChunk {
+  Position last;  // of what was read
+  bool more = true;
+  std::size_t lines = 0;
+  std::string text;
+};
+
+// The next rows; the transaction is over before they are written to a maybe slow reader.
+Result<void, StoreError> read_chunk(Store& store, std::int64_t now_s, ExportChunk& chunk) {
+  chunk.text.clear();
+  chunk.lines = 0;
+  ReadTxn txn = store.read();
+  lmdb::Cursor cursor(txn, store.tables().by_time);
+  bool more = cursor.seek(chunk.last.bytes);
+  if (more && std::ranges::equal(cursor.key(), chunk.last.bytes)) more = cursor.next();
+  for (std::size_t i = 0; more && i < kExportRows; ++i, more = cursor.next()) {
+    if (cursor.key().size() != kPositionBytes) {
+      return failure(StoreError{"the index by time is damaged"});
+    }
+    chunk.last = Position::of_key(cursor.key());
+    const auto record = store.find(txn, chunk.last.sequence());
+    if (!record) return failure(StoreError{"a record is missing or damaged: run check"});
+    if (record->is_expired(now_s)) continue;
+    append_json(chunk.text, *record);
+    chunk.text += '\n';
+    ++chunk.lines;
+  }
+  chunk.more = more;
+  if (!txn.ok()) return failure(StoreError{"the store can't be read: " + txn.error().text()});
+  return {};
+}
+
+}  // namespace
+
+Result<ImportReport, StoreError> import_jsonl(Store& store, std::istream& in, const Clock& clock,
+                                              const ImportOptions& options) {
+  return Importer(store, clock, options).run(in);
+}
+
+Result<std::uint64_t, StoreError> export_jsonl(Store& store, std::ostream& out,
+                                               std::int64_t now_s) {
+  ExportChunk chunk;
+  std::uint64_t lines = 0;
+  while (chunk.more) {
+    if (auto read = read_chunk(store, now_s, chunk); !read) return failure(read.error());
+    lines += chunk.lines;
+    out << chunk.text;
+    if (!out) return failure(StoreError{"the output can't be written"});
+  }
+  out.flush();
+  if (!out) return failure(StoreError{"the output can't be written"});
+  return lines;
+}
+
+}  // namespace nostril::relay

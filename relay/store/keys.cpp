@@ -1,0 +1,156 @@
+#include "relay/store/keys.h"
+
+#include "base/hex.h"
+#include "events/kinds.h"
+#include "schnorr/hash.h"
+
+#include <algorithm>
+
+namespace nostril::relay {
+
+namespace {
+
+constexpr std::size_t kIdPrefixBytes = 8;
+constexpr std::size_t kAuthorPrefixBytes = 8;
+constexpr std::size_t kTieBytes = 7;
+constexpr std::size_t kValueHashBytes = 7;
+constexpr std::size_t kUniqueBytes = 16;  // long enough that nobody makes two of them
+
+ByteSpan front(ByteSpan bytes, std::size_t size) {
+  return bytes.first(size);
+}
+
+Key tag_prefix_of_hex(char letter, ByteSpan value) {
+  // Not the first bytes: proof of work makes an id's leading bits zero.
+  return Key().add_integer(static_cast<std::uint8_t>(letter), 1).add(value.last(kValueHashBytes));
+}
+
+Key tag_prefix_of_text(char letter, ByteSpan value) {
+  const Digest digest = sha256(value);
+  return Key()
+      .add_integer(static_cast<std::uint8_t>(letter), 1)
+      .add(front(digest.bytes, kValueHashBytes));
+}
+
+}  // namespace
+
+std::uint64_t read_integer(ByteSpan bytes) {
+  std::uint64_t value = 0;
+  for (const std::uint8_t byte : bytes) value = value << 8 | byte;
+  return value;
+}
+
+Position Position::of(std::int64_t created_at, const EventId& id, Sequence sequence) {
+  Position position;
+  Key key;
+  key.add_integer(static_cast<std::uint64_t>(created_at), kTimeBytes);
+  std::array<std::uint8_t, kTieBytes> tie{};
+  for (std::size_t i = 0; i < kTieBytes; ++i) tie[i] = static_cast<std::uint8_t>(~id.bytes[i]);
+  key.add(tie).add_integer(static_cast<std::uint64_t>(sequence), kSequenceBytes);
+  std::ranges::copy(key.span(), position.bytes.begin());
+  return position;
+}
+
+Position Position::of_key(ByteSpan key) {
+  CHECK(key.size() >= kPositionBytes);
+  Position position;
+  std::ranges::copy(key.last(kPositionBytes), position.bytes.begin());
+  return position;
+}
+
+std::int64_t Position::created_at() const {
+  return static_cast<std::int64_t>(read_integer(ByteSpan(bytes).first(kTimeBytes)));
+}
+
+Sequence Position::sequence() const {
+  return Sequence{read_integer(ByteSpan(bytes).last(kSequenceBytes))};
+}
+
+Key sequence_key(Sequence sequence) {
+  return Key().add_integer(static_cast<std::uint64_t>(sequence), kSequenceBytes);
+}
+
+Key id_prefix(const EventId& id) {
+  return Key().add(front(id.bytes, kIdPrefixBytes));
+}
+
+Key id_key(const EventId& id, Sequence sequence) {
+  return id_prefix(id).add_integer(static_cast<std::uint64_t>(sequence), kSequenceBytes);
+}
+
+Key kind_prefix(std::uint32_t kind) {
+  return Key().add_integer(kind, 2);
+}
+
+Key author_prefix(const PublicKey& author) {
+  return Key().add(front(author.bytes, kAuthorPrefixBytes));
+}
+
+Key author_kind_prefix(const PublicKey& author, std::uint32_t kind) {
+  return author_prefix(author).add_integer(kind, 2);
+}
+
+Key tag_prefix(char letter, std::string_view value) {
+  std::array<std::uint8_t, 32> hex{};
+  if (decode_hex(value, hex)) return tag_prefix_of_hex(letter, hex);
+  return tag_prefix_of_text(letter, as_bytes(value));
+}
+
+Key tag_prefix(char letter, const RecordElement& value) {
+  return value.is_hex ? tag_prefix_of_hex(letter, value.bytes)
+                      : tag_prefix_of_text(letter, value.bytes);
+}
+
+Key time_key(std::int64_t seconds) {
+  return Key().add_integer(static_cast<std::uint64_t>(seconds), kTimeBytes);
+}
+
+Key expiry_key(std::int64_t expiration, Sequence sequence) {
+  return time_key(expiration).add_integer(static_cast<std::uint64_t>(sequence), kSequenceBytes);
+}
+
+Key deleted_id_key(const EventId& id, const PublicKey& author) {
+  return Key().add(front(id.bytes, kUniqueBytes)).add(front(author.bytes, kUniqueBytes));
+}
+
+Key address_key(const PublicKey& author, std::uint32_t kind, std::string_view d) {
+  const Digest digest = sha256(d);
+  return Key()
+      .add(front(author.bytes, kUniqueBytes))
+      .add_integer(kind, 2)
+      .add(front(digest.bytes, kUniqueBytes));
+}
+
+std::optional<Key> address_key(const RecordView& record) {
+  switch (kind_class(record.kind())) {
+    case KindClass::Regular:
+    case KindClass::Ephemeral:
+      return std::nullopt;
+    case KindClass::Replaceable:
+      return address_key(record.pubkey(), record.kind(), "");
+    case KindClass::Addressable:
+      break;
+  }
+  std::string d;  // without a d tag, or with one that has no value, the address ends empty
+  record.for_each_tag(
+      [&d](const RecordElement& name, const std::optional<RecordElement>& value, std::uint32_t) {
+        if (as_text(name.bytes) != "d") return true;
+        if (value) d = value->text();
+        return false;
+      });
+  return address_key(record.pubkey(), record.kind(), d);
+}
+
+Key positioned(const Key& prefix, const Position& position) {
+  Key key = prefix;
+  key.add(position.bytes);
+  return key;
+}
+
+bool is_indexed_name(const RecordElement& name) {
+  if (name.bytes.size() != 1) return false;
+  const std::uint8_t letter = name.bytes[0];
+  return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z');
+}
+
+}  // namespace nostril::relay

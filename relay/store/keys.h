@@ -1,0 +1,157 @@
+#pragma once
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/lmdb.h"
+#include "events/event.h"
+#include "relay/store/record.h"
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+namespace nostril::relay {
+
+/// The tables of a store (spec/09-store.md). Key bytes, all integers big-endian:
+///
+///   table              key                                             value
+///   meta               "format"                                        u32
+///   records            seq 5                                           record.h
+///   by_id              id[0..8) 8, seq 5                               -
+///   by_time            position 18                                     -
+///   by_kind            kind 2, position                                -
+///   by_author          pubkey[0..8) 8, position                        -
+///   by_author_kind     pubkey[0..8) 8, kind 2, position                -
+///   by_tag             letter 1, value hash 7, position                -
+///   by_address         address 34                                      seq 5
+///   by_expiry          expiration 6, seq 5                             -
+///   deleted_ids        id[0..16) 16, pubkey[0..16) 16                  -
+///   deleted_addresses  address 34                                      created_at 6
+///
+///   position  created_at 6, id[0..7) inverted 7, seq 5
+///   address   pubkey[0..16) 16, kind 2, SHA-256(d)[0..16) 16; d is empty for replaceable kinds
+///   value hash  of 64 lowercase hex characters: the last 7 of their 32 bytes; of any other text:
+///             SHA-256(text)[0..7). So any length is findable.
+///
+/// Read backwards, a range gives newest first and lowest id first among equals: new events then
+/// come at the end of their range, which fills LMDB's pages. Two events of one second whose ids
+/// share 7 bytes (2^28 tries by one author) come in the order of arrival.
+/// Cut keys and hashes may collide: what an index gives is a candidate, the record decides. The
+/// 16-byte cuts are long enough to be unique.
+struct Tables {
+  lmdb::Dbi meta;
+  lmdb::Dbi records;
+  lmdb::Dbi by_id;
+  lmdb::Dbi by_time;
+  lmdb::Dbi by_kind;
+  lmdb::Dbi by_author;
+  lmdb::Dbi by_author_kind;
+  lmdb::Dbi by_tag;
+  lmdb::Dbi by_address;
+  lmdb::Dbi by_expiry;
+  lmdb::Dbi deleted_ids;
+  lmdb::Dbi deleted_addresses;
+};
+
+/// Number of a record in the order of arrival, from 1. 40 bits. One may be used again after its
+/// record, the newest, was removed.
+enum class Sequence : std::uint64_t {};
+
+inline constexpr std::size_t kSequenceBytes = 5;
+inline constexpr std::size_t kTimeBytes = 6;
+inline constexpr std::size_t kPositionBytes = 18;
+inline constexpr std::size_t kKeyBytesMax = 40;
+
+/// A key of at most kKeyBytesMax bytes, built in place.
+class Key {
+ public:
+  Key& add(ByteSpan bytes) {
+    CHECK(size_ + bytes.size() <= kKeyBytesMax);
+    std::memcpy(bytes_.data() + size_, bytes.data(), bytes.size());
+    size_ += bytes.size();
+    return *this;
+  }
+
+  /// The low `bytes` bytes of `value`, big-endian.
+  Key& add_integer(std::uint64_t value, std::size_t bytes) {
+    CHECK(size_ + bytes <= kKeyBytesMax);
+    for (std::size_t i = 0; i < bytes; ++i) {
+      bytes_[size_ + i] = static_cast<std::uint8_t>(value >> (8 * (bytes - 1 - i)));
+    }
+    size_ += bytes;
+    return *this;
+  }
+
+  [[nodiscard]] ByteSpan span() const { return {bytes_.data(), size_}; }
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+ private:
+  std::array<std::uint8_t, kKeyBytesMax> bytes_{};
+  std::size_t size_ = 0;
+};
+
+[[nodiscard]] std::uint64_t read_integer(ByteSpan bytes);
+
+/// Where an event stands in the order of answers. Greater = earlier in an answer.
+struct Position {
+  std::array<std::uint8_t, kPositionBytes> bytes{};
+
+  static Position of(std::int64_t created_at, const EventId& id, Sequence sequence);
+  /// The last kPositionBytes of an index key.
+  static Position of_key(ByteSpan key);
+
+  [[nodiscard]] std::int64_t created_at() const;
+  [[nodiscard]] Sequence sequence() const;
+
+  auto operator<=>(const Position&) const = default;
+};
+
+[[nodiscard]] Key sequence_key(Sequence sequence);
+[[nodiscard]] Key id_key(const EventId& id, Sequence sequence);
+[[nodiscard]] Key id_prefix(const EventId& id);
+[[nodiscard]] Key kind_prefix(std::uint32_t kind);
+[[nodiscard]] Key author_prefix(const PublicKey& author);
+[[nodiscard]] Key author_kind_prefix(const PublicKey& author, std::uint32_t kind);
+[[nodiscard]] Key tag_prefix(char letter, std::string_view value);
+[[nodiscard]] Key tag_prefix(char letter, const RecordElement& value);
+[[nodiscard]] Key expiry_key(std::int64_t expiration, Sequence sequence);
+[[nodiscard]] Key deleted_id_key(const EventId& id, const PublicKey& author);
+[[nodiscard]] Key address_key(const PublicKey& author, std::uint32_t kind, std::string_view d);
+/// The event's own address: nothing for kinds that are not replaced.
+[[nodiscard]] std::optional<Key> address_key(const RecordView& record);
+[[nodiscard]] Key time_key(std::int64_t seconds);
+
+/// `prefix` followed by `position`.
+[[nodiscard]] Key positioned(const Key& prefix, const Position& position);
+
+/// True for names of tags that filters can ask for: one letter.
+[[nodiscard]] bool is_indexed_name(const RecordElement& name);
+
+/// Calls visit(table, key) for each entry that `record` has in the indexes whose value is empty:
+/// by_id, by_time, by_kind, by_author, by_author_kind, by_tag (maybe the same twice), by_expiry.
+template <typename Visit>
+void for_each_index_key(const Tables& tables, const RecordView& record, Sequence sequence,
+                        Visit visit) {
+  const Position position = Position::of(record.created_at(), record.id(), sequence);
+  const PublicKey author = record.pubkey();
+  visit(tables.by_id, id_key(record.id(), sequence));
+  visit(tables.by_time, positioned(Key(), position));
+  visit(tables.by_kind, positioned(kind_prefix(record.kind()), position));
+  visit(tables.by_author, positioned(author_prefix(author), position));
+  visit(tables.by_author_kind, positioned(author_kind_prefix(author, record.kind()), position));
+  record.for_each_tag(
+      [&](const RecordElement& name, const std::optional<RecordElement>& value, std::uint32_t) {
+        if (value && is_indexed_name(name)) {
+          const Key prefix = tag_prefix(static_cast<char>(name.bytes[0]), *value);
+          visit(tables.by_tag, positioned(prefix, position));
+        }
+        return true;
+      });
+  if (record.expiration()) visit(tables.by_expiry, expiry_key(*record.expiration(), sequence));
+}
+
+}  // namespace nostril::relay

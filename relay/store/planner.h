@@ -1,0 +1,57 @@
+#pragma once
+
+#include "base/lmdb.h"
+#include "events/filter.h"
+#include "relay/store/keys.h"
+#include "relay/store/store.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace nostril::relay {
+
+/// Cursors of one transaction, one a table, made when first asked for.
+class CursorCache {
+ public:
+  explicit CursorCache(ReadTxn& txn) : txn_(&txn) { cursors_.reserve(8); }
+
+  [[nodiscard]] lmdb::Cursor& of(lmdb::Dbi table);
+
+ private:
+  ReadTxn* txn_;
+  std::vector<std::pair<unsigned, lmdb::Cursor>> cursors_;
+};
+
+/// A part of an index that is read backwards: newest first. Remembers where it is as a key, so it
+/// goes on in any later transaction. Or, for `ids`, one event.
+class IndexRange {
+ public:
+  IndexRange(lmdb::Dbi table, const Key& prefix, std::int64_t since, std::int64_t until);
+
+  explicit IndexRange(const EventId& id) : id_(id) {}
+
+  /// Appends the next positions to `out`, `count_max` at most; how many. Fewer than asked: the end.
+  std::size_t read(Store& store, ReadTxn& txn, CursorCache& cursors, std::size_t count_max,
+                   std::vector<Position>& out);
+
+ private:
+  std::size_t read_id(Store& store, ReadTxn& txn, std::vector<Position>& out) const;
+
+  lmdb::Dbi table_;
+  Key prefix_;
+  std::int64_t since_ = 0;
+  Position at_;              // read next: at or below it
+  bool is_started_ = false;  // at_ was read before: below it
+  std::optional<EventId> id_;
+};
+
+/// The ranges that together hold every event the filter can match, from the index that promises the
+/// fewest entries. Where several could do, it looks at the newest entries of a few ranges of each
+/// and compares how dense they are: some 1,000 index steps at most, added to `visits`.
+[[nodiscard]] std::vector<IndexRange> plan(const Filter& filter, Store& store, ReadTxn& txn,
+                                           CursorCache& cursors, std::size_t& visits);
+
+}  // namespace nostril::relay

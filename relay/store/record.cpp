@@ -1,0 +1,343 @@
+#include "relay/store/record.h"
+
+#include "base/check.h"
+#include "base/hex.h"
+#include "base/json.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace nostril::relay {
+
+namespace {
+
+constexpr std::size_t kIdAt = 2;
+constexpr std::size_t kPubkeyAt = 34;
+constexpr std::size_t kSigAt = 66;
+constexpr std::size_t kTimeAt = 130;
+constexpr std::size_t kKindAt = 136;
+constexpr std::size_t kFixedBytes = 138;
+constexpr std::size_t kExpirationBytes = 6;
+constexpr std::uint8_t kFlagExpiration = 2;
+
+std::uint64_t read_big_endian(ByteSpan bytes) {
+  std::uint64_t value = 0;
+  for (const std::uint8_t byte : bytes) value = value << 8 | byte;
+  return value;
+}
+
+void add_big_endian(Bytes& out, std::uint64_t value, std::size_t bytes) {
+  for (std::size_t i = bytes; i-- > 0;) out.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
+}
+
+void add_varint(Bytes& out, std::size_t value) {
+  CHECK(value <= UINT32_MAX);
+  while (value >= 128) {
+    out.push_back(static_cast<std::uint8_t>(value | 128));
+    value >>= 7;
+  }
+  out.push_back(static_cast<std::uint8_t>(value));
+}
+
+void add_bytes(Bytes& out, ByteSpan bytes) {
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
+
+void add_element(Bytes& out, std::string_view element) {
+  std::array<std::uint8_t, 32> hex{};
+  if (decode_hex(element, hex)) {
+    add_varint(out, 0);
+    add_bytes(out, hex);
+    return;
+  }
+  add_varint(out, element.size() + 1);
+  add_bytes(out, as_bytes(element));
+}
+
+// Checks lengths. After an error nothing more is read.
+class BoundedReader {
+ public:
+  explicit BoundedReader(ByteSpan rest) : rest_(rest) {}
+
+  bool varint(std::uint32_t& value) {
+    std::uint64_t wide = 0;
+    for (unsigned shift = 0; shift < 35; shift += 7) {
+      if (rest_.empty()) return fail(RecordError::Truncated);
+      const std::uint8_t byte = rest_[0];
+      rest_ = rest_.subspan(1);
+      wide |= static_cast<std::uint64_t>(byte & 127U) << shift;
+      if ((byte & 128U) != 0) continue;
+      const bool is_shortest = byte != 0 || shift == 0;
+      if (!is_shortest || wide > UINT32_MAX) return fail(RecordError::BadVarint);
+      value = static_cast<std::uint32_t>(wide);
+      return true;
+    }
+    return fail(RecordError::BadVarint);
+  }
+
+  bool element() {
+    std::uint32_t header = 0;
+    if (!varint(header)) return false;
+    const std::size_t size = header == 0 ? 32 : header - 1;
+    if (size > rest_.size()) return fail(RecordError::Truncated);
+    // The one form of a value is what equals() and the index rely on.
+    std::array<std::uint8_t, 32> hex{};
+    if (header == 65 && decode_hex(as_text(rest_.first(size)), hex)) {
+      return fail(RecordError::BadTag);
+    }
+    rest_ = rest_.subspan(size);
+    return true;
+  }
+
+  bool tag() {
+    std::uint32_t count = 0;
+    if (!varint(count)) return false;
+    if (count == 0) return fail(RecordError::BadTag);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      if (!element()) return false;  // each takes a byte at least: bounded by the record's size
+    }
+    return true;
+  }
+
+  [[nodiscard]] ByteSpan rest() const { return rest_; }
+
+  [[nodiscard]] RecordError error() const { return error_; }
+
+ private:
+  bool fail(RecordError error) {
+    error_ = error;
+    return false;
+  }
+
+  ByteSpan rest_;
+  RecordError error_ = RecordError::Truncated;
+};
+
+template <typename T>
+T fixed_at(ByteSpan record, std::size_t at) {
+  T value;
+  std::ranges::copy(record.subspan(at, T::kSize), value.bytes.begin());
+  return value;
+}
+
+void append_element_json(std::string& out, const RecordElement& element) {
+  if (!element.is_hex) {
+    append_json_string(out, as_text(element.bytes));
+    return;
+  }
+  out += '"';
+  append_hex(out, element.bytes);
+  out += '"';
+}
+
+void append_number(std::string& out, std::uint64_t value) {
+  std::array<char, 20> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  out.append(text.data(), end);
+}
+
+std::optional<std::int64_t> parse_expiration(std::string_view text) {
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, value);
+  if (result.ec != std::errc() || result.ptr != end ||
+      value > static_cast<std::uint64_t>(kCreatedAtMax)) {
+    return std::nullopt;
+  }
+  return static_cast<std::int64_t>(value);
+}
+
+}  // namespace
+
+std::string_view to_string(RecordError error) {
+  switch (error) {
+    case RecordError::Truncated:
+      return "record is cut off";
+    case RecordError::UnknownVersion:
+      return "record of an unknown version";
+    case RecordError::UnknownFlags:
+      return "record with unknown flags";
+    case RecordError::BadVarint:
+      return "record with a bad length";
+    case RecordError::BadTag:
+      return "record with a bad tag";
+  }
+  return "unknown";
+}
+
+std::string RecordElement::text() const {
+  return is_hex ? encode_hex(bytes) : std::string(as_text(bytes));
+}
+
+bool RecordElement::equals(std::string_view text) const {
+  if (!is_hex) return as_text(bytes) == text;
+  std::array<std::uint8_t, 32> hex{};
+  return decode_hex(text, hex) && std::ranges::equal(hex, bytes);
+}
+
+RecordFilter::RecordFilter(Filter filter) : filter_(std::move(filter)) {
+  for (const auto& wanted : filter_.tags) {
+    TagValues values{wanted.name, {}, {}};
+    for (const auto& value : wanted.values) {
+      std::array<std::uint8_t, 32> hex{};
+      if (decode_hex(value, hex)) {
+        values.hex.push_back(hex);
+      } else {
+        values.text.push_back(value);
+      }
+    }
+    std::ranges::sort(values.hex);
+    std::ranges::sort(values.text);
+    tags_.push_back(std::move(values));
+  }
+  // Made by hand rather than parsed, a filter may be unsorted.
+  if (filter_.ids) std::ranges::sort(*filter_.ids);
+  if (filter_.authors) std::ranges::sort(*filter_.authors);
+  if (filter_.kinds) std::ranges::sort(*filter_.kinds);
+}
+
+Result<RecordView, RecordError> RecordView::parse(ByteSpan record) {
+  if (record.size() < kFixedBytes) return failure(RecordError::Truncated);
+  if (record[0] != kRecordVersion) return failure(RecordError::UnknownVersion);
+  const std::uint8_t flags = record[1];
+  if ((flags & ~kFlagExpiration) != 0) return failure(RecordError::UnknownFlags);
+
+  RecordView view;
+  view.record_ = record;
+  view.created_at_ = static_cast<std::int64_t>(read_big_endian(record.subspan(kTimeAt, 6)));
+  view.kind_ = static_cast<std::uint32_t>(read_big_endian(record.subspan(kKindAt, 2)));
+  ByteSpan rest = record.subspan(kFixedBytes);
+  if ((flags & kFlagExpiration) != 0) {
+    if (rest.size() < kExpirationBytes) return failure(RecordError::Truncated);
+    view.expiration_ = static_cast<std::int64_t>(read_big_endian(rest.first(kExpirationBytes)));
+    rest = rest.subspan(kExpirationBytes);
+  }
+
+  BoundedReader reader(rest);
+  std::uint32_t tag_count = 0;
+  if (!reader.varint(tag_count)) return failure(reader.error());
+  view.tag_count_ = tag_count;
+  view.tags_ = reader.rest();
+  for (std::uint32_t i = 0; i < tag_count; ++i) {
+    if (!reader.tag()) return failure(reader.error());
+  }
+  view.tags_ = view.tags_.first(view.tags_.size() - reader.rest().size());
+  view.content_ = reader.rest();
+  return view;
+}
+
+EventId RecordView::id() const {
+  return fixed_at<EventId>(record_, kIdAt);
+}
+
+PublicKey RecordView::pubkey() const {
+  return fixed_at<PublicKey>(record_, kPubkeyAt);
+}
+
+Signature RecordView::sig() const {
+  return fixed_at<Signature>(record_, kSigAt);
+}
+
+bool RecordView::matches(const RecordFilter& filter) const {
+  const Filter& f = filter.filter();
+  if (f.since && created_at_ < *f.since) return false;
+  if (f.until && created_at_ > *f.until) return false;
+  if (f.kinds && !std::ranges::binary_search(*f.kinds, kind_)) return false;
+  if (f.authors && !std::ranges::binary_search(*f.authors, pubkey())) return false;
+  if (f.ids && !std::ranges::binary_search(*f.ids, id())) return false;
+  return std::ranges::all_of(filter.tags_,
+                             [this](const auto& wanted) { return matches_tag(wanted); });
+}
+
+bool RecordView::matches_tag(const RecordFilter::TagValues& wanted) const {
+  bool found = false;
+  for_each_tag(
+      [&](const RecordElement& name, const std::optional<RecordElement>& value, std::uint32_t) {
+        if (!value || name.bytes.size() != 1 || static_cast<char>(name.bytes[0]) != wanted.name) {
+          return true;
+        }
+        if (value->is_hex) {
+          std::array<std::uint8_t, 32> hex{};
+          std::ranges::copy(value->bytes, hex.begin());
+          found = std::ranges::binary_search(wanted.hex, hex);
+        } else {
+          found = std::binary_search(wanted.text.begin(), wanted.text.end(), as_text(value->bytes));
+        }
+        return !found;
+      });
+  return found;
+}
+
+Event RecordView::to_event() const {
+  Event event;
+  event.id = id();
+  event.pubkey = pubkey();
+  event.created_at = created_at_;
+  event.kind = kind_;
+  event.sig = sig();
+  event.content = content();
+  TagWalk walk(tags_);
+  for (std::size_t i = 0; i < tag_count_; ++i) {
+    const std::uint32_t count = walk.varint();
+    for (std::uint32_t j = 0; j < count; ++j) event.tags.add_element(walk.element().text());
+    event.tags.finish_tag();
+  }
+  return event;
+}
+
+void encode_record(Bytes& out, const Event& event) {
+  CHECK(event.created_at >= 0 && event.created_at <= kCreatedAtMax);
+  CHECK(event.kind <= 65535);
+  const auto expiration = expiration_of(event);
+  out.clear();
+  out.push_back(kRecordVersion);
+  out.push_back(expiration ? kFlagExpiration : 0);
+  add_bytes(out, event.id.bytes);
+  add_bytes(out, event.pubkey.bytes);
+  add_bytes(out, event.sig.bytes);
+  add_big_endian(out, static_cast<std::uint64_t>(event.created_at), 6);
+  add_big_endian(out, event.kind, 2);
+  if (expiration) add_big_endian(out, static_cast<std::uint64_t>(*expiration), kExpirationBytes);
+  add_varint(out, event.tags.size());
+  for (const auto tag : event.tags) {
+    add_varint(out, tag.size());
+    for (std::size_t i = 0; i < tag.size(); ++i) add_element(out, tag[i]);
+  }
+  add_bytes(out, as_bytes(event.content));
+}
+
+void append_json(std::string& out, const RecordView& record) {
+  out.reserve(out.size() + record.record_.size() * 2);
+  out += R"({"id":")";
+  append_hex(out, record.record_.subspan(kIdAt, 32));
+  out += R"(","pubkey":")";
+  append_hex(out, record.record_.subspan(kPubkeyAt, 32));
+  out += R"(","created_at":)";
+  append_number(out, static_cast<std::uint64_t>(record.created_at_));
+  out += R"(,"kind":)";
+  append_number(out, record.kind_);
+  out += R"(,"tags":[)";
+  RecordView::TagWalk walk(record.tags_);
+  for (std::size_t i = 0; i < record.tag_count_; ++i) {
+    out += i == 0 ? "[" : ",[";
+    const std::uint32_t count = walk.varint();
+    for (std::uint32_t j = 0; j < count; ++j) {
+      if (j > 0) out += ',';
+      append_element_json(out, walk.element());
+    }
+    out += ']';
+  }
+  out += R"(],"content":)";
+  append_json_string(out, record.content());
+  out += R"(,"sig":")";
+  append_hex(out, record.record_.subspan(kSigAt, 64));
+  out += "\"}";
+}
+
+std::optional<std::int64_t> expiration_of(const Event& event) {
+  const auto value = event.tags.find("expiration");
+  return value ? parse_expiration(*value) : std::nullopt;
+}
+
+}  // namespace nostril::relay

@@ -1,0 +1,261 @@
+#include "relay/store/scan.h"
+
+#include "relay/store/planner.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace nostril::relay {
+
+namespace {
+
+constexpr std::size_t kBufferMin = 4;
+constexpr std::size_t kBufferMax = 128;
+
+// Counts what a step uses. Reads the clock once in 64 visits.
+class Meter {
+ public:
+  explicit Meter(const ScanBudget& budget)
+      : budget_(budget),
+        deadline_(std::chrono::steady_clock::now() +
+                  std::chrono::microseconds(budget.time_us_max)) {}
+
+  void visit(std::size_t count = 1) { visits_ += count; }
+
+  [[nodiscard]] bool is_spent() {
+    if (visits_ >= budget_.visits_max) return true;
+    if (visits_ >= next_look_) {
+      next_look_ = visits_ + 64;
+      is_late_ = std::chrono::steady_clock::now() >= deadline_;
+    }
+    return is_late_;
+  }
+
+  [[nodiscard]] std::size_t visits() const { return visits_; }
+
+ private:
+  const ScanBudget budget_;
+  const std::chrono::steady_clock::time_point deadline_;
+  std::size_t visits_ = 0;
+  std::size_t next_look_ = 64;
+  bool is_late_ = false;
+};
+
+// What a step works with.
+struct Access {
+  Store& store;
+  ReadTxn& txn;
+  CursorCache cursors;
+  Meter meter;
+  std::int64_t now_s;
+};
+
+// A range with the entries read ahead from it. Positions only: they outlive the transaction.
+struct Stream {
+  IndexRange range;
+  std::vector<Position> buffer;  // the next one last
+  std::size_t fetch = kBufferMin;
+  bool is_exhausted = false;
+};
+
+enum class Progress : std::uint8_t { Found, Done, OutOfBudget };
+
+// One filter of the REQ: its streams merged by a heap, its own limit.
+class FilterScan {
+ public:
+  FilterScan(Filter filter, std::uint64_t limit_max)
+      : remaining_(std::min(filter.limit.value_or(limit_max), limit_max)),
+        filter_(std::move(filter)) {}
+
+  // Goes to the next match, unless there is one that was not consumed.
+  Progress advance(Access& access) {
+    if (remaining_ == 0 || filter_.filter().matches_nothing()) return Progress::Done;
+    if (current_) return Progress::Found;
+    if (!prime(access)) return Progress::OutOfBudget;
+    while (!heap_.empty()) {
+      if (access.meter.is_spent()) return Progress::OutOfBudget;
+      const Position position = pop(access);
+      if (position == last_) continue;  // the same event in another stream
+      last_ = position;
+      record_ = load(access, position);
+      if (record_) {
+        current_ = position;
+        return Progress::Found;
+      }
+    }
+    return Progress::Done;
+  }
+
+  [[nodiscard]] const Position& current() const { return *current_; }
+
+  // The record at current(); nothing when it has gone since the last step.
+  std::optional<RecordView> record(Access& access) {
+    if (!record_) record_ = load(access, *current_);
+    return record_;
+  }
+
+  void consume(bool counts) {
+    current_.reset();
+    record_.reset();
+    if (counts) --remaining_;
+  }
+
+  // Records are borrowed from the transaction, which ends now.
+  void end_step() { record_.reset(); }
+
+ private:
+  struct Head {
+    Position position;
+    std::uint32_t stream = 0;
+
+    bool operator<(const Head& other) const { return position < other.position; }
+  };
+
+  // Fills every stream once; false when the budget ended before.
+  bool prime(Access& access) {
+    if (!is_planned_) {
+      for (auto& range :
+           plan(filter_.filter(), access.store, access.txn, access.cursors, visits_)) {
+        streams_.push_back({std::move(range), {}, kBufferMin, false});
+      }
+      access.meter.visit(visits_);
+      // Few streams are read far, many only a little each.
+      if (streams_.size() <= 8) {
+        for (auto& stream : streams_) stream.fetch = 32;
+      }
+      is_planned_ = true;
+    }
+    for (; primed_ < streams_.size(); ++primed_) {
+      if (access.meter.is_spent()) return false;
+      push(access, primed_);
+    }
+    return true;
+  }
+
+  // Puts the stream's next position on the heap.
+  void push(Access& access, std::size_t index) {
+    Stream& stream = streams_[index];
+    if (stream.buffer.empty() && !stream.is_exhausted) refill(access, stream);
+    if (stream.buffer.empty()) return;
+    heap_.push_back({stream.buffer.back(), static_cast<std::uint32_t>(index)});
+    std::push_heap(heap_.begin(), heap_.end());
+    stream.buffer.pop_back();
+  }
+
+  Position pop(Access& access) {
+    std::pop_heap(heap_.begin(), heap_.end());
+    const Head head = heap_.back();
+    heap_.pop_back();
+    push(access, head.stream);
+    access.meter.visit();
+    return head.position;
+  }
+
+  static void refill(Access& access, Stream& stream) {
+    const std::size_t found =
+        stream.range.read(access.store, access.txn, access.cursors, stream.fetch, stream.buffer);
+    stream.is_exhausted = found < stream.fetch;
+    stream.fetch = std::min(stream.fetch * 2, kBufferMax);
+    std::ranges::reverse(stream.buffer);
+    access.meter.visit(found + 1);
+  }
+
+  [[nodiscard]] std::optional<RecordView> load(Access& access, const Position& position) const {
+    const auto record = access.store.find(access.txn, position.sequence());
+    if (!record || record->is_expired(access.now_s) || !record->matches(filter_)) {
+      return std::nullopt;
+    }
+    // Its number may belong to another event by now.
+    if (Position::of(record->created_at(), record->id(), position.sequence()) != position) {
+      return std::nullopt;
+    }
+    return record;
+  }
+
+  std::uint64_t remaining_;
+  RecordFilter filter_;
+  std::vector<Stream> streams_;
+  std::vector<Head> heap_;
+  std::size_t primed_ = 0;
+  std::size_t visits_ = 0;
+  bool is_planned_ = false;
+  std::optional<Position> last_;
+  std::optional<Position> current_;
+  std::optional<RecordView> record_;  // at current_, within a step
+};
+
+}  // namespace
+
+struct Scan::State {
+  Store& store;
+  ScanOptions options;
+  std::vector<FilterScan> filters;
+  bool is_done = false;
+
+  // The filter whose match comes next, or how it stands when there is none.
+  Progress next(Access& access, FilterScan*& best) {
+    best = nullptr;
+    for (auto& filter : filters) {
+      const Progress progress = filter.advance(access);
+      if (progress == Progress::OutOfBudget) return progress;
+      if (progress == Progress::Done) continue;
+      if (best == nullptr || filter.current() > best->current()) best = &filter;
+    }
+    return best == nullptr ? Progress::Done : Progress::Found;
+  }
+
+  // The event was given out (or not, when it had gone): no filter shows it again.
+  void consume(FilterScan& best, Access& access, bool counts) {
+    const Position position = best.current();
+    for (auto& filter : filters) {
+      if (filter.advance(access) == Progress::Found && filter.current() == position) {
+        filter.consume(counts);
+      }
+    }
+  }
+};
+
+Scan::Scan(Store& store, std::vector<Filter> filters, const ScanOptions& options)
+    : state_(std::make_unique<State>(State{store, options, {}, false})) {
+  state_->filters.reserve(filters.size());
+  for (auto& filter : filters) {
+    state_->filters.emplace_back(std::move(filter), options.limit_max);
+  }
+}
+
+Scan::~Scan() = default;
+Scan::Scan(Scan&&) noexcept = default;
+Scan& Scan::operator=(Scan&&) noexcept = default;
+
+Result<ScanStep, StoreError> Scan::step(ReadTxn& txn, const ScanBudget& budget,
+                                        const RowHandler& on_row) {
+  ScanStep step;
+  State& state = *state_;
+  Access access{state.store, txn, CursorCache(txn), Meter(budget), state.options.now_s};
+  while (!state.is_done && step.rows < budget.rows_max) {
+    FilterScan* best = nullptr;
+    const Progress progress = state.next(access, best);
+    if (progress == Progress::OutOfBudget) break;
+    if (progress == Progress::Done) {
+      state.is_done = true;
+      break;
+    }
+    const auto record = best->record(access);
+    const RowAction action = record ? on_row(*record) : RowAction::Skip;
+    state.consume(*best, access, action != RowAction::Skip);
+    if (action != RowAction::Skip) ++step.rows;
+    if (action == RowAction::TakeAndPause) break;
+  }
+  for (auto& filter : state.filters) filter.end_step();
+  step.visits = access.meter.visits();
+  if (!txn.ok()) state.is_done = true;
+  step.done = state.is_done;
+  if (!txn.ok()) return failure(StoreError{"the store can't be read: " + txn.error().text()});
+  return step;
+}
+
+}  // namespace nostril::relay

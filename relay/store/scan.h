@@ -1,0 +1,75 @@
+#pragma once
+
+#include "base/result.h"
+#include "events/filter.h"
+#include "relay/store/record.h"
+#include "relay/store/store.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace nostril::relay {
+
+struct ScanOptions {
+  std::int64_t now_s = 0;  ///< events expired by then (NIP-40) are never given out
+  /// Bound on each filter's own `limit`, and its value where the filter names none.
+  std::uint64_t limit_max = 500;
+};
+
+/// What one step may use; it ends at whichever is reached first.
+struct ScanBudget {
+  std::size_t rows_max = 256;
+  std::size_t visits_max = 4096;  ///< index entries and records looked at
+  std::uint32_t time_us_max = 2000;
+};
+
+/// The receiver's answer to a row.
+enum class RowAction : std::uint8_t {
+  Take,          ///< counts against the limit
+  Skip,          ///< does not (the reader may not see it: NIP-17, NIP-42)
+  TakeAndPause,  ///< counts, and the step ends (its buffer is full)
+};
+
+struct ScanStep {
+  std::size_t rows = 0;  ///< taken in this step
+  std::size_t visits = 0;
+  bool done = false;  ///< nothing more will come
+};
+
+/// The stored part of a REQ: events that match any of the filters, newest first, ties by lowest id
+/// (NIP-01), each once, each filter with its own limit. Runs in steps, each in a read transaction
+/// of its own: between two steps it keeps keys, no cursors, so that no transaction waits for a slow
+/// reader. Events stored meanwhile may or may not appear; a relay subscribes before it scans.
+///
+/// Each filter walks the index that promises the fewest entries (ids, author+kind, author, tag,
+/// kind, time: spec/09-store.md), several ranges of it merged by a heap. A page deep in the past
+/// (`until`) costs what the first one does.
+///
+/// Threads: one at a time, may move between steps. Memory: some 100 bytes for each id, author x
+/// kind or tag value of the filters.
+class Scan {
+ public:
+  /// The row is borrowed for the call.
+  using RowHandler = std::function<RowAction(const RecordView&)>;
+
+  Scan(Store& store, std::vector<Filter> filters, const ScanOptions& options);
+  ~Scan();
+  Scan(Scan&&) noexcept;
+  Scan& operator=(Scan&&) noexcept;
+  Scan(const Scan&) = delete;
+  Scan& operator=(const Scan&) = delete;
+
+  /// Gives the next rows to `on_row`, in order. An error is the disk's; the scan is then over.
+  /// A record that can't be read is left out (Store::damaged_reads() counts it).
+  [[nodiscard]] Result<ScanStep, StoreError> step(ReadTxn& txn, const ScanBudget& budget,
+                                                  const RowHandler& on_row);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace nostril::relay

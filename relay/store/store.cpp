@@ -1,0 +1,279 @@
+#include "relay/store/store.h"
+
+#include "relay/store/editor.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace nostril::relay {
+
+namespace {
+
+constexpr std::string_view kFormatKey = "format";
+
+struct NamedTable {
+  const char* name;
+  lmdb::Dbi Tables::*table;
+};
+
+constexpr std::array<NamedTable, 12> kTables = {{
+    {"meta", &Tables::meta},
+    {"records", &Tables::records},
+    {"by_id", &Tables::by_id},
+    {"by_time", &Tables::by_time},
+    {"by_kind", &Tables::by_kind},
+    {"by_author", &Tables::by_author},
+    {"by_author_kind", &Tables::by_author_kind},
+    {"by_tag", &Tables::by_tag},
+    {"by_address", &Tables::by_address},
+    {"by_expiry", &Tables::by_expiry},
+    {"deleted_ids", &Tables::deleted_ids},
+    {"deleted_addresses", &Tables::deleted_addresses},
+}};
+
+bool starts_with(ByteSpan key, ByteSpan prefix) {
+  return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
+}
+
+const Event& event_of(const VerifiedEvent& event) {
+  return event.event();
+}
+
+const Event& event_of(const UnverifiedEvent& event) {
+  return event.event();
+}
+
+}  // namespace
+
+bool is_accepted(PutResult result) {
+  return result == PutResult::Stored || result == PutResult::Duplicate;
+}
+
+std::string_view ok_message(PutResult result) {
+  switch (result) {
+    case PutResult::Stored:
+      return "";
+    case PutResult::Duplicate:
+      return "duplicate: already have this event";
+    case PutResult::HaveNewer:
+      return "duplicate: have a newer version of this event";
+    case PutResult::Deleted:
+      return "blocked: its author has deleted this event";
+    case PutResult::Expired:
+      return "invalid: the event has expired";
+    case PutResult::Ephemeral:
+      return "invalid: events of this kind are not stored";
+    case PutResult::OutOfRange:
+      return "invalid: created_at is out of range";
+    case PutResult::Failed:
+      return "error: the event could not be stored";
+  }
+  return "error: unknown";
+}
+
+Result<std::unique_ptr<Store>, StoreError> Store::open(const std::filesystem::path& path,
+                                                       const StoreOptions& options) {
+  lmdb::EnvOptions env_options;
+  env_options.map_bytes_initial = options.map_bytes_initial;
+  env_options.map_bytes_max = options.map_bytes_max;
+  env_options.readers_max = options.readers_max;
+  env_options.read_only = options.read_only;
+  env_options.sync = options.sync;
+  env_options.tables_max = kTables.size();
+  auto env = lmdb::Env::open(path, env_options);
+  if (!env) return failure(StoreError{env.error()});
+  std::unique_ptr<Store> store(new Store(std::move(*env)));  // NOLINT: the constructor is private
+  if (auto opened = store->open_tables(path); !opened) return failure(opened.error());
+  return store;
+}
+
+Result<void, StoreError> Store::open_tables(const std::filesystem::path& path) {
+  const auto refuse = [&path](const std::string& why) {
+    return failure(StoreError{path.string() + ": " + why});
+  };
+  if (auto format = check_format(); !format) return refuse(format.error().text);
+  for (const auto& [name, table] : kTables) {
+    const auto opened = env_->open_table(name, !env_->read_only());
+    if (!opened) return refuse(std::string(name) + ": " + opened.error().text());
+    tables_.*table = *opened;
+  }
+  return {};
+}
+
+// The format is written before the other tables are made, so that a file without one is either not
+// ours or has nothing in it.
+Result<void, StoreError> Store::check_format() {
+  const auto root = env_->open_table(nullptr, false);
+  if (!root) return failure(StoreError{root.error().text()});
+  const bool is_new = ReadTxn(*env_).entries(*root) == 0;
+  const auto meta = env_->open_table("meta", is_new && !env_->read_only());
+  if (!meta) return failure(StoreError{"not an event store"});
+  std::optional<std::uint64_t> format;
+  {
+    ReadTxn txn(*env_);
+    if (const auto value = txn.get(*meta, as_bytes(kFormatKey))) format = read_integer(*value);
+  }
+  if (format == kStoreFormat) return {};
+  if (format && *format > kStoreFormat) {
+    return failure(StoreError{"store format " + std::to_string(*format) + " is newer than " +
+                              std::to_string(kStoreFormat) +
+                              ", the newest this program knows: use a newer program"});
+  }
+  if (format) {
+    return failure(StoreError{"store format " + std::to_string(*format) +
+                              " is older than this program reads: export it with the program that "
+                              "wrote it and import the result"});
+  }
+  if (env_->open_table("records", false)) {
+    return failure(StoreError{"the store's format number is missing: the file is damaged"});
+  }
+  if (env_->read_only()) return failure(StoreError{"not an event store"});
+  lmdb::WriteTxn txn(*env_);
+  txn.put(*meta, as_bytes(kFormatKey), Key().add_integer(kStoreFormat, 4).span());
+  if (auto committed = txn.commit(); !committed) {
+    return failure(StoreError{committed.error().text()});
+  }
+  return {};
+}
+
+bool Store::has_id(const EventId& id) {
+  ReadTxn txn(*env_);
+  return has_id(txn, id);
+}
+
+bool Store::has_id(lmdb::Txn& txn, const EventId& id) {
+  return find(txn, id).has_value();
+}
+
+std::optional<Store::Found> Store::find_numbered(lmdb::Txn& txn, const EventId& id) {
+  const Key prefix = id_prefix(id);
+  lmdb::Cursor cursor(txn, tables_.by_id);
+  for (bool more = cursor.seek(prefix.span()); more && starts_with(cursor.key(), prefix.span());
+       more = cursor.next()) {
+    const auto sequence = Sequence{read_integer(cursor.key().last(kSequenceBytes))};
+    const auto record = find(txn, sequence);
+    if (record && record->id() == id) return Found{sequence, *record};
+  }
+  return std::nullopt;
+}
+
+std::optional<RecordView> Store::find(lmdb::Txn& txn, const EventId& id) {
+  const auto found = find_numbered(txn, id);
+  if (!found) return std::nullopt;
+  return found->record;
+}
+
+std::optional<Position> Store::position_of(lmdb::Txn& txn, const EventId& id) {
+  const auto found = find_numbered(txn, id);
+  if (!found) return std::nullopt;
+  return Position::of(found->record.created_at(), id, found->sequence);
+}
+
+std::optional<RecordView> Store::find(lmdb::Txn& txn, Sequence sequence) {
+  const auto bytes = txn.get(tables_.records, sequence_key(sequence).span());
+  if (!bytes) return std::nullopt;
+  const auto record = RecordView::parse(*bytes);
+  if (record) return *record;
+  ++damaged_reads_;
+  return std::nullopt;
+}
+
+std::uint64_t Store::count() {
+  ReadTxn txn(*env_);
+  return txn.entries(tables_.records);
+}
+
+template <typename Work>
+Result<void, StoreError> Store::write(std::int64_t now_s, Work work) {
+  if (env_->read_only()) return failure(StoreError{"the store was opened read-only"});
+  while (true) {
+    if (failed_.load()) return failure(StoreError{"the store takes nothing more: a write failed"});
+    const std::size_t map_bytes = env_->map_bytes();
+    lmdb::Error error;
+    {
+      lmdb::WriteTxn txn(*env_);
+      Editor editor(tables_, txn, now_s);
+      work(editor);
+      if (!editor.damage().empty() && txn.ok()) {
+        failed_.store(true);
+        return failure(StoreError{"the store is damaged: " + editor.damage()});
+      }
+      const auto committed = txn.commit();
+      if (committed) return {};
+      error = committed.error();
+    }
+    if (error.is_map_full()) {
+      // liblmdb finds that out before it writes anything, so the file is as it was.
+      const auto grown = env_->grow(map_bytes);
+      if (grown) continue;
+      error = grown.error();
+    }
+    failed_.store(true);
+    return failure(StoreError{"the store takes nothing more: a write failed: " + error.text()});
+  }
+}
+
+template <typename E>
+Result<std::vector<PutResult>, StoreError> Store::put_all(std::span<const E> events,
+                                                          std::int64_t now_s) {
+  std::vector<PutResult> results;
+  const auto written = write(now_s, [&](Editor& editor) {
+    results.clear();
+    for (const E& event : events) results.push_back(editor.put(event_of(event)));
+  });
+  if (!written) return failure(written.error());
+  return results;
+}
+
+Result<std::vector<PutResult>, StoreError> Store::put(std::span<const VerifiedEvent> events,
+                                                      std::int64_t now_s) {
+  return put_all(events, now_s);
+}
+
+Result<std::vector<PutResult>, StoreError> Store::put_unverified(
+    std::span<const UnverifiedEvent> events, std::int64_t now_s) {
+  return put_all(events, now_s);
+}
+
+Result<std::size_t, StoreError> Store::sweep_expired(std::int64_t now_s, std::size_t rows_max) {
+  std::size_t swept = 0;
+  const auto written =
+      write(now_s, [&](Editor& editor) { swept = editor.sweep_expired(rows_max); });
+  if (!written) return failure(written.error());
+  return swept;
+}
+
+Result<std::size_t, StoreError> Store::erase(std::span<const EventId> ids) {
+  std::size_t erased = 0;
+  const auto written = write(0, [&](Editor& editor) {
+    erased = 0;
+    for (const EventId& id : ids) erased += editor.erase(id) ? 1U : 0U;
+  });
+  if (!written) return failure(written.error());
+  return erased;
+}
+
+StoreStats Store::stats() {
+  StoreStats stats;
+  ReadTxn txn(*env_);
+  for (const auto& [name, table] : kTables) {
+    stats.tables.push_back({name, txn.entries(tables_.*table), txn.used_bytes(tables_.*table)});
+  }
+  stats.events = txn.entries(tables_.records);
+  stats.file_used_bytes = env_->used_bytes();
+  stats.map_bytes = env_->map_bytes();
+  return stats;
+}
+
+Result<void, StoreError> Store::compact_to(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return failure(StoreError{path.string() + ": " + error.message()});
+  if (auto copied = env_->copy_compact(path); !copied) {
+    return failure(StoreError{path.string() + ": " + copied.error().text()});
+  }
+  return {};
+}
+
+}  // namespace nostril::relay

@@ -1,0 +1,165 @@
+#pragma once
+
+#include "base/lmdb.h"
+#include "base/result.h"
+#include "events/event.h"
+#include "relay/store/keys.h"
+#include "relay/store/record.h"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nostril::relay {
+
+using ReadTxn = lmdb::ReadTxn;
+
+inline constexpr std::uint32_t kStoreFormat = 1;
+
+struct StoreOptions {
+  /// Address space reserved at first; doubled when full, without a restart. The file is as big as
+  /// its content needs.
+  std::size_t map_bytes_initial = std::size_t{1} << 30;
+  std::size_t map_bytes_max = std::size_t{1} << 44;
+  unsigned readers_max = 256;  ///< read transactions at a time in all processes
+  bool read_only = false;      ///< for export, stats and check of a file that a relay uses
+  bool sync = true;            ///< false: for scratch files only, a machine's crash damages them
+};
+
+/// What became of one event. Numbers are counted in metrics, not stored.
+enum class PutResult : std::uint8_t {
+  Stored,
+  Duplicate,   ///< this id is stored
+  HaveNewer,   ///< replaceable: a newer version (or same second and lower id) is stored
+  Deleted,     ///< its author has asked to delete it (NIP-09)
+  Expired,     ///< NIP-40: already past
+  Ephemeral,   ///< of a kind that must not be stored; the relay never sends one here
+  OutOfRange,  ///< created_at over kCreatedAtMax
+  Failed,      ///< the disk failed; the store takes nothing more
+};
+inline constexpr std::size_t kPutResultCount = 8;
+
+/// OK's third member: true for Stored and Duplicate only. An older version of a replaceable event
+/// is answered with false, because it is not kept and its author may have lost an edit; the prefix
+/// is "duplicate:", because to send it again is senseless.
+[[nodiscard]] bool is_accepted(PutResult result);
+/// OK's fourth member, with NIP-01's prefix; empty for Stored.
+[[nodiscard]] std::string_view ok_message(PutResult result);
+
+struct StoreError {
+  std::string text;  ///< one line for the log or the operator
+};
+
+struct StoreStats {
+  struct Table {
+    std::string_view name;
+    std::uint64_t entries = 0;
+    std::uint64_t used_bytes = 0;
+  };
+
+  std::uint64_t events = 0;
+  std::uint64_t file_used_bytes = 0;  ///< pages in use or free for reuse
+  std::uint64_t map_bytes = 0;
+  std::vector<Table> tables;
+};
+
+struct CheckReport {
+  std::uint64_t records = 0;
+  std::uint64_t index_entries = 0;
+  std::uint64_t problem_count = 0;
+  std::vector<std::string> problems;  ///< the first 100, in words
+
+  [[nodiscard]] bool ok() const { return problem_count == 0; }
+};
+
+/// Events on disk: LMDB tables as in relay/store/keys.h, records as in relay/store/record.h.
+///
+/// Threads: all members from any. Writers wait for each other. A ReadTxn sees the store as it was
+/// when it began; keep it for milliseconds (a long one keeps the file growing, and holds up a
+/// growth of the map), and begin no second one or a write on the same thread meanwhile.
+/// After a failed commit all writes are refused: what reached the disk is unknown until reopened.
+class Store {
+ public:
+  /// Opens or creates the directory `path`. A file of another format is refused with what to do,
+  /// never read.
+  [[nodiscard]] static Result<std::unique_ptr<Store>, StoreError> open(
+      const std::filesystem::path& path, const StoreOptions& options = {});
+
+  [[nodiscard]] ReadTxn read() { return ReadTxn(*env_); }
+
+  // --- Lookups. What is expired counts as stored here until it is swept.
+
+  [[nodiscard]] bool has_id(const EventId& id);  ///< in a read transaction of its own, below 1 us
+  [[nodiscard]] bool has_id(lmdb::Txn& txn, const EventId& id);
+  /// The record, borrowed until `txn` ends. A damaged one counts as absent: check() names it.
+  [[nodiscard]] std::optional<RecordView> find(lmdb::Txn& txn, const EventId& id);
+  [[nodiscard]] std::optional<RecordView> find(lmdb::Txn& txn, Sequence sequence);
+  /// Where the event stands in the order of answers.
+  [[nodiscard]] std::optional<Position> position_of(lmdb::Txn& txn, const EventId& id);
+  /// Events in the store, by LMDB's own count.
+  [[nodiscard]] std::uint64_t count();
+
+  // --- Writes. Each is one transaction, on disk when it returns. Results in the order of events.
+
+  [[nodiscard]] Result<std::vector<PutResult>, StoreError> put(
+      std::span<const VerifiedEvent> events, std::int64_t now_s);
+  /// For `import --no-verify` of an operator's own export, and nothing else: the signatures of
+  /// these events have not been checked.
+  [[nodiscard]] Result<std::vector<PutResult>, StoreError> put_unverified(
+      std::span<const UnverifiedEvent> events, std::int64_t now_s);
+  /// Removes expired events, `rows_max` at most; how many it removed.
+  [[nodiscard]] Result<std::size_t, StoreError> sweep_expired(std::int64_t now_s,
+                                                              std::size_t rows_max);
+  /// Removes events without a trace (moderation); they may come back. How many were there.
+  [[nodiscard]] Result<std::size_t, StoreError> erase(std::span<const EventId> ids);
+
+  /// False after a failed commit.
+  [[nodiscard]] bool is_writable() const { return !failed_.load() && !env_->read_only(); }
+
+  /// Records that could not be read since the store was opened; anything but 0 wants a check().
+  [[nodiscard]] std::uint64_t damaged_reads() const { return damaged_reads_.load(); }
+
+  // --- For the operator. All work on a live file.
+
+  [[nodiscard]] StoreStats stats();
+  /// Compares every record with every index, both ways; `recompute_ids` hashes each event too.
+  /// One long read transaction: run it in a process of its own beside a busy relay.
+  [[nodiscard]] CheckReport check(bool recompute_ids = false);
+  /// Writes a defragmented copy to the new or empty directory `path`.
+  [[nodiscard]] Result<void, StoreError> compact_to(const std::filesystem::path& path);
+
+  [[nodiscard]] const Tables& tables() const { return tables_; }
+
+ private:
+  explicit Store(std::unique_ptr<lmdb::Env> env) : env_(std::move(env)) {}
+
+  struct Found {
+    Sequence sequence{};
+    RecordView record;
+  };
+
+  [[nodiscard]] std::optional<Found> find_numbered(lmdb::Txn& txn, const EventId& id);
+  [[nodiscard]] Result<void, StoreError> open_tables(const std::filesystem::path& path);
+  [[nodiscard]] Result<void, StoreError> check_format();
+  // Runs `work` in a write transaction, growing the map and starting over as often as needed.
+  template <typename Work>
+  [[nodiscard]] Result<void, StoreError> write(std::int64_t now_s, Work work);
+  template <typename E>
+  [[nodiscard]] Result<std::vector<PutResult>, StoreError> put_all(std::span<const E> events,
+                                                                   std::int64_t now_s);
+
+  // Constant after construction.
+  std::unique_ptr<lmdb::Env> env_;
+  Tables tables_;
+  std::atomic<bool> failed_{false};
+  std::atomic<std::uint64_t> damaged_reads_{0};
+};
+
+}  // namespace nostril::relay
