@@ -13,25 +13,31 @@ constexpr std::uint8_t kNotBase64 = 0xff;
 constexpr std::array<std::uint8_t, 256> kValues = [] {
   std::array<std::uint8_t, 256> table{};
   for (auto& entry : table) entry = kNotBase64;
-  for (std::uint8_t i = 0; i < 64; ++i) table[static_cast<std::size_t>(kAlphabet[i])] = i;
+  for (std::uint8_t i = 0; i < 64; ++i) table[static_cast<std::uint8_t>(kAlphabet[i])] = i;
   return table;
 }();
 
 }  // namespace
 
 std::string encode_base64(ByteSpan data) {
-  std::string out;
-  out.reserve((data.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < data.size(); i += 3) {
-    const std::size_t left = data.size() - i;
-    std::uint32_t word = static_cast<std::uint32_t>(data[i]) << 16;
-    if (left > 1) word |= static_cast<std::uint32_t>(data[i + 1]) << 8;
-    if (left > 2) word |= data[i + 2];
-    out += kAlphabet[word >> 18];
-    out += kAlphabet[word >> 12 & 63];
-    out += left > 1 ? kAlphabet[word >> 6 & 63] : '=';
-    out += left > 2 ? kAlphabet[word & 63] : '=';
+  std::string out((data.size() + 2) / 3 * 4, '=');
+  char* at = out.data();
+  const std::size_t whole = data.size() / 3 * 3;
+  for (std::size_t i = 0; i < whole; i += 3) {
+    const std::uint32_t word = static_cast<std::uint32_t>(data[i]) << 16 |
+                               static_cast<std::uint32_t>(data[i + 1]) << 8 | data[i + 2];
+    *at++ = kAlphabet[word >> 18];
+    *at++ = kAlphabet[word >> 12 & 63];
+    *at++ = kAlphabet[word >> 6 & 63];
+    *at++ = kAlphabet[word & 63];
   }
+  const std::size_t left = data.size() - whole;
+  if (left == 0) return out;
+  std::uint32_t word = static_cast<std::uint32_t>(data[whole]) << 16;
+  if (left == 2) word |= static_cast<std::uint32_t>(data[whole + 1]) << 8;
+  *at++ = kAlphabet[word >> 18];
+  *at++ = kAlphabet[word >> 12 & 63];
+  if (left == 2) *at = kAlphabet[word >> 6 & 63];
   return out;
 }
 
@@ -43,22 +49,35 @@ std::optional<Bytes> decode_base64(std::string_view text) {
   } else if (text.ends_with('=')) {
     padding = 1;
   }
-  Bytes out;
-  out.reserve(text.size() / 4 * 3);
-  for (std::size_t i = 0; i < text.size(); i += 4) {
-    const std::size_t digits = i + 4 == text.size() ? 4 - padding : 4;
-    std::uint32_t word = 0;
-    for (std::size_t j = 0; j < digits; ++j) {
-      const std::uint8_t value = kValues[static_cast<std::uint8_t>(text[i + j])];
-      if (value == kNotBase64) return std::nullopt;
-      word |= static_cast<std::uint32_t>(value) << (18 - 6 * j);
-    }
-    out.push_back(static_cast<std::uint8_t>(word >> 16));
-    if (digits > 2) out.push_back(static_cast<std::uint8_t>(word >> 8));
-    if (digits > 3) out.push_back(static_cast<std::uint8_t>(word));
-    const std::uint32_t spare = digits == 2 ? word & 0xffff : digits == 3 ? word & 0xff : 0;
-    if (spare != 0) return std::nullopt;
+  const std::size_t digits = text.size() - padding;
+  Bytes out(text.size() / 4 * 3 - padding);
+  std::uint8_t* at = out.data();
+  std::uint8_t bad = 0;
+  const auto value = [&](std::size_t index) -> std::uint32_t {
+    const std::uint8_t found = kValues[static_cast<std::uint8_t>(text[index])];
+    bad |= found;  // a digit never has its upper two bits set
+    return found;
+  };
+  const std::size_t whole = digits / 4 * 4;
+  for (std::size_t i = 0; i < whole; i += 4) {
+    const std::uint32_t word =
+        value(i) << 18 | value(i + 1) << 12 | value(i + 2) << 6 | value(i + 3);
+    *at++ = static_cast<std::uint8_t>(word >> 16);
+    *at++ = static_cast<std::uint8_t>(word >> 8);
+    *at++ = static_cast<std::uint8_t>(word);
   }
+  std::uint32_t spare = 0;  // bits of the last digit that no byte takes
+  if (padding == 2) {
+    const std::uint32_t word = value(whole) << 6 | value(whole + 1);
+    *at = static_cast<std::uint8_t>(word >> 4);
+    spare = word & 0xf;
+  } else if (padding == 1) {
+    const std::uint32_t word = value(whole) << 12 | value(whole + 1) << 6 | value(whole + 2);
+    *at++ = static_cast<std::uint8_t>(word >> 10);
+    *at = static_cast<std::uint8_t>(word >> 2);
+    spare = word & 0x3;
+  }
+  if ((bad & 0xc0U) != 0 || spare != 0) return std::nullopt;
   return out;
 }
 

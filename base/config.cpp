@@ -4,6 +4,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -19,6 +20,11 @@ namespace {
 std::string quote(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\u{:04x}", byte);
+      continue;
+    }
     if (c == '"' || c == '\\') out += '\\';
     out += c;
   }
@@ -67,7 +73,9 @@ void Config::load(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();
-  if (!file) throw ConfigError(fmt::format("{}: can't be read", path));
+  // A directory opens like a file and reads as an empty one.
+  if (!file || std::filesystem::is_directory(path))
+    throw ConfigError(fmt::format("{}: can't be read", path));
   load_text(text.str(), path);
 }
 
@@ -150,7 +158,7 @@ std::string Config::print() const {
         for (const std::string& item : **list_field) {
           value += (value.empty() ? "" : ", ") + quote(item);
         }
-        value = "[" + value + "]";
+        value = fmt::format("[{}]", value);
       }
       out += fmt::format("{} = {}\n", field.key, value);
     }

@@ -16,8 +16,7 @@ namespace {
 
 namespace od = simdjson::ondemand;
 
-/// Keys are compared pairwise in small objects and by sorting in large ones, so that a hostile
-/// object costs n log n.
+/// By sorting, so that a hostile object costs n log n.
 bool has_double_key(std::span<const Json::Member> members) {
   std::vector<std::string_view> keys;
   keys.reserve(members.size());
@@ -46,10 +45,12 @@ std::string_view to_string(JsonError error) {
 /// validated (On-Demand checks only what is read).
 class JsonTreeBuilder {
  public:
-  explicit JsonTreeBuilder(std::size_t depth_max) : depth_max_(depth_max) {}
+  explicit JsonTreeBuilder(const JsonLimits& limits)
+      : depth_max_(limits.depth_max), values_left_(limits.values_max) {}
 
-  template <typename Value>
-  Result<Json, JsonError> build(Value&& value, std::size_t depth) {
+  Result<Json, JsonError> build(od::value& value, std::size_t depth) {
+    if (values_left_ == 0) return failure(JsonError::TooLarge);
+    --values_left_;
     od::json_type type{};
     if (value.type().get(type) != simdjson::SUCCESS) return failure(JsonError::NotJson);
     switch (type) {
@@ -64,15 +65,13 @@ class JsonTreeBuilder {
       case od::json_type::boolean:
         return build_boolean(value);
       case od::json_type::null:
-        if (bool null = value.is_null(); !null) return failure(JsonError::NotJson);
-        return Json();
+        return build_null(value);
     }
     return failure(JsonError::NotJson);
   }
 
  private:
-  template <typename Value>
-  Result<Json, JsonError> build_array(Value& value, std::size_t depth) {
+  Result<Json, JsonError> build_array(od::value& value, std::size_t depth) {
     if (depth >= depth_max_) return failure(JsonError::TooDeep);
     Json out;
     out.type_ = Json::Type::Array;
@@ -88,8 +87,7 @@ class JsonTreeBuilder {
     return out;
   }
 
-  template <typename Value>
-  Result<Json, JsonError> build_object(Value& value, std::size_t depth) {
+  Result<Json, JsonError> build_object(od::value& value, std::size_t depth) {
     if (depth >= depth_max_) return failure(JsonError::TooDeep);
     Json out;
     out.type_ = Json::Type::Object;
@@ -103,14 +101,13 @@ class JsonTreeBuilder {
       if (field.value().get(item) != simdjson::SUCCESS) return failure(JsonError::NotJson);
       auto built = build(item, depth + 1);
       if (!built) return built;
-      out.members_.push_back(Json::Member(std::move(owned_key), std::move(*built)));
+      out.members_.emplace_back(std::move(owned_key), std::move(*built));
     }
     if (has_double_key(out.members_)) return failure(JsonError::DoubleKey);
     return out;
   }
 
-  template <typename Value>
-  Result<Json, JsonError> build_string(Value& value) {
+  Result<Json, JsonError> build_string(od::value& value) {
     std::string_view text;
     if (value.get_string().get(text) != simdjson::SUCCESS) return failure(JsonError::NotJson);
     Json out;
@@ -119,10 +116,10 @@ class JsonTreeBuilder {
     return out;
   }
 
-  template <typename Value>
-  Result<Json, JsonError> build_number(Value& value) {
-    std::string_view token = raw_token(value);
-    while (!token.empty() && std::string_view(" \t\r\n").find(token.back()) != token.npos) {
+  Result<Json, JsonError> build_number(od::value& value) {
+    constexpr std::string_view kSpaces = " \t\r\n";
+    std::string_view token = value.raw_json_token();
+    while (!token.empty() && kSpaces.find(token.back()) != std::string_view::npos) {
       token.remove_suffix(1);
     }
     std::string text(token);
@@ -136,41 +133,55 @@ class JsonTreeBuilder {
     return out;
   }
 
-  static std::string_view raw_token(od::value& value) { return value.raw_json_token(); }
-
-  static std::string_view raw_token(od::document& document) {
-    std::string_view token;
-    if (document.raw_json_token().get(token) != simdjson::SUCCESS) return {};
-    return token;
-  }
-
-  template <typename Value>
-  Result<Json, JsonError> build_boolean(Value& value) {
+  Result<Json, JsonError> build_boolean(od::value& value) {
     Json out;
     out.type_ = Json::Type::Boolean;
     if (value.get_bool().get(out.boolean_) != simdjson::SUCCESS) return failure(JsonError::NotJson);
     return out;
   }
 
+  static Result<Json, JsonError> build_null(od::value& value) {
+    bool is_null = false;
+    if (value.is_null().get(is_null) != simdjson::SUCCESS || !is_null) {
+      return failure(JsonError::NotJson);
+    }
+    return Json();
+  }
+
   std::size_t depth_max_;
+  std::size_t values_left_;
 };
 
 Result<Json, JsonError> Json::parse(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.bytes_max) return failure(JsonError::TooLarge);
-  // max_depth makes simdjson itself stop a text that is only brackets; ours counts what we build.
+  // Read as the only element of an array: for a value at the root On-Demand has rules of its own,
+  // and it accepts a string there with anything behind it.
+  simdjson::padded_string wrapped(text.size() + 2);
+  CHECK(wrapped.data() != nullptr);
+  wrapped.data()[0] = '[';
+  std::ranges::copy(text, wrapped.data() + 1);
+  wrapped.data()[text.size() + 1] = ']';
+
   od::parser parser;
-  const simdjson::padded_string padded(text);
   od::document document;
-  if (parser.iterate(padded).get(document) != simdjson::SUCCESS) return failure(JsonError::NotJson);
-  auto tree = JsonTreeBuilder(limits.depth_max).build(document, 0);
-  if (!tree) return tree;
-  // After an array or object On-Demand does not look further: say no to a second value.
-  if (tree->is_array() || tree->is_object()) {
-    if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
-      return failure(JsonError::NotJson);
-    }
+  if (parser.iterate(wrapped).get(document) != simdjson::SUCCESS) {
+    return failure(JsonError::NotJson);
   }
-  return tree;
+  od::array array;
+  if (document.get_array().get(array) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+  std::optional<Json> tree;
+  for (auto element : array) {
+    od::value value;
+    if (tree || element.get(value) != simdjson::SUCCESS) return failure(JsonError::NotJson);
+    auto built = JsonTreeBuilder(limits).build(value, 0);
+    if (!built) return built;
+    tree = std::move(*built);
+  }
+  // After the array On-Demand does not look further: say no to `1],[2`.
+  if (!tree || document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
+    return failure(JsonError::NotJson);
+  }
+  return std::move(*tree);
 }
 
 std::optional<bool> Json::boolean() const {

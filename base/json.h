@@ -19,6 +19,8 @@ std::string_view to_string(JsonError error);
 struct JsonLimits {
   std::size_t bytes_max = 8U << 20;  ///< text size
   std::size_t depth_max = 64;        ///< nested arrays and objects
+  std::size_t values_max =
+      1U << 20;  ///< of any type; about 100 bytes of memory each beside its text
 };
 
 /// A parsed JSON document as a tree, for what is not on a hot path: engine replies, frames, HTTP

@@ -29,7 +29,7 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 
 /// The one global of the project: a program has one standard error. No colour codes, no buffering.
 spdlog::logger& logger() {
-  static const auto instance = [] {
+  static const auto kInstance = [] {
     auto made = std::make_shared<spdlog::logger>("nostril",
                                                  std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
@@ -37,7 +37,7 @@ spdlog::logger& logger() {
     made->flush_on(spdlog::level::debug);
     return made;
   }();
-  return *instance;
+  return *kInstance;
 }
 
 }  // namespace
@@ -62,6 +62,13 @@ void log_line(LogLevel level, std::string_view text) {
   std::string clean(text);
   std::ranges::replace_if(
       clean, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  // U+0080 to U+009F, in UTF-8: terminals obey those too.
+  for (std::size_t i = 0; i + 1 < clean.size(); ++i) {
+    const auto next = static_cast<unsigned char>(clean[i + 1]);
+    if (static_cast<unsigned char>(clean[i]) == 0xc2 && next >= 0x80 && next < 0xa0) {
+      clean[i] = clean[i + 1] = '?';
+    }
+  }
   logger().log(to_spdlog(level), "{}", clean);
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/check.h"
+
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -50,6 +52,7 @@ class Mailbox {
   /// Waits until there is something, then takes all of it, `batch_max` at most. Nothing once the
   /// mailbox is closed and empty.
   std::optional<std::vector<T>> wait_all(std::size_t batch_max = SIZE_MAX) {
+    CHECK(batch_max > 0);
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [this] { return closed_ || !items_.empty(); });
     if (items_.empty()) return std::nullopt;

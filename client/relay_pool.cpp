@@ -310,6 +310,13 @@ void RelayPool::unsubscribe(SubscriptionId id) {
   if (impl_->subscriptions.erase(id) > 0) impl_->send_to_all(close_text(wire_name(id)));
 }
 
+void RelayPool::change_filters(SubscriptionId id, std::vector<Filter> filters) {
+  const auto found = impl_->subscriptions.find(id);
+  if (found == impl_->subscriptions.end()) return;
+  found->second.filters = std::move(filters);
+  impl_->send_to_all(request_text(wire_name(id), found->second.filters));
+}
+
 bool RelayPool::publish(const Event& event, PublishCallback callback) {
   const auto publication = std::make_shared<Publication>();
   publication->callback = std::move(callback);

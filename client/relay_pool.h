@@ -79,6 +79,8 @@ class RelayPool {
   /// kNone when there are too many.
   SubscriptionId subscribe(std::vector<Filter> filters, SubscriptionCallbacks callbacks);
   void unsubscribe(SubscriptionId id);
+  /// The same subscription with other filters from now on. Nothing that both match is lost.
+  void change_filters(SubscriptionId id, std::vector<Filter> filters);
 
   /// False, and no callback, when the event could not be queued for any relay.
   bool publish(const Event& event, PublishCallback callback = {});

@@ -127,6 +127,7 @@ class HttpRequestParser {
 
   HttpLimits limits_;
   State state_ = State::kRequestLine;
+  HttpError error_ = HttpError::kBadRequestLine;  // once kFailed
   std::string line_;
   std::size_t head_bytes_ = 0;
   std::uint64_t left_ = 0;  // of the body or of the chunk

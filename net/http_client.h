@@ -64,7 +64,7 @@ struct HttpCallbacks {
 
 /// Outgoing HTTP on a loop (libcurl's multi interface over libuv). No redirects, no proxies from
 /// the environment, no cookies, no decompression. https verifies certificate and host name.
-/// Threads: the loop's only. Destroying it cancels all calls.
+/// Threads: the loop's only. Destroying it cancels all calls; not inside its own callbacks.
 class HttpClient {
  public:
   /// `calls_count_max`: under way together, more are refused with kTooManyCalls.

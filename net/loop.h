@@ -7,7 +7,7 @@
 #include <memory>
 
 struct uv_loop_s;
-struct lws_context;
+struct lws_vhost;
 
 namespace nostril::net {
 
@@ -72,7 +72,7 @@ class Loop {
 
   /// For net/ itself.
   [[nodiscard]] uv_loop_s* uv();
-  [[nodiscard]] lws_context* lws();
+  [[nodiscard]] lws_vhost* vhost();
 
  private:
   struct Impl;

@@ -1,12 +1,12 @@
 #pragma once
 
+#include "base/metrics.h"
 #include "net/http.h"
 #include "net/loop.h"
 #include "net/peer_address.h"
 #include "net/ws_codec.h"
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -83,26 +83,11 @@ std::string_view to_string(ServerError error);
 
 /// Written by the loop thread, readable by any: each value is exact, together they are not a
 /// snapshot.
-class Counter {
- public:
-  void add(std::uint64_t n = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-
-  void subtract(std::uint64_t n = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
-  }
-
-  [[nodiscard]] std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::uint64_t> value_{0};
-};
-
 struct ServerCounters {
   Counter connections_accepted;
-  Counter connections_open;
-  Counter websockets_open;
+  Counter connections_closed;
+  Counter websockets_opened;
+  Counter websockets_closed;
   Counter http_requests;
   Counter messages_in;
   Counter messages_out;

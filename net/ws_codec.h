@@ -80,13 +80,15 @@ class WsDecoder {
   Result<std::optional<WsEvent>, WsError> next(std::span<std::uint8_t>& input);
 
  private:
-  std::optional<WsError> read_header();
-  std::optional<WsError> check_header();
-  Result<std::optional<WsEvent>, WsError> finish(std::string_view payload);
+  Result<bool, WsError> read_header(std::span<std::uint8_t>& input);
+  std::optional<WsError> check_first_bytes();
+  std::optional<WsError> check_length(std::size_t header_bytes);
+  Result<std::optional<WsEvent>, WsError> finish(std::string_view payload, bool direct);
 
   std::size_t message_bytes_max_;
   std::string message_;  // joined payload of the data message under way
   std::string control_;  // payload of a control frame that came in pieces
+  std::uint64_t frame_bytes_ = 0;
   std::uint64_t frame_left_ = 0;
   std::array<std::uint8_t, 14> header_{};
   std::array<std::uint8_t, 4> mask_{};
@@ -98,6 +100,7 @@ class WsDecoder {
   bool frame_final_ = false;
   bool in_payload_ = false;
   bool deliver_from_message_ = false;
+  bool control_delivered_ = false;
 };
 
 /// Largest header: 2 + 8 length + 4 mask.

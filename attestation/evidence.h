@@ -1,0 +1,67 @@
+#pragma once
+
+#include "attestation/statement.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nostril::attestation {
+
+/// Evidence kinds. The kind is the node's word; the trust root decides, and both must agree.
+inline constexpr std::string_view kKindTdx = "tdx";
+inline constexpr std::string_view kKindSimulatedTdx = "sim-tdx";
+
+/// Upper bounds, checked before any parsing. A quote is 5 to 8 KB, a GPU report 4 to 5 KB.
+inline constexpr std::size_t kQuoteBytesMax = 16U << 10U;
+inline constexpr std::size_t kGpuReportBytesMax = 16U << 10U;
+inline constexpr std::size_t kGpuReportCountMax = 16;
+inline constexpr std::size_t kCollateralTextBytesMax = 256U << 10U;
+inline constexpr std::size_t kIssuerChainBytesMax = 64U << 10U;
+inline constexpr std::size_t kCrlBytesMax = 1U << 20U;
+inline constexpr std::size_t kKindBytesMax = 16;
+
+/// What Intel says about a platform: TCB levels, quoting enclave, revocations. Signed by Intel, so
+/// it may come from anywhere: the node, a relay, a file. Stale collateral is refused by its dates.
+struct Collateral {
+  /// Exact signed text of the inner "tcbInfo" object; the signature is raw r||s, big-endian.
+  std::string tcb_info;
+  std::array<std::uint8_t, 64> tcb_info_signature{};
+  /// PEM, signer first, then the root.
+  std::string tcb_info_issuer_chain;
+  /// Exact signed text of the inner "enclaveIdentity" object.
+  std::string qe_identity;
+  std::array<std::uint8_t, 64> qe_identity_signature{};
+  std::string qe_identity_issuer_chain;
+  /// DER. The PCK CA and root certificates that sign them come from the quote itself.
+  std::vector<std::uint8_t> root_ca_crl;
+  std::vector<std::uint8_t> pck_crl;
+
+  bool operator==(const Collateral&) const = default;
+};
+
+/// All that a node hands over so that a stranger can judge it. Untrusted bytes.
+struct Evidence {
+  /// kKindTdx or kKindSimulatedTdx.
+  std::string kind;
+  /// What the node claims its quote commits to. A client copies it, overwrites what it knows better
+  /// (node key, N and its expiry from the offer, its own nonce), and passes that as `expected`.
+  Statement statement;
+  /// TDX quote, version 4 or 5.
+  std::vector<std::uint8_t> cpu_quote;
+  /// Raw SPDM request and response of each GPU, in index order.
+  std::vector<std::vector<std::uint8_t>> gpu_reports;
+  std::optional<Collateral> collateral;
+
+  bool operator==(const Evidence&) const = default;
+};
+
+/// Every part within the bounds above, and a kind named. What is not cannot be packed, and verify()
+/// refuses it unread.
+bool within_limits(const Evidence& evidence);
+
+}  // namespace nostril::attestation

@@ -1,0 +1,85 @@
+#include "attestation/p256.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+
+#include <algorithm>
+#include <array>
+
+namespace nostril::attestation {
+
+namespace {
+
+struct PkeyContextDeleter {
+  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
+};
+
+struct MdContextDeleter {
+  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+};
+
+struct SignatureDeleter {
+  void operator()(ECDSA_SIG* signature) const { ECDSA_SIG_free(signature); }
+};
+
+using PkeyContextPtr = std::unique_ptr<EVP_PKEY_CTX, PkeyContextDeleter>;
+
+/// r||s as the DER that OpenSSL wants; empty on failure.
+Bytes signature_to_der(std::span<const std::uint8_t, 64> raw) {
+  const std::unique_ptr<ECDSA_SIG, SignatureDeleter> signature(ECDSA_SIG_new());
+  if (!signature) return {};
+  BIGNUM* r = BN_bin2bn(raw.data(), 32, nullptr);
+  BIGNUM* s = BN_bin2bn(raw.data() + 32, 32, nullptr);
+  if (r == nullptr || s == nullptr || ECDSA_SIG_set0(signature.get(), r, s) != 1) {
+    BN_free(r);
+    BN_free(s);
+    return {};
+  }
+  const int size = i2d_ECDSA_SIG(signature.get(), nullptr);
+  if (size <= 0) return {};
+  Bytes der(static_cast<std::size_t>(size));
+  unsigned char* out = der.data();
+  i2d_ECDSA_SIG(signature.get(), &out);
+  return der;
+}
+
+}  // namespace
+
+PkeyPtr p256_public_key(std::span<const std::uint8_t, 64> xy) {
+  std::array<std::uint8_t, 65> point{4};  // uncompressed form
+  std::copy(xy.begin(), xy.end(), point.begin() + 1);
+  std::array<char, 11> group{"prime256v1"};
+  const std::array<OSSL_PARAM, 3> params = {
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group.data(), 0),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size()),
+      OSSL_PARAM_construct_end()};
+  const PkeyContextPtr context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+  EVP_PKEY* made = nullptr;
+  auto* raw_params = const_cast<OSSL_PARAM*>(params.data());  // OpenSSL only reads them
+  const bool ok = context && EVP_PKEY_fromdata_init(context.get()) == 1 &&
+                  EVP_PKEY_fromdata(context.get(), &made, EVP_PKEY_PUBLIC_KEY, raw_params) == 1;
+  PkeyPtr key(ok ? made : nullptr);
+  if (key) {
+    // On the curve and in range: all there is to check where the cofactor is one.
+    const PkeyContextPtr check(EVP_PKEY_CTX_new_from_pkey(nullptr, key.get(), nullptr));
+    if (!check || EVP_PKEY_public_check_quick(check.get()) != 1) key.reset();
+  }
+  ERR_clear_error();
+  return key;
+}
+
+bool verify_p256(EVP_PKEY* key, ByteSpan message, std::span<const std::uint8_t, 64> signature) {
+  const Bytes der = signature_to_der(signature);
+  const std::unique_ptr<EVP_MD_CTX, MdContextDeleter> context(EVP_MD_CTX_new());
+  const bool ok =
+      key != nullptr && !der.empty() && context &&
+      EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key) == 1 &&
+      EVP_DigestVerify(context.get(), der.data(), der.size(), message.data(), message.size()) == 1;
+  ERR_clear_error();
+  return ok;
+}
+
+}  // namespace nostril::attestation

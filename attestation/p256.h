@@ -1,0 +1,25 @@
+#pragma once
+
+#include "base/bytes.h"
+
+#include <openssl/evp.h>
+
+#include <memory>
+#include <span>
+
+/// ECDSA over P-256 with SHA-256 as quotes and Intel's JSON use it: raw big-endian x||y and r||s.
+namespace nostril::attestation {
+
+struct PkeyDeleter {
+  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+};
+
+using PkeyPtr = std::unique_ptr<EVP_PKEY, PkeyDeleter>;
+
+/// The key, or null when x||y is not a point of the curve.
+PkeyPtr p256_public_key(std::span<const std::uint8_t, 64> xy);
+
+/// False for a wrong signature, and for r or s out of range.
+bool verify_p256(EVP_PKEY* key, ByteSpan message, std::span<const std::uint8_t, 64> signature);
+
+}  // namespace nostril::attestation

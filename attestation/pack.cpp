@@ -1,0 +1,204 @@
+#include "attestation/pack.h"
+
+#include "base/base64.h"
+#include "base/bytes.h"
+#include "base/check.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace nostril::attestation {
+
+namespace {
+
+constexpr std::array<std::uint8_t, 5> kMagic = {'N', 'A', 'T', 'T', 1};
+constexpr std::size_t kSectionHeadBytes = 5;
+constexpr int kZstdLevel = 12;  // made once an hour, read by every client
+
+enum class Section : std::uint8_t {
+  Kind = 1,
+  Statement = 2,
+  CpuQuote = 3,
+  GpuReport = 4,
+  TcbInfo = 16,
+  TcbInfoSignature = 17,
+  TcbInfoIssuerChain = 18,
+  QeIdentity = 19,
+  QeIdentitySignature = 20,
+  QeIdentityIssuerChain = 21,
+  RootCaCrl = 22,
+  PckCrl = 23,
+};
+
+void append_section(Bytes& out, Section type, ByteSpan bytes) {
+  out.push_back(static_cast<std::uint8_t>(type));
+  for (const unsigned shift : {24U, 16U, 8U, 0U}) {
+    out.push_back(static_cast<std::uint8_t>(bytes.size() >> shift));
+  }
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
+
+void append_collateral(Bytes& out, const Collateral& collateral) {
+  append_section(out, Section::TcbInfo, as_bytes(collateral.tcb_info));
+  append_section(out, Section::TcbInfoSignature, collateral.tcb_info_signature);
+  append_section(out, Section::TcbInfoIssuerChain, as_bytes(collateral.tcb_info_issuer_chain));
+  append_section(out, Section::QeIdentity, as_bytes(collateral.qe_identity));
+  append_section(out, Section::QeIdentitySignature, collateral.qe_identity_signature);
+  append_section(out, Section::QeIdentityIssuerChain,
+                 as_bytes(collateral.qe_identity_issuer_chain));
+  append_section(out, Section::RootCaCrl, collateral.root_ca_crl);
+  append_section(out, Section::PckCrl, collateral.pck_crl);
+}
+
+/// Reads sections in order; any deviation makes ok() false for good.
+class SectionReader {
+ public:
+  explicit SectionReader(ByteSpan container) : rest_(container) {}
+
+  [[nodiscard]] bool is_next(Section type) const {
+    return ok_ && rest_.size() >= kSectionHeadBytes && rest_[0] == static_cast<std::uint8_t>(type);
+  }
+
+  /// The next section, which must be of `type` and within `bytes_max`.
+  ByteSpan take(Section type, std::size_t bytes_max) {
+    if (!is_next(type)) return fail();
+    std::size_t length = 0;
+    for (std::size_t i = 1; i < kSectionHeadBytes; ++i) length = length << 8U | rest_[i];
+    if (length > bytes_max || rest_.size() - kSectionHeadBytes < length) return fail();
+    const ByteSpan out = rest_.subspan(kSectionHeadBytes, length);
+    rest_ = rest_.subspan(kSectionHeadBytes + length);
+    return out;
+  }
+
+  void take(Section type, std::size_t bytes_max, std::string& out) {
+    out = as_text(take(type, bytes_max));
+  }
+
+  void take(Section type, std::size_t bytes_max, Bytes& out) {
+    const ByteSpan bytes = take(type, bytes_max);
+    out.assign(bytes.begin(), bytes.end());
+  }
+
+  void take(Section type, std::array<std::uint8_t, 64>& out) {
+    const ByteSpan bytes = take(type, out.size());
+    if (bytes.size() == out.size()) {
+      std::copy(bytes.begin(), bytes.end(), out.begin());
+    } else {
+      fail();
+    }
+  }
+
+  [[nodiscard]] bool ok() const { return ok_; }
+
+  [[nodiscard]] bool at_end() const { return rest_.empty(); }
+
+ private:
+  ByteSpan fail() {
+    ok_ = false;
+    return {};
+  }
+
+  ByteSpan rest_;
+  bool ok_ = true;
+};
+
+Collateral read_collateral(SectionReader& reader) {
+  Collateral out;
+  reader.take(Section::TcbInfo, kCollateralTextBytesMax, out.tcb_info);
+  reader.take(Section::TcbInfoSignature, out.tcb_info_signature);
+  reader.take(Section::TcbInfoIssuerChain, kIssuerChainBytesMax, out.tcb_info_issuer_chain);
+  reader.take(Section::QeIdentity, kCollateralTextBytesMax, out.qe_identity);
+  reader.take(Section::QeIdentitySignature, out.qe_identity_signature);
+  reader.take(Section::QeIdentityIssuerChain, kIssuerChainBytesMax, out.qe_identity_issuer_chain);
+  reader.take(Section::RootCaCrl, kCrlBytesMax, out.root_ca_crl);
+  reader.take(Section::PckCrl, kCrlBytesMax, out.pck_crl);
+  return out;
+}
+
+Result<Evidence, PackError> read_container(ByteSpan container) {
+  if (container.size() < kMagic.size() ||
+      !std::equal(kMagic.begin(), kMagic.end(), container.begin())) {
+    return failure(PackError::BadContainer);
+  }
+  SectionReader reader(container.subspan(kMagic.size()));
+  Evidence out;
+  reader.take(Section::Kind, kKindBytesMax, out.kind);
+  const auto statement = decode_statement(reader.take(Section::Statement, kStatementBytes));
+  reader.take(Section::CpuQuote, kQuoteBytesMax, out.cpu_quote);
+  while (reader.is_next(Section::GpuReport)) {
+    if (out.gpu_reports.size() == kGpuReportCountMax) return failure(PackError::BadContainer);
+    const ByteSpan report = reader.take(Section::GpuReport, kGpuReportBytesMax);
+    out.gpu_reports.emplace_back(report.begin(), report.end());
+  }
+  if (reader.is_next(Section::TcbInfo)) out.collateral = read_collateral(reader);
+  if (!reader.ok() || !reader.at_end() || !statement || out.kind.empty()) {
+    return failure(PackError::BadContainer);
+  }
+  out.statement = *statement;
+  return out;
+}
+
+/// One zstd frame that states its size, and nothing after it.
+Result<Bytes, PackError> decompress(ByteSpan frame, std::size_t bytes_max) {
+  const unsigned long long size = ZSTD_getFrameContentSize(frame.data(), frame.size());
+  if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR) {
+    return failure(PackError::BadZstd);
+  }
+  if (size > bytes_max) return failure(PackError::TooLarge);
+  if (ZSTD_findFrameCompressedSize(frame.data(), frame.size()) != frame.size()) {
+    return failure(PackError::BadZstd);
+  }
+  Bytes out(size);
+  const std::size_t got = ZSTD_decompress(out.data(), out.size(), frame.data(), frame.size());
+  if (ZSTD_isError(got) != 0 || got != out.size()) return failure(PackError::BadZstd);
+  return out;
+}
+
+}  // namespace
+
+std::string_view to_string(PackError error) {
+  switch (error) {
+    case PackError::TooLarge:
+      return "evidence too large";
+    case PackError::BadBase64:
+      return "evidence is not base64";
+    case PackError::BadZstd:
+      return "evidence is not one zstd frame";
+    case PackError::BadContainer:
+      return "evidence container malformed";
+  }
+  return "unknown";
+}
+
+std::string pack_evidence(const Evidence& evidence) {
+  CHECK(within_limits(evidence));
+  Bytes container(kMagic.begin(), kMagic.end());
+  append_section(container, Section::Kind, as_bytes(evidence.kind));
+  append_section(container, Section::Statement, encode_statement(evidence.statement));
+  append_section(container, Section::CpuQuote, evidence.cpu_quote);
+  for (const Bytes& report : evidence.gpu_reports) {
+    append_section(container, Section::GpuReport, report);
+  }
+  if (evidence.collateral) append_collateral(container, *evidence.collateral);
+
+  Bytes frame(ZSTD_compressBound(container.size()));
+  const std::size_t size =
+      ZSTD_compress(frame.data(), frame.size(), container.data(), container.size(), kZstdLevel);
+  CHECK(ZSTD_isError(size) == 0);
+  frame.resize(size);
+  return encode_base64(frame);
+}
+
+Result<Evidence, PackError> unpack_evidence(std::string_view packed, const PackLimits& limits) {
+  if (packed.size() > limits.packed_bytes_max) return failure(PackError::TooLarge);
+  const auto frame = decode_base64(packed);
+  if (!frame) return failure(PackError::BadBase64);
+  const auto container = decompress(*frame, limits.container_bytes_max);
+  if (!container) return failure(container.error());
+  return read_container(*container);
+}
+
+}  // namespace nostril::attestation

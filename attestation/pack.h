@@ -1,0 +1,59 @@
+#pragma once
+
+#include "attestation/evidence.h"
+#include "base/result.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+/// Evidence as the content of event 31471: base64(zstd(container)). Pure functions.
+///
+/// Container, integers big-endian:
+///
+///   off  size  field
+///     0     4  "NATT"
+///     4     1  version, 1
+///     5        sections until the end, types ascending, each: type u8, length u32, bytes
+///
+///   type  bytes                                          times
+///      1  kind, ASCII, 1 to 16                           1
+///      2  statement, 214 (attestation/statement.h)       1
+///      3  CPU quote                                      1
+///      4  GPU report, in index order                     0 to 16
+///     16  TCB info, exact text                           0 or 1; 16 to 23: all or none
+///     17  TCB info signature, 64
+///     18  TCB info issuer chain, PEM
+///     19  QE identity, exact text
+///     20  QE identity signature, 64
+///     21  QE identity issuer chain, PEM
+///     22  root CA CRL, DER
+///     23  PCK CRL, DER
+///
+/// Any other type, order, count or size is refused: two packings of one evidence differ only in
+/// their compression.
+namespace nostril::attestation {
+
+struct PackLimits {
+  /// Of the event's content, before anything is decoded.
+  std::size_t packed_bytes_max = 512U << 10U;
+  /// Of the container; the zstd frame must state its size, and it is checked before decompression.
+  std::size_t container_bytes_max = 4U << 20U;
+};
+
+enum class PackError : std::uint8_t {
+  TooLarge,
+  BadBase64,
+  BadZstd,
+  BadContainer,
+};
+
+std::string_view to_string(PackError error);
+
+/// `evidence` must be within_limits(); a negative expiry in its statement would not unpack.
+std::string pack_evidence(const Evidence& evidence);
+
+Result<Evidence, PackError> unpack_evidence(std::string_view packed, const PackLimits& limits = {});
+
+}  // namespace nostril::attestation

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "attestation/sim_key.h"
+#include "attestation/statement.h"
+#include "base/bytes.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// Writes the certificates and CRLs of the simulator's PKI, byte by byte: X.509 v3 with P-256 keys.
+namespace nostril::attestation {
+
+struct SimCertificate {
+  std::string subject;
+  std::string issuer;
+  std::uint32_t serial = 1;
+  UnixTime not_before = 0;
+  UnixTime not_after = 0;
+  bool is_ca = false;
+  std::uint32_t path_length = 0;
+  /// A whole extension of a PCK leaf; empty otherwise.
+  Bytes sgx_extension;
+};
+
+Bytes make_certificate(const SimCertificate& fields, const SimKey& subject, const SimKey& issuer);
+
+struct SimCrl {
+  std::string issuer;
+  UnixTime this_update = 0;
+  UnixTime next_update = 0;
+  std::vector<std::uint32_t> revoked_serials;
+};
+
+Bytes make_crl(const SimCrl& fields, const SimKey& issuer);
+
+/// What the platform's PCK certificate says; the layout is in attestation/x509.h.
+struct SimPlatformTcb {
+  std::array<std::uint8_t, 16> component_svn{};
+  std::uint16_t pce_svn = 0;
+  Bytes ppid;
+  Bytes fmspc;
+};
+
+Bytes make_sgx_extension(const SimPlatformTcb& tcb);
+
+std::string to_pem(std::span<const Bytes> certificates);
+
+}  // namespace nostril::attestation

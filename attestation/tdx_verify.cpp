@@ -1,0 +1,69 @@
+#include "attestation/tdx_verify.h"
+
+#include "attestation/p256.h"
+#include "schnorr/hash.h"
+
+#include <algorithm>
+
+namespace nostril::attestation {
+
+namespace {
+
+/// As in Intel's QE identity for TD_QE; the same since the first one.
+constexpr std::array<std::uint8_t, 32> kIntelQeSigner = {
+    0xdc, 0x9e, 0x2a, 0x7c, 0x6f, 0x94, 0x8f, 0x17, 0x47, 0x4e, 0x34, 0xa7, 0xfc, 0x43, 0xed, 0x03,
+    0x0f, 0x7c, 0x15, 0x63, 0xf1, 0xba, 0xbd, 0xdf, 0x63, 0x40, 0xc8, 0x2e, 0x0e, 0x54, 0xa8, 0xc5};
+
+}  // namespace
+
+ChainNames chain_names(TrustRoots::Class root_class) {
+  if (root_class == TrustRoots::Class::Test) {
+    return {"NOSTRIL TEST PCK Certificate", "NOSTRIL TEST PCK Platform CA",
+            "NOSTRIL TEST PCK Processor CA", "NOSTRIL TEST TCB Signing",
+            sha256("nostril simulated quoting enclave signer").bytes};
+  }
+  return {"Intel SGX PCK Certificate", "Intel SGX PCK Platform CA", "Intel SGX PCK Processor CA",
+          "Intel SGX TCB Signing", kIntelQeSigner};
+}
+
+Result<TrustedChain, ChainError> check_trusted_chain(std::string_view pem, std::size_t length,
+                                                     const TrustRoots& roots, UnixTime now) {
+  auto certificates = parse_pem_chain(pem);
+  if (!certificates) return failure(certificates.error());
+  if (certificates->size() != length) return failure(ChainError::WrongLength);
+  const auto root_class = roots.classify(certificates->back().der);
+  if (!root_class) return failure(ChainError::UntrustedRoot);
+  if (const auto error = check_chain(*certificates, now)) return failure(*error);
+  return TrustedChain{std::move(*certificates), *root_class};
+}
+
+Result<TrustedChain, ChainError> check_pck_chain(std::string_view pem, const TrustRoots& roots,
+                                                 UnixTime now) {
+  auto chain = check_trusted_chain(pem, 3, roots, now);
+  if (!chain) return chain;
+  const ChainNames names = chain_names(chain->root_class);
+  if (common_name(chain->leaf()) != names.pck_leaf) return failure(ChainError::WrongName);
+  const std::string ca = common_name(chain->certificates[1]);
+  if (ca != names.platform_ca && ca != names.processor_ca) return failure(ChainError::WrongName);
+  return chain;
+}
+
+bool check_qe_report_signature(const TdxQuoteView& quote, const Certificate& pck_leaf) {
+  return verify_p256(p256_key_of(pck_leaf), quote.qe_report, quote.qe_report_signature.first<64>());
+}
+
+bool check_qe_report_data(const TdxQuoteView& quote) {
+  Sha256 hash;
+  hash.update(quote.attestation_key).update(quote.qe_auth_data);
+  std::array<std::uint8_t, 64> wanted{};
+  const Digest digest = hash.finish();
+  std::copy(digest.bytes.begin(), digest.bytes.end(), wanted.begin());
+  return quote.qe.report_data == wanted;
+}
+
+bool check_quote_signature(const TdxQuoteView& quote) {
+  const PkeyPtr key = p256_public_key(quote.attestation_key.first<64>());
+  return verify_p256(key.get(), quote.signed_part, quote.signature.first<64>());
+}
+
+}  // namespace nostril::attestation

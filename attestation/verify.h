@@ -1,0 +1,59 @@
+#pragma once
+
+#include "attestation/evidence.h"
+#include "attestation/statement.h"
+#include "attestation/trust_roots.h"
+#include "attestation/verdict.h"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nostril::attestation {
+
+/// One known-good image. A register left out is not compared (RTMR0 varies with machine shape).
+struct AllowedMeasurements {
+  Measurement mrtd{};
+  std::array<std::optional<Measurement>, 4> rtmr;
+  std::optional<Measurement> mrconfigid;
+};
+
+/// What the caller will accept. The defaults refuse whatever is not proven.
+struct Policy {
+  /// Take evidence that chains to a test root. The root must also have been given in TrustRoots.
+  bool accept_simulated = false;
+  /// Take evidence without collateral: patch level (TCB status), revocation and the quoting
+  /// enclave's version are then not known. For diagnosis; a leaked platform key passes.
+  /// Collateral that is present but wrong still refuses.
+  bool allow_unchecked_tcb = false;
+  /// Take GPU reports whose signatures this version cannot check (it checks nonce and digest only).
+  bool allow_unchecked_gpu = false;
+  /// TDs that may be migrated to another machine.
+  bool allow_migratable = false;
+  /// Intel TCB statuses taken besides UpToDate, e.g. "SWHardeningNeeded". Revoked is never taken.
+  std::vector<std::string> accepted_tcb_statuses;
+  /// Lowest tcbEvaluationDataNumber: keeps a host from choosing older, still valid collateral.
+  std::uint32_t tcb_evaluation_number_min = 0;
+  /// Service TDs (MRSERVICETD) taken besides none.
+  std::vector<Measurement> allowed_service_tds;
+  /// Known-good images; empty: any, and the verdict's level stays Declared.
+  std::vector<AllowedMeasurements> allowed_measurements;
+  /// Known-good model manifests; empty: any.
+  std::vector<Digest> allowed_model_manifests;
+  /// Session mode: the nonce this client chose.
+  std::optional<Nonce> required_nonce;
+  /// The encryption key must expire within this time of now. It is the age limit of evidence: the
+  /// expiry is inside the quote, and a node's key lives at most an hour.
+  std::int64_t encryption_key_life_s_max = 3600;
+  /// Lowest level taken.
+  Level level_min = Level::Declared;
+};
+
+/// Judges `evidence` against what the caller expects it to commit to. Pure: no clock, no file, no
+/// network; safe from any thread. Never throws on any bytes; about 2 ms with collateral.
+Verdict verify(const Evidence& evidence, const Statement& expected, const TrustRoots& roots,
+               UnixTime now, const Policy& policy);
+
+}  // namespace nostril::attestation

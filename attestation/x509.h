@@ -1,0 +1,115 @@
+#pragma once
+
+#include "attestation/p256.h"
+#include "attestation/statement.h"
+#include "base/bytes.h"
+#include "base/result.h"
+
+#include <openssl/x509.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// X.509 in the narrow form attestation needs: chains of fixed length and order, P-256 only, no
+/// system stores, time as an argument. Every step is explicit.
+namespace nostril::attestation {
+
+struct CertDeleter {
+  void operator()(X509* certificate) const { X509_free(certificate); }
+};
+
+struct CrlDeleter {
+  void operator()(X509_CRL* crl) const { X509_CRL_free(crl); }
+};
+
+using CrlPtr = std::unique_ptr<X509_CRL, CrlDeleter>;
+
+/// A certificate and the exact bytes it was read from.
+struct Certificate {
+  std::unique_ptr<X509, CertDeleter> x509;
+  Bytes der;
+
+  [[nodiscard]] X509* get() const { return x509.get(); }
+};
+
+inline constexpr std::size_t kCertificateBytesMax = 16U << 10U;
+inline constexpr std::size_t kChainCountMax = 8;
+
+enum class ChainError : std::uint8_t {
+  BadPem,
+  BadCertificate,
+  WrongLength,
+  UntrustedRoot,
+  WrongName,
+  BrokenLink,
+  NotCa,
+  LeafIsCa,
+  UnknownCriticalExtension,
+  NotYetValid,
+  Expired,
+  NotP256,
+};
+
+std::string_view to_string(ChainError error);
+
+/// One DER certificate and nothing after it.
+std::optional<Certificate> parse_certificate(ByteSpan der);
+
+/// Certificates in PEM in the one form Intel writes: no text between, 64-character lines, LF; the
+/// last LF may be missing. Anything else would be bytes that no signature covers.
+Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view text);
+
+/// Checks `chain`, leaf first, root last: each issuer's name and signature, every validity at `now`
+/// (bounds inclusive), that issuers are CAs and the leaf is not, path lengths, critical extensions,
+/// and that all keys are P-256. Does not judge the root, nor its signature of itself, which would
+/// prove nothing: TrustRoots pins its bytes.
+std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, UnixTime now);
+
+/// The subject's only common name; empty when there is none or more than one.
+std::string common_name(const Certificate& certificate);
+
+/// The certificate's P-256 key; null when it has another.
+EVP_PKEY* p256_key_of(const Certificate& certificate);
+
+enum class CrlError : std::uint8_t {
+  Malformed,
+  WrongIssuer,
+  BadSignature,
+  NotYetValid,
+  Expired,
+  Revoked,  ///< the list is sound and names the certificate
+};
+
+std::string_view to_string(CrlError error);
+
+/// A CRL by `issuer`, signed by it and valid at `now` (bounds inclusive).
+Result<CrlPtr, CrlError> parse_crl(ByteSpan der, const Certificate& issuer, UnixTime now);
+
+bool is_revoked(const CrlPtr& crl, const Certificate& certificate);
+
+/// The extension of a PCK certificate that says which platform it is.
+/// 1.2.840.113741.1.13.1, a SEQUENCE of SEQUENCE { OID, value }:
+///   .1 PPID, OCTET STRING (16)
+///   .2 TCB, SEQUENCE of: .2.1 to .2.16 component SVN, INTEGER 0..255; .2.17 PCESVN, INTEGER
+///   0..65535;
+///      .2.18 CPUSVN, OCTET STRING (16)
+///   .3 PCEID, OCTET STRING (2)    .4 FMSPC, OCTET STRING (6)    .5 SGX type, ENUMERATED
+///   .6 and above: platform instance and configuration, not used here
+/// .1 to .5 and every part of .2 must be there exactly once.
+struct SgxExtension {
+  std::array<std::uint8_t, 16> ppid{};
+  std::array<std::uint8_t, 16> component_svn{};
+  std::uint16_t pce_svn = 0;
+  std::array<std::uint8_t, 2> pce_id{};
+  std::array<std::uint8_t, 6> fmspc{};
+};
+
+/// Nothing when the extension is missing or a required part is missing, doubled or out of range.
+std::optional<SgxExtension> sgx_extension(const Certificate& certificate);
+
+}  // namespace nostril::attestation

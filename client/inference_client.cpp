@@ -1,0 +1,308 @@
+#include "client/inference_client.h"
+
+#include "base/check.h"
+#include "base/hex.h"
+#include "events/kinds.h"
+#include "schnorr/hash.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace nostril::client {
+
+namespace {
+
+/// First frames that found no listener before the query gives up: a node that reconnects needs one
+/// repeat.
+constexpr int kMutedTriesMax = 3;
+/// How long a finished query stays to see its receipt acknowledged.
+constexpr std::int64_t kReceiptWaitMs = 3'000;
+
+}  // namespace
+
+std::string_view to_string(QueryFailure failure) {
+  switch (failure) {
+    case QueryFailure::None:
+      return "none";
+    case QueryFailure::NobodyListens:
+      return "the node is not connected to these relays";
+    case QueryFailure::NoAnswer:
+      return "the node does not answer";
+    case QueryFailure::Refused:
+      return "the node refused";
+    case QueryFailure::Broken:
+      return "the node broke the protocol; its answer can't be trusted";
+    case QueryFailure::NotPayable:
+      return "the node's record is wrong; nothing was paid";
+    case QueryFailure::JournalFailed:
+      return "the receipt could not be stored; nothing was paid";
+  }
+  return "unknown";
+}
+
+/// One query: the pure session, its subscription, its timer, and the money at its end.
+class InferenceClient::Query : public std::enable_shared_from_this<Query> {
+ public:
+  Query(InferenceClient& owner, QueryId id, std::shared_ptr<const VerifiedOffer> offer,
+        QueryRequest request, QueryCallbacks callbacks)
+      : owner_(owner), id_(id), offer_(std::move(offer)), callbacks_(std::move(callbacks)) {
+    request_.method = std::move(request.method);
+    request_.path = std::move(request.path);
+    const ByteSpan body = as_bytes(request.body);
+    request_.body.assign(body.begin(), body.end());
+    request_.headers = {{"content-type", "application/json"}};
+    request_.payment = owner_.wallet_.terms_for(offer_->offer());
+    if (request.request) {
+      request_.request = *request.request;
+    } else {
+      owner_.rng_.fill(request_.request.bytes);
+    }
+    request_hash_ = sha256(body);
+  }
+
+  ~Query() {
+    owner_.loop_.cancel(timer_);
+    owner_.pool_.unsubscribe(subscription_);
+  }
+
+  Query(const Query&) = delete;
+  Query& operator=(const Query&) = delete;
+
+  void begin() {
+    auto session =
+        ClientSession::start(offer_->offer(), request_, {}, now(), owner_.verifier_, owner_.rng_);
+    if (!session) {
+      end({.failure = QueryFailure::Broken, .detail = std::string(to_string(session.error()))});
+      return;
+    }
+    session_.emplace(std::move(*session));
+    Filter filter;
+    filter.kinds = {kinds::kFrame};
+    filter.tags.push_back({'p', {encode_hex(session_->client_key())}});
+    SubscriptionCallbacks callbacks;
+    const auto weak = weak_from_this();
+    callbacks.on_event = [weak](const VerifiedEvent& event) {
+      if (const auto self = weak.lock()) self->on_event(event.event());
+    };
+    callbacks.on_stored_end = [weak](const std::string&) {
+      if (const auto self = weak.lock()) self->on_subscribed();
+    };
+    callbacks.on_closed = [weak](const std::string& relay, const std::string& reason) {
+      if (const auto self = weak.lock()) self->problems_.push_back(relay + ": " + reason);
+    };
+    subscription_ = owner_.pool_.subscribe({std::move(filter)}, std::move(callbacks));
+    drive();
+  }
+
+  void cancel(std::string reason) {
+    if (!session_ || result_) return;
+    session_->cancel(std::move(reason), now());
+    drive();
+  }
+
+ private:
+  [[nodiscard]] Moment now() const {
+    return {owner_.clock_.monotonic_ms(), owner_.clock_.unix_s()};
+  }
+
+  /// The first time: nothing may leave before, because an ephemeral answer would find nobody. Later
+  /// times: a relay came back, and what was missed is asked for.
+  void on_subscribed() {
+    if (std::exchange(subscribed_, true)) session_->resume(now());
+    drive();
+  }
+
+  void on_event(const Event& event) {
+    session_->on_event(event, now());
+    drive();
+  }
+
+  void drive() {
+    const auto self = shared_from_this();  // a callback may end us
+    while (session_ && !ended_) {
+      auto note = session_->next_note();
+      if (!note) break;
+      handle(std::move(*note));
+    }
+    if (ended_ || !session_) return;
+    if (subscribed_) {
+      for (const Event& event : session_->take_events()) publish(event);
+    }
+    if (result_ && (session_->drained() || owner_.clock_.monotonic_ms() >= linger_until_ms_)) {
+      end(*result_);
+      return;
+    }
+    arm_timer();
+  }
+
+  void publish(const Event& event) {
+    const auto weak = weak_from_this();
+    const bool queued = owner_.pool_.publish(event, [weak](const PublishResult& result) {
+      if (const auto query = weak.lock()) query->on_published(result);
+    });
+    if (!queued) problems_.push_back("no relay can take more events");
+  }
+
+  void on_published(const PublishResult& result) {
+    if (result.accepted) return;
+    problems_ = result.refusals;
+    if (!result.nobody_listens || accepted_ || result_) return;
+    if (++muted_ < kMutedTriesMax) return;
+    end({.failure = QueryFailure::NobodyListens, .detail = explain("")});
+  }
+
+  void arm_timer() {
+    owner_.loop_.cancel(timer_);
+    std::optional<std::int64_t> due_ms = session_->next_timer_ms();
+    if (result_) due_ms = std::min(due_ms.value_or(linger_until_ms_), linger_until_ms_);
+    if (!due_ms) return;
+    const std::int64_t wait_ms =
+        std::clamp<std::int64_t>(*due_ms - owner_.clock_.monotonic_ms(), 1, 60'000);
+    timer_ = owner_.loop_.after(static_cast<std::uint64_t>(wait_ms), [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self) return;
+      self->session_->on_timer(self->now());
+      self->drive();
+    });
+  }
+
+  void handle(ClientNotes note) {
+    if (const auto* accepted = std::get_if<ClientNote::Accepted>(&note)) {
+      accepted_ = true;
+      if (accepted->accept.resync) {
+        owner_.wallet_.resync(offer_->offer(), *accepted->accept.resync, owner_.verifier_);
+      }
+    } else if (const auto* head = std::get_if<ClientNote::Head>(&note)) {
+      if (callbacks_.on_head) callbacks_.on_head(head->head);
+    } else if (const auto* data = std::get_if<ClientNote::Data>(&note)) {
+      response_hash_.update(data->bytes);
+      if (callbacks_.on_data) callbacks_.on_data(data->bytes);
+      session_->consumed(data->bytes.size(), now());
+    } else if (const auto* progress = std::get_if<ClientNote::Progress>(&note)) {
+      if (callbacks_.on_progress) callbacks_.on_progress(progress->progress);
+    } else if (const auto* wanted = std::get_if<ClientNote::NeedReceipt>(&note)) {
+      pay(wanted->record, wanted->event.event(), false);
+    } else if (const auto* ended = std::get_if<ClientNote::Ended>(&note)) {
+      pay(ended->record, ended->event.event(), true);
+    } else if (const auto* error = std::get_if<ClientNote::Error>(&note)) {
+      error_ = error->error;
+      if (!error->error.final) return;
+      end({.failure = QueryFailure::Refused, .detail = error->error.message, .error = error_});
+    } else if (const auto* failed = std::get_if<ClientNote::Failed>(&note)) {
+      fail(failed->failure);
+    }
+  }
+
+  void fail(SessionFailure failure) {
+    const bool silent =
+        failure == SessionFailure::AcceptTimeout || failure == SessionFailure::NodeSilent;
+    end({.failure = silent ? QueryFailure::NoAnswer : QueryFailure::Broken,
+         .detail = explain(to_string(failure)),
+         .error = error_});
+  }
+
+  /// Everything known that may explain a failure: what relays said, and which are not connected.
+  [[nodiscard]] std::string explain(std::string_view what) const {
+    std::string out(what);
+    std::vector<std::string> reasons = problems_;
+    for (std::string& problem : owner_.pool_.problems()) reasons.push_back(std::move(problem));
+    for (const std::string& reason : reasons) out += (out.empty() ? "" : "; ") + reason;
+    return out;
+  }
+
+  void pay(const ResponseRecord& record, const Event& event, bool last) {
+    const settlement::ExpectedAnswer expected{request_.request, request_hash_,
+                                              response_hash_.peek(), offer_->offer().id};
+    owner_.wallet_.pay(
+        offer_->offer(), record, event, expected,
+        [weak = weak_from_this(), record, event, last](const Wallet::Payment& payment) {
+          if (const auto self = weak.lock()) {
+            self->on_paid(record, event, last, payment);
+          }
+        });
+  }
+
+  void on_paid(const ResponseRecord& record, const Event& event, bool last,
+               const Wallet::Payment& payment) {
+    if (ended_) return;
+    QueryResult result{.error = error_, .record = record, .record_event = event};
+    if (payment.refusal) {
+      result.failure = QueryFailure::NotPayable;
+      result.detail = to_string(*payment.refusal);
+    } else if (!payment.stored) {
+      result.failure = QueryFailure::JournalFailed;
+    }
+    if (result.failure != QueryFailure::None) {
+      if (!last) session_->cancel("not payable", now());
+      // Not drained for: there is nothing that the node has to get.
+      end(result);
+      return;
+    }
+    if (payment.receipt) session_->send_receipt(*payment.receipt, now());
+    if (last) {
+      result.receipt = payment.receipt;
+      result_ = std::move(result);
+      linger_until_ms_ = owner_.clock_.monotonic_ms() + kReceiptWaitMs;
+    }
+    drive();
+  }
+
+  void end(QueryResult result) {
+    if (std::exchange(ended_, true)) return;
+    if (session_ && subscribed_) {
+      for (const Event& event : session_->take_events()) owner_.pool_.publish(event);
+    }
+    const auto self = shared_from_this();
+    owner_.remove(id_);
+    if (callbacks_.on_end) callbacks_.on_end(result);
+  }
+
+  InferenceClient& owner_;
+  const QueryId id_;
+  const std::shared_ptr<const VerifiedOffer> offer_;
+  QueryCallbacks callbacks_;
+  ClientRequest request_;
+  Digest request_hash_;
+  Sha256 response_hash_;
+  std::optional<ClientSession> session_;
+  SubscriptionId subscription_ = SubscriptionId::kNone;
+  net::TimerId timer_ = net::TimerId::kNone;
+  bool subscribed_ = false;
+  bool accepted_ = false;
+  bool ended_ = false;
+  int muted_ = 0;
+  std::vector<std::string> problems_;
+  std::optional<ErrorFrame> error_;
+  std::optional<QueryResult> result_;  ///< waits for the receipt to arrive
+  std::int64_t linger_until_ms_ = 0;
+};
+
+InferenceClient::InferenceClient(RelayPool& pool, Wallet& wallet, net::Loop& loop, Clock& clock,
+                                 Rng& rng)
+    : pool_(pool), wallet_(wallet), loop_(loop), clock_(clock), rng_(rng) {}
+
+InferenceClient::~InferenceClient() = default;
+
+QueryId InferenceClient::start(std::shared_ptr<const VerifiedOffer> offer, QueryRequest request,
+                               QueryCallbacks callbacks) {
+  CHECK(offer != nullptr);
+  const QueryId id{next_++};
+  const auto query = std::make_shared<Query>(*this, id, std::move(offer), std::move(request),
+                                             std::move(callbacks));
+  queries_.emplace(id, query);
+  query->begin();
+  return id;
+}
+
+void InferenceClient::cancel(QueryId id, std::string reason) {
+  const auto found = queries_.find(id);
+  if (found == queries_.end()) return;
+  const auto query = found->second;
+  query->cancel(std::move(reason));
+}
+
+void InferenceClient::remove(QueryId id) {
+  queries_.erase(id);
+}
+
+}  // namespace nostril::client

@@ -1,0 +1,97 @@
+#pragma once
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "client/offer_book.h"
+#include "client/relay_pool.h"
+#include "client/wallet.h"
+#include "events/client_session.h"
+#include "net/loop.h"
+#include "schnorr/verify.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace nostril::client {
+
+enum class QueryId : std::uint64_t { kNone = 0 };
+
+/// One HTTP request to be answered by an engine behind a node.
+struct QueryRequest {
+  std::string method = "POST";
+  std::string path;
+  std::string body;
+  std::optional<RequestId> request;  ///< the same again after a failure: charged once
+};
+
+enum class QueryFailure : std::uint8_t {
+  None,
+  NobodyListens,  ///< no relay knows anybody who listens to the node's key
+  NoAnswer,       ///< the node did not accept, or fell silent
+  Refused,        ///< the node said no: `error`
+  Broken,         ///< the session's rules or the record's signature and hashes were violated
+  NotPayable,     ///< the record does not fit price, usage or history; nothing was paid
+  JournalFailed,
+};
+std::string_view to_string(QueryFailure failure);
+
+/// How a query ended. With a record: its signature, author, hashes, offer and request were checked.
+struct QueryResult {
+  QueryFailure failure = QueryFailure::None;
+  std::string detail = {};               ///< a sentence for the user
+  std::optional<ErrorFrame> error = {};  ///< the node's own words
+  std::optional<ResponseRecord> record = {};
+  std::optional<Event> record_event = {};
+  std::optional<Event> receipt = {};  ///< none when nothing is owed
+
+  /// The engine's whole answer, recorded and paid.
+  [[nodiscard]] bool verified() const {
+    return failure == QueryFailure::None && record && record->status == RecordStatus::Ok;
+  }
+};
+
+struct QueryCallbacks {
+  std::function<void(const ResponseHead& head)> on_head;
+  /// Exact response bytes, in order. The node keeps a window of unread ones: taken when it returns.
+  std::function<void(ByteSpan bytes)> on_data;
+  std::function<void(const ProgressFrame& progress)> on_progress;
+  /// Once, last. The query is gone then.
+  std::function<void(const QueryResult& result)> on_end;
+};
+
+/// Asks nodes that have proven themselves and pays what their records prove. One session a query.
+/// Threads: the loop's only. Destroying it drops running queries without a call.
+class InferenceClient {
+ public:
+  InferenceClient(RelayPool& pool, Wallet& wallet, net::Loop& loop, Clock& clock, Rng& rng);
+  ~InferenceClient();
+  InferenceClient(const InferenceClient&) = delete;
+  InferenceClient& operator=(const InferenceClient&) = delete;
+
+  /// Subscribes, and seals and sends the request once a relay is ready to bring the answer.
+  QueryId start(std::shared_ptr<const VerifiedOffer> offer, QueryRequest request,
+                QueryCallbacks callbacks);
+  /// Stops the engine; on_end still comes, with the record of what was used.
+  void cancel(QueryId id, std::string reason);
+
+  [[nodiscard]] std::size_t running() const { return queries_.size(); }
+
+ private:
+  class Query;
+  void remove(QueryId id);
+
+  RelayPool& pool_;
+  Wallet& wallet_;
+  net::Loop& loop_;
+  Clock& clock_;
+  Rng& rng_;
+  Verifier verifier_;
+  std::uint64_t next_ = 1;
+  std::map<QueryId, std::shared_ptr<Query>> queries_;
+};
+
+}  // namespace nostril::client

@@ -1,0 +1,99 @@
+#include "client/journal.h"
+
+#include "base/log.h"
+
+#include <utility>
+
+namespace nostril::client {
+
+namespace {
+
+constexpr std::array<const char*, kJournalTableCount> kTableNames = {"channels", "records",
+                                                                     "receipts", "answers"};
+
+}  // namespace
+
+Result<std::unique_ptr<Journal>, std::string> Journal::open(const std::filesystem::path& folder,
+                                                            net::Loop& loop,
+                                                            const JournalLimits& limits) {
+  auto env = lmdb::Env::open(folder, {.tables_max = kJournalTableCount});
+  if (!env) return failure(env.error());
+  std::array<lmdb::Dbi, kJournalTableCount> tables;
+  for (std::size_t i = 0; i < kJournalTableCount; ++i) {
+    const auto table = (*env)->open_table(kTableNames[i], true);
+    if (!table) return failure(folder.string() + ": " + table.error().text());
+    tables[i] = *table;
+  }
+  return std::unique_ptr<Journal>(new Journal(std::move(*env), tables, loop, limits));
+}
+
+Journal::Journal(std::unique_ptr<lmdb::Env> env, std::array<lmdb::Dbi, kJournalTableCount> tables,
+                 net::Loop& loop, const JournalLimits& limits)
+    : env_(std::move(env)), tables_(tables), loop_(loop), jobs_(limits.waiting_max) {
+  writer_ = std::thread([this] { write_loop(); });
+}
+
+Journal::~Journal() {
+  jobs_.close();
+  writer_.join();
+}
+
+bool Journal::commit(std::vector<JournalChange> changes, std::function<void(bool)> done) {
+  return jobs_.push(Job{std::move(changes), std::move(done)});
+}
+
+void Journal::write_loop() {
+  bool usable = true;
+  while (auto jobs = jobs_.wait_all()) {
+    usable = usable && write(*jobs);
+    for (Job& job : *jobs) {
+      // The loop outlives the journal, but the journal may be gone when the loop gets to it.
+      const auto call = [alive = std::weak_ptr<Alive>(alive_), done = std::move(job.done), usable] {
+        if (!alive.expired() && done) done(usable);
+      };
+      while (!loop_.post(call)) std::this_thread::yield();
+    }
+  }
+}
+
+bool Journal::write(const std::vector<Job>& jobs) {
+  for (;;) {
+    const std::size_t map_bytes = env_->map_bytes();
+    lmdb::Error error;
+    {
+      lmdb::WriteTxn txn(*env_);
+      for (const Job& job : jobs) {
+        for (const JournalChange& change : job.changes) {
+          if (change.value) {
+            txn.put(table(change.table), change.key, *change.value);
+          } else {
+            txn.erase(table(change.table), change.key);
+          }
+        }
+      }
+      const auto committed = txn.commit();
+      if (committed) return true;
+      error = committed.error();
+    }
+    if (error.is_map_full() && env_->grow(map_bytes)) continue;
+    log(LogLevel::Error, "journal: {}; nothing more is accepted until a restart", error.text());
+    return false;
+  }
+}
+
+std::optional<Bytes> Journal::get(JournalTable name, ByteSpan key) {
+  lmdb::ReadTxn txn(*env_);
+  const auto value = txn.get(table(name), key);
+  if (!value) return std::nullopt;
+  return Bytes(value->begin(), value->end());
+}
+
+void Journal::scan(JournalTable name, ByteSpan first,
+                   const std::function<bool(ByteSpan, ByteSpan)>& visit) {
+  lmdb::ReadTxn txn(*env_);
+  lmdb::Cursor cursor(txn, table(name));
+  bool there = first.empty() ? cursor.first() : cursor.seek(first);
+  while (there && visit(cursor.key(), cursor.value())) there = cursor.next();
+}
+
+}  // namespace nostril::client

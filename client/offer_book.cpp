@@ -1,0 +1,154 @@
+#include "client/offer_book.h"
+
+#include "attestation/pack.h"
+#include "base/hex.h"
+#include "events/kinds.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace nostril::client {
+
+namespace {
+
+std::string address_of(const Offer& offer) {
+  return encode_hex(offer.node) + ":" + offer.model + "@" + offer.profile;
+}
+
+/// The statement as the offer and the attestation's tags say it. What the client knows from the
+/// signed offer (who, which key, until when, which weights) wins over what the evidence claims.
+attestation::Statement expected_statement(const Offer& offer, const AttestationEvent& event) {
+  attestation::Statement statement;
+  statement.node = offer.node;
+  statement.encryption_key = offer.encryption_key;
+  statement.encryption_key_expires_at = offer.encryption_key_expires_at;
+  statement.tls_spki = event.tls_spki;
+  statement.gpu_evidence = event.gpu_evidence;
+  statement.model_manifest = offer.weights.value_or(Digest{});
+  statement.nonce = event.nonce.bytes;
+  return statement;
+}
+
+}  // namespace
+
+OfferBook::OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock)
+    : pool_(pool), trust_(trust), clock_(clock) {
+  Filter offers;
+  offers.kinds = {kinds::kOffer, kinds::kAttestation};
+  Filter deletions;
+  deletions.kinds = {kinds::kDeletion};
+  deletions.tags.push_back({'k', {std::to_string(kinds::kOffer)}});
+  deletions.since = clock.unix_s();  // older ones were obeyed by the relay
+  SubscriptionCallbacks callbacks;
+  callbacks.on_event = [this](const VerifiedEvent& event) { on_event(event.event()); };
+  callbacks.on_stored_end = [this](const std::string&) {
+    ++stored_ends_;
+    if (changed_) changed_();
+  };
+  subscription_ = pool_.subscribe({std::move(offers), std::move(deletions)}, std::move(callbacks));
+}
+
+OfferBook::~OfferBook() {
+  pool_.unsubscribe(subscription_);
+}
+
+void OfferBook::on_event(const Event& event) {
+  if (event.kind == kinds::kOffer) {
+    on_offer(event);
+  } else if (event.kind == kinds::kAttestation) {
+    on_attestation(event);
+  } else {
+    on_deletion(event);
+  }
+  if (changed_) changed_();
+}
+
+void OfferBook::on_offer(const Event& event) {
+  auto offer = parse_offer(event);
+  if (!offer) return;
+  const std::int64_t now_s = clock_.unix_s();
+  std::erase_if(offers_,
+                [now_s](const auto& entry) { return entry.second.offer.expires_at <= now_s; });
+  std::erase_if(attestations_,
+                [now_s](const auto& entry) { return entry.second.expires_at <= now_s; });
+  const std::string address = address_of(*offer);
+  if (offer->expires_at <= now_s) return;
+  const auto found = offers_.find(address);
+  if (found != offers_.end() && found->second.offer.created_at >= offer->created_at) return;
+  if (found == offers_.end() && offers_.size() >= kOffersMax) return;
+  Entry entry{std::move(*offer), nullptr, {}, std::nullopt};
+  judge(entry);
+  offers_.insert_or_assign(address, std::move(entry));
+}
+
+void OfferBook::on_attestation(const Event& event) {
+  auto attestation = parse_attestation(event);
+  if (!attestation || attestations_.size() >= kOffersMax) return;
+  const auto key = std::pair(attestation->node, attestation->digest);
+  attestations_.insert_or_assign(key, std::move(*attestation));
+  for (auto& [address, entry] : offers_) {
+    if (entry.offer.node == key.first && entry.offer.attestation == key.second) judge(entry);
+  }
+}
+
+void OfferBook::on_deletion(const Event& event) {
+  const std::string prefix = std::to_string(kinds::kOffer) + ":" + encode_hex(event.pubkey) + ":";
+  for (const Tags::View tag : event.tags) {
+    const auto value = tag.value();
+    if (!value || tag.name() != "a" || !value->starts_with(prefix)) continue;
+    const std::string address = std::string(value->substr(value->find(':') + 1));
+    const auto found = offers_.find(address);
+    if (found != offers_.end() && found->second.offer.created_at <= event.created_at) {
+      offers_.erase(found);
+    }
+  }
+}
+
+void OfferBook::judge(Entry& entry) {
+  const auto found = attestations_.find({entry.offer.node, entry.offer.attestation});
+  if (found == attestations_.end()) {
+    entry.reason = "its attestation is on none of our relays";
+    return;
+  }
+  const attestation::Statement expected = expected_statement(entry.offer, found->second);
+  if (attestation::statement_digest(expected) != entry.offer.attestation) {
+    entry.reason = "the offer and its attestation name different keys, times or weights";
+    return;
+  }
+  const auto evidence = attestation::unpack_evidence(found->second.evidence);
+  if (!evidence) {
+    entry.reason = "evidence: " + std::string(to_string(evidence.error()));
+    return;
+  }
+  entry.verdict =
+      attestation::verify(*evidence, expected, trust_.roots, clock_.unix_s(), trust_.policy);
+  if (!entry.verdict->accepted) {
+    entry.reason = attestation::summary(*entry.verdict);
+    entry.verified.reset();
+    return;
+  }
+  entry.reason.clear();
+  entry.verified.reset(new VerifiedOffer(entry.offer, *entry.verdict, found->second.id));
+}
+
+std::vector<std::shared_ptr<const VerifiedOffer>> OfferBook::usable() const {
+  const std::int64_t now_s = clock_.unix_s();
+  std::vector<std::shared_ptr<const VerifiedOffer>> out;
+  for (const auto& [address, entry] : offers_) {
+    if (!entry.verified || entry.offer.expires_at <= now_s) continue;
+    if (entry.offer.encryption_key_expires_at > now_s) out.push_back(entry.verified);
+  }
+  std::ranges::sort(out, std::greater(),
+                    [](const auto& verified) { return verified->offer().created_at; });
+  return out;
+}
+
+std::vector<RejectedOffer> OfferBook::rejected() const {
+  std::vector<RejectedOffer> out;
+  for (const auto& [address, entry] : offers_) {
+    if (!entry.verified) out.push_back({entry.offer, entry.reason, entry.verdict});
+  }
+  return out;
+}
+
+}  // namespace nostril::client

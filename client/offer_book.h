@@ -1,0 +1,103 @@
+#pragma once
+
+#include "attestation/verify.h"
+#include "base/clock.h"
+#include "client/relay_pool.h"
+#include "events/inference.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nostril::client {
+
+/// What a client trusts. Constant after it is made.
+struct TrustSettings {
+  attestation::TrustRoots roots;
+  attestation::Policy policy;
+};
+
+/// An offer whose evidence passed the client's policy. Only OfferBook makes one, so a prompt can't
+/// be sealed to a node that did not prove itself: InferenceClient takes nothing else.
+class VerifiedOffer {
+ public:
+  [[nodiscard]] const Offer& offer() const { return offer_; }
+
+  [[nodiscard]] const attestation::Verdict& verdict() const { return verdict_; }
+
+  /// The event that carried the evidence, as published.
+  [[nodiscard]] const EventId& attestation_event() const { return attestation_event_; }
+
+ private:
+  friend class OfferBook;
+
+  VerifiedOffer(Offer offer, attestation::Verdict verdict, const EventId& attestation_event)
+      : offer_(std::move(offer)),
+        verdict_(std::move(verdict)),
+        attestation_event_(attestation_event) {}
+
+  Offer offer_;
+  attestation::Verdict verdict_;
+  EventId attestation_event_;
+};
+
+/// An offer that may not be used, and why: one line, and the verdict when it got that far.
+struct RejectedOffer {
+  Offer offer;
+  std::string reason;
+  std::optional<attestation::Verdict> verdict;
+};
+
+/// Reads offers (31470) and attestations (31471) from the pool and judges each pair once. Keeps the
+/// newest offer of an address; forgets what expires or is withdrawn (NIP-09).
+/// Threads: the loop's only.
+class OfferBook {
+ public:
+  static constexpr std::size_t kOffersMax = 10'000;
+
+  OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock);
+  ~OfferBook();
+  OfferBook(const OfferBook&) = delete;
+  OfferBook& operator=(const OfferBook&) = delete;
+
+  /// Called after anything changed.
+  void on_change(std::function<void()> callback) { changed_ = std::move(callback); }
+
+  /// True once a relay has sent all that it stores.
+  [[nodiscard]] bool complete() const { return stored_ends_ > 0; }
+
+  /// Usable now, any model; newest first. Shared: a running session keeps its offer.
+  [[nodiscard]] std::vector<std::shared_ptr<const VerifiedOffer>> usable() const;
+  [[nodiscard]] std::vector<RejectedOffer> rejected() const;
+
+ private:
+  struct Entry {
+    Offer offer;
+    std::shared_ptr<const VerifiedOffer> verified;  // or none, and then a reason
+    std::string reason;
+    std::optional<attestation::Verdict> verdict;
+  };
+
+  void on_event(const Event& event);
+  void on_offer(const Event& event);
+  void on_attestation(const Event& event);
+  void on_deletion(const Event& event);
+  void judge(Entry& entry);
+
+  RelayPool& pool_;
+  const TrustSettings& trust_;
+  Clock& clock_;
+  SubscriptionId subscription_ = SubscriptionId::kNone;
+  std::function<void()> changed_;
+  std::size_t stored_ends_ = 0;
+  // By "node:d" of the offer, and by node and digest of the attestation.
+  std::map<std::string, Entry> offers_;
+  std::map<std::pair<PublicKey, Digest>, AttestationEvent> attestations_;
+};
+
+}  // namespace nostril::client

@@ -1,0 +1,430 @@
+#include "net/http.h"
+
+#include "base/check.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
+
+namespace nostril::net {
+
+namespace {
+
+constexpr std::size_t kChunkLineBytesMax = 256;    // size and extensions
+constexpr std::size_t kTrailerBytesMax = 4 << 10;  // read and dropped
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+bool is_token_char(char c) {
+  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
+  return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+// Visible ASCII without what a target may not hold unescaped in any reader's eyes.
+bool is_target(std::string_view text) {
+  if (text.empty() || (text.front() != '/' && text != "*")) return false;
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return c > 0x20 && c < 0x7F && c != '#' && c != '"' && c != '<' && c != '>' && c != '\\';
+  });
+}
+
+std::optional<std::uint64_t> parse_number(std::string_view text, int base) {
+  std::uint64_t value = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  if (text.empty() || result.ec != std::errc{} || result.ptr != text.data() + text.size())
+    return std::nullopt;
+  return value;
+}
+
+void append_fields(std::string& out, const HttpHeaders& headers) {
+  for (const HttpHeader& field : headers.fields()) {
+    CHECK(is_http_token(field.name) && is_http_field_value(field.value));
+    out.append(field.name).append(": ").append(field.value).append("\r\n");
+  }
+}
+
+void append_status_line(std::string& out, int status) {
+  CHECK(status >= 100 && status <= 599);
+  out.append("HTTP/1.1 ")
+      .append(std::to_string(status))
+      .append(" ")
+      .append(reason_of(status))
+      .append("\r\n");
+}
+
+bool status_has_body(int status) {
+  return status >= 200 && status != 204 && status != 304;
+}
+
+}  // namespace
+
+bool is_http_token(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char);
+}
+
+bool is_http_field_value(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte == '\t' || (byte >= 0x20 && byte != 0x7F);
+  });
+}
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
+}
+
+void HttpHeaders::add(std::string name, std::string value) {
+  fields_.push_back(HttpHeader{std::move(name), std::move(value)});
+}
+
+std::optional<std::string_view> HttpHeaders::find(std::string_view name) const {
+  for (const HttpHeader& field : fields_) {
+    if (equals_ignoring_case(field.name, name)) return field.value;
+  }
+  return std::nullopt;
+}
+
+std::size_t HttpHeaders::count(std::string_view name) const {
+  return static_cast<std::size_t>(std::count_if(
+      fields_.begin(), fields_.end(),
+      [&](const HttpHeader& field) { return equals_ignoring_case(field.name, name); }));
+}
+
+bool HttpHeaders::has_token(std::string_view name, std::string_view token) const {
+  for (const HttpHeader& field : fields_) {
+    if (!equals_ignoring_case(field.name, name)) continue;
+    std::string_view rest = field.value;
+    while (!rest.empty()) {
+      const std::size_t comma = std::min(rest.find(','), rest.size());
+      if (equals_ignoring_case(trim(rest.substr(0, comma)), token)) return true;
+      rest.remove_prefix(std::min(comma + 1, rest.size()));
+    }
+  }
+  return false;
+}
+
+std::string_view to_string(HttpError error) {
+  switch (error) {
+    case HttpError::kBadRequestLine:
+      return "bad request line";
+    case HttpError::kBadVersion:
+      return "HTTP version not supported";
+    case HttpError::kBadTarget:
+      return "bad request target";
+    case HttpError::kBadHeader:
+      return "bad header field";
+    case HttpError::kBadHost:
+      return "missing or doubled Host";
+    case HttpError::kHeadTooLarge:
+      return "request head too large";
+    case HttpError::kTooManyHeaders:
+      return "too many header fields";
+    case HttpError::kBadLength:
+      return "bad Content-Length";
+    case HttpError::kBodyTooLarge:
+      return "body too large";
+    case HttpError::kBadChunk:
+      return "bad chunk";
+    case HttpError::kUnknownTransferEncoding:
+      return "transfer encoding not supported";
+  }
+  return "unknown";
+}
+
+int status_of(HttpError error) {
+  switch (error) {
+    case HttpError::kBadVersion:
+      return 505;
+    case HttpError::kHeadTooLarge:
+    case HttpError::kTooManyHeaders:
+      return 431;
+    case HttpError::kBodyTooLarge:
+      return 413;
+    case HttpError::kUnknownTransferEncoding:
+      return 501;
+    default:
+      return 400;
+  }
+}
+
+std::string_view reason_of(int status) {
+  switch (status) {
+    case 100:
+      return "Continue";
+    case 101:
+      return "Switching Protocols";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 301:
+      return "Moved Permanently";
+    case 302:
+      return "Found";
+    case 304:
+      return "Not Modified";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 402:
+      return "Payment Required";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 422:
+      return "Unprocessable Content";
+    case 426:
+      return "Upgrade Required";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Status";
+  }
+}
+
+Result<std::size_t, HttpError> HttpRequestParser::failed(HttpError error) {
+  state_ = State::kFailed;
+  error_ = error;
+  return failure(error);
+}
+
+Result<std::size_t, HttpError> HttpRequestParser::feed(std::string_view bytes) {
+  if (state_ == State::kFailed) return failure(error_);
+  const std::size_t offered = bytes.size();
+  while (state_ != State::kDone) {
+    if (state_ == State::kBody || state_ == State::kChunkData) {
+      const std::size_t take =
+          static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes.size()));
+      request_.body.append(bytes.substr(0, take));
+      bytes.remove_prefix(take);
+      left_ -= take;
+      if (left_ > 0) break;
+      state_ = state_ == State::kBody ? State::kDone : State::kChunkEnd;
+      continue;
+    }
+    const Result<bool, HttpError> line = read_line(bytes);
+    if (!line) return failed(line.error());
+    if (!*line) break;
+    if (const std::optional<HttpError> error = on_line()) return failed(*error);
+    line_.clear();
+  }
+  return offered - bytes.size();
+}
+
+// Moves bytes into line_ up to CRLF. True: line_ is complete, without its end.
+Result<bool, HttpError> HttpRequestParser::read_line(std::string_view& bytes) {
+  const bool in_head = state_ == State::kRequestLine || state_ == State::kHeaders;
+  const std::size_t newline = bytes.find('\n');
+  const std::size_t take = newline == std::string_view::npos ? bytes.size() : newline + 1;
+  head_bytes_ += take;
+  const std::size_t bytes_max = in_head                     ? limits_.head_bytes_max
+                                : state_ == State::kTrailer ? kTrailerBytesMax
+                                                            : kChunkLineBytesMax;
+  if (head_bytes_ > bytes_max)
+    return failure(in_head ? HttpError::kHeadTooLarge : HttpError::kBadChunk);
+  line_.append(bytes.substr(0, take));
+  bytes.remove_prefix(take);
+  if (newline == std::string_view::npos) return false;
+  // A bare LF ends a line for some readers and not for others: nobody gets to choose.
+  if (line_.size() < 2 || line_[line_.size() - 2] != '\r') {
+    return failure(
+        in_head ? (state_ == State::kHeaders ? HttpError::kBadHeader : HttpError::kBadRequestLine)
+                : HttpError::kBadChunk);
+  }
+  line_.resize(line_.size() - 2);
+  return true;
+}
+
+std::optional<HttpError> HttpRequestParser::on_line() {
+  switch (state_) {
+    case State::kRequestLine:
+      return request_line();
+    case State::kHeaders:
+      return line_.empty() ? end_of_head() : header_line();
+    case State::kChunkSize:
+      return chunk_size_line();
+    case State::kChunkEnd:
+      if (!line_.empty()) return HttpError::kBadChunk;
+      state_ = State::kChunkSize;
+      head_bytes_ = 0;
+      return std::nullopt;
+    case State::kTrailer:
+      if (line_.empty()) state_ = State::kDone;
+      return std::nullopt;
+    default:
+      CHECK(false);
+      return HttpError::kBadRequestLine;
+  }
+}
+
+std::optional<HttpError> HttpRequestParser::request_line() {
+  const std::string_view line = line_;
+  const std::size_t first = line.find(' ');
+  const std::size_t second = first == std::string_view::npos ? first : line.find(' ', first + 1);
+  if (second == std::string_view::npos) return HttpError::kBadRequestLine;
+  const std::string_view method = line.substr(0, first);
+  const std::string_view target = line.substr(first + 1, second - first - 1);
+  const std::string_view version = line.substr(second + 1);
+  if (!is_http_token(method)) return HttpError::kBadRequestLine;
+  if (!is_target(target)) return HttpError::kBadTarget;
+  if (version != "HTTP/1.1" && version != "HTTP/1.0") {
+    const bool looks_like_http = version.size() == 8 && version.substr(0, 5) == "HTTP/" &&
+                                 version.find(' ') == std::string_view::npos;
+    return looks_like_http ? HttpError::kBadVersion : HttpError::kBadRequestLine;
+  }
+  request_.method = method;
+  request_.target = target;
+  const std::size_t mark = std::min(target.find('?'), target.size());
+  request_.path = target.substr(0, mark);
+  request_.query = target.substr(std::min(mark + 1, target.size()));
+  request_.http_1_0 = version == "HTTP/1.0";
+  state_ = State::kHeaders;
+  return std::nullopt;
+}
+
+std::optional<HttpError> HttpRequestParser::header_line() {
+  const std::string_view line = line_;
+  if (request_.headers.fields().size() >= limits_.headers_count_max)
+    return HttpError::kTooManyHeaders;
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return HttpError::kBadHeader;
+  // Also refuses obs-fold (a leading space) and a space before the colon.
+  const std::string_view name = line.substr(0, colon);
+  const std::string_view value = trim(line.substr(colon + 1));
+  if (!is_http_token(name) || !is_http_field_value(value)) return HttpError::kBadHeader;
+  request_.headers.add(std::string(name), std::string(value));
+  return std::nullopt;
+}
+
+std::optional<HttpError> HttpRequestParser::end_of_head() {
+  const HttpHeaders& headers = request_.headers;
+  const std::size_t hosts = headers.count("Host");
+  if (hosts > 1 || (hosts == 0 && !request_.http_1_0)) return HttpError::kBadHost;
+  request_.keep_alive = request_.http_1_0 ? headers.has_token("Connection", "keep-alive")
+                                          : !headers.has_token("Connection", "close");
+  const std::size_t lengths = headers.count("Content-Length");
+  const std::size_t codings = headers.count("Transfer-Encoding");
+  head_bytes_ = 0;
+  if (codings > 0) {
+    if (lengths > 0 || request_.http_1_0) return HttpError::kBadLength;
+    if (codings > 1 || !equals_ignoring_case(*headers.find("Transfer-Encoding"), "chunked"))
+      return HttpError::kUnknownTransferEncoding;
+    state_ = State::kChunkSize;
+  } else if (lengths > 0) {
+    const std::string_view text = *headers.find("Content-Length");
+    const std::optional<std::uint64_t> length = parse_number(text, 10);
+    if (lengths > 1 || !length) return HttpError::kBadLength;
+    if (*length > limits_.body_bytes_max) return HttpError::kBodyTooLarge;
+    left_ = *length;
+    state_ = left_ == 0 ? State::kDone : State::kBody;
+  } else {
+    state_ = State::kDone;
+  }
+  wants_continue_ =
+      state_ != State::kDone && !request_.http_1_0 && headers.has_token("Expect", "100-continue");
+  return std::nullopt;
+}
+
+std::optional<HttpError> HttpRequestParser::chunk_size_line() {
+  const std::string_view line = line_;
+  const std::size_t end = std::min(line.find(';'), line.size());
+  std::string_view digits = line.substr(0, end);
+  if (end < line.size()) {
+    // Extensions are ignored, but what they may not hold is refused.
+    if (!is_http_field_value(line.substr(end))) return HttpError::kBadChunk;
+    digits = trim(digits);
+  }
+  const std::optional<std::uint64_t> size =
+      digits.size() > 16 ? std::nullopt : parse_number(digits, 16);
+  if (!size) return HttpError::kBadChunk;
+  if (*size > limits_.body_bytes_max - request_.body.size()) return HttpError::kBodyTooLarge;
+  left_ = *size;
+  state_ = left_ == 0 ? State::kTrailer : State::kChunkData;
+  head_bytes_ = 0;
+  return std::nullopt;
+}
+
+bool HttpRequestParser::take_continue() {
+  return std::exchange(wants_continue_, false);
+}
+
+HttpRequest HttpRequestParser::take() {
+  CHECK(done());
+  HttpRequest out = std::move(request_);
+  *this = HttpRequestParser(limits_);
+  return out;
+}
+
+std::string encode_response(const HttpResponse& response, bool keep_alive, bool head_only) {
+  std::string out;
+  out.reserve(256 + response.body.size());
+  append_status_line(out, response.status);
+  append_fields(out, response.headers);
+  if (status_has_body(response.status)) {
+    out.append("Content-Length: ").append(std::to_string(response.body.size())).append("\r\n");
+  }
+  out.append(keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n");
+  if (!head_only && status_has_body(response.status)) out.append(response.body);
+  return out;
+}
+
+std::string encode_stream_head(int status, const HttpHeaders& headers, bool keep_alive,
+                               bool chunked) {
+  std::string out;
+  append_status_line(out, status);
+  append_fields(out, headers);
+  if (chunked) out.append("Transfer-Encoding: chunked\r\n");
+  out.append(keep_alive && chunked ? "Connection: keep-alive\r\n\r\n"
+                                   : "Connection: close\r\n\r\n");
+  return out;
+}
+
+void append_chunk(std::string& out, std::string_view bytes) {
+  if (bytes.empty()) return;
+  std::array<char, 16> digits{};
+  const auto written =
+      std::to_chars(digits.data(), digits.data() + digits.size(), bytes.size(), 16);
+  out.append(digits.data(), written.ptr).append("\r\n").append(bytes).append("\r\n");
+}
+
+}  // namespace nostril::net

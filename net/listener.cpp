@@ -1,0 +1,139 @@
+#include "net/listener.h"
+
+#include "base/check.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+namespace nostril::net {
+
+namespace {
+
+constexpr int kAcceptsATurn = 256;      // then the open connections get their share
+constexpr std::uint64_t kRestMs = 100;  // out of descriptors: try again later, not in a circle
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t bytes = 0;
+
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+Address parse_address(const std::string& host, std::uint16_t port) {
+  Address out;
+  sockaddr_in v4{};
+  sockaddr_in6 v6{};
+  if (inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    std::memcpy(&out.storage, &v4, sizeof v4);
+    out.bytes = sizeof v4;
+  } else if (inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) == 1) {
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    std::memcpy(&out.storage, &v6, sizeof v6);
+    out.bytes = sizeof v6;
+  } else {
+    throw std::runtime_error("not a numeric address to listen on: " + host);
+  }
+  return out;
+}
+
+int open_listening_socket(const std::string& host, std::uint16_t port, int backlog) {
+  const Address address = parse_address(host, port);
+  const int fd = ::socket(address.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  const bool open = fd >= 0 && ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+                    ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+                    ::bind(fd, address.get(), address.bytes) == 0 && ::listen(fd, backlog) == 0;
+  if (!open) {
+    const std::string why = std::generic_category().message(errno);
+    if (fd >= 0) ::close(fd);
+    throw std::runtime_error("cannot listen on " + host + " port " + std::to_string(port) + ": " +
+                             why);
+  }
+  return fd;
+}
+
+}  // namespace
+
+struct Listener::Watch {
+  uv_poll_t handle{};
+  Listener* listener = nullptr;
+  int fd = -1;
+};
+
+Listener::Listener(Loop& loop, const std::string& host, std::uint16_t port, int backlog,
+                   OnAccept on_accept)
+    : loop_(loop), on_accept_(std::move(on_accept)) {
+  CHECK(loop.on_loop_thread());
+  auto watch = std::make_unique<Watch>();
+  watch->fd = open_listening_socket(host, port, backlog);
+  watch->listener = this;
+  Address bound;
+  bound.bytes = sizeof bound.storage;
+  CHECK(::getsockname(watch->fd, bound.get(), &bound.bytes) == 0);
+  local_port_ = PeerAddress::from(*bound.get()).port;
+  CHECK(uv_poll_init(loop.uv(), &watch->handle, watch->fd) == 0);
+  watch->handle.data = watch.get();
+  watch_ = watch.release();
+  start_watching();
+}
+
+Listener::~Listener() {
+  stop();
+}
+
+void Listener::stop() {
+  loop_.cancel(rest_timer_);
+  if (watch_ == nullptr) return;
+  uv_poll_stop(&watch_->handle);
+  ::close(watch_->fd);
+  uv_close(reinterpret_cast<uv_handle_t*>(&watch_->handle), [](uv_handle_t* handle) noexcept {
+    const std::unique_ptr<Watch> owned(static_cast<Watch*>(handle->data));
+  });
+  watch_ = nullptr;
+}
+
+// Starts watching, at first and after a rest.
+void Listener::start_watching() {
+  rest_timer_ = TimerId::kNone;
+  CHECK(uv_poll_start(&watch_->handle, UV_READABLE, [](uv_poll_t* handle, int, int) noexcept {
+          static_cast<Watch*>(handle->data)->listener->accept_some();
+        }) == 0);
+}
+
+void Listener::accept_some() {
+  for (int i = 0; i < kAcceptsATurn && watch_ != nullptr; ++i) {
+    Address from;
+    from.bytes = sizeof from.storage;
+    const int fd = ::accept4(watch_->fd, from.get(), &from.bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      const int on = 1;
+      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      on_accept_(fd, PeerAddress::from(*from.get()));
+      continue;
+    }
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      uv_poll_stop(&watch_->handle);
+      rest_timer_ = loop_.after(kRestMs, [this] { start_watching(); });
+    }
+    return;
+  }
+}
+
+}  // namespace nostril::net

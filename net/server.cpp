@@ -1,0 +1,773 @@
+#include "net/server.h"
+
+#include "base/check.h"
+#include "net/listener.h"
+#include "net/out_queue.h"
+#include "net/raw_socket.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace nostril::net {
+
+namespace {
+
+// Input read while a request is being answered; above it the socket is not read.
+constexpr std::size_t kHeldBytesMax = 64 << 10;
+
+enum class State : std::uint8_t {
+  kRequest,  // reading a request
+  kAnswer,   // the handler owes an answer
+  kStream,   // the handler sends the body
+  kOpen,     // WebSocket
+  kClosing,  // output goes out, input is dropped, then FIN
+  kDead,     // to be buried at the end of the turn
+};
+
+std::uint64_t sweep_period_ms(const ServerLimits& limits) {
+  std::uint64_t period = 1'000;
+  for (const std::uint64_t limit :
+       {limits.handshake_ms_max, limits.http_idle_ms_max, limits.ping_after_ms,
+        limits.pong_wait_ms_max, limits.write_stall_ms_max, limits.close_wait_ms_max}) {
+    if (limit > 0) period = std::min(period, limit / 4);
+  }
+  return std::max<std::uint64_t>(period, 10);
+}
+
+}  // namespace
+
+std::string_view to_string(ServerError error) {
+  switch (error) {
+    case ServerError::kTooManyConnections:
+      return "too_many_connections";
+    case ServerError::kRefusedAddress:
+      return "refused_address";
+    case ServerError::kBadHttp:
+      return "bad_http";
+    case ServerError::kBadHandshake:
+      return "bad_handshake";
+    case ServerError::kRefusedUpgrade:
+      return "refused_upgrade";
+    case ServerError::kHandshakeTimeout:
+      return "handshake_timeout";
+    case ServerError::kProtocol:
+      return "protocol";
+    case ServerError::kBadUtf8:
+      return "bad_utf8";
+    case ServerError::kTooBig:
+      return "too_big";
+    case ServerError::kPingTimeout:
+      return "ping_timeout";
+    case ServerError::kSlowReader:
+      return "slow_reader";
+    case ServerError::kWriteStall:
+      return "write_stall";
+    case ServerError::kSocket:
+      return "socket";
+    case ServerError::kCount:
+      break;
+  }
+  return "unknown";
+}
+
+struct Server::Impl {
+  struct Connection final : RawSocketOwner {
+    explicit Connection(Impl& owner) : server(owner) {}
+
+    void on_socket_ready() override { ready = true; }
+
+    void on_socket_bytes(std::span<std::uint8_t> bytes) override { server.receive(*this, bytes); }
+
+    void on_socket_writable() override { server.flush(*this); }
+
+    void on_socket_closed(std::string_view) override { server.peer_left(*this); }
+
+    Impl& server;
+    ConnectionId id = ConnectionId::kNone;
+    PeerAddress peer;
+    State state = State::kRequest;
+    std::optional<ServerError> error;  // reported when the handler is told
+    std::unique_ptr<HttpRequestParser> parser;
+    std::unique_ptr<WsDecoder> decoder;
+    OutQueue out;
+    std::string held;               // input read and not looked at yet
+    std::uint64_t deadline_ms = 0;  // of kRequest and kClosing; 0: none
+    std::uint64_t heard_ms = 0;
+    std::uint64_t pinged_ms = 0;    // 0: no Ping under way
+    std::uint64_t progress_ms = 0;  // when output last moved
+    bool ready = true;              // TLS handshake done
+    bool paused = false;
+    bool was_websocket = false;
+    bool owed_answer = false;  // ended while the handler owed one
+    bool first_request = true;
+    bool keep_alive = true;
+    bool head_only = false;
+    bool chunked = false;
+    bool dirty = false;    // in dirty_
+    bool revisit = false;  // in revisits_
+    bool ending = false;   // in endings_
+    bool told = false;     // the handler knows that it is over: the id is stale
+    bool wants_drained = false;
+    bool output_finished = false;
+    // Last: its destructor may still call into libwebsockets, never back into us.
+    std::unique_ptr<RawSocket> socket;
+  };
+
+  struct Slot {
+    std::unique_ptr<Connection> connection;
+    std::uint32_t generation = 1;
+  };
+
+  Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfig& listen,
+       const ServerLimits& the_limits);
+  ~Impl();
+
+  // Lookup.
+  Connection* any(ConnectionId id);
+  Connection* live(ConnectionId id);
+
+  // Life of a connection.
+  void accept(int fd, const PeerAddress& peer);
+  void place(std::unique_ptr<Connection> connection);
+  void peer_left(Connection& connection);
+  void doom(Connection& connection, std::optional<ServerError> error);
+  void begin_closing(Connection& connection);
+  void tell_over(Connection& connection);
+  void bury(Connection& connection);
+  void count_error(const PeerAddress& peer, ServerError error);
+
+  // Input.
+  void receive(Connection& connection, std::span<std::uint8_t> bytes);
+  std::span<std::uint8_t> consume(Connection& connection, std::span<std::uint8_t> bytes);
+  std::span<std::uint8_t> consume_http(Connection& connection, std::span<std::uint8_t> bytes);
+  std::span<std::uint8_t> consume_frames(Connection& connection, std::span<std::uint8_t> bytes);
+  void on_request(Connection& connection);
+  void upgrade(Connection& connection, const HttpRequest& request);
+  void refuse(Connection& connection, int status, std::string_view text, const HttpHeaders& headers,
+              ServerError error);
+  void on_event(Connection& connection, const WsEvent& event);
+  void fail_frames(Connection& connection, WsError error);
+  void apply_reading(Connection& connection);
+  void revisit_later(Connection& connection);
+
+  // Output.
+  bool room(Connection& connection, std::size_t bytes);
+  void queued(Connection& connection);
+  void flush(Connection& connection);
+  void answered(Connection& connection);
+
+  void end_turn();
+  void sweep();
+  void sweep_one(Connection& connection, std::uint64_t now);
+
+  Loop& loop;
+  ServerHandler& handler;
+  ServerLimits limits;
+  ServerCounters counters;
+  std::shared_ptr<TlsContext> tls;
+  std::vector<Slot> slots;
+  std::vector<std::uint32_t> free_slots;
+  std::size_t open_count = 0;
+  std::vector<ConnectionId> dirty_;
+  std::vector<ConnectionId> revisits_;
+  std::vector<ConnectionId> endings_;
+  std::vector<ConnectionId> batch_;
+  std::vector<std::unique_ptr<Connection>> graveyard;
+  std::string scratch;
+  HookId hook = HookId::kNone;
+  TimerId sweeper = TimerId::kNone;
+  std::unique_ptr<Listener> listener;
+};
+
+Server::Impl::Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfig& listen,
+                   const ServerLimits& the_limits)
+    : loop(the_loop), handler(the_handler), limits(the_limits) {
+  if (listen.tls.enabled())
+    tls = TlsContext::server(listen.tls.certificate_path, listen.tls.key_path);
+  listener =
+      std::make_unique<Listener>(loop, listen.host, listen.port, listen.backlog,
+                                 [this](int fd, const PeerAddress& peer) { accept(fd, peer); });
+  hook = loop.on_turn_end([this] { end_turn(); });
+  sweeper = loop.every(sweep_period_ms(limits), [this] { sweep(); });
+}
+
+Server::Impl::~Impl() {
+  CHECK(loop.on_loop_thread());
+  loop.cancel(sweeper);
+  loop.remove_turn_end(hook);
+}
+
+// id = generation << 32 | slot index.
+Server::Impl::Connection* Server::Impl::any(ConnectionId id) {
+  const auto value = static_cast<std::uint64_t>(id);
+  const std::size_t index = value & 0xFFFF'FFFFU;
+  if (index >= slots.size() || slots[index].generation != value >> 32U) return nullptr;
+  return slots[index].connection.get();
+}
+
+Server::Impl::Connection* Server::Impl::live(ConnectionId id) {
+  CHECK(loop.on_loop_thread());
+  Connection* found = any(id);
+  return found == nullptr || found->told || found->state == State::kDead ? nullptr : found;
+}
+
+void Server::Impl::count_error(const PeerAddress& peer, ServerError error) {
+  counters.errors[static_cast<std::size_t>(error)].add();
+  handler.on_error(peer, error);
+}
+
+void Server::Impl::accept(int fd, const PeerAddress& peer) {
+  counters.connections_accepted.add();
+  const bool full = open_count >= limits.connections_count_max;
+  if (full || !handler.accept_connection(peer)) {
+    ::close(fd);
+    counters.connections_closed.add();
+    count_error(peer, full ? ServerError::kTooManyConnections : ServerError::kRefusedAddress);
+    return;
+  }
+  if (limits.send_buffer_bytes > 0) {
+    ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &limits.send_buffer_bytes,
+                 sizeof limits.send_buffer_bytes);
+  }
+  auto connection = std::make_unique<Connection>(*this);
+  connection->peer = peer;
+  connection->parser = std::make_unique<HttpRequestParser>(limits.http);
+  connection->ready = tls == nullptr;
+  connection->heard_ms = loop.now_ms();
+  connection->deadline_ms = loop.now_ms() + limits.handshake_ms_max;
+  connection->socket = RawSocket::adopt(loop, fd, *connection, tls);
+  if (!connection->socket) {
+    counters.connections_closed.add();
+    count_error(peer, ServerError::kSocket);
+    return;
+  }
+  place(std::move(connection));
+}
+
+void Server::Impl::place(std::unique_ptr<Connection> connection) {
+  if (free_slots.empty()) {
+    free_slots.push_back(static_cast<std::uint32_t>(slots.size()));
+    slots.emplace_back();
+  }
+  const std::uint32_t index = free_slots.back();
+  free_slots.pop_back();
+  Slot& slot = slots[index];
+  connection->id = ConnectionId{static_cast<std::uint64_t>(slot.generation) << 32U | index};
+  slot.connection = std::move(connection);
+  ++open_count;
+}
+
+// Outside every call of the handler into us: callbacks are fine.
+void Server::Impl::peer_left(Connection& connection) {
+  tell_over(connection);
+  connection.state = State::kDead;
+  bury(connection);
+}
+
+void Server::Impl::doom(Connection& connection, std::optional<ServerError> error) {
+  if (connection.state == State::kDead) return;
+  if (error && !connection.error) connection.error = error;
+  connection.owed_answer = connection.owed_answer || connection.state == State::kAnswer ||
+                           connection.state == State::kStream;
+  connection.state = State::kDead;
+  connection.out.clear();
+  if (!connection.ending) {
+    connection.ending = true;
+    endings_.push_back(connection.id);
+  }
+  loop.wake();
+}
+
+void Server::Impl::begin_closing(Connection& connection) {
+  connection.owed_answer = connection.owed_answer || connection.state == State::kAnswer ||
+                           connection.state == State::kStream;
+  connection.state = State::kClosing;
+  connection.deadline_ms = loop.now_ms() + limits.write_stall_ms_max;
+  connection.held = std::string();
+  connection.paused = false;
+  apply_reading(connection);
+  queued(connection);
+  if (!connection.ending) {
+    connection.ending = true;
+    endings_.push_back(connection.id);
+  }
+}
+
+// Once: the last callbacks of a connection.
+void Server::Impl::tell_over(Connection& connection) {
+  if (connection.told) return;
+  connection.told = true;
+  if (connection.error) count_error(connection.peer, *connection.error);
+  const bool owed = connection.owed_answer || connection.state == State::kAnswer ||
+                    connection.state == State::kStream;
+  if (connection.was_websocket) {
+    counters.websockets_closed.add();
+    handler.on_ws_close(connection.id);
+  } else if (owed) {
+    handler.on_http_closed(connection.id);
+  }
+}
+
+void Server::Impl::bury(Connection& connection) {
+  const std::size_t index = static_cast<std::uint64_t>(connection.id) & 0xFFFF'FFFFU;
+  Slot& slot = slots[index];
+  CHECK(slot.connection.get() == &connection);
+  graveyard.push_back(std::move(slot.connection));
+  ++slot.generation;
+  free_slots.push_back(static_cast<std::uint32_t>(index));
+  --open_count;
+  counters.connections_closed.add();
+}
+
+void Server::Impl::receive(Connection& connection, std::span<std::uint8_t> bytes) {
+  counters.bytes_in.add(bytes.size());
+  connection.heard_ms = loop.now_ms();
+  connection.pinged_ms = 0;
+  if (connection.state == State::kClosing || connection.state == State::kDead) return;
+  if (connection.held.empty()) bytes = consume(connection, bytes);
+  if (connection.state == State::kClosing || connection.state == State::kDead || bytes.empty())
+    return;
+  connection.held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  apply_reading(connection);
+}
+
+// Takes what can be taken now; the rest waits for an answer or for resume_reading().
+std::span<std::uint8_t> Server::Impl::consume(Connection& connection,
+                                              std::span<std::uint8_t> bytes) {
+  while (!bytes.empty() && !connection.paused) {
+    if (connection.state == State::kRequest) {
+      bytes = consume_http(connection, bytes);
+    } else if (connection.state == State::kOpen) {
+      return consume_frames(connection, bytes);
+    } else {
+      break;
+    }
+  }
+  return bytes;
+}
+
+std::span<std::uint8_t> Server::Impl::consume_http(Connection& connection,
+                                                   std::span<std::uint8_t> bytes) {
+  if (connection.parser->idle() && !connection.first_request)
+    connection.deadline_ms = loop.now_ms() + limits.handshake_ms_max;
+  const Result<std::size_t, HttpError> used =
+      connection.parser->feed({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (!used) {
+    refuse(connection, status_of(used.error()), to_string(used.error()), {}, ServerError::kBadHttp);
+    return {};
+  }
+  if (connection.parser->take_continue()) {
+    connection.out.append("HTTP/1.1 100 Continue\r\n\r\n");
+    queued(connection);
+  }
+  if (connection.parser->done()) on_request(connection);
+  return bytes.subspan(*used);
+}
+
+void Server::Impl::on_request(Connection& connection) {
+  const HttpRequest request = connection.parser->take();
+  connection.first_request = false;
+  connection.deadline_ms = 0;
+  connection.keep_alive = request.keep_alive;
+  connection.head_only = request.method == "HEAD";
+  connection.chunked = !request.http_1_0;
+  if (wants_websocket(request)) {
+    upgrade(connection, request);
+    return;
+  }
+  counters.http_requests.add();
+  connection.state = State::kAnswer;
+  handler.on_http(connection.id, request);
+}
+
+void Server::Impl::upgrade(Connection& connection, const HttpRequest& request) {
+  const Result<std::string, WsHandshakeError> answer = answer_ws_handshake(request);
+  if (!answer) {
+    const bool version = answer.error() == WsHandshakeError::kBadVersion;
+    const HttpHeaders headers =
+        version ? HttpHeaders{{"Sec-WebSocket-Version", "13"}} : HttpHeaders{};
+    refuse(connection, version ? 426 : 400, to_string(answer.error()), headers,
+           ServerError::kBadHandshake);
+    return;
+  }
+  if (!handler.accept_websocket(connection.peer, request)) {
+    refuse(connection, 403, "refused", {}, ServerError::kRefusedUpgrade);
+    return;
+  }
+  counters.websockets_opened.add();
+  connection.out.append(*answer);
+  connection.was_websocket = true;
+  connection.state = State::kOpen;
+  connection.parser.reset();
+  connection.decoder = std::make_unique<WsDecoder>(WsRole::kServer, limits.message_bytes_max);
+  queued(connection);
+  handler.on_ws_open(connection.id, connection.peer, request);
+}
+
+void Server::Impl::refuse(Connection& connection, int status, std::string_view text,
+                          const HttpHeaders& headers, ServerError error) {
+  connection.error = error;
+  HttpResponse response{status, headers, std::string(text) + "\n"};
+  response.headers.add("Content-Type", "text/plain; charset=utf-8");
+  connection.out.append(encode_response(response, false));
+  begin_closing(connection);
+}
+
+std::span<std::uint8_t> Server::Impl::consume_frames(Connection& connection,
+                                                     std::span<std::uint8_t> bytes) {
+  while (connection.state == State::kOpen && !connection.paused) {
+    const Result<std::optional<WsEvent>, WsError> next = connection.decoder->next(bytes);
+    if (!next) {
+      fail_frames(connection, next.error());
+      return {};
+    }
+    if (!*next) return {};
+    on_event(connection, **next);
+  }
+  return connection.state == State::kOpen ? bytes : std::span<std::uint8_t>{};
+}
+
+void Server::Impl::on_event(Connection& connection, const WsEvent& event) {
+  switch (event.kind) {
+    case WsEventKind::kText:
+      counters.messages_in.add();
+      handler.on_ws_text(connection.id, event.payload);
+      return;
+    case WsEventKind::kBinary:
+      counters.messages_in.add();
+      handler.on_ws_binary(connection.id, event.payload);
+      return;
+    case WsEventKind::kPing:
+      if (!room(connection, event.payload.size() + kWsHeaderBytesMax)) return;
+      append_ws_frame(connection.out.tail(), WsOpcode::kPong, event.payload);
+      connection.out.grew(event.payload.size() + 2);
+      queued(connection);
+      return;
+    case WsEventKind::kPong:
+      return;
+    case WsEventKind::kClose: {
+      std::string frame;
+      const std::string payload = event.close_code == kWsCloseNoStatus
+                                      ? std::string()
+                                      : ws_close_payload(event.close_code, {});
+      append_ws_frame(frame, WsOpcode::kClose, payload);
+      connection.out.append(frame);
+      begin_closing(connection);
+      return;
+    }
+  }
+}
+
+void Server::Impl::fail_frames(Connection& connection, WsError error) {
+  switch (close_code_of(error)) {
+    case kWsCloseBadData:
+      connection.error = ServerError::kBadUtf8;
+      break;
+    case kWsCloseTooBig:
+      connection.error = ServerError::kTooBig;
+      break;
+    default:
+      connection.error = ServerError::kProtocol;
+      break;
+  }
+  std::string frame;
+  append_ws_frame(frame, WsOpcode::kClose,
+                  ws_close_payload(close_code_of(error), to_string(error)));
+  connection.out.append(frame);
+  begin_closing(connection);
+}
+
+void Server::Impl::apply_reading(Connection& connection) {
+  connection.socket->set_reading(!connection.paused && connection.held.size() < kHeldBytesMax);
+}
+
+void Server::Impl::revisit_later(Connection& connection) {
+  if (connection.revisit) return;
+  connection.revisit = true;
+  revisits_.push_back(connection.id);
+  loop.wake();
+}
+
+// False: the connection is dropped for not reading.
+bool Server::Impl::room(Connection& connection, std::size_t bytes) {
+  const std::size_t pending = connection.out.bytes() + connection.socket->unsent_bytes();
+  if (bytes <= limits.pending_bytes_max && pending <= limits.pending_bytes_max - bytes) return true;
+  doom(connection, ServerError::kSlowReader);
+  return false;
+}
+
+void Server::Impl::queued(Connection& connection) {
+  if (!connection.wants_drained) connection.progress_ms = loop.now_ms();
+  connection.wants_drained = true;
+  if (connection.dirty) return;
+  connection.dirty = true;
+  dirty_.push_back(connection.id);
+}
+
+void Server::Impl::flush(Connection& connection) {
+  if (connection.state == State::kDead || !connection.ready) return;
+  RawSocket& socket = *connection.socket;
+  while (!connection.out.empty() && !socket.choked()) {
+    const std::string_view piece = connection.out.front(scratch, RawSocket::kWriteBytesMax);
+    if (!socket.write(piece)) {
+      doom(connection, ServerError::kSocket);
+      return;
+    }
+    counters.writes.add();
+    counters.bytes_out.add(piece.size());
+    connection.progress_ms = loop.now_ms();
+    connection.out.consume(piece.size());
+  }
+  if (!connection.out.empty() || socket.choked() || !connection.wants_drained) return;
+  connection.wants_drained = false;
+  if (connection.state == State::kClosing) {
+    if (!connection.output_finished) {
+      connection.output_finished = true;
+      connection.deadline_ms = loop.now_ms() + limits.close_wait_ms_max;
+      socket.finish_output();
+    }
+  } else if (!connection.told) {
+    handler.on_drained(connection.id);
+  }
+}
+
+// The answer is complete: next request, or the end.
+void Server::Impl::answered(Connection& connection) {
+  if (!connection.keep_alive) {
+    connection.state = State::kRequest;  // nothing is owed any more
+    begin_closing(connection);
+    return;
+  }
+  connection.state = State::kRequest;
+  connection.deadline_ms = loop.now_ms() + limits.http_idle_ms_max;
+  queued(connection);
+  if (!connection.held.empty()) revisit_later(connection);
+}
+
+void Server::Impl::end_turn() {
+  batch_.clear();
+  batch_.swap(revisits_);
+  for (const ConnectionId id : batch_) {
+    Connection* connection = any(id);
+    if (connection == nullptr) continue;
+    connection->revisit = false;
+    if (connection->held.empty() || connection->state == State::kClosing ||
+        connection->state == State::kDead)
+      continue;
+    std::string held = std::exchange(connection->held, {});
+    const std::span<std::uint8_t> rest =
+        consume(*connection, {reinterpret_cast<std::uint8_t*>(held.data()), held.size()});
+    if (connection->state == State::kClosing || connection->state == State::kDead) continue;
+    connection->held.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
+    apply_reading(*connection);
+  }
+
+  batch_.clear();
+  batch_.swap(dirty_);
+  for (const ConnectionId id : batch_) {
+    Connection* connection = any(id);
+    if (connection == nullptr) continue;
+    connection->dirty = false;
+    flush(*connection);
+  }
+
+  batch_.clear();
+  batch_.swap(endings_);
+  for (const ConnectionId id : batch_) {
+    Connection* connection = any(id);
+    if (connection == nullptr) continue;
+    connection->ending = false;
+    tell_over(*connection);
+    if (connection->state == State::kDead) bury(*connection);
+  }
+  graveyard.clear();
+  // What the handler did meanwhile must not wait for the next event.
+  if (!revisits_.empty() || !dirty_.empty() || !endings_.empty()) loop.wake();
+}
+
+void Server::Impl::sweep() {
+  const std::uint64_t now = loop.now_ms();
+  for (Slot& slot : slots) {
+    if (slot.connection) sweep_one(*slot.connection, now);
+  }
+}
+
+void Server::Impl::sweep_one(Connection& connection, std::uint64_t now) {
+  if (connection.state == State::kDead) return;
+  if (connection.deadline_ms != 0 && now >= connection.deadline_ms) {
+    const bool silent = connection.state == State::kClosing || connection.parser->idle();
+    const bool fine = connection.state == State::kClosing || (silent && !connection.first_request);
+    if (silent || !connection.ready) {
+      doom(connection, fine ? std::nullopt : std::optional(ServerError::kHandshakeTimeout));
+    } else {
+      refuse(connection, 408, "request not complete in time", {}, ServerError::kHandshakeTimeout);
+    }
+    return;
+  }
+  if (connection.wants_drained &&
+      now - std::min(now, connection.progress_ms) >= limits.write_stall_ms_max) {
+    doom(connection, ServerError::kWriteStall);
+    return;
+  }
+  if (connection.state != State::kOpen || limits.ping_after_ms == 0 || connection.paused ||
+      connection.socket->choked())
+    return;
+  if (connection.pinged_ms != 0) {
+    if (now - connection.pinged_ms >= limits.pong_wait_ms_max)
+      doom(connection, ServerError::kPingTimeout);
+  } else if (now - std::min(now, connection.heard_ms) >= limits.ping_after_ms) {
+    connection.pinged_ms = now;
+    std::string frame;
+    append_ws_frame(frame, WsOpcode::kPing, {});
+    connection.out.append(frame);
+    queued(connection);
+  }
+}
+
+Server::Server(Loop& loop, ServerHandler& handler, const ListenConfig& listen,
+               const ServerLimits& limits)
+    : impl_(std::make_unique<Impl>(loop, handler, listen, limits)) {}
+
+Server::~Server() = default;
+
+std::uint16_t Server::local_port() const {
+  return impl_->listener->local_port();
+}
+
+const ServerCounters& Server::counters() const {
+  return impl_->counters;
+}
+
+void Server::stop_listening() {
+  impl_->listener->stop();
+}
+
+void Server::close_all(std::string_view reason) {
+  for (Impl::Slot& slot : impl_->slots) {
+    if (!slot.connection) continue;
+    const State state = slot.connection->state;
+    if (state == State::kOpen) close(slot.connection->id, kWsCloseGoingAway, reason);
+    slot.connection->keep_alive = false;  // answers under way are the last
+    if (state == State::kRequest) impl_->begin_closing(*slot.connection);
+  }
+}
+
+bool Server::respond(ConnectionId id, const HttpResponse& response) {
+  Impl::Connection* connection = impl_->live(id);
+  if (connection == nullptr || connection->state != State::kAnswer) return false;
+  connection->out.append(encode_response(response, connection->keep_alive, connection->head_only));
+  impl_->answered(*connection);
+  return true;
+}
+
+bool Server::start_stream(ConnectionId id, int status, const HttpHeaders& headers) {
+  Impl::Connection* connection = impl_->live(id);
+  if (connection == nullptr || connection->state != State::kAnswer) return false;
+  if (!connection->chunked) connection->keep_alive = false;
+  connection->out.append(
+      encode_stream_head(status, headers, connection->keep_alive, connection->chunked));
+  connection->state = State::kStream;
+  impl_->queued(*connection);
+  return true;
+}
+
+bool Server::write_stream(ConnectionId id, std::string_view bytes) {
+  Impl::Connection* connection = impl_->live(id);
+  if (connection == nullptr || connection->state != State::kStream) return false;
+  if (connection->head_only || bytes.empty()) return true;
+  if (!impl_->room(*connection, bytes.size())) return false;
+  if (connection->chunked) {
+    std::string chunk;
+    append_chunk(chunk, bytes);
+    connection->out.append(chunk);
+  } else {
+    connection->out.append(bytes);
+  }
+  impl_->queued(*connection);
+  return true;
+}
+
+bool Server::end_stream(ConnectionId id) {
+  Impl::Connection* connection = impl_->live(id);
+  if (connection == nullptr || connection->state != State::kStream) return false;
+  if (connection->chunked && !connection->head_only) connection->out.append(kLastChunk);
+  impl_->answered(*connection);
+  return true;
+}
+
+bool Server::send_text(ConnectionId id, std::string_view message) {
+  return send_shared(id, message, nullptr);
+}
+
+bool Server::send_shared(ConnectionId id, std::string_view prefix,
+                         std::shared_ptr<const std::string> shared, std::string_view suffix) {
+  Impl::Connection* connection = impl_->live(id);
+  if (connection == nullptr || connection->state != State::kOpen) return false;
+  const std::size_t payload = prefix.size() + (shared ? shared->size() : 0) + suffix.size();
+  if (!impl_->room(*connection, payload + kWsHeaderBytesMax)) return false;
+  OutQueue& out = connection->out;
+  std::string& tail = out.tail();
+  const std::size_t before = tail.size();
+  append_ws_header(tail, WsOpcode::kText, payload);
+  tail.append(prefix);
+  out.grew(tail.size() - before);
+  out.append_shared(std::move(shared));
+  out.append(suffix);
+  impl_->counters.messages_out.add();
+  impl_->queued(*connection);
+  return true;
+}
+
+std::size_t Server::pending_bytes(ConnectionId id) const {
+  const Impl::Connection* connection = impl_->live(id);
+  return connection == nullptr ? 0 : connection->out.bytes() + connection->socket->unsent_bytes();
+}
+
+bool Server::pause_reading(ConnectionId id) {
+  Impl::Connection* connection = impl_->live(id);
+  if (connection == nullptr || connection->state == State::kClosing) return false;
+  connection->paused = true;
+  impl_->apply_reading(*connection);
+  return true;
+}
+
+bool Server::resume_reading(ConnectionId id) {
+  Impl::Connection* connection = impl_->live(id);
+  if (connection == nullptr || connection->state == State::kClosing) return false;
+  connection->paused = false;
+  connection->heard_ms = impl_->loop.now_ms();  // its silence was ours
+  impl_->apply_reading(*connection);
+  if (!connection->held.empty()) impl_->revisit_later(*connection);
+  return true;
+}
+
+bool Server::close(ConnectionId id, std::uint16_t code, std::string_view reason) {
+  Impl::Connection* connection = impl_->live(id);
+  if (connection == nullptr || connection->state == State::kClosing) return false;
+  if (connection->state == State::kOpen) {
+    std::string frame;
+    append_ws_frame(frame, WsOpcode::kClose, ws_close_payload(code, reason));
+    connection->out.append(frame);
+  }
+  impl_->begin_closing(*connection);
+  return true;
+}
+
+bool Server::drop(ConnectionId id) {
+  Impl::Connection* connection = impl_->live(id);
+  if (connection == nullptr) return false;
+  impl_->doom(*connection, std::nullopt);
+  return true;
+}
+
+std::optional<PeerAddress> Server::peer(ConnectionId id) const {
+  const Impl::Connection* connection = impl_->live(id);
+  return connection == nullptr ? std::nullopt : std::optional(connection->peer);
+}
+
+}  // namespace nostril::net

@@ -1,0 +1,62 @@
+#include "node/config.h"
+
+namespace nostril::node {
+
+void NodeConfig::declare(Config& config) {
+  config.section("", "nostril-node: serves an OpenAI-compatible engine to a Nostr relay network.");
+  config.list("relays", &relays, "Relays that this node dials out to; it needs no open port.");
+  config.text("data", &data, "Folder for the node's identity and its journal of receipts.");
+  config.text("log_level", &log_level, "debug, info, warning, error or off.");
+
+  config.section("tee", "Where the attestation evidence comes from.");
+  config.text("backend", &tee.backend,
+              "\"tdx\": this machine is an Intel TDX guest (quotes by configfs-tsm).\n"
+              "\"sim\": SIMULATED evidence under a test root, for development. Clients refuse it\n"
+              "unless they ask for it. Refused on a machine that has a real TEE.");
+
+  config.section("engine", "The inference engine behind this node.");
+  config.text("url", &engine.url,
+              "http://HOST:PORT of vLLM, SGLang, llama.cpp's server or Ollama. Empty: look on\n"
+              "loopback ports 8000, 30000, 8080 and 11434, then start the demo engine.");
+  config.text("api_key", &engine.api_key, "Sent to the engine as a bearer token.");
+  config.text("model", &engine.model, "Which of the engine's models to serve; empty: the first.");
+  config.list("weight_files", &engine.weight_files,
+              "Files of the model's weights and tokenizer, on this machine. Their manifest digest\n"
+              "goes into the attested statement. Empty: no claim about the weights is made.");
+  config.text("demo_folder", &engine.demo_folder,
+              "Folder of the demo engine (node/demo_engine of the source tree). Empty: none.");
+  config.text("demo_model", &engine.demo_model,
+              "A GGUF file for the demo engine; empty: its own 1 MB model.");
+  config.number("demo_slow_ms", &engine.demo_slow_ms, 0, 10'000,
+                "Milliseconds that the demo engine waits before each token: for tests of faults.");
+
+  config.section("offer", "What is offered and at what price.");
+  config.text("profile", &offer.profile, "Names one of several ways of serving a model.");
+  config.text("asset", &offer.asset, "What prices are in: msat is a thousandth of a satoshi.");
+  config.number("input_price", &offer.input_price, 0, INT64_MAX,
+                "Base units for 1,000,000 prompt tokens.");
+  config.number("cached_price", &offer.cached_price, 0, INT64_MAX,
+                "The same for prompt tokens found in the engine's prefix cache.");
+  config.number("output_price", &offer.output_price, 0, INT64_MAX,
+                "The same for generated tokens.");
+  config.number("credit", &offer.credit, 0, INT64_MAX,
+                "Base units that a client may owe before a signed receipt is asked for.");
+  config.number("output_tokens_max", &offer.output_tokens_max, 1, 1 << 24,
+                "Most tokens of one answer, as stated in the offer.");
+  config.text("operator", &offer.operator_key,
+              "Your own public key (64 hex), to which reputation attaches. Empty: none.");
+
+  config.section("limits", "Bounds of this process.");
+  config.number("sessions_max", &limits.sessions_max, 1, 10'000,
+                "Sessions kept at a time, about 1 MiB each at most; more are refused as busy.");
+  config.number("running_max", &limits.running_max, 1, 1'000,
+                "Requests inside the engine at a time; more wait in their order.");
+  config.number("key_life_s", &limits.key_life_s, 60, 3'600,
+                "Seconds that an encryption key lives. A new one comes at half of it.");
+  config.number("receipt_wait_s", &limits.receipt_wait_s, 1, 600,
+                "Seconds to wait for a receipt before an unpaid answer is stopped.");
+  config.number("client_lost_s", &limits.client_lost_s, 1, 600,
+                "Seconds without a word from the client before its answer is stopped.");
+}
+
+}  // namespace nostril::node

@@ -1,0 +1,54 @@
+#pragma once
+
+#include "base/config.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace nostril::node {
+
+/// Everything an operator sets. Read once at the start; comments and defaults: --print-config.
+struct NodeConfig {
+  std::vector<std::string> relays = {"ws://127.0.0.1:7447"};
+  std::string data = "nostril-node-data";
+  std::string log_level = "info";
+
+  struct Tee {
+    std::string backend;
+  } tee;
+
+  struct EngineSettings {
+    std::string url;
+    std::string api_key;
+    std::string model;
+    std::vector<std::string> weight_files;
+    std::string demo_folder;
+    std::string demo_model;
+    std::int64_t demo_slow_ms = 0;
+  } engine;
+
+  struct OfferSettings {
+    std::string profile = "default";
+    std::string asset = "msat";
+    std::int64_t input_price = 100'000;
+    std::int64_t cached_price = 50'000;
+    std::int64_t output_price = 400'000;
+    std::int64_t credit = 1'000;
+    std::int64_t output_tokens_max = 4096;
+    std::string operator_key;
+  } offer;
+
+  struct Limits {
+    std::int64_t sessions_max = 64;
+    std::int64_t running_max = 16;
+    std::int64_t key_life_s = 3300;
+    std::int64_t receipt_wait_s = 30;
+    std::int64_t client_lost_s = 15;
+  } limits;
+
+  /// Binds the fields to their keys. `this` must outlive the Config.
+  void declare(Config& config);
+};
+
+}  // namespace nostril::node

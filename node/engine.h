@@ -1,0 +1,96 @@
+#pragma once
+
+#include "net/http_client.h"
+#include "net/loop.h"
+#include "node/completion.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nostril::node {
+
+/// A model that an engine serves, from its `/v1/models`.
+struct EngineModel {
+  std::string id;
+  std::int64_t context_tokens = 0;  ///< 0: the engine does not say
+};
+
+struct EngineAddress {
+  std::string base_url;  ///< http://HOST:PORT, without /v1
+  std::string api_key;   ///< sent as a bearer token when not empty
+};
+
+/// An engine that answered, and what it said it is.
+struct FoundEngine {
+  EngineAddress address;
+  std::string name;  ///< vllm, sglang, llama.cpp, ollama, or "openai-compatible"
+  std::vector<EngineModel> models;
+};
+
+enum class EngineFailure : std::uint8_t {
+  None,
+  Unreachable,  ///< no connection, or time-out before the head
+  Refused,      ///< an HTTP status that is not 200; the body went to on_bytes
+  Broken,       ///< the stream ended without finish reason and [DONE], or held an error
+  TooLarge,
+};
+std::string_view to_string(EngineFailure failure);
+
+/// How one request ended. `usage` is the engine's own count when it gave one.
+struct EngineOutcome {
+  EngineFailure failure = EngineFailure::None;
+  int status = 0;
+  std::string finish_reason;
+  std::optional<TokenUsage> usage;
+  std::int64_t output_chunks = 0;
+  std::string detail;  ///< for the operator's log
+};
+
+struct EngineCallbacks {
+  /// Status and content type, before any byte of the body.
+  std::function<void(int status, const std::string& content_type)> on_head;
+  /// Exact body bytes, consumed by the call. False: deliver no more until resume().
+  std::function<bool(std::string_view bytes)> on_bytes;
+  /// Once, last. Not after cancel().
+  std::function<void(const EngineOutcome&)> on_done;
+};
+
+/// An OpenAI-compatible engine over HTTP: vLLM, SGLang, llama.cpp's server, Ollama, our demo
+/// engine. Threads: the loop's only.
+class Engine {
+ public:
+  using Call = net::CallId;
+
+  Engine(net::Loop& loop, EngineAddress address);
+
+  /// Reads `/v1/models`; nothing when the engine can't be reached or says something else. Also the
+  /// health check: it costs no token (SGLang's /health does).
+  void list_models(std::function<void(std::optional<FoundEngine>)> done);
+
+  Call ask(const EngineRequest& request, EngineCallbacks callbacks);
+  /// Closes the connection: what every engine here takes as an abort. on_done does not come;
+  /// `outcome` of what had been read until then is returned for billing.
+  EngineOutcome cancel(Call call);
+  void resume(Call call);
+  /// What a request has come to so far.
+  [[nodiscard]] EngineOutcome peek(Call call) const;
+
+  [[nodiscard]] const EngineAddress& address() const { return address_; }
+
+ private:
+  struct Pending;
+  EngineAddress address_;
+  net::HttpClient http_;
+  std::vector<std::pair<Call, std::shared_ptr<Pending>>> pending_;
+};
+
+/// Asks the ports where engines listen by custom (vLLM 8000, SGLang 30000, llama-server 8080,
+/// Ollama 11434), on loopback, and reports those that answer `/v1/models`, in that order. Which
+/// engine it is is read from its answer, never from the port.
+void detect_engines(net::Loop& loop, std::function<void(std::vector<FoundEngine>)> done);
+
+}  // namespace nostril::node

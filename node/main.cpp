@@ -1,0 +1,154 @@
+// nostril-node: the agent beside an inference engine inside a confidential VM.
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "node/agent.h"
+#include "node/config.h"
+#include "node/evidence_source.h"
+#include "node/node_keys.h"
+#include "schnorr/secret.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+
+#include <sys/stat.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+
+namespace nostril::node {
+
+namespace {
+
+constexpr const char* kVersion = "0.1.0";
+
+NodeConfig read_config(const std::string& path) {
+  NodeConfig values;
+  Config config;
+  values.declare(config);
+  if (!path.empty()) config.load(path);
+  return values;
+}
+
+int print_config() {
+  NodeConfig values;
+  Config config;
+  values.declare(config);
+  fmt::print("{}", config.print());
+  return 0;
+}
+
+int run(const std::string& path) {
+  const NodeConfig config = read_config(path);
+  set_log_level(log_level_from(config.log_level));
+  const std::filesystem::path data = config.data;
+  std::filesystem::create_directories(data);
+  std::filesystem::permissions(data, std::filesystem::perms::owner_all);
+
+  SystemClock clock;
+  SystemRng rng;
+  auto identity = load_or_make_identity(data / "identity.nsec", rng);
+  if (!identity) throw ConfigError(identity.error());
+  auto source = make_evidence_source(config.tee.backend, data, rng);
+  if (!source) throw ConfigError(source.error());
+  if ((*source)->simulated()) {
+    log(LogLevel::Warning, "evidence is SIMULATED: no TEE protects what clients send here");
+  }
+
+  net::Loop loop;
+  auto journal = client::Journal::open(data / "journal", loop);
+  if (!journal) throw ConfigError(journal.error());
+  Agent agent(config, std::move(*identity), std::move(*source), std::move(*journal), loop, clock,
+              rng);
+  int status = 0;
+  const auto stop = [&] { agent.stop([&loop] { loop.stop(); }); };
+  loop.on_signal(SIGTERM, stop);
+  loop.on_signal(SIGINT, stop);
+  agent.start(
+      [](const std::string& line) {
+        fmt::print("{}\n", line);
+        std::fflush(stdout);
+      },
+      [&](const std::string& problem) {
+        fmt::print(stderr, "nostril-node: {}\n", problem);
+        status = 1;
+        stop();
+      });
+  loop.run();
+  return status;
+}
+
+/// What an operator asks first: is there a TEE, an engine, a relay?
+int doctor(const std::string& path) {
+  const NodeConfig config = read_config(path);
+  const auto interfaces = tee_interfaces();
+  fmt::print("TEE interfaces: {}\n", interfaces.empty() ? "none on this machine" : "");
+  for (const std::string& interface : interfaces) fmt::print("  {}\n", interface);
+  SystemClock clock;
+  net::Loop loop;
+  int missing = 0;
+  const auto report = [&](const std::vector<FoundEngine>& engines) {
+    if (engines.empty()) {
+      ++missing;
+      fmt::print("engine: none answers /v1/models; start one, or set engine.url\n");
+    }
+    for (const FoundEngine& engine : engines) {
+      fmt::print("engine: {} at {}\n", engine.name, engine.address.base_url);
+      for (const EngineModel& model : engine.models) fmt::print("  {}\n", model.id);
+    }
+  };
+  Engine engine(loop, EngineAddress{config.engine.url, config.engine.api_key});
+  if (config.engine.url.empty()) {
+    detect_engines(loop, report);
+  } else {
+    engine.list_models([&](std::optional<FoundEngine> found) {
+      report(found ? std::vector<FoundEngine>{*found} : std::vector<FoundEngine>{});
+    });
+  }
+  client::RelayPool pool(loop, clock);
+  for (const std::string& relay : config.relays) {
+    if (!pool.add_relay(relay)) fmt::print("relay: {} is no ws:// or wss:// URL\n", relay);
+  }
+  loop.after(3'000, [&] {
+    fmt::print("relays: {} of {} connected\n", pool.connected_count(), config.relays.size());
+    for (const std::string& problem : pool.problems()) fmt::print("  {}\n", problem);
+    if (pool.connected_count() == 0) ++missing;
+    loop.stop();
+  });
+  loop.run();
+  return missing == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+}  // namespace nostril::node
+
+int main(int argc, char** argv) {
+  nostril::protect_process_memory();
+  CLI::App app(
+      "nostril-node: serves an OpenAI-compatible engine, attested and sealed, to clients "
+      "that come through Nostr relays");
+  app.set_version_flag("--version", nostril::node::kVersion);
+  bool print = false;
+  app.add_flag("--print-config", print, "print the commented default configuration");
+  std::string config;
+  auto* run = app.add_subcommand("run", "serve until SIGTERM");
+  run->add_option("--config", config, "configuration file (TOML)")->required();
+  auto* doctor = app.add_subcommand("doctor", "look for a TEE, an engine and the relays");
+  doctor->add_option("--config", config, "configuration file (TOML)");
+  app.require_subcommand(0, 1);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    if (print) return nostril::node::print_config();
+    if (*run) return nostril::node::run(config);
+    if (*doctor) return nostril::node::doctor(config);
+    fmt::print(stderr, "{}", app.help());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "nostril-node: {}\n", error.what());
+    return 1;
+  }
+}

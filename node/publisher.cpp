@@ -1,0 +1,159 @@
+#include "node/publisher.h"
+
+#include "attestation/pack.h"
+#include "attestation/statement.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "events/kinds.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace nostril::node {
+
+namespace {
+
+Digest digest_of(const attestation::Nonce& nonce) {
+  Digest out;
+  out.bytes = nonce;
+  return out;
+}
+
+}  // namespace
+
+Publisher::Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
+                     EvidenceSource& source, client::RelayPool& pool, Clock& clock, Rng& rng)
+    : config_(config),
+      identity_(identity),
+      keys_(keys),
+      source_(source),
+      pool_(pool),
+      clock_(clock),
+      rng_(rng) {}
+
+void Publisher::set_engine(const FoundEngine& engine, const EngineModel& model,
+                           const Digest& weights) {
+  engine_ = engine;
+  model_ = model;
+  weights_ = weights;
+}
+
+/// A relay keeps what is newer, and a deletion takes all that is not newer than itself: two events
+/// of one address must never share a second.
+std::int64_t Publisher::next_created_at() {
+  last_created_at_ = std::max(clock_.unix_s(), last_created_at_ + 1);
+  return last_created_at_;
+}
+
+Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& attestation) const {
+  const NodeConfig::OfferSettings& terms = config_.offer;
+  const auto price = [](PriceUnit unit, std::int64_t amount) {
+    return PriceTag{unit, Amount::of(static_cast<std::uint64_t>(amount))};
+  };
+  Offer offer;
+  offer.node = identity_.public_key();
+  offer.model = model_.id;
+  offer.profile = terms.profile;
+  offer.encryption_key = key.key.public_key();
+  offer.encryption_key_expires_at = key.expires_at;
+  offer.attestation = attestation;
+  if (!weights_.is_zero()) offer.weights = weights_;
+  offer.asset = terms.asset;
+  offer.prices = {price(PriceUnit::Input, terms.input_price),
+                  price(PriceUnit::Cached, terms.cached_price),
+                  price(PriceUnit::Output, terms.output_price)};
+  offer.credit = Amount::of(static_cast<std::uint64_t>(terms.credit));
+  offer.context_tokens =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(0, model_.context_tokens));
+  offer.output_tokens_max = static_cast<std::uint64_t>(terms.output_tokens_max);
+  offer.features = {"stream"};
+  offer.engine = engine_->name;
+  offer.tee = source_.tee();
+  offer.relays = config_.relays;
+  if (!terms.operator_key.empty()) offer.operator_key = from_hex<PublicKey>(terms.operator_key);
+  offer.expires_at = key.expires_at;
+  return offer;
+}
+
+void Publisher::publish() {
+  if (!engine_) return;
+  const EncryptionKeys::Entry& key = keys_.newest();
+  attestation::Statement statement;
+  statement.node = identity_.public_key();
+  statement.encryption_key = key.key.public_key();
+  statement.encryption_key_expires_at = key.expires_at;
+  statement.gpu_evidence = attestation::gpu_evidence_digest({});
+  statement.model_manifest = weights_;
+  rng_.fill(statement.nonce);
+
+  const auto evidence = source_.evidence(statement, clock_.unix_s());
+  if (!evidence) {
+    log(LogLevel::Error, "no evidence, so no offer: {}", evidence.error());
+    return;
+  }
+  AttestationEvent attestation;
+  attestation.node = statement.node;
+  attestation.created_at = next_created_at();
+  attestation.digest = attestation::statement_digest(statement);
+  attestation.encryption_key = statement.encryption_key;
+  attestation.encryption_key_expires_at = statement.encryption_key_expires_at;
+  attestation.gpu_evidence = statement.gpu_evidence;
+  attestation.model_manifest = statement.model_manifest;
+  attestation.nonce = digest_of(statement.nonce);
+  attestation.tee = source_.tee();
+  attestation.expires_at = key.expires_at;
+  attestation.evidence = attestation::pack_evidence(*evidence);
+  pool_.publish(sign_event(build_attestation(attestation), identity_, rng_));
+
+  Offer offer = make_offer(key, attestation.digest);
+  offer.created_at = next_created_at();
+  const Event event = sign_event(build_offer(offer), identity_, rng_);
+  offer.id = event.id;
+  const std::int64_t now_s = clock_.unix_s();
+  std::erase_if(live_, [now_s](const LiveOffer& live) { return live.offer.expires_at <= now_s; });
+  live_.push_back({offer, settlement::PriceTable::of(offer)});
+  attestation_ = attestation.digest;
+  offering_ = true;
+  pool_.publish(event, [this, offer](const client::PublishResult& result) {
+    if (result.accepted) {
+      if (offered_) offered_(offer);
+      return;
+    }
+    for (const std::string& refusal : result.refusals) {
+      log(LogLevel::Warning, "offer not taken by {}", refusal);
+    }
+  });
+}
+
+void Publisher::withdraw(std::function<void()> done) {
+  if (!std::exchange(offering_, false) || live_.empty()) {
+    if (done) done();
+    return;
+  }
+  const Offer& newest = live_.back().offer;
+  const std::string node = encode_hex(identity_.public_key());
+  EventDraft deletion;
+  deletion.kind = kinds::kDeletion;
+  deletion.created_at = next_created_at();
+  deletion.tags.add({"a", "31470:" + node + ":" + newest.model + "@" + newest.profile});
+  deletion.tags.add({"a", "31471:" + node + ":" + encode_hex(*attestation_)});
+  for (const LiveOffer& live : live_) deletion.tags.add({"e", encode_hex(live.offer.id)});
+  deletion.tags.add({"k", "31470"});
+  deletion.tags.add({"k", "31471"});
+  live_.clear();
+  const bool sent = pool_.publish(sign_event(std::move(deletion), identity_, rng_),
+                                  [done](const client::PublishResult&) {
+                                    if (done) done();
+                                  });
+  if (!sent && done) done();
+}
+
+const LiveOffer* Publisher::find(const EventId& id) const {
+  const std::int64_t now_s = clock_.unix_s();
+  const auto found = std::ranges::find_if(live_, [&](const LiveOffer& live) {
+    return live.offer.id == id && live.offer.expires_at > now_s;
+  });
+  return found == live_.end() ? nullptr : &*found;
+}
+
+}  // namespace nostril::node

@@ -1,0 +1,75 @@
+#pragma once
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "client/relay_pool.h"
+#include "events/inference.h"
+#include "node/config.h"
+#include "node/engine.h"
+#include "node/evidence_source.h"
+#include "node/node_keys.h"
+#include "settlement/price.h"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace nostril::node {
+
+/// An offer that first frames may name, with what is needed to serve it.
+struct LiveOffer {
+  Offer offer;
+  settlement::PriceTable prices;
+};
+
+/// Keeps the node's attestation (31471) and offer (31470) on its relays: made anew for each
+/// encryption key, withdrawn by NIP-09 when the engine is gone or the node stops.
+/// Threads: the loop's only.
+class Publisher {
+ public:
+  Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
+            EvidenceSource& source, client::RelayPool& pool, Clock& clock, Rng& rng);
+
+  /// What is served from now on. The digest is zero when no claim about the weights is made.
+  void set_engine(const FoundEngine& engine, const EngineModel& model, const Digest& weights);
+
+  /// Publishes for the newest encryption key. Nothing, with a line in the log, when there is no
+  /// evidence: a node that can't prove itself offers nothing. `on_offered` is called once a relay
+  /// has taken the offer.
+  void publish();
+
+  void on_offered(std::function<void(const Offer&)> callback) { offered_ = std::move(callback); }
+
+  /// Takes the offers back. `done` comes when a relay took that, or none can.
+  void withdraw(std::function<void()> done = {});
+
+  [[nodiscard]] bool offering() const { return offering_; }
+
+  /// The offer of that id while it may still be used: not expired, not withdrawn.
+  [[nodiscard]] const LiveOffer* find(const EventId& id) const;
+
+ private:
+  [[nodiscard]] std::int64_t next_created_at();
+  [[nodiscard]] Offer make_offer(const EncryptionKeys::Entry& key, const Digest& attestation) const;
+
+  const NodeConfig& config_;
+  const Keypair& identity_;
+  EncryptionKeys& keys_;
+  EvidenceSource& source_;
+  client::RelayPool& pool_;
+  Clock& clock_;
+  Rng& rng_;
+
+  std::optional<FoundEngine> engine_;
+  EngineModel model_;
+  Digest weights_;
+  std::function<void(const Offer&)> offered_;
+  std::deque<LiveOffer> live_;
+  std::optional<Digest> attestation_;
+  bool offering_ = false;
+  std::int64_t last_created_at_ = 0;
+};
+
+}  // namespace nostril::node

@@ -1,0 +1,422 @@
+#include "node/serving.h"
+
+#include "base/check.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "client/channel_store.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace nostril::node {
+
+namespace {
+
+/// Answers kept for a repeated request; larger ones are charged once too, but not repeated.
+constexpr std::size_t kKeptBodyBytesMax = 1U << 20;
+/// How long a finished session waits for a late receipt or a repair.
+constexpr std::int64_t kLingerMs = 60'000;
+
+std::string random_salt(Rng& rng) {
+  std::array<std::uint8_t, 16> bytes{};
+  rng.fill(bytes);
+  return encode_hex(ByteSpan(bytes));
+}
+
+}  // namespace
+
+std::optional<Event> ChannelBook::state(ResponseRecord& record,
+                                        const settlement::PriceTable& prices,
+                                        const Keypair& identity, Rng& rng) {
+  if (auto stated = channel_.statement(record, prices); !stated) {
+    log(LogLevel::Warning, "no statement: {}", to_string(stated.error()));
+    return std::nullopt;
+  }
+  const Digest previous_hash = channel_.running_hash();
+  record_ = sign_event(build_record(record), identity, rng);
+  record.id = record_->id;
+  channel_.commit(record, prices);
+  unpaid_.push_back({*record_, previous_hash, channel_.running_hash()});
+  if (unpaid_.size() > settlement::NodeChannel::kUnpaidStatementsMax) unpaid_.pop_front();
+  return record_;
+}
+
+settlement::ReceiptVerdict ChannelBook::accept(const VerifiedEvent& event,
+                                               const BalanceReceipt& receipt) {
+  const settlement::ReceiptVerdict verdict = channel_.accept(event);
+  if (verdict != settlement::ReceiptVerdict::Accepted) return verdict;
+  const auto found = std::ranges::find(unpaid_, receipt.running_hash, &Unpaid::hash);
+  if (found == unpaid_.end()) return verdict;
+  paid_ = ChannelResync{std::move(found->record), event.event(), found->previous_hash};
+  unpaid_.erase(unpaid_.begin(), found + 1);
+  return verdict;
+}
+
+client::JournalChange ChannelBook::row() const {
+  return client::put_channel({channel_.terms(), channel_.snapshot(), record_, paid_});
+}
+
+EngineGate::Ticket EngineGate::enter(std::function<void()> start) {
+  const Ticket ticket = next_++;
+  if (running_.size() < running_max_) {
+    running_.push_back(ticket);
+    start();
+  } else {
+    waiting_.emplace_back(ticket, std::move(start));
+  }
+  return ticket;
+}
+
+void EngineGate::leave(Ticket ticket) {
+  std::erase_if(waiting_, [ticket](const auto& entry) { return entry.first == ticket; });
+  std::erase(running_, ticket);
+  while (running_.size() < running_max_ && !waiting_.empty()) {
+    auto next = std::move(waiting_.front());
+    waiting_.pop_front();
+    running_.push_back(next.first);
+    next.second();
+  }
+}
+
+Serving::Serving(Services& services, EngineGate& gate, NodeSession session, LiveOffer offer,
+                 std::shared_ptr<ChannelBook> book)
+    : services_(services),
+      gate_(gate),
+      session_(std::move(session)),
+      offer_(std::move(offer)),
+      book_(std::move(book)),
+      cache_salt_(random_salt(services.rng)),
+      accepted_at_ms_(services.clock.unix_ms()) {}
+
+Serving::~Serving() {
+  services_.loop.cancel(timer_);
+  if (call_ != Engine::Call::kNone) services_.engine.cancel(call_);
+  if (ticket_) gate_.leave(*ticket_);
+}
+
+void Serving::on_event(const Event& event) {
+  session_.on_event(event, services_.now());
+  drive();
+}
+
+void Serving::on_open_again() {
+  session_.on_open_again(services_.now());
+  drive();
+}
+
+void Serving::stop() {
+  end_early(RecordStatus::EngineDied);
+  drive();
+}
+
+/// Everything that may have changed the machine ends here: events out, notes in, the engine's flow,
+/// the next timer.
+void Serving::drive() {
+  while (auto note = session_.next_note()) handle(std::move(*note));
+  for (const Event& event : session_.take_events()) {
+    if (!services_.pool.publish(event)) log(LogLevel::Warning, "no relay takes frames any more");
+  }
+  if (engine_paused_ && !receipt_asked_at_ms_ && session_.wants_more()) {
+    engine_paused_ = false;
+    services_.engine.resume(call_);
+  }
+  arm_timer();
+}
+
+void Serving::arm_timer() {
+  services_.loop.cancel(timer_);
+  std::int64_t due_ms = session_.next_timer_ms();
+  if (receipt_asked_at_ms_) {
+    due_ms =
+        std::min(due_ms, *receipt_asked_at_ms_ + services_.config.limits.receipt_wait_s * 1000);
+  }
+  const std::int64_t wait_ms =
+      std::clamp<std::int64_t>(due_ms - services_.clock.monotonic_ms(), 1, 60'000);
+  timer_ = services_.loop.after(static_cast<std::uint64_t>(wait_ms), [this] {
+    const std::int64_t now_ms = services_.clock.monotonic_ms();
+    if (receipt_asked_at_ms_ &&
+        now_ms >= *receipt_asked_at_ms_ + services_.config.limits.receipt_wait_s * 1000) {
+      end_early(RecordStatus::Unpaid);
+    }
+    session_.on_timer(services_.now());
+    drive();
+  });
+}
+
+void Serving::handle(NodeNotes note) {
+  if (auto* request = std::get_if<NodeNote::Request>(&note)) {
+    start_request(*request);
+  } else if (std::holds_alternative<NodeNote::Cancelled>(note)) {
+    end_early(RecordStatus::Cancelled);
+  } else if (std::holds_alternative<NodeNote::ClientLost>(note)) {
+    if (!session_.open().durable) end_early(RecordStatus::ClientLost);
+  } else if (const auto* receipt = std::get_if<NodeNote::Receipt>(&note)) {
+    on_receipt(*receipt);
+  } else if (const auto* failed = std::get_if<NodeNote::Failed>(&note)) {
+    log(LogLevel::Info, "session ended: {}", to_string(failed->code));
+    end_early(RecordStatus::ClientLost);
+  }
+}
+
+// ---- The request --------------------------------------------------------------------------------
+
+void Serving::start_request(const NodeNote::Request& request) {
+  request_hash_ = request.request_hash;
+  head_ = {};
+  body_.clear();
+  body_whole_ = true;
+  stated_ = {};
+  receipt_asked_at_ms_.reset();
+  accepted_at_ms_ = services_.clock.unix_ms();
+  started_at_ms_ = first_at_ms_ = 0;
+  state_ = State::Receiving;
+
+  if (const auto answer =
+          get_answer(services_.journal, request.open.request, services_.clock.unix_s())) {
+    replay(*answer);
+    return;
+  }
+  auto prepared = prepare_request(request.open.path, as_text(request.open.body), offer_.offer.model,
+                                  cache_salt_);
+  if (!prepared) {
+    const bool unknown = prepared.error() == RequestError::PathNotAllowed ||
+                         prepared.error() == RequestError::UnknownModel;
+    refuse(unknown ? ErrorCode::NotFound : ErrorCode::BadRequest,
+           std::string(to_string(prepared.error())));
+    return;
+  }
+  if (!book_->channel().may_serve(request.open.request, {}, 0, offer_.prices)) {
+    refuse(ErrorCode::PaymentRequired, "earlier answers of this channel are not paid");
+    return;
+  }
+  state_ = State::Waiting;
+  ticket_ = gate_.enter([weak = weak_from_this(), prepared = std::move(*prepared)] {
+    if (const auto self = weak.lock()) self->ask_engine(prepared);
+  });
+  if (state_ == State::Waiting) {
+    session_.push_progress({ProgressStage::Queued, gate_.waiting()}, services_.now());
+  }
+}
+
+/// The same request id again: the stored answer, the same record, nothing charged.
+void Serving::replay(const StoredAnswer& answer) {
+  if (answer.request_hash != request_hash_) {
+    refuse(ErrorCode::BadRequest, "this request id was used for another request");
+    return;
+  }
+  if (!answer.whole || !answer.record) {
+    refuse(ErrorCode::NotFound, "the answer to this request was delivered and is not kept");
+    return;
+  }
+  state_ = State::Done;
+  done_at_ms_ = services_.clock.monotonic_ms();
+  session_.push_response_head(answer.head);
+  session_.push_response_bytes(as_bytes(answer.body), services_.now());
+  session_.end(*answer.record, services_.now());
+}
+
+void Serving::ask_engine(const EngineRequest& request) {
+  state_ = State::Running;
+  started_at_ms_ = services_.clock.monotonic_ms();
+  EngineCallbacks callbacks;
+  callbacks.on_head = [this](int status, const std::string& content_type) {
+    head_ = {static_cast<std::uint16_t>(status), content_type.substr(0, 128)};
+    session_.push_response_head(head_);
+  };
+  callbacks.on_bytes = [this](std::string_view bytes) { return on_engine_bytes(bytes); };
+  callbacks.on_done = [this](const EngineOutcome& outcome) { on_engine_done(outcome); };
+  call_ = services_.engine.ask(request, std::move(callbacks));
+}
+
+bool Serving::on_engine_bytes(std::string_view bytes) {
+  if (first_at_ms_ == 0) first_at_ms_ = services_.clock.unix_ms();
+  body_whole_ = body_whole_ && body_.size() + bytes.size() <= kKeptBodyBytesMax;
+  if (body_whole_) body_ += bytes;
+  session_.push_response_bytes(as_bytes(bytes), services_.now());
+  const Usage so_far = usage_of(services_.engine.peek(call_));
+  const auto elapsed_ms =
+      static_cast<std::uint64_t>(services_.clock.monotonic_ms() - started_at_ms_);
+  if (!receipt_asked_at_ms_ &&
+      !book_->channel().may_serve(session_.open().request, so_far, elapsed_ms, offer_.prices)) {
+    ask_for_receipt();
+  }
+  engine_paused_ = receipt_asked_at_ms_.has_value() || !session_.wants_more();
+  drive();  // may find room again
+  return !engine_paused_;
+}
+
+void Serving::on_engine_done(const EngineOutcome& outcome) {
+  call_ = Engine::Call::kNone;
+  engine_paused_ = false;
+  receipt_asked_at_ms_.reset();
+  if (ticket_) gate_.leave(*std::exchange(ticket_, std::nullopt));
+  switch (outcome.failure) {
+    case EngineFailure::None:
+      finish(RecordStatus::Ok, outcome);
+      break;
+    case EngineFailure::Refused:
+      finish(RecordStatus::Error, outcome);  // the engine's own words went to the client
+      break;
+    case EngineFailure::Unreachable:
+      refuse(ErrorCode::EngineRefused, "the engine can't be reached; try again or elsewhere");
+      break;
+    case EngineFailure::Broken:
+    case EngineFailure::TooLarge:
+      log(LogLevel::Warning, "{}: {}", to_string(outcome.failure), outcome.detail);
+      session_.error({.code = ErrorCode::EngineDied,
+                      .retryable = true,
+                      .message = "the engine broke off; only what was delivered is charged",
+                      .final = false},
+                     services_.now());
+      finish(RecordStatus::EngineDied, outcome);
+      break;
+  }
+  drive();
+}
+
+EngineOutcome Serving::stop_engine() {
+  EngineOutcome outcome;
+  if (call_ != Engine::Call::kNone) {
+    outcome = services_.engine.cancel(std::exchange(call_, Engine::Call::kNone));
+  }
+  engine_paused_ = false;
+  receipt_asked_at_ms_.reset();
+  if (ticket_) gate_.leave(*std::exchange(ticket_, std::nullopt));
+  return outcome;
+}
+
+void Serving::end_early(RecordStatus status) {
+  if (state_ != State::Waiting && state_ != State::Running) return;
+  const EngineOutcome outcome = stop_engine();
+  session_.drop_buffered();
+  body_whole_ = false;
+  finish(status, outcome);
+}
+
+// ---- Money --------------------------------------------------------------------------------------
+
+/// Tokens that the engine counted, or, when it died before it said so, the pieces it delivered: a
+/// piece is a token at least. Never less than what an earlier statement named.
+Usage Serving::usage_of(const EngineOutcome& outcome) const {
+  Usage usage;
+  if (outcome.usage) {
+    usage.input = static_cast<std::uint64_t>(outcome.usage->input);
+    usage.cached = static_cast<std::uint64_t>(outcome.usage->cached);
+    usage.output = static_cast<std::uint64_t>(outcome.usage->output);
+  } else {
+    usage.output = static_cast<std::uint64_t>(outcome.output_chunks);
+  }
+  usage.input = std::max(usage.input, stated_.input);
+  usage.output = std::max(usage.output, stated_.output);
+  return usage;
+}
+
+ResponseRecord Serving::draft_record(RecordStatus status, const EngineOutcome& outcome) {
+  ResponseRecord record;
+  record.node = services_.identity.public_key();
+  record.created_at = services_.clock.unix_s();
+  record.request = session_.open().request;
+  record.request_hash = request_hash_;
+  record.response_hash = session_.response_hash();
+  record.offer = offer_.offer.id;
+  record.attestation = offer_.offer.attestation;
+  record.model = offer_.offer.model;
+  record.weights = offer_.offer.weights;
+  record.engine = offer_.offer.engine;
+  record.engine_version = offer_.offer.engine_version;
+  record.usage = usage_of(outcome);
+  if (started_at_ms_ != 0) {
+    record.milliseconds =
+        static_cast<std::uint64_t>(services_.clock.monotonic_ms() - started_at_ms_);
+  }
+  record.status = status;
+  record.finish = outcome.finish_reason;
+  record.accepted_at_ms = accepted_at_ms_;
+  record.first_at_ms = first_at_ms_;
+  record.ended_at_ms = services_.clock.unix_ms();
+  return record;
+}
+
+void Serving::ask_for_receipt() {
+  ResponseRecord record = draft_record(RecordStatus::Partial, services_.engine.peek(call_));
+  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
+  if (!event) return;
+  stated_ = record.usage;
+  receipt_asked_at_ms_ = services_.clock.monotonic_ms();
+  const bool queued =
+      services_.journal.commit({client::put_record(record, *event), book_->row()},
+                               [weak = weak_from_this(), event = *event](bool on_disk) {
+                                 const auto self = weak.lock();
+                                 if (!self || !on_disk) return;
+                                 self->session_.need_receipt(event, self->services_.now());
+                                 self->drive();
+                               });
+  if (!queued) log(LogLevel::Error, "the journal is full; a receipt can't be asked for");
+}
+
+void Serving::on_receipt(const NodeNote::Receipt& note) {
+  const settlement::ReceiptVerdict verdict = book_->accept(note.event, note.receipt);
+  if (verdict == settlement::ReceiptVerdict::Repeated) return;
+  if (verdict != settlement::ReceiptVerdict::Accepted) {
+    log(LogLevel::Warning, "receipt refused: {}", to_string(verdict));
+    return;
+  }
+  // Only what is on the disk lets the answer go on.
+  const bool queued = services_.journal.commit(
+      {client::put_receipt(note.receipt, note.event.event()), book_->row()},
+      [weak = weak_from_this()](bool on_disk) {
+        const auto self = weak.lock();
+        if (!self || !on_disk) return;
+        self->receipt_asked_at_ms_.reset();
+        self->drive();
+      });
+  if (!queued) log(LogLevel::Error, "the journal is full; a receipt was not stored");
+}
+
+void Serving::finish(RecordStatus status, const EngineOutcome& outcome) {
+  ResponseRecord record = draft_record(status, outcome);
+  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
+  if (!event) {
+    refuse(ErrorCode::PaymentRequired, "too many unpaid statements");
+    return;
+  }
+  state_ = State::Committing;
+  StoredAnswer answer{request_hash_, offer_.offer.expires_at, head_,
+                      *event,        std::move(body_),        body_whole_};
+  const bool queued = services_.journal.commit(
+      {client::put_record(record, *event), book_->row(), put_answer(record.request, answer)},
+      [weak = weak_from_this(), event = *event](bool on_disk) {
+        const auto self = weak.lock();
+        if (!self) return;
+        if (on_disk) {
+          self->state_ = State::Done;
+          self->done_at_ms_ = self->services_.clock.monotonic_ms();
+          self->session_.end(event, self->services_.now());
+        } else {
+          self->refuse(ErrorCode::Internal, "the record could not be stored");
+        }
+        self->drive();
+      });
+  if (!queued) refuse(ErrorCode::Internal, "the journal is full");
+}
+
+/// Ends the request without a record: nothing was served, nothing is charged.
+void Serving::refuse(ErrorCode code, std::string message) {
+  state_ = State::Done;
+  done_at_ms_ = services_.clock.monotonic_ms();
+  const ErrorCodeInfo info = error_code_info(code);
+  session_.error({.code = code, .retryable = info.retryable, .message = std::move(message)},
+                 services_.now());
+}
+
+bool Serving::removable() const {
+  if (state_ == State::Waiting || state_ == State::Running || state_ == State::Committing) {
+    return false;
+  }
+  const std::int64_t now_ms = services_.clock.monotonic_ms();
+  if (state_ == State::Receiving) return now_ms - session_.heard_at_ms() > kLingerMs;
+  // A session may go on with a next request, so it stays as long as the client is heard.
+  return now_ms - std::max(done_at_ms_, session_.heard_at_ms()) > kLingerMs;
+}
+
+}  // namespace nostril::node

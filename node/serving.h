@@ -1,0 +1,187 @@
+#pragma once
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "client/channel_store.h"
+#include "client/journal.h"
+#include "client/relay_pool.h"
+#include "events/node_session.h"
+#include "net/loop.h"
+#include "node/answer_store.h"
+#include "node/config.h"
+#include "node/engine.h"
+#include "node/publisher.h"
+#include "schnorr/verify.h"
+#include "settlement/channel.h"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nostril::node {
+
+/// What every session works with. Borrowed; outlives all sessions.
+struct Services {
+  const NodeConfig& config;
+  const Keypair& identity;
+  net::Loop& loop;
+  Clock& clock;
+  Rng& rng;
+  Verifier& verifier;
+  client::RelayPool& pool;
+  client::Journal& journal;
+  Engine& engine;
+
+  [[nodiscard]] Moment now() const { return {clock.monotonic_ms(), clock.unix_s()}; }
+};
+
+/// A channel's book with the documents that its row in the journal keeps. Shared by the sessions
+/// that one payer has at a time.
+class ChannelBook {
+ public:
+  ChannelBook(const settlement::ChannelTerms& terms, Amount credit) : channel_(terms, credit) {}
+
+  ChannelBook(const client::StoredChannel& stored, Amount credit)
+      : channel_(stored.terms, credit, stored.snapshot),
+        record_(stored.record),
+        paid_(stored.paid) {}
+
+  [[nodiscard]] const settlement::NodeChannel& channel() const { return channel_; }
+
+  /// Signs and books the next statement with what `record` says was used. Nothing when the channel
+  /// can't state more.
+  [[nodiscard]] std::optional<Event> state(ResponseRecord& record,
+                                           const settlement::PriceTable& prices,
+                                           const Keypair& identity, Rng& rng);
+  settlement::ReceiptVerdict accept(const VerifiedEvent& event, const BalanceReceipt& receipt);
+
+  [[nodiscard]] const std::optional<ChannelResync>& paid() const { return paid_; }
+
+  [[nodiscard]] client::JournalChange row() const;
+
+ private:
+  struct Unpaid {
+    Event record;
+    Digest previous_hash;
+    Digest hash;
+  };
+
+  settlement::NodeChannel channel_;
+  std::optional<Event> record_;
+  std::optional<ChannelResync> paid_;
+  std::deque<Unpaid> unpaid_;
+};
+
+/// Admission to the engine: `running_max` requests inside, the others in their order.
+class EngineGate {
+ public:
+  explicit EngineGate(std::size_t running_max) : running_max_(running_max) {}
+
+  using Ticket = std::uint64_t;
+  /// `start` is called at once, or later when its turn comes.
+  Ticket enter(std::function<void()> start);
+  /// Gives the place back, waiting or running. Must be called once for each ticket.
+  void leave(Ticket ticket);
+
+  [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
+
+ private:
+  std::size_t running_max_;
+  Ticket next_ = 1;
+  std::deque<std::pair<Ticket, std::function<void()>>> waiting_;
+  std::vector<Ticket> running_;
+};
+
+/// One session: its requests one after the other from first frame to receipt. Drives the pure
+/// machine (events/node_session.h), the engine and the channel's book; the record is on the disk
+/// before the end frame leaves.
+/// Threads: the loop's only. Held by shared_ptr: callbacks that come late find it gone.
+class Serving : public std::enable_shared_from_this<Serving> {
+ public:
+  Serving(Services& services, EngineGate& gate, NodeSession session, LiveOffer offer,
+          std::shared_ptr<ChannelBook> book);
+  ~Serving();
+  Serving(const Serving&) = delete;
+  Serving& operator=(const Serving&) = delete;
+
+  /// Call once, after it is owned by a shared_ptr: sends the accept.
+  void begin() { drive(); }
+
+  void on_event(const Event& event);
+  /// The first frame came again.
+  void on_open_again();
+  /// The node stops: the engine is cancelled and a record made.
+  void stop();
+
+  [[nodiscard]] const PublicKey& session_key() const { return session_.session_key(); }
+
+  [[nodiscard]] const PublicKey& client_key() const { return session_.client_key(); }
+
+  [[nodiscard]] const RequestId& request_id() const { return session_.open().request; }
+
+  /// The request in hand has its record: its id is in the journal.
+  [[nodiscard]] bool answered() const { return state_ == State::Done; }
+
+  /// Nothing is under way and the client has all, or did not come back for it in time.
+  [[nodiscard]] bool removable() const;
+
+ private:
+  enum class State : std::uint8_t {
+    Receiving,   ///< the request is not complete
+    Waiting,     ///< for a place in the engine
+    Running,     ///< the engine answers
+    Committing,  ///< the record is on its way to the disk
+    Done,
+  };
+
+  void drive();
+  void handle(NodeNotes note);
+  void arm_timer();
+
+  void start_request(const NodeNote::Request& request);
+  void replay(const StoredAnswer& answer);
+  void ask_engine(const EngineRequest& request);
+  [[nodiscard]] bool on_engine_bytes(std::string_view bytes);
+  void on_engine_done(const EngineOutcome& outcome);
+  /// Takes the request out of the gate or the engine; what the engine had counted by then.
+  EngineOutcome stop_engine();
+  void end_early(RecordStatus status);
+
+  void ask_for_receipt();
+  void on_receipt(const NodeNote::Receipt& note);
+
+  [[nodiscard]] Usage usage_of(const EngineOutcome& outcome) const;
+  [[nodiscard]] ResponseRecord draft_record(RecordStatus status, const EngineOutcome& outcome);
+  void finish(RecordStatus status, const EngineOutcome& outcome);
+  void refuse(ErrorCode code, std::string message);
+
+  Services& services_;
+  EngineGate& gate_;
+  NodeSession session_;
+  LiveOffer offer_;
+  std::shared_ptr<ChannelBook> book_;
+  const std::string cache_salt_;
+  net::TimerId timer_ = net::TimerId::kNone;
+
+  // Of the request in hand.
+  State state_ = State::Receiving;
+  Digest request_hash_;
+  std::optional<EngineGate::Ticket> ticket_;
+  Engine::Call call_ = Engine::Call::kNone;
+  ResponseHead head_;
+  std::string body_;
+  bool body_whole_ = true;
+  bool engine_paused_ = false;
+  std::optional<std::int64_t> receipt_asked_at_ms_;
+  Usage stated_;
+  std::int64_t accepted_at_ms_ = 0;
+  std::int64_t started_at_ms_ = 0;
+  std::int64_t first_at_ms_ = 0;
+  std::int64_t done_at_ms_ = 0;  // monotonic
+};
+
+}  // namespace nostril::node

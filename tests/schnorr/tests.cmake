@@ -1,0 +1,7 @@
+nostril_test(schnorr/hash)
+nostril_test(schnorr/keys)
+nostril_test(schnorr/verify)
+nostril_test(schnorr/nip44)
+nostril_test(schnorr/secret)
+nostril_must_not_compile(schnorr/secret)
+nostril_fuzz(schnorr/nip44_decrypt)
