@@ -53,13 +53,13 @@ int raw_socket_event(lws* wsi, int reason, void* in, std::size_t bytes) {
   return 0;
 }
 
-RawSocket::RawSocket(Loop& loop, RawSocketOwner& owner) : loop_(loop), owner_(&owner) {}
+RawSocket::RawSocket(RawSocketOwner& owner) : owner_(&owner) {}
 
 std::unique_ptr<RawSocket> RawSocket::adopt(Loop& loop, int fd, RawSocketOwner& owner,
                                             const std::shared_ptr<TlsContext>& tls,
                                             const std::string& host) {
   CHECK(loop.on_loop_thread());
-  std::unique_ptr<RawSocket> made(new RawSocket(loop, owner));
+  std::unique_ptr<RawSocket> made(new RawSocket(owner));
   lws_sock_file_fd_type descriptor{};
   descriptor.sockfd = fd;
   made->wsi_ =

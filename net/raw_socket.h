@@ -64,13 +64,12 @@ class RawSocket {
  private:
   friend int raw_socket_event(lws* wsi, int reason, void* in, std::size_t bytes);
 
-  RawSocket(Loop& loop, RawSocketOwner& owner);
+  explicit RawSocket(RawSocketOwner& owner);
   void apply_reading();
   bool send(std::string_view bytes);
   void receive(std::span<std::uint8_t> bytes);
   void receive_tls(std::span<std::uint8_t> bytes);
 
-  Loop& loop_;
   RawSocketOwner* owner_;
   lws* wsi_ = nullptr;
   std::unique_ptr<TlsStream> tls_;

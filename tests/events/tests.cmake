@@ -6,3 +6,4 @@ nostril_test(events/session_vectors USES settlement)
 # Writes spec/vectors/session.json to its standard output.
 add_executable(make_session_vectors EXCLUDE_FROM_ALL events/make_session_vectors.cpp)
 target_link_libraries(make_session_vectors PRIVATE nostril_settlement GTest::gtest)
+nostril_test(events/event)

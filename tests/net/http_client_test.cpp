@@ -182,9 +182,9 @@ TEST_F(HttpClientTest, CancelBeforeAnythingHappenedIsSilent) {
 TEST_F(HttpClientTest, PausePushesBackAndResumeGoesOn) {
   ServerLimits limits;
   limits.pending_bytes_max = 1 << 20;
-  limits.send_buffer_bytes = 16'384;
+  limits.send_buffer_bytes = 256 << 10;
   serve({}, limits);
-  constexpr std::size_t kTotal = 24 << 20;
+  constexpr std::size_t kTotal = 16 << 20;
   std::size_t sent = 0;
   const auto push = [&](ConnectionId id) {
     while (sent < kTotal && server_->pending_bytes(id) < 200'000) {

@@ -112,6 +112,17 @@ class ServerTest : public testing::Test {
     thread_.reset();
   }
 
+  /// Ends the server before the test's locals that its handler uses.
+  struct Ender {
+    explicit Ender(ServerTest& owner) : test(owner) {}
+
+    ~Ender() { test.TearDown(); }
+
+    Ender(const Ender&) = delete;
+    Ender& operator=(const Ender&) = delete;
+    ServerTest& test;
+  };
+
   EchoHandler handler_;
   std::optional<LoopThread> thread_;
   std::unique_ptr<Server> server_;
@@ -282,12 +293,13 @@ TEST_F(WebSocket, EchoesThePeersCloseCodeAndEnds) {
 }
 
 TEST_F(WebSocket, ServerCloseSendsWhatWasQueuedFirst) {
-  start();
   handler_.on_text = [&](ConnectionId id, std::string_view) {
     EXPECT_TRUE(server_->send_text(id, "last words"));
     EXPECT_TRUE(server_->close(id, kWsClosePolicy, "enough"));
     EXPECT_FALSE(server_->send_text(id, "too late"));
   };
+  start();
+  const Ender ender(*this);
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
   ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "x"));
@@ -303,11 +315,12 @@ TEST_F(WebSocket, ServerCloseSendsWhatWasQueuedFirst) {
 }
 
 TEST_F(WebSocket, DropEndsWithoutAWordAndTellsOnce) {
-  start();
   handler_.on_text = [&](ConnectionId id, std::string_view) {
     EXPECT_TRUE(server_->drop(id));
     EXPECT_FALSE(server_->drop(id));
   };
+  start();
+  const Ender ender(*this);
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
   ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "x"));
@@ -317,12 +330,13 @@ TEST_F(WebSocket, DropEndsWithoutAWordAndTellsOnce) {
 }
 
 TEST_F(WebSocket, JoinsTheMessagesOfATurnInOneWrite) {
-  start();
   const auto shared = std::make_shared<const std::string>("{\"common\":true}");
   handler_.on_text = [&](ConnectionId id, std::string_view) {
     for (int i = 0; i < 50; ++i)
       EXPECT_TRUE(server_->send_shared(id, "[" + std::to_string(i) + ",", shared, "]"));
   };
+  start();
+  const Ender ender(*this);
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
   const std::uint64_t writes_before =
@@ -340,7 +354,6 @@ TEST_F(WebSocket, DropsAPeerThatDoesNotRead) {
   ServerLimits limits;
   limits.pending_bytes_max = 256 << 10;
   limits.send_buffer_bytes = 8'192;
-  start(limits);
   std::atomic<std::size_t> most{0};
   std::atomic<bool> refused{false};
   handler_.on_text = [&](ConnectionId id, std::string_view) {
@@ -350,6 +363,8 @@ TEST_F(WebSocket, DropsAPeerThatDoesNotRead) {
       most = std::max(most.load(), server_->pending_bytes(id));
     }
   };
+  start(limits);
+  const Ender ender(*this);
   Peer peer(port_, 4'096);
   ASSERT_TRUE(peer.upgrade());
   ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "go"));
@@ -363,7 +378,6 @@ TEST_F(WebSocket, ASlowReaderGetsEverythingWhenTheSenderWaitsForDrained) {
   ServerLimits limits;
   limits.pending_bytes_max = 64 << 10;
   limits.send_buffer_bytes = 8'192;
-  start(limits);
   constexpr int kPieces = 400;
   int next = 0;
   const auto push = [&](ConnectionId id) {
@@ -374,6 +388,8 @@ TEST_F(WebSocket, ASlowReaderGetsEverythingWhenTheSenderWaitsForDrained) {
   };
   handler_.on_text = [&](ConnectionId id, std::string_view) { push(id); };
   handler_.drained = push;
+  start(limits);
+  const Ender ender(*this);
   Peer peer(port_, 4'096);
   ASSERT_TRUE(peer.upgrade());
   ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "go"));
@@ -385,11 +401,12 @@ TEST_F(WebSocket, ASlowReaderGetsEverythingWhenTheSenderWaitsForDrained) {
 }
 
 TEST_F(WebSocket, PausedReadingHoldsMessagesAndPushesBack) {
-  start();
   std::atomic<int> got{0};
   handler_.on_text = [&](ConnectionId id, std::string_view) {
     if (++got == 3) server_->pause_reading(id);
   };
+  start();
+  const Ender ender(*this);
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
   std::string burst;
@@ -485,7 +502,6 @@ TEST_F(Http, AnswersAndKeepsTheConnection) {
 }
 
 TEST_F(Http, AnswersPipelinedRequestsInOrder) {
-  start();
   std::vector<ConnectionId> waiting;
   handler_.on_request = [&](ConnectionId id, const HttpRequest& request) {
     // Answered later, from a timer: the second request must wait.
@@ -493,6 +509,8 @@ TEST_F(Http, AnswersPipelinedRequestsInOrder) {
       server_->respond(id, {200, {}, target});
     });
   };
+  start();
+  const Ender ender(*this);
   Peer peer(port_);
   ASSERT_TRUE(
       peer.send("GET /1 HTTP/1.1\r\nHost: t\r\n\r\nGET /2 HTTP/1.1\r\nHost: t\r\n\r\nGET /3 "
@@ -525,7 +543,6 @@ TEST_F(Http, TakesAChunkedBodyAndSaysContinue) {
 }
 
 TEST_F(Http, StreamsInChunks) {
-  start();
   handler_.on_request = [&](ConnectionId id, const HttpRequest&) {
     ASSERT_TRUE(server_->start_stream(id, 200, {{"Content-Type", "text/event-stream"}}));
     ASSERT_TRUE(server_->write_stream(id, "data: 1\n\n"));
@@ -535,6 +552,8 @@ TEST_F(Http, StreamsInChunks) {
       EXPECT_FALSE(server_->write_stream(id, "late"));
     });
   };
+  start();
+  const Ender ender(*this);
   Peer peer(port_);
   ASSERT_TRUE(peer.send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n"));
   EXPECT_NE(peer.read_until("\r\n\r\n").find("Transfer-Encoding: chunked"), std::string::npos);
@@ -544,12 +563,13 @@ TEST_F(Http, StreamsInChunks) {
 }
 
 TEST_F(Http, StreamsToOldClientsUntilClose) {
-  start();
   handler_.on_request = [&](ConnectionId id, const HttpRequest&) {
     server_->start_stream(id, 200, {});
     server_->write_stream(id, "plain");
     server_->end_stream(id);
   };
+  start();
+  const Ender ender(*this);
   Peer peer(port_);
   ASSERT_TRUE(peer.send("GET /stream HTTP/1.0\r\n\r\n"));
   const std::string all = peer.read_all();
@@ -558,10 +578,11 @@ TEST_F(Http, StreamsToOldClientsUntilClose) {
 }
 
 TEST_F(Http, TellsWhenThePeerLeavesDuringAnAnswer) {
-  start();
   handler_.on_request = [&](ConnectionId id, const HttpRequest&) {
     server_->start_stream(id, 200, {});
   };
+  start();
+  const Ender ender(*this);
   Peer peer(port_);
   ASSERT_TRUE(peer.send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n"));
   peer.read_until("\r\n\r\n");
