@@ -13,7 +13,7 @@ constexpr std::uint8_t kNotBase64 = 0xff;
 constexpr std::array<std::uint8_t, 256> kValues = [] {
   std::array<std::uint8_t, 256> table{};
   for (auto& entry : table) entry = kNotBase64;
-  for (std::uint8_t i = 0; i < 64; ++i) table[static_cast<std::size_t>(kAlphabet[i])] = i;
+  for (std::uint8_t i = 0; i < 64; ++i) table[static_cast<std::uint8_t>(kAlphabet[i])] = i;
   return table;
 }();
 

@@ -158,7 +158,7 @@ std::string Config::print() const {
         for (const std::string& item : **list_field) {
           value += (value.empty() ? "" : ", ") + quote(item);
         }
-        value = "[" + value + "]";
+        value = fmt::format("[{}]", value);
       }
       out += fmt::format("{} = {}\n", field.key, value);
     }

@@ -99,7 +99,7 @@ class JsonTreeBuilder {
       if (field.value().get(item) != simdjson::SUCCESS) return failure(JsonError::NotJson);
       auto built = build(item, depth + 1);
       if (!built) return built;
-      out.members_.push_back(Json::Member(std::move(owned_key), std::move(*built)));
+      out.members_.emplace_back(std::move(owned_key), std::move(*built));
     }
     if (has_double_key(out.members_)) return failure(JsonError::DoubleKey);
     return out;
@@ -115,8 +115,9 @@ class JsonTreeBuilder {
   }
 
   Result<Json, JsonError> build_number(od::value& value) {
+    constexpr std::string_view kSpaces = " \t\r\n";
     std::string_view token = value.raw_json_token();
-    while (!token.empty() && std::string_view(" \t\r\n").find(token.back()) != token.npos) {
+    while (!token.empty() && kSpaces.find(token.back()) != std::string_view::npos) {
       token.remove_suffix(1);
     }
     std::string text(token);

@@ -33,12 +33,12 @@ struct Event {
   Signature sig;
 };
 
-/// What an author fills in; sign_event() does the rest.
+/// What an author fills in; sign_event() does the rest. Each member may be left out.
 struct EventDraft {
   std::int64_t created_at = 0;
   std::uint32_t kind = 0;
-  Tags tags;
-  std::string content;
+  Tags tags{};
+  std::string content{};
 };
 
 /// Appends [0,pubkey,created_at,kind,tags,content] exactly as NIP-01 hashes it (spec/01-events.md).

@@ -50,7 +50,7 @@ int copy_x(unsigned char* output, const unsigned char* x32, const unsigned char*
 }  // namespace
 
 const secp256k1_context* signing_context() {
-  static const secp256k1_context* const instance = [] {
+  static const secp256k1_context* const kInstance = [] {
     secp256k1_context* made = secp256k1_context_create(SECP256K1_CONTEXT_NONE);
     CHECK(made != nullptr);
     SecretBytes<32> seed;
@@ -58,18 +58,19 @@ const secp256k1_context* signing_context() {
     CHECK(secp256k1_context_randomize(made, seed.expose().data()) == 1);
     return made;
   }();
-  return instance;
+  return kInstance;
 }
 
 Keypair Keypair::generate(Rng& rng) {
   SecretBytes<32> secret;
+  std::optional<Keypair> made;
   // A random value is no key with probability 2^-128: a second failure is a broken generator.
-  for (int attempt = 0; attempt < 2; ++attempt) {
+  for (int attempt = 0; attempt < 2 && !made; ++attempt) {
     rng.fill(secret.expose_mutable());
-    if (auto made = from_secret(secret.expose())) return std::move(*made);
+    made = from_secret(secret.expose());
   }
-  CHECK(!"the random generator gives keys");
-  std::abort();
+  CHECK(made.has_value());
+  return std::move(*made);
 }
 
 std::optional<Keypair> Keypair::from_secret(ByteSpan secret) {

@@ -36,7 +36,7 @@ struct Verifier::State {
   // empty slot that a key of zeros could match.
   std::vector<CachedKey> slots;
   std::uint64_t hits = 0;
-  secp256k1_xonly_pubkey uncached;
+  secp256k1_xonly_pubkey uncached{};
 
   /// The parsed key, valid till the next call; nullptr when `key` is no point of the curve.
   const secp256k1_xonly_pubkey* parsed(const PublicKey& key) {

@@ -1,0 +1,197 @@
+#include "client/asker.h"
+
+#include "base/json.h"
+#include "settlement/price.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace nostril::client {
+
+namespace {
+
+/// What a million tokens in and a million out would cost: good enough to rank by.
+Uint128 rank(const Offer& offer) {
+  const settlement::PriceTable prices = settlement::PriceTable::of(offer);
+  return prices.amount(PriceUnit::Input).value() + prices.amount(PriceUnit::Output).value() +
+         prices.amount(PriceUnit::Request).value();
+}
+
+bool worth_another_try(const QueryResult& result) {
+  switch (result.failure) {
+    case QueryFailure::NobodyListens:
+    case QueryFailure::NoAnswer:
+      return true;
+    case QueryFailure::Refused:
+      return result.error && result.error->retryable;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+struct Asker::Ask {
+  AskId id;
+  std::string model;
+  std::string path;
+  std::string body;
+  AskCallbacks callbacks;
+  std::set<PublicKey> tried;
+  std::shared_ptr<const VerifiedOffer> offer;
+  QueryId query = QueryId::kNone;
+  RequestId request;
+  int tries = 0;
+  bool bytes_came = false;
+  bool waiting_for_offer = false;
+  net::TimerId timer = net::TimerId::kNone;
+};
+
+Asker::Asker(OfferBook& book, InferenceClient& inference, net::Loop& loop, Rng& rng,
+             const AskLimits& limits)
+    : book_(book), inference_(inference), loop_(loop), rng_(rng), limits_(limits) {}
+
+Asker::~Asker() {
+  for (const auto& [id, ask] : asks_) loop_.cancel(ask->timer);
+}
+
+AskId Asker::ask(std::string model, std::string path, std::string body, AskCallbacks callbacks) {
+  const auto ask = std::make_shared<Ask>();
+  ask->id = AskId{next_++};
+  ask->model = std::move(model);
+  ask->path = std::move(path);
+  ask->body = std::move(body);
+  ask->callbacks = std::move(callbacks);
+  rng_.fill(ask->request.bytes);
+  asks_.emplace(ask->id, ask);
+  ask->waiting_for_offer = true;
+  // In a later turn, so that the caller knows the id before anything is called back.
+  ask->timer = loop_.after(0, [this, ask] {
+    ask->timer = loop_.after(static_cast<std::uint64_t>(limits_.offer_wait_ms), [this, ask] {
+      if (!ask->waiting_for_offer) return;
+      QueryResult none;
+      none.failure = QueryFailure::NoAnswer;
+      none.detail = why_no_offer(ask->model);
+      finish(ask, none);
+    });
+    try_next(ask);
+  });
+  return ask->id;
+}
+
+void Asker::on_offers_changed() {
+  std::vector<std::shared_ptr<Ask>> waiting;
+  for (const auto& [id, ask] : asks_) {
+    if (ask->waiting_for_offer) waiting.push_back(ask);
+  }
+  for (const auto& ask : waiting) try_next(ask);
+}
+
+void Asker::try_next(const std::shared_ptr<Ask>& ask) {
+  ask->offer = choose(*ask);
+  if (!ask->offer) {
+    ask->waiting_for_offer = true;
+    // Every relay has said all it has, and what is there was refused: waiting won't help.
+    if (book_.complete() && !book_.rejected().empty() && book_.usable().empty()) {
+      QueryResult none;
+      none.failure = QueryFailure::NoAnswer;
+      none.detail = why_no_offer(ask->model);
+      finish(ask, none);
+    }
+    return;
+  }
+  ask->waiting_for_offer = false;
+  loop_.cancel(std::exchange(ask->timer, net::TimerId::kNone));
+  ++ask->tries;
+  const Offer& offer = ask->offer->offer();
+  ask->tried.insert(offer.node);
+  if (ask->callbacks.on_offer) ask->callbacks.on_offer(*ask->offer);
+  QueryRequest request;
+  request.path = ask->path;
+  request.body = with_model(ask->body, offer.model);
+  request.request = ask->request;
+  QueryCallbacks callbacks;
+  callbacks.on_head = ask->callbacks.on_head;
+  callbacks.on_progress = ask->callbacks.on_progress;
+  callbacks.on_data = [ask](ByteSpan bytes) {
+    ask->bytes_came = true;
+    if (ask->callbacks.on_data) ask->callbacks.on_data(bytes);
+  };
+  callbacks.on_end = [this, ask](const QueryResult& result) { on_query_end(ask, result); };
+  ask->query = inference_.start(ask->offer, std::move(request), std::move(callbacks));
+}
+
+/// The cheapest; a node that was tried already only when there is no other.
+std::shared_ptr<const VerifiedOffer> Asker::choose(const Ask& ask) {
+  auto usable = book_.usable();
+  std::erase_if(usable, [&ask](const auto& candidate) {
+    return !ask.model.empty() && candidate->offer().model != ask.model;
+  });
+  if (usable.empty()) return nullptr;
+  const auto order = [&ask](const auto& candidate) {
+    return std::pair(ask.tried.contains(candidate->offer().node), rank(candidate->offer()));
+  };
+  const auto best = order(*std::ranges::min_element(usable, {}, order));
+  std::erase_if(usable, [&](const auto& candidate) { return order(candidate) != best; });
+  std::array<std::uint8_t, 4> random{};
+  rng_.fill(random);
+  const std::uint32_t word = static_cast<std::uint32_t>(random[0]) | random[1] << 8U;
+  return usable[word % usable.size()];
+}
+
+void Asker::on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& result) {
+  const bool again =
+      !ask->bytes_came && ask->tries < limits_.tries_max && worth_another_try(result);
+  if (!again) {
+    finish(ask, result);
+    return;
+  }
+  ask->query = QueryId::kNone;
+  ask->timer =
+      loop_.after(static_cast<std::uint64_t>(limits_.retry_ms), [this, ask] { try_next(ask); });
+}
+
+void Asker::finish(const std::shared_ptr<Ask>& ask, const QueryResult& result) {
+  loop_.cancel(ask->timer);
+  asks_.erase(ask->id);
+  if (ask->callbacks.on_end) ask->callbacks.on_end(result);
+}
+
+void Asker::cancel(AskId id, const std::string& reason) {
+  const auto found = asks_.find(id);
+  if (found == asks_.end()) return;
+  const auto ask = found->second;
+  if (ask->query != QueryId::kNone) {
+    inference_.cancel(ask->query, reason);  // on_end still comes, with a record
+    return;
+  }
+  QueryResult cancelled;
+  cancelled.failure = QueryFailure::NoAnswer;
+  cancelled.detail = reason;
+  finish(ask, cancelled);
+}
+
+std::string Asker::why_no_offer(const std::string& model) const {
+  std::string out = model.empty() ? "no node offers a model" : "no node offers the model " + model;
+  if (!book_.complete()) return out + ": no relay has answered yet";
+  for (const RejectedOffer& rejected : book_.rejected()) {
+    out += "; an offer of " + rejected.offer.model + " was refused: " + rejected.reason;
+  }
+  return out;
+}
+
+std::string with_model(const std::string& body, std::string_view model) {
+  const auto parsed = Json::parse(body);
+  if (!parsed || !parsed->is_object()) return body;  // the node says what is wrong with it
+  if (parsed->find_string("model") == model) return body;
+  JsonWriter writer;
+  writer.begin_object().key("model").string(model);
+  for (const auto& [name, value] : parsed->members()) {
+    if (name != "model") writer.key(name).value(value);
+  }
+  writer.end_object();
+  return std::move(writer).take();
+}
+
+}  // namespace nostril::client

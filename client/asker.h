@@ -1,0 +1,71 @@
+#pragma once
+
+#include "client/inference_client.h"
+#include "client/offer_book.h"
+#include "net/loop.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace nostril::client {
+
+enum class AskId : std::uint64_t { kNone = 0 };
+
+struct AskCallbacks {
+  /// A node was chosen; its evidence has passed. Nothing has been sent yet. Again for each retry.
+  std::function<void(const VerifiedOffer& offer)> on_offer;
+  std::function<void(const ResponseHead& head)> on_head;
+  std::function<void(ByteSpan bytes)> on_data;
+  std::function<void(const ProgressFrame& progress)> on_progress;
+  std::function<void(const QueryResult& result)> on_end;
+};
+
+struct AskLimits {
+  int tries_max = 3;                    ///< nodes tried, or one node tried again
+  std::int64_t offer_wait_ms = 10'000;  ///< for a first usable offer
+  std::int64_t retry_ms = 500;          ///< pause before the same node is asked again
+};
+
+/// Finds a node for a model and asks it: the cheapest verified offer, random among equals; another
+/// node, or the same one again under the same request id, as long as no byte of an answer has come.
+/// Threads: the loop's only. Destroying it drops what is under way without a call.
+class Asker {
+ public:
+  Asker(OfferBook& book, InferenceClient& inference, net::Loop& loop, Rng& rng,
+        const AskLimits& limits = {});
+  ~Asker();
+  Asker(const Asker&) = delete;
+  Asker& operator=(const Asker&) = delete;
+
+  /// An empty `model` takes any; the body then gets the offer's. `body` must be a JSON object.
+  AskId ask(std::string model, std::string path, std::string body, AskCallbacks callbacks);
+  void cancel(AskId id, const std::string& reason);
+  /// To be called when the offer book changed.
+  void on_offers_changed();
+
+ private:
+  struct Ask;
+  void try_next(const std::shared_ptr<Ask>& ask);
+  [[nodiscard]] std::shared_ptr<const VerifiedOffer> choose(const Ask& ask);
+  void on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& result);
+  void finish(const std::shared_ptr<Ask>& ask, const QueryResult& result);
+  [[nodiscard]] std::string why_no_offer(const std::string& model) const;
+
+  OfferBook& book_;
+  InferenceClient& inference_;
+  net::Loop& loop_;
+  Rng& rng_;
+  const AskLimits limits_;
+  std::uint64_t next_ = 1;
+  std::map<AskId, std::shared_ptr<Ask>> asks_;
+};
+
+/// `body` with its "model" member set to `model`; the other members keep their place and text.
+[[nodiscard]] std::string with_model(const std::string& body, std::string_view model);
+
+}  // namespace nostril::client

@@ -1,0 +1,83 @@
+#pragma once
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "client/home.h"
+#include "net/loop.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+/// The sub-commands of `nostril`. Each returns the process' exit status: 0 done, 1 failed (a line
+/// on standard error says why), 2 wrong usage, 3 verified under a test root only. Answers and data
+/// go to standard output, everything said to a person to standard error.
+namespace nostril::client::cli {
+
+/// Clock, randomness and loop of the process; one of each.
+struct Process {
+  SystemClock clock;
+  SystemRng rng;
+  net::Loop loop;
+};
+
+// key
+int key_new(const std::string& file);
+int key_show(const std::string& file, bool secret);
+int key_decode(const std::string& code);
+
+struct EventOptions {
+  std::int64_t kind = 1;
+  std::string content;
+  std::vector<std::string> tags;  ///< NAME=VALUE[,VALUE…]
+  std::string key_file;
+  std::vector<std::string> relays;  ///< none: print only
+  bool from_stdin = false;          ///< publish signed events, one JSON a line
+};
+
+int event(Process& process, const EventOptions& options);
+
+struct RequestOptions {
+  std::vector<std::string> relays;
+  std::string filter;  ///< JSON; else from the fields below
+  std::vector<std::string> ids;
+  std::vector<std::string> authors;
+  std::vector<std::int64_t> kinds;
+  std::vector<std::string> tags;
+  std::optional<std::int64_t> since;
+  std::optional<std::int64_t> until;
+  std::optional<std::int64_t> limit;
+  bool follow = false;  ///< go on after the stored events
+};
+
+int request(Process& process, const RequestOptions& options);
+
+int offers(Process& process, const ClientSettings& settings, bool explain);
+
+struct ChatOptions {
+  std::string model;
+  std::string question;
+  std::string system;
+  std::int64_t tokens_max = 512;
+  std::string save;  ///< folder for the exact bytes and the proofs
+};
+
+int chat(Process& process, const ClientSettings& settings, const ChatOptions& options);
+
+struct VerifyOptions {
+  std::string record;  ///< files
+  std::string request;
+  std::string response;
+  std::string offer;
+  std::string attestation;
+  std::string receipt;
+};
+
+int verify(Process& process, const ClientSettings& settings, const VerifyOptions& options);
+
+int receipts(Process& process, const ClientSettings& settings, bool json);
+
+int gateway(Process& process, const ClientSettings& settings, const std::string& listen);
+
+}  // namespace nostril::client::cli

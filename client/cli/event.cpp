@@ -1,0 +1,173 @@
+#include "base/hex.h"
+#include "client/cli/commands.h"
+#include "client/key_file.h"
+#include "events/messages.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <iostream>
+#include <stdexcept>
+
+namespace nostril::client::cli {
+
+namespace {
+
+constexpr std::uint64_t kAnswerMsMax = 12'000;
+
+/// NAME=VALUE[,VALUE…]; a value with a comma in it needs the JSON form of the event.
+void add_tag(Tags& tags, const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos) {
+    throw std::runtime_error("a tag is NAME=VALUE[,VALUE…]: " + text);
+  }
+  tags.add_element(text.substr(0, equals));
+  std::size_t at = equals + 1;
+  for (;;) {
+    const std::size_t comma = text.find(',', at);
+    tags.add_element(text.substr(at, comma - at));
+    if (comma == std::string::npos) break;
+    at = comma + 1;
+  }
+  tags.finish_tag();
+}
+
+std::vector<Event> read_signed_events() {
+  std::vector<Event> out;
+  std::string line;
+  for (std::size_t number = 1; std::getline(std::cin, line); ++number) {
+    if (line.empty()) continue;
+    auto event = parse_event(line);
+    if (!event) {
+      throw std::runtime_error(fmt::format("line {}: {}", number, to_string(event.error())));
+    }
+    out.push_back(event->event());
+  }
+  return out;
+}
+
+Event make_event(Process& process, const EventOptions& options) {
+  auto key = read_key_file(options.key_file);
+  if (!key) throw std::runtime_error(key.error());
+  EventDraft draft;
+  draft.created_at = process.clock.unix_s();
+  draft.kind = static_cast<std::uint32_t>(options.kind);
+  draft.content = options.content;
+  for (const std::string& tag : options.tags) add_tag(draft.tags, tag);
+  return sign_event(std::move(draft), *key, process.rng);
+}
+
+int publish_all(Process& process, const std::vector<std::string>& relays,
+                const std::vector<Event>& events) {
+  RelayPool pool(process.loop, process.clock);
+  for (const std::string& relay : relays) {
+    if (!pool.add_relay(relay)) throw std::runtime_error(relay + ": not a relay's URL");
+  }
+  std::size_t waiting = events.size();
+  int status = 0;
+  for (const Event& event : events) {
+    const bool sent = pool.publish(event, [&, id = event.id](const PublishResult& result) {
+      if (result.accepted) {
+        fmt::print(stderr, "accepted {}\n", encode_hex(id));
+      } else {
+        status = 1;
+        for (const std::string& refusal : result.refusals) {
+          fmt::print(stderr, "nostril: {}: {}\n", encode_hex(id), refusal);
+        }
+      }
+      if (--waiting == 0) process.loop.stop();
+    });
+    if (!sent) throw std::runtime_error("too many events at once");
+  }
+  if (waiting > 0) process.loop.run();
+  return status;
+}
+
+Filter filter_from(const RequestOptions& options) {
+  if (!options.filter.empty()) {
+    auto filter = parse_filter(options.filter);
+    if (!filter) throw std::runtime_error("filter: " + std::string(to_string(filter.error())));
+    return *filter;
+  }
+  Filter filter;
+  for (const std::string& text : options.ids) {
+    const auto id = from_hex<EventId>(text);
+    if (!id) throw std::runtime_error("not an event id: " + text);
+    if (!filter.ids) filter.ids.emplace();
+    filter.ids->push_back(*id);
+  }
+  for (const std::string& text : options.authors) {
+    const auto author = from_hex<PublicKey>(text);
+    if (!author) throw std::runtime_error("not a public key in hex: " + text);
+    if (!filter.authors) filter.authors.emplace();
+    filter.authors->push_back(*author);
+  }
+  for (const std::int64_t kind : options.kinds) {
+    if (!filter.kinds) filter.kinds.emplace();
+    filter.kinds->push_back(static_cast<std::uint32_t>(kind));
+  }
+  for (const std::string& text : options.tags) {
+    if (text.size() < 3 || text[1] != '=') throw std::runtime_error("a tag is X=VALUE: " + text);
+    filter.tags.push_back({text[0], {text.substr(2)}});
+  }
+  filter.since = options.since;
+  filter.until = options.until;
+  if (options.limit) filter.limit = static_cast<std::uint64_t>(*options.limit);
+  // Through the parser: it sorts, and refuses what a relay would.
+  std::string text;
+  append_json(text, filter);
+  auto checked = parse_filter(text);
+  if (!checked) throw std::runtime_error("filter: " + std::string(to_string(checked.error())));
+  return *checked;
+}
+
+}  // namespace
+
+int event(Process& process, const EventOptions& options) {
+  std::vector<Event> events;
+  if (options.from_stdin) {
+    events = read_signed_events();
+  } else {
+    events.push_back(make_event(process, options));
+    fmt::print("{}\n", to_json(events.front()));
+  }
+  if (options.relays.empty() || events.empty()) return 0;
+  return publish_all(process, options.relays, events);
+}
+
+int request(Process& process, const RequestOptions& options) {
+  const Filter filter = filter_from(options);
+  RelayPool pool(process.loop, process.clock);
+  for (const std::string& relay : options.relays) {
+    if (!pool.add_relay(relay)) throw std::runtime_error(relay + ": not a relay's URL");
+  }
+  std::size_t ended = 0;
+  int status = 0;
+  SubscriptionCallbacks callbacks;
+  callbacks.on_event = [](const VerifiedEvent& found) {
+    fmt::print("{}\n", to_json(found.event()));
+    std::fflush(stdout);
+  };
+  callbacks.on_stored_end = [&](const std::string&) {
+    if (++ended >= pool.relay_count() && !options.follow) process.loop.stop();
+  };
+  callbacks.on_closed = [&](const std::string& relay, const std::string& reason) {
+    fmt::print(stderr, "nostril: {}: {}\n", relay, reason);
+    status = 1;
+    if (++ended >= pool.relay_count()) process.loop.stop();
+  };
+  pool.subscribe({filter}, std::move(callbacks));
+  if (!options.follow) {
+    process.loop.after(kAnswerMsMax, [&] {
+      for (const std::string& problem : pool.problems()) {
+        fmt::print(stderr, "nostril: {}\n", problem);
+      }
+      if (ended == 0) status = 1;
+      process.loop.stop();
+    });
+  }
+  process.loop.run();
+  return status;
+}
+
+}  // namespace nostril::client::cli

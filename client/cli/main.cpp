@@ -1,0 +1,189 @@
+// nostril: the client. Its own words for every command: --help.
+#include "base/log.h"
+#include "client/cli/commands.h"
+#include "schnorr/secret.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <functional>
+
+namespace nostril::client::cli {
+
+namespace {
+
+constexpr const char* kVersion = "0.1.0";
+
+void add_relays(CLI::App& app, std::vector<std::string>& relays, bool required) {
+  app.add_option("-r,--relay", relays, "relay, ws://… or wss://…; again for more")
+      ->required(required)
+      ->envname("NOSTRIL_RELAY");
+}
+
+void add_client(CLI::App& app, ClientSettings& settings, std::string& home) {
+  add_relays(app, settings.relays, true);
+  app.add_option("--home", home, "folder of the payment key and the receipts")
+      ->capture_default_str();
+  app.add_option("--trust-test-root", settings.test_root,
+                 "DER file: also take SIMULATED evidence under this test root (development)");
+  app.add_flag("--allow-unchecked-tcb", settings.allow_unchecked_tcb,
+               "take genuine evidence that comes without Intel's collateral");
+  app.add_option("--budget", settings.budget, "most that one node may be owed, base units")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
+struct Options {
+  std::string home = default_home().string();
+  std::string log_level = "warning";
+  ClientSettings client;
+  std::string key_file;
+  std::string code;
+  bool secret = false;
+  bool explain = false;
+  bool json = false;
+  std::string listen = "127.0.0.1:8788";
+  EventOptions event;
+  RequestOptions request;
+  ChatOptions chat;
+  VerifyOptions verify;
+};
+
+using Command = std::function<int(Process&)>;
+
+void add_key(CLI::App& app, Options& o, Command& run) {
+  auto* key = app.add_subcommand("key", "make and read keys");
+  key->require_subcommand(1);
+  auto* made = key->add_subcommand("new", "make a key in a new file (mode 0600)");
+  made->add_option("file", o.key_file)->required();
+  made->callback([&] { run = [&o](Process&) { return key_new(o.key_file); }; });
+  auto* show = key->add_subcommand("show", "the public key of a file");
+  show->add_option("file", o.key_file)->required();
+  show->add_flag("--secret", o.secret, "the secret key too");
+  show->callback([&] { run = [&o](Process&) { return key_show(o.key_file, o.secret); }; });
+  auto* decode = key->add_subcommand("decode", "what a NIP-19 code says (npub, note, nevent, …)");
+  decode->add_option("code", o.code)->required();
+  decode->callback([&] { run = [&o](Process&) { return key_decode(o.code); }; });
+}
+
+void add_event(CLI::App& app, Options& o, Command& run) {
+  auto* event_app =
+      app.add_subcommand("event", "sign an event and print it; with --relay publish it");
+  event_app->add_option("-k,--kind", o.event.kind)
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  event_app->add_option("-c,--content", o.event.content);
+  event_app->add_option("-t,--tag", o.event.tags, "NAME=VALUE[,VALUE…]; again for more");
+  auto* key = event_app->add_option("--key", o.event.key_file, "key file of the author");
+  auto* input = event_app->add_flag("--stdin", o.event.from_stdin,
+                                    "publish signed events from standard input, one a line");
+  key->excludes(input);
+  add_relays(*event_app, o.event.relays, false);
+  event_app->callback([&] {
+    if (!o.event.from_stdin && o.event.key_file.empty()) {
+      throw CLI::RequiredError("--key or --stdin");
+    }
+    run = [&o](Process& process) { return event(process, o.event); };
+  });
+}
+
+void add_request(CLI::App& app, Options& o, Command& run) {
+  auto* req = app.add_subcommand("req", "print the events that match a filter, one JSON a line");
+  add_relays(*req, o.request.relays, true);
+  req->add_option("filter", o.request.filter, "a filter as JSON; else the options below");
+  req->add_option("-i,--id", o.request.ids);
+  req->add_option("-a,--author", o.request.authors);
+  req->add_option("-k,--kind", o.request.kinds)->check(CLI::Range(0, 65535));
+  req->add_option("-t,--tag", o.request.tags, "X=VALUE for #X");
+  req->add_option("--since", o.request.since);
+  req->add_option("--until", o.request.until);
+  req->add_option("-l,--limit", o.request.limit)->check(CLI::NonNegativeNumber);
+  req->add_flag("-f,--follow", o.request.follow, "go on with live events");
+  req->callback([&] { run = [&o](Process& process) { return request(process, o.request); }; });
+}
+
+void add_inference(CLI::App& app, Options& o, Command& run) {
+  auto* list =
+      app.add_subcommand("offers", "nodes, what they offer, and whether they may be trusted");
+  add_client(*list, o.client, o.home);
+  list->add_flag("--explain", o.explain, "every check of the evidence");
+  list->callback(
+      [&] { run = [&o](Process& process) { return offers(process, o.client, o.explain); }; });
+
+  auto* chat_app =
+      app.add_subcommand("chat", "ask one question; nothing is sent before the verdict");
+  add_client(*chat_app, o.client, o.home);
+  chat_app->add_option("-m,--model", o.chat.model, "any verified node's when not given");
+  chat_app->add_option("--system", o.chat.system, "system message");
+  chat_app->add_option("--max-tokens", o.chat.tokens_max)
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  chat_app->add_option("--save", o.chat.save, "folder for request, response, record and receipt");
+  chat_app->add_option("question", o.chat.question)->required();
+  chat_app->callback(
+      [&] { run = [&o](Process& process) { return chat(process, o.client, o.chat); }; });
+
+  auto* gateway_app = app.add_subcommand(
+      "gateway",
+      "OpenAI-compatible server for this machine: base_url = http://127.0.0.1:8788/v1\n"
+      "GET /v1/models, /health; POST /v1/chat/completions, /v1/completions");
+  add_client(*gateway_app, o.client, o.home);
+  gateway_app->add_option("--listen", o.listen, "HOST:PORT, loopback only; port 0 picks one")
+      ->capture_default_str();
+  gateway_app->callback(
+      [&] { run = [&o](Process& process) { return gateway(process, o.client, o.listen); }; });
+}
+
+void add_inspection(CLI::App& app, Options& o, Command& run) {
+  auto* verify_app = app.add_subcommand(
+      "verify", "check a saved answer without a network; 0 right, 1 wrong, 3 right but simulated");
+  verify_app->add_option("record", o.verify.record, "record.json")->required();
+  verify_app->add_option("--request", o.verify.request, "exact request body");
+  verify_app->add_option("--response", o.verify.response, "exact response body");
+  verify_app->add_option("--receipt", o.verify.receipt, "receipt.json");
+  auto* offer = verify_app->add_option("--offer", o.verify.offer, "offer event");
+  verify_app->add_option("--attestation", o.verify.attestation, "attestation event")->needs(offer);
+  verify_app->add_option("--trust-test-root", o.client.test_root, "DER file of a test root");
+  verify_app->add_flag("--allow-unchecked-tcb", o.client.allow_unchecked_tcb);
+  verify_app->callback(
+      [&] { run = [&o](Process& process) { return verify(process, o.client, o.verify); }; });
+
+  auto* receipts_app = app.add_subcommand("receipts", "channels and what was paid");
+  receipts_app->add_option("--home", o.home)->capture_default_str();
+  receipts_app->add_flag("--json", o.json, "records and receipts as events, one a line");
+  receipts_app->callback(
+      [&] { run = [&o](Process& process) { return receipts(process, o.client, o.json); }; });
+}
+
+}  // namespace
+
+}  // namespace nostril::client::cli
+
+int main(int argc, char** argv) {
+  namespace cli = nostril::client::cli;
+  nostril::protect_process_memory();
+  CLI::App app("nostril: private, verified inference over Nostr relays");
+  app.set_version_flag("--version", cli::kVersion);
+  cli::Options options;
+  cli::Command run;
+  app.add_option("--log", options.log_level, "debug, info, warning, error or off")
+      ->capture_default_str();
+  app.require_subcommand(1);
+  cli::add_key(app, options, run);
+  cli::add_event(app, options, run);
+  cli::add_request(app, options, run);
+  cli::add_inference(app, options, run);
+  cli::add_inspection(app, options, run);
+  CLI11_PARSE(app, argc, argv);
+  nostril::set_log_level(nostril::log_level_from(options.log_level));
+  options.client.home = options.home;
+  try {
+    cli::Process process;
+    return run(process);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "nostril: {}\n", error.what());
+    return 1;
+  }
+}

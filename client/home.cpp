@@ -1,0 +1,82 @@
+#include "client/home.h"
+
+#include "client/key_file.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <utility>
+
+namespace nostril::client {
+
+namespace {
+
+Keypair payment_key(const std::filesystem::path& home, Rng& rng) {
+  const std::filesystem::path file = home / "payment.nsec";
+  if (std::filesystem::exists(file)) {
+    auto key = read_key_file(file);
+    if (!key) throw std::runtime_error(key.error());
+    return std::move(*key);
+  }
+  Keypair key = Keypair::generate(rng);
+  if (auto written = write_key_file(file, key); !written) {
+    throw std::runtime_error(written.error());
+  }
+  return key;
+}
+
+}  // namespace
+
+std::filesystem::path default_home() {
+  if (const char* set = std::getenv("NOSTRIL_HOME")) return set;  // NOLINT(concurrency-mt-unsafe)
+  const char* user = std::getenv("HOME");                         // NOLINT(concurrency-mt-unsafe)
+  return std::filesystem::path(user == nullptr ? "." : user) / ".nostril";
+}
+
+TrustSettings trust_from(const ClientSettings& settings) {
+  attestation::Policy policy;
+  policy.allow_unchecked_tcb = settings.allow_unchecked_tcb;
+  if (settings.test_root.empty()) return {attestation::TrustRoots::intel(), policy};
+  std::ifstream file(settings.test_root, std::ios::binary);
+  const Bytes der(std::istreambuf_iterator<char>(file), {});
+  if (!file && der.empty()) throw std::runtime_error(settings.test_root + ": can't be read");
+  auto roots = attestation::TrustRoots::intel_and_test_root(der);
+  if (!roots) {
+    throw std::runtime_error(settings.test_root + ": " + std::string(to_string(roots.error())));
+  }
+  policy.accept_simulated = true;
+  return {std::move(*roots), policy};
+}
+
+std::unique_ptr<Journal> open_home_journal(const std::filesystem::path& home, net::Loop& loop) {
+  std::filesystem::create_directories(home);
+  std::filesystem::permissions(home, std::filesystem::perms::owner_all);
+  auto journal = Journal::open(home / "journal", loop);
+  if (!journal) throw std::runtime_error(journal.error());
+  return std::move(*journal);
+}
+
+ClientHome::ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& clock, Rng& rng)
+    : trust_(trust_from(settings)),
+      pool_(loop, clock),
+      journal_(open_home_journal(settings.home, loop)) {
+  if (settings.relays.empty()) throw std::runtime_error("no relay: name one with --relay ws://…");
+  for (const std::string& relay : settings.relays) {
+    if (!pool_.add_relay(relay)) {
+      throw std::runtime_error(relay + ": not a ws:// or wss:// URL, or too many relays");
+    }
+  }
+  const auto budget = Amount::of(static_cast<std::uint64_t>(settings.budget));
+  wallet_ =
+      std::make_unique<Wallet>(*journal_, payment_key(settings.home, rng), budget, clock, rng);
+  offers_ = std::make_unique<OfferBook>(pool_, trust_, clock);
+  inference_ = std::make_unique<InferenceClient>(pool_, *wallet_, loop, clock, rng);
+  asker_ = std::make_unique<Asker>(*offers_, *inference_, loop, rng);
+  offers_->on_change([this] {
+    asker_->on_offers_changed();
+    if (changed_) changed_();
+  });
+}
+
+}  // namespace nostril::client

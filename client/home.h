@@ -1,0 +1,67 @@
+#pragma once
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "client/asker.h"
+#include "client/inference_client.h"
+#include "client/journal.h"
+#include "client/offer_book.h"
+#include "client/relay_pool.h"
+#include "client/wallet.h"
+#include "net/loop.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nostril::client {
+
+/// What a user says about relays, trust and money, for every command that talks to nodes.
+struct ClientSettings {
+  std::filesystem::path home;  ///< payment key and journal; made with mode 0700
+  std::vector<std::string> relays;
+  std::string test_root;  ///< DER file: also take SIMULATED evidence under this root
+  bool allow_unchecked_tcb = false;
+  std::int64_t budget = 1'000'000;  ///< most that one node may be owed, base units
+};
+
+/// ~/.nostril, or $NOSTRIL_HOME.
+[[nodiscard]] std::filesystem::path default_home();
+
+/// Trust as the settings say; throws std::runtime_error when the root file is no test root.
+[[nodiscard]] TrustSettings trust_from(const ClientSettings& settings);
+
+/// Everything that asking a node takes, wired together, on one loop. Start-up throws
+/// std::runtime_error with a line for the user.
+class ClientHome {
+ public:
+  ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& clock, Rng& rng);
+
+  [[nodiscard]] RelayPool& pool() { return pool_; }
+
+  [[nodiscard]] OfferBook& offers() { return *offers_; }
+
+  [[nodiscard]] Asker& asker() { return *asker_; }
+
+  /// Also called when offers change, after the asker.
+  void on_offers_changed(std::function<void()> callback) { changed_ = std::move(callback); }
+
+ private:
+  TrustSettings trust_;
+  RelayPool pool_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Wallet> wallet_;
+  std::unique_ptr<OfferBook> offers_;
+  std::unique_ptr<InferenceClient> inference_;
+  std::unique_ptr<Asker> asker_;
+  std::function<void()> changed_;
+};
+
+/// The home's journal alone, for commands that only read it.
+[[nodiscard]] std::unique_ptr<Journal> open_home_journal(const std::filesystem::path& home,
+                                                         net::Loop& loop);
+
+}  // namespace nostril::client

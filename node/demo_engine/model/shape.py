@@ -1,0 +1,11 @@
+"""The demo model's shape, shared by training and export."""
+WIDTH = 96
+LAYERS = 3
+HEADS = 4
+KV_HEADS = 2
+HEAD_WIDTH = WIDTH // HEADS
+FEED_FORWARD = 256
+VOCABULARY = 1024
+CONTEXT = 512
+NORM_EPSILON = 1e-5
+ROPE_BASE = 10000.0

@@ -1,0 +1,392 @@
+#include "relay/store/store.h"
+
+#include "tests/relay/store_support.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace nostril::relay {
+
+namespace {
+
+using test::author;
+using test::make_event;
+using test::put;
+using test::query;
+
+std::string hex_of(const Event& event) {
+  return encode_hex(event.id);
+}
+
+std::string address_of(unsigned author_number, std::uint32_t kind, const std::string& d) {
+  return std::to_string(kind) + ":" + encode_hex(author(author_number)) + ":" + d;
+}
+
+class StoreTest : public testing::Test {
+ protected:
+  [[nodiscard]] bool has(const Event& event) { return store_->has_id(event.id); }
+
+  void TearDown() override {
+    if (store_ && !is_damaged_) test::expect_consistent(*store_);
+  }
+
+  void reopen(const StoreOptions& options = test::test_options()) {
+    store_.reset();
+    store_ = test::open_store(dir_.path(), options);
+  }
+
+  bool is_damaged_ = false;  // on purpose
+  test::TempDir dir_;
+  std::unique_ptr<Store> store_ = test::open_store(dir_.path());
+};
+
+TEST_F(StoreTest, KeepsAnEventOverReopening) {
+  const Event event = make_event(1, 100, 1, {{"t", "tag"}}, "hello");
+  EXPECT_EQ(put(*store_, event), PutResult::Stored);
+  EXPECT_EQ(put(*store_, event), PutResult::Duplicate);
+  reopen();
+  ReadTxn txn = store_->read();
+  const auto record = store_->find(txn, event.id);
+  ASSERT_TRUE(record.has_value());
+  EXPECT_EQ(to_json(record->to_event()), to_json(event));
+  EXPECT_FALSE(store_->has_id(txn, make_event(1, 101, 1).id));
+}
+
+TEST_F(StoreTest, RefusesEphemeralKindsAndTimesOutOfRange) {
+  EXPECT_EQ(put(*store_, make_event(1, 100, 20000)), PutResult::Ephemeral);
+  EXPECT_EQ(put(*store_, make_event(1, 100, 21059)), PutResult::Ephemeral);
+  EXPECT_EQ(put(*store_, make_event(1, kCreatedAtMax + 1, 1)), PutResult::OutOfRange);
+  EXPECT_EQ(put(*store_, make_event(1, kCreatedAtMax, 1)), PutResult::Stored);
+  EXPECT_EQ(put(*store_, make_event(1, 0, 1)), PutResult::Stored);
+  EXPECT_EQ(query(*store_, {Filter()}).size(), 2U);
+}
+
+TEST_F(StoreTest, ReplacesByTheLaterVersion) {
+  for (const std::uint32_t kind : {0U, 3U, 10002U}) {
+    const Event old_one = make_event(1, 100, kind, {}, "old");
+    const Event new_one = make_event(1, 101, kind, {}, "new");
+    const Event others = make_event(2, 99, kind, {}, "of another author");
+    EXPECT_EQ(put(*store_, old_one), PutResult::Stored);
+    EXPECT_EQ(put(*store_, others), PutResult::Stored);
+    EXPECT_EQ(put(*store_, new_one), PutResult::Stored);
+    EXPECT_EQ(put(*store_, old_one), PutResult::HaveNewer);
+    EXPECT_FALSE(has(old_one));
+    EXPECT_TRUE(has(new_one));
+    EXPECT_TRUE(has(others));
+  }
+}
+
+TEST_F(StoreTest, OfTheSameSecondKeepsTheLowestId) {
+  Event low = make_event(1, 100, 0, {}, "a");
+  Event high = make_event(1, 100, 0, {}, "b");
+  if (high.id < low.id) std::swap(low, high);
+  EXPECT_EQ(put(*store_, high), PutResult::Stored);
+  EXPECT_EQ(put(*store_, low), PutResult::Stored);
+  EXPECT_EQ(put(*store_, high), PutResult::HaveNewer);
+  EXPECT_TRUE(has(low));
+  EXPECT_FALSE(has(high));
+}
+
+TEST_F(StoreTest, TellsLongDTagsApartThatBeginAlike) {
+  const std::string common(500, 'd');
+  const Event one = make_event(1, 100, 30023, {{"d", common + "1"}});
+  const Event two = make_event(1, 100, 30023, {{"d", common + "2"}});
+  const Event two_again = make_event(1, 101, 30023, {{"d", common + "2"}});
+  EXPECT_EQ(put(*store_, one), PutResult::Stored);
+  EXPECT_EQ(put(*store_, two), PutResult::Stored);
+  EXPECT_EQ(put(*store_, two_again), PutResult::Stored);
+  EXPECT_TRUE(has(one));
+  EXPECT_FALSE(has(two));
+}
+
+TEST_F(StoreTest, TakesAMissingDAsTheEmptyOne) {
+  const Event none = make_event(1, 100, 30023);
+  const Event without_value = make_event(1, 101, 30023, {{"d"}});
+  const Event empty = make_event(1, 102, 30023, {{"d", ""}, {"d", "second"}});
+  EXPECT_EQ(put(*store_, none), PutResult::Stored);
+  EXPECT_EQ(put(*store_, without_value), PutResult::Stored);
+  EXPECT_EQ(put(*store_, empty), PutResult::Stored);
+  EXPECT_EQ(store_->count(), 1U);
+}
+
+TEST_F(StoreTest, FindsTagValuesOfAnyLength) {
+  for (const std::size_t size : {1U, 63U, 64U, 65U, 255U, 256U, 600U, 4000U}) {
+    const std::string value(size, 'v');
+    const Event event = make_event(1, static_cast<std::int64_t>(size), 1, {{"t", value}});
+    ASSERT_EQ(put(*store_, event), PutResult::Stored);
+    Filter filter;
+    filter.tags.push_back({'t', {value}});
+    EXPECT_EQ(query(*store_, {filter}), std::vector{event.id}) << size;
+  }
+}
+
+TEST_F(StoreTest, DeletesOwnEventsById) {
+  const Event mine = make_event(1, 100, 1, {}, "mine");
+  const Event theirs = make_event(2, 100, 1, {}, "theirs");
+  test::put_all(*store_, {mine, theirs});
+  const Event deletion =
+      make_event(1, 101, 5, {{"e", hex_of(mine)}, {"e", hex_of(theirs)}, {"k", "7"}});
+  EXPECT_EQ(put(*store_, deletion), PutResult::Stored);
+  EXPECT_FALSE(has(mine));
+  EXPECT_TRUE(has(theirs));
+  EXPECT_TRUE(has(deletion));
+  EXPECT_EQ(put(*store_, mine), PutResult::Deleted);
+}
+
+TEST_F(StoreTest, BlocksAnEventWhoseDeletionCameFirst) {
+  const Event event = make_event(1, 100, 1);
+  EXPECT_EQ(put(*store_, make_event(1, 90, 5, {{"e", hex_of(event)}})), PutResult::Stored);
+  EXPECT_EQ(put(*store_, event), PutResult::Deleted);
+  // Another author's deletion of it blocks nothing.
+  const Event other = make_event(1, 101, 1);
+  EXPECT_EQ(put(*store_, make_event(2, 90, 5, {{"e", hex_of(other)}})), PutResult::Stored);
+  EXPECT_EQ(put(*store_, other), PutResult::Stored);
+}
+
+TEST_F(StoreTest, ADeletionOfADeletionUndoesNothing) {
+  const Event event = make_event(1, 100, 1);
+  const Event deletion = make_event(1, 101, 5, {{"e", hex_of(event)}});
+  const Event undo = make_event(1, 102, 5, {{"e", hex_of(deletion)}});
+  test::put_all(*store_, {event, deletion, undo});
+  EXPECT_TRUE(has(deletion));
+  EXPECT_EQ(put(*store_, event), PutResult::Deleted);
+  // Nor when it comes before the deletion.
+  const Event second = make_event(1, 103, 1);
+  const Event second_deletion = make_event(1, 104, 5, {{"e", hex_of(second)}});
+  put(*store_, make_event(1, 105, 5, {{"e", hex_of(second_deletion)}}));
+  EXPECT_EQ(put(*store_, second_deletion), PutResult::Stored);
+  EXPECT_EQ(put(*store_, second), PutResult::Deleted);
+}
+
+TEST_F(StoreTest, DeletesAnAddressUpToTheTimeOfTheDeletion) {
+  const Event old_one = make_event(1, 100, 30023, {{"d", "x"}}, "old");
+  const Event others = make_event(2, 100, 30023, {{"d", "x"}}, "others");
+  test::put_all(*store_, {old_one, others});
+  const Event deletion =
+      make_event(1, 200, 5, {{"a", address_of(1, 30023, "x")}, {"a", address_of(2, 30023, "x")}});
+  EXPECT_EQ(put(*store_, deletion), PutResult::Stored);
+  EXPECT_FALSE(has(old_one));
+  EXPECT_TRUE(has(others));
+  EXPECT_EQ(put(*store_, make_event(1, 200, 30023, {{"d", "x"}})), PutResult::Deleted);
+  const Event later = make_event(1, 201, 30023, {{"d", "x"}});
+  EXPECT_EQ(put(*store_, later), PutResult::Stored);
+  // An earlier deletion that comes late takes nothing back.
+  EXPECT_EQ(put(*store_, make_event(1, 150, 5, {{"a", address_of(1, 30023, "x")}})),
+            PutResult::Stored);
+  EXPECT_TRUE(has(later));
+  EXPECT_EQ(put(*store_, make_event(1, 199, 30023, {{"d", "x"}})), PutResult::Deleted);
+}
+
+TEST_F(StoreTest, DeletesAReplaceableEventByItsAddress) {
+  const Event profile = make_event(1, 100, 0);
+  put(*store_, profile);
+  put(*store_, make_event(1, 101, 5, {{"a", address_of(1, 0, "not-empty")}}));
+  EXPECT_TRUE(has(profile));
+  put(*store_, make_event(1, 102, 5, {{"a", address_of(1, 0, "")}}));
+  EXPECT_FALSE(has(profile));
+}
+
+TEST_F(StoreTest, RefusesExpiredAndSweepsWhatExpires) {
+  const Event at_200 = make_event(1, 100, 1, {{"expiration", "200"}});
+  const Event at_300 = make_event(1, 101, 1, {{"expiration", "300"}});
+  const Event never = make_event(1, 102, 1);
+  EXPECT_EQ(put(*store_, at_200, 200), PutResult::Expired);
+  EXPECT_EQ(put(*store_, at_200, 199), PutResult::Stored);
+  EXPECT_EQ(put(*store_, at_300, 199), PutResult::Stored);
+  EXPECT_EQ(put(*store_, never, 199), PutResult::Stored);
+  ScanOptions at_now;
+  at_now.now_s = 200;
+  EXPECT_EQ(query(*store_, {Filter()}, at_now), (std::vector{never.id, at_300.id}));
+  EXPECT_EQ(store_->sweep_expired(300, 1).value(), 1U);  // bounded
+  EXPECT_FALSE(has(at_200));
+  EXPECT_TRUE(has(at_300));
+  EXPECT_EQ(store_->sweep_expired(300, 10).value(), 1U);
+  EXPECT_EQ(store_->sweep_expired(300, 10).value(), 0U);
+  EXPECT_EQ(store_->count(), 1U);
+}
+
+TEST_F(StoreTest, AnExpiredVersionDoesNotHoldItsAddress) {
+  const Event newer = make_event(1, 200, 0, {{"expiration", "300"}});
+  const Event older = make_event(1, 100, 0);
+  put(*store_, newer, 250);
+  EXPECT_EQ(put(*store_, older, 250), PutResult::HaveNewer);
+  EXPECT_EQ(put(*store_, older, 300), PutResult::Stored);
+  EXPECT_FALSE(has(newer));
+}
+
+TEST_F(StoreTest, ErasesWithoutATrace) {
+  const Event event =
+      make_event(1, 100, 1, {{"e", std::string(64, 'a')}, {"e", std::string(64, 'a')}});
+  put(*store_, event);
+  EXPECT_EQ(store_->erase(std::vector{event.id, make_event(3, 1, 1).id}).value(), 1U);
+  EXPECT_EQ(store_->count(), 0U);
+  EXPECT_EQ(put(*store_, event), PutResult::Stored);
+}
+
+TEST_F(StoreTest, DoesWhatTheSlowModelDoes) {
+  const std::uint64_t seed = test::random_seed();
+  SCOPED_TRACE("NOSTRIL_SEED=" + std::to_string(seed));
+  test::RandomWorld world(seed);
+  test::ModelStore model;
+  for (int round = 0; round < 60; ++round) {
+    std::vector<Event> batch;
+    for (std::uint64_t i = world.below(20); i > 0; --i) batch.push_back(world.event());
+    const std::int64_t now_s = 1000 + round;
+    std::vector<PutResult> expected;
+    for (const Event& event : batch) expected.push_back(model.put(event, now_s));
+    ASSERT_EQ(test::put_all(*store_, batch, now_s), expected) << "round " << round;
+  }
+  ASSERT_EQ(store_->count(), model.events().size());
+  for (const Event& event : model.events()) EXPECT_TRUE(has(event));
+}
+
+TEST_F(StoreTest, GrowsItsMapWithoutARestart) {
+  EXPECT_EQ(store_->stats().map_bytes, std::size_t{1} << 20);
+  std::vector<Event> events;
+  for (int i = 0; i < 3000; ++i) {
+    events.push_back(make_event(1, i, 1, {{"t", std::to_string(i)}}, std::string(1000, 'x')));
+  }
+  for (const PutResult result : test::put_all(*store_, events)) {
+    ASSERT_EQ(result, PutResult::Stored);
+  }
+  EXPECT_GT(store_->stats().map_bytes, std::size_t{1} << 20);
+  EXPECT_EQ(store_->count(), 3000U);
+}
+
+TEST_F(StoreTest, StopsAtTheLargestMapAndTakesNothingMore) {
+  StoreOptions options = test::test_options();
+  options.map_bytes_max = options.map_bytes_initial;
+  reopen(options);
+  std::vector<UnverifiedEvent> events;
+  for (int i = 0; i < 2000; ++i) {
+    events.push_back(test::unverified(make_event(1, i, 1, {}, std::string(1000, 'x'))));
+  }
+  EXPECT_FALSE(store_->put_unverified(events, 0).has_value());
+  EXPECT_FALSE(store_->is_writable());
+  EXPECT_EQ(store_->count(), 0U);
+  EXPECT_FALSE(store_->put_unverified(std::span(events).first(1), 0).has_value());
+  reopen();
+  EXPECT_TRUE(store_->is_writable());
+}
+
+TEST_F(StoreTest, CompactsToAnEqualCopy) {
+  std::vector<Event> events;
+  for (int i = 0; i < 500; ++i) events.push_back(make_event(1, i, 1, {}, std::to_string(i)));
+  test::put_all(*store_, events);
+  test::TempDir copy_dir;
+  ASSERT_TRUE(store_->compact_to(copy_dir.path() / "copy").has_value());
+  const auto copy = test::open_store(copy_dir.path() / "copy");
+  EXPECT_EQ(copy->count(), 500U);
+  test::expect_consistent(*copy);
+  EXPECT_FALSE(store_->compact_to(copy_dir.path() / "copy").has_value());  // not over another file
+}
+
+// --- Files that are not as they should be.
+
+// Writes below the store's feet.
+void tamper(const std::filesystem::path& path, const char* table, ByteSpan key, ByteSpan value) {
+  auto env = lmdb::Env::open(path, {});
+  ASSERT_TRUE(env.has_value());
+  const auto dbi = (*env)->open_table(table, true);
+  ASSERT_TRUE(dbi.has_value());
+  lmdb::WriteTxn txn(**env);
+  txn.put(*dbi, key, value);
+  ASSERT_TRUE(txn.commit().has_value());
+}
+
+std::string open_error(const std::filesystem::path& path, const StoreOptions& options) {
+  const auto store = Store::open(path, options);
+  return store ? "" : store.error().text;
+}
+
+TEST_F(StoreTest, RefusesOtherFormats) {
+  store_.reset();
+  const auto set_format = [this](std::uint32_t format) {
+    tamper(dir_.path(), "meta", as_bytes("format"), Key().add_integer(format, 4).span());
+  };
+  set_format(kStoreFormat + 1);
+  EXPECT_THAT(open_error(dir_.path(), {}), testing::HasSubstr("is newer than"));
+  set_format(0);
+  EXPECT_THAT(open_error(dir_.path(), {}), testing::HasSubstr("is older than"));
+  set_format(kStoreFormat);
+  EXPECT_EQ(open_error(dir_.path(), test::test_options()), "");
+}
+
+TEST_F(StoreTest, RefusesFilesOfOthers) {
+  test::TempDir other;
+  tamper(other.path(), "somebody's", as_bytes("key"), as_bytes("value"));
+  EXPECT_THAT(open_error(other.path(), {}), testing::HasSubstr("not an event store"));
+  test::TempDir garbage;
+  std::ofstream(garbage.path() / "data.mdb") << std::string(10000, 'x');
+  EXPECT_THAT(open_error(garbage.path(), {}), testing::HasSubstr("cannot open"));
+  std::ofstream(garbage.path() / "file") << "x";
+  EXPECT_THAT(open_error(garbage.path() / "file", {}), testing::HasSubstr("file: "));
+}
+
+TEST_F(StoreTest, OpensReadOnlyBesideAWriter) {
+  const Event event = make_event(1, 100, 1);
+  put(*store_, event);
+  store_.reset();
+  StoreOptions options = test::test_options();
+  options.read_only = true;
+  reopen(options);
+  EXPECT_TRUE(has(event));
+  const std::vector events = {test::unverified(make_event(1, 101, 1))};
+  const auto refused = store_->put_unverified(events, 0);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().text, "the store was opened read-only");
+  test::TempDir empty;
+  EXPECT_THAT(open_error(empty.path() / "none", options), testing::HasSubstr("No such file"));
+}
+
+TEST_F(StoreTest, ReportsADirectoryItMayNotWrite) {
+  EXPECT_THAT(open_error("/proc/nostril-store", {}),
+              testing::StartsWith("cannot open /proc/nostril-store: "));
+  if (geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
+  store_.reset();
+  std::filesystem::permissions(dir_.path() / "data.mdb", std::filesystem::perms::owner_read);
+  EXPECT_THAT(open_error(dir_.path(), {}), testing::HasSubstr("Permission denied"));
+}
+
+TEST_F(StoreTest, CheckFindsWhatIsWrong) {
+  const Event event = make_event(1, 100, 30023, {{"d", "x"}, {"e", std::string(64, 'a')}});
+  put(*store_, event);
+  const auto problems_after = [this](const char* table, const Key& key, ByteSpan value) {
+    store_.reset();
+    tamper(dir_.path(), table, key.span(), value);
+    reopen();
+    return store_->check(true).problem_count;
+  };
+  const Sequence missing{77};
+  EXPECT_EQ(problems_after("by_id", id_key(event.id, missing), {}), 1U);
+  EXPECT_EQ(problems_after("by_expiry", expiry_key(5, missing), {}), 2U);
+  EXPECT_EQ(problems_after("by_address", address_key(author(1), 30023, "y"),
+                           sequence_key(Sequence{1}).span()),
+            3U);
+  EXPECT_GT(problems_after("records", sequence_key(Sequence{9}), as_bytes("not a record")), 3U);
+  // Reading goes on around the damage, and says so.
+  EXPECT_EQ(query(*store_, {Filter()}), std::vector{event.id});
+  const auto before = store_->damaged_reads();
+  ReadTxn txn = store_->read();
+  EXPECT_FALSE(store_->find(txn, Sequence{9}).has_value());
+  EXPECT_EQ(store_->damaged_reads(), before + 1);
+  is_damaged_ = true;
+}
+
+TEST(StoreMessages, HaveNip01Prefixes) {
+  EXPECT_TRUE(is_accepted(PutResult::Stored));
+  EXPECT_TRUE(is_accepted(PutResult::Duplicate));
+  EXPECT_EQ(ok_message(PutResult::Stored), "");
+  for (std::size_t i = 1; i < kPutResultCount; ++i) {
+    const auto result = static_cast<PutResult>(i);
+    EXPECT_EQ(is_accepted(result), result == PutResult::Duplicate);
+    EXPECT_THAT(std::string(ok_message(result)),
+                testing::MatchesRegex("(duplicate|blocked|invalid|error): .+"));
+  }
+}
+
+}  // namespace
+
+}  // namespace nostril::relay

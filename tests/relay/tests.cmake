@@ -1,0 +1,7 @@
+nostril_test(relay/crash)
+nostril_test(relay/import_export)
+nostril_test(relay/record)
+nostril_test(relay/scan)
+nostril_test(relay/store)
+nostril_test(relay/writer)
+nostril_fuzz(relay/record)

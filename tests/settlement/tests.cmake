@@ -1,0 +1,2 @@
+nostril_test(settlement/price)
+nostril_test(settlement/channel)
