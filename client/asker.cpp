@@ -40,6 +40,7 @@ struct Asker::Ask {
   AskCallbacks callbacks;
   std::set<PublicKey> tried;
   std::shared_ptr<const VerifiedOffer> offer;
+  std::vector<std::shared_ptr<const VerifiedOffer>> earlier;  ///< that the request was sent under
   QueryId query = QueryId::kNone;
   RequestId request;
   int tries = 0;
@@ -68,16 +69,20 @@ AskId Asker::ask(std::string model, std::string path, std::string body, AskCallb
   ask->waiting_for_offer = true;
   // In a later turn, so that the caller knows the id before anything is called back.
   ask->timer = loop_.after(0, [this, ask] {
-    ask->timer = loop_.after(static_cast<std::uint64_t>(limits_.offer_wait_ms), [this, ask] {
-      if (!ask->waiting_for_offer) return;
-      QueryResult none;
-      none.failure = QueryFailure::NoAnswer;
-      none.detail = why_no_offer(ask->model);
-      finish(ask, none);
-    });
+    wait_for_offer(ask);
     try_next(ask);
   });
   return ask->id;
+}
+
+void Asker::wait_for_offer(const std::shared_ptr<Ask>& ask) {
+  ask->waiting_for_offer = true;
+  ask->timer = loop_.after(static_cast<std::uint64_t>(limits_.offer_wait_ms), [this, ask] {
+    QueryResult none;
+    none.failure = QueryFailure::NoAnswer;
+    none.detail = why_no_offer(ask->model);
+    finish(ask, none);
+  });
 }
 
 void Asker::on_offers_changed() {
@@ -91,7 +96,7 @@ void Asker::on_offers_changed() {
 void Asker::try_next(const std::shared_ptr<Ask>& ask) {
   ask->offer = choose(*ask);
   if (!ask->offer) {
-    ask->waiting_for_offer = true;
+    if (!ask->waiting_for_offer) wait_for_offer(ask);
     // Every relay has said all it has, and what is there was refused: waiting won't help.
     if (book_.complete() && !book_.rejected().empty() && book_.usable().empty()) {
       QueryResult none;
@@ -111,6 +116,8 @@ void Asker::try_next(const std::shared_ptr<Ask>& ask) {
   request.path = ask->path;
   request.body = with_model(ask->body, offer.model);
   request.request = ask->request;
+  request.earlier_offers = ask->earlier;
+  ask->earlier.push_back(ask->offer);
   QueryCallbacks callbacks;
   callbacks.on_head = ask->callbacks.on_head;
   callbacks.on_progress = ask->callbacks.on_progress;

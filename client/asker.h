@@ -50,6 +50,7 @@ class Asker {
 
  private:
   struct Ask;
+  void wait_for_offer(const std::shared_ptr<Ask>& ask);
   void try_next(const std::shared_ptr<Ask>& ask);
   [[nodiscard]] std::shared_ptr<const VerifiedOffer> choose(const Ask& ask);
   void on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& result);

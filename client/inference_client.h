@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace nostril::client {
 
@@ -26,6 +27,8 @@ struct QueryRequest {
   std::string path;
   std::string body;
   std::optional<RequestId> request;  ///< the same again after a failure: charged once
+  /// Under which the same request was sent before: its record may name one of them.
+  std::vector<std::shared_ptr<const VerifiedOffer>> earlier_offers = {};
 };
 
 enum class QueryFailure : std::uint8_t {

@@ -24,14 +24,15 @@ constexpr std::uint64_t kDeadlineCheckMs = 250;
 struct Publication {
   PublishCallback callback;
   std::string text;
-  std::size_t waiting = 0;  // relays that have not answered
+  std::size_t waiting = 0;   // relays that have not answered
+  std::size_t answered = 0;  // of those that refused
   std::size_t muted = 0;
   PublishResult result;
   bool reported = false;
 
   void report() {
     if (std::exchange(reported, true)) return;
-    result.nobody_listens = muted > 0 && muted == result.refusals.size();
+    result.nobody_listens = muted > 0 && muted == answered;
     if (callback) callback(result);
   }
 
@@ -41,7 +42,12 @@ struct Publication {
   }
 
   void refuse(const std::string& relay, std::string_view reason) {
+    ++answered;
     if (reason.starts_with("mute:")) ++muted;
+    fail(relay, reason);
+  }
+
+  void fail(const std::string& relay, std::string_view reason) {
     result.refusals.push_back(relay + ": " + std::string(reason));
     if (--waiting == 0) report();
   }
@@ -229,7 +235,7 @@ struct RelayPool::Impl {
         it = relay->unanswered_by_id.erase(it);
       }
     }
-    for (const auto& [publication, name] : expired) publication->refuse(name, "no answer");
+    for (const auto& [publication, name] : expired) publication->fail(name, "no answer");
   }
 
   void send_to_all(const std::string& text) {

@@ -196,9 +196,13 @@ void ClientSession::on_data(DataFrame data, Moment now) {
 }
 
 bool ClientSession::belongs(const ResponseRecord& record, bool partial) const {
-  return record.node == offer_.node && record.offer == offer_.id &&
-         record.attestation == offer_.attestation && record.model == offer_.model &&
-         record.weights == offer_.weights && record.request == request_.request &&
+  const auto made_under = [&record](const Offer& offer) {
+    return record.node == offer.node && record.offer == offer.id &&
+           record.attestation == offer.attestation && record.model == offer.model &&
+           record.weights == offer.weights;
+  };
+  return (made_under(offer_) || std::ranges::any_of(request_.earlier_offers, made_under)) &&
+         record.request == request_.request &&
          record.request_hash == request_hash_ && record.response_hash == response_hash_.peek() &&
          (record.status == RecordStatus::Partial) == partial;
 }

@@ -23,6 +23,9 @@ struct ClientRequest {
   bool hold_body = false;
   bool durable = false;
   std::optional<PaymentTerms> payment;
+  /// Offers of the same node under which the same request was sent before: a repeated answer comes
+  /// with the record that was made then.
+  std::vector<Offer> earlier_offers;
 };
 
 struct ClientSessionLimits {

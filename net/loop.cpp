@@ -57,7 +57,7 @@ struct Loop::Impl {
   struct Timer {
     uv_timer_t handle{};
     Impl* loop = nullptr;
-    TimerId id = TimerId::kNone;
+    TimerId id = TimerId::None;
     Task task;
     bool repeats = false;
   };

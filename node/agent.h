@@ -94,6 +94,9 @@ class Agent {
   std::optional<Digest> weights_;
   int failed_checks_ = 0;
   bool stopping_ = false;
+  bool offer_due_ = false;  ///< the newest key has no offer: its evidence failed
+  /// For callbacks that this object can't cancel.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
   std::optional<Services> services_;
   std::unordered_map<PublicKey, std::shared_ptr<Serving>, FixedBytesHash> sessions_;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace nostril::node {
@@ -81,6 +82,10 @@ class Engine {
   [[nodiscard]] EngineOutcome peek(Call call) const;
 
   [[nodiscard]] const EngineAddress& address() const { return address_; }
+
+  /// For calls from now on: an engine that was started again elsewhere. Running ones break by
+  /// themselves.
+  void set_address(EngineAddress address) { address_ = std::move(address); }
 
  private:
   struct Pending;

@@ -128,6 +128,8 @@ class Serving : public std::enable_shared_from_this<Serving> {
 
   /// Nothing is under way and the client has all, or did not come back for it in time.
   [[nodiscard]] bool removable() const;
+  /// The client has all and has paid all.
+  [[nodiscard]] bool settled() const;
 
  private:
   enum class State : std::uint8_t {
@@ -153,6 +155,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
 
   void ask_for_receipt();
   void on_receipt(const NodeNote::Receipt& note);
+  [[nodiscard]] bool may_go_on() const;
 
   [[nodiscard]] Usage usage_of(const EngineOutcome& outcome) const;
   [[nodiscard]] ResponseRecord draft_record(RecordStatus status, const EngineOutcome& outcome);

@@ -212,18 +212,28 @@ void LoopWorker::deliver(Subscription& subscription,
 }
 
 void LoopWorker::receive_committed(const CommittedBatch& batch) {
+  std::vector<std::pair<net::ConnectionId, std::string>> overfull;
+  const auto held_max = static_cast<std::size_t>(config_.limits.live_during_scan_max);
   for (const auto& event : batch.events) {
     remember(event->event->id);
     index_of_subscriptions_.match(event->event.event(), [&](Subscription& subscription) {
       auto& subscriptions = sessions_.at(subscription.connection).subscriptions;
       OpenSubscription& open = *subscriptions.find(subscription.name)->second;
       if (open.scanning) {
-        open.held.push_back(event);
+        if (open.held.size() == held_max)
+          overfull.emplace_back(subscription.connection, open.subscription.name);
+        if (open.held.size() <= held_max) open.held.push_back(event);
       } else if (open.sent.empty() ||
                  !std::ranges::binary_search(open.sent, id_hash(event->event->id))) {
         deliver(subscription, event);
       }
     });
+  }
+  // Only now: closing changes the index that match() was walking.
+  for (const auto& [id, name] : overfull) {
+    close_subscription(sessions_.at(id), name);
+    server_.send_text(id,
+                      closed_text(name, "error: too many new events while reading stored ones"));
   }
   std::vector<PublishAnswer> answers;
   for (const WriteOutcome& outcome : batch.outcomes) {
@@ -309,13 +319,9 @@ void LoopWorker::receive_rows(QueryTask task) {
   }
   counters_.rows_sent.add(task.rows.size());
   task.rows.clear();
-  if (task.failed ||
-      open.held.size() > static_cast<std::size_t>(config_.limits.live_during_scan_max)) {
-    const std::string text = closed_text(
-        task.subscription, task.failed ? "error: the store can't be read"
-                                       : "error: too many new events while reading stored ones");
+  if (task.failed) {
     close_subscription(session->second, task.subscription);
-    server_.send_text(id, text);
+    server_.send_text(id, closed_text(task.subscription, "error: the store can't be read"));
   } else if (task.done) {
     finish_scan(id, open);
   } else {

@@ -220,6 +220,7 @@ TEST(StoreWriter, ReadersGoOnWhileTheMapGrows) {
   StoreWriter writer(*store, clock, {}, collector.handler());
   std::atomic<bool> stop{false};
   std::vector<std::thread> readers;
+  readers.reserve(3);
   for (int i = 0; i < 3; ++i) {
     readers.emplace_back([&store, &stop, &events] {
       std::size_t last = 0;
