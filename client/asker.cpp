@@ -41,12 +41,12 @@ struct Asker::Ask {
   std::set<PublicKey> tried;
   std::shared_ptr<const VerifiedOffer> offer;
   std::vector<std::shared_ptr<const VerifiedOffer>> earlier;  ///< that the request was sent under
-  QueryId query = QueryId::kNone;
+  QueryId query = QueryId::None;
   RequestId request;
   int tries = 0;
   bool bytes_came = false;
   bool waiting_for_offer = false;
-  net::TimerId timer = net::TimerId::kNone;
+  net::TimerId timer = net::TimerId::None;
 };
 
 Asker::Asker(OfferBook& book, InferenceClient& inference, net::Loop& loop, Rng& rng,
@@ -107,7 +107,7 @@ void Asker::try_next(const std::shared_ptr<Ask>& ask) {
     return;
   }
   ask->waiting_for_offer = false;
-  loop_.cancel(std::exchange(ask->timer, net::TimerId::kNone));
+  loop_.cancel(std::exchange(ask->timer, net::TimerId::None));
   ++ask->tries;
   const Offer& offer = ask->offer->offer();
   ask->tried.insert(offer.node);
@@ -154,7 +154,7 @@ void Asker::on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& res
     finish(ask, result);
     return;
   }
-  ask->query = QueryId::kNone;
+  ask->query = QueryId::None;
   ask->timer =
       loop_.after(static_cast<std::uint64_t>(limits_.retry_ms), [this, ask] { try_next(ask); });
 }
@@ -169,7 +169,7 @@ void Asker::cancel(AskId id, const std::string& reason) {
   const auto found = asks_.find(id);
   if (found == asks_.end()) return;
   const auto ask = found->second;
-  if (ask->query != QueryId::kNone) {
+  if (ask->query != QueryId::None) {
     inference_.cancel(ask->query, reason);  // on_end still comes, with a record
     return;
   }
