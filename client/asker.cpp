@@ -40,12 +40,13 @@ struct Asker::Ask {
   AskCallbacks callbacks;
   std::set<PublicKey> tried;
   std::shared_ptr<const VerifiedOffer> offer;
-  QueryId query = QueryId::kNone;
+  std::vector<std::shared_ptr<const VerifiedOffer>> earlier;  ///< that the request was sent under
+  QueryId query = QueryId::None;
   RequestId request;
   int tries = 0;
   bool bytes_came = false;
   bool waiting_for_offer = false;
-  net::TimerId timer = net::TimerId::kNone;
+  net::TimerId timer = net::TimerId::None;
 };
 
 Asker::Asker(OfferBook& book, InferenceClient& inference, net::Loop& loop, Rng& rng,
@@ -68,16 +69,20 @@ AskId Asker::ask(std::string model, std::string path, std::string body, AskCallb
   ask->waiting_for_offer = true;
   // In a later turn, so that the caller knows the id before anything is called back.
   ask->timer = loop_.after(0, [this, ask] {
-    ask->timer = loop_.after(static_cast<std::uint64_t>(limits_.offer_wait_ms), [this, ask] {
-      if (!ask->waiting_for_offer) return;
-      QueryResult none;
-      none.failure = QueryFailure::NoAnswer;
-      none.detail = why_no_offer(ask->model);
-      finish(ask, none);
-    });
+    wait_for_offer(ask);
     try_next(ask);
   });
   return ask->id;
+}
+
+void Asker::wait_for_offer(const std::shared_ptr<Ask>& ask) {
+  ask->waiting_for_offer = true;
+  ask->timer = loop_.after(static_cast<std::uint64_t>(limits_.offer_wait_ms), [this, ask] {
+    QueryResult none;
+    none.failure = QueryFailure::NoAnswer;
+    none.detail = why_no_offer(ask->model);
+    finish(ask, none);
+  });
 }
 
 void Asker::on_offers_changed() {
@@ -91,7 +96,7 @@ void Asker::on_offers_changed() {
 void Asker::try_next(const std::shared_ptr<Ask>& ask) {
   ask->offer = choose(*ask);
   if (!ask->offer) {
-    ask->waiting_for_offer = true;
+    if (!ask->waiting_for_offer) wait_for_offer(ask);
     // Every relay has said all it has, and what is there was refused: waiting won't help.
     if (book_.complete() && !book_.rejected().empty() && book_.usable().empty()) {
       QueryResult none;
@@ -102,7 +107,7 @@ void Asker::try_next(const std::shared_ptr<Ask>& ask) {
     return;
   }
   ask->waiting_for_offer = false;
-  loop_.cancel(std::exchange(ask->timer, net::TimerId::kNone));
+  loop_.cancel(std::exchange(ask->timer, net::TimerId::None));
   ++ask->tries;
   const Offer& offer = ask->offer->offer();
   ask->tried.insert(offer.node);
@@ -111,6 +116,8 @@ void Asker::try_next(const std::shared_ptr<Ask>& ask) {
   request.path = ask->path;
   request.body = with_model(ask->body, offer.model);
   request.request = ask->request;
+  request.earlier_offers = ask->earlier;
+  ask->earlier.push_back(ask->offer);
   QueryCallbacks callbacks;
   callbacks.on_head = ask->callbacks.on_head;
   callbacks.on_progress = ask->callbacks.on_progress;
@@ -147,7 +154,7 @@ void Asker::on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& res
     finish(ask, result);
     return;
   }
-  ask->query = QueryId::kNone;
+  ask->query = QueryId::None;
   ask->timer =
       loop_.after(static_cast<std::uint64_t>(limits_.retry_ms), [this, ask] { try_next(ask); });
 }
@@ -162,7 +169,7 @@ void Asker::cancel(AskId id, const std::string& reason) {
   const auto found = asks_.find(id);
   if (found == asks_.end()) return;
   const auto ask = found->second;
-  if (ask->query != QueryId::kNone) {
+  if (ask->query != QueryId::None) {
     inference_.cancel(ask->query, reason);  // on_end still comes, with a record
     return;
   }

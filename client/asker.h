@@ -14,7 +14,7 @@
 
 namespace nostril::client {
 
-enum class AskId : std::uint64_t { kNone = 0 };
+enum class AskId : std::uint64_t { None = 0 };
 
 struct AskCallbacks {
   /// A node was chosen; its evidence has passed. Nothing has been sent yet. Again for each retry.
@@ -50,6 +50,7 @@ class Asker {
 
  private:
   struct Ask;
+  void wait_for_offer(const std::shared_ptr<Ask>& ask);
   void try_next(const std::shared_ptr<Ask>& ask);
   [[nodiscard]] std::shared_ptr<const VerifiedOffer> choose(const Ask& ask);
   void on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& result);

@@ -76,9 +76,11 @@ std::string encode_channel(const StoredChannel& channel) {
     w.null();
   }
   w.key("running_hash").string(encode_hex(book.running_hash));
+  w.key("previous_hash").string(encode_hex(book.previous_hash));
   w.key("micro").string(to_decimal(book.micro));
   w.key("accepted").string(book.accepted.to_string());
   w.key("session_charged").boolean(book.session_charged);
+  w.key("open").boolean(channel.open);
   w.key("record").raw(channel.record ? to_json(*channel.record) : "null");
   w.key("paid");
   if (channel.paid) {
@@ -107,7 +109,8 @@ std::optional<StoredChannel> decode_channel(std::string_view text) {
   if (!read_hex_member(*row, "signer", out.terms.signer) ||
       !read_hex_member(*row, "node", out.terms.node) ||
       !decode_hex(*salt, std::span<std::uint8_t>(out.terms.salt)) ||
-      !read_hex_member(*row, "running_hash", out.snapshot.running_hash)) {
+      !read_hex_member(*row, "running_hash", out.snapshot.running_hash) ||
+      !read_hex_member(*row, "previous_hash", out.snapshot.previous_hash)) {
     return std::nullopt;
   }
   out.terms.asset = *asset;
@@ -118,6 +121,7 @@ std::optional<StoredChannel> decode_channel(std::string_view text) {
   out.snapshot.n = *n_value;
   out.snapshot.micro = *micro_value;
   out.snapshot.accepted = *accepted_value;
+  out.open = row->find_boolean("open").value_or(false);
   out.snapshot.session_charged = row->find_boolean("session_charged").value_or(false);
   if (EventId last; read_hex_member(*row, "last_record", last)) out.snapshot.last_record = last;
   out.record = read_event_member(*row, "record");
@@ -128,6 +132,8 @@ std::optional<StoredChannel> decode_channel(std::string_view text) {
     if (!record || !receipt || !read_hex_member(*paid, "previous_hash", previous)) {
       return std::nullopt;
     }
+    out.snapshot.paid_record = record->id;
+    out.snapshot.paid_previous_hash = previous;
     out.paid = ChannelResync{std::move(*record), std::move(*receipt), previous};
   }
   return out;

@@ -20,6 +20,9 @@ struct StoredChannel {
   settlement::ChannelSnapshot snapshot;
   std::optional<Event> record;        ///< newest statement, 1471
   std::optional<ChannelResync> paid;  ///< newest receipt, the node's claim, and what it pays
+  /// The payer's: an answer is under way, or ended without its record. What the node stated last is
+  /// then not known after a restart, and the channel is not used again.
+  bool open = false;
 };
 
 /// Rows of the tables, integers big-endian so that keys sort by number:

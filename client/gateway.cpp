@@ -32,6 +32,13 @@ std::string error_body(std::string_view type, std::string_view message) {
   return std::move(w).take();
 }
 
+/// Whether the engine's own words may be handed on as the answer: whole, or a refusal of its own.
+bool is_answer(const QueryResult& result) {
+  return result.failure == QueryFailure::None && result.record &&
+         (result.record->status == RecordStatus::Ok ||
+          result.record->status == RecordStatus::Error);
+}
+
 /// HTTP status of a query that did not begin to answer. SDKs repeat 408, 409, 429 and 5xx by
 /// themselves, so what is final gets another code.
 int status_of(const QueryResult& result) {
@@ -41,6 +48,8 @@ int status_of(const QueryResult& result) {
       return 503;
     case QueryFailure::Refused:
       return result.error ? error_code_info(result.error->code).http_status : 400;
+    case QueryFailure::None:
+      return 502;  // recorded, but broken off
     default:
       return 424;  // the node can't be trusted: repeating would pay it again
   }
@@ -48,6 +57,7 @@ int status_of(const QueryResult& result) {
 
 std::string type_of(const QueryResult& result) {
   if (result.error) return std::string(to_string(result.error->code));
+  if (result.failure == QueryFailure::None) return "incomplete_answer";
   return result.failure == QueryFailure::NoAnswer || result.failure == QueryFailure::NobodyListens
              ? "node_unavailable"
              : "verification_failed";
@@ -128,7 +138,7 @@ std::string DoneHolder::feed(std::string_view bytes) {
 }
 
 struct Gateway::Exchange {
-  AskId ask = AskId::kNone;
+  AskId ask = AskId::None;
   std::shared_ptr<const VerifiedOffer> offer;
   bool stream = false;
   bool closed = false;  ///< the application went away
@@ -149,11 +159,17 @@ Gateway::Gateway(ClientHome& home, net::Loop& loop, const net::ListenConfig& lis
         return limits;
       }()) {}
 
-Gateway::~Gateway() = default;
+Gateway::~Gateway() {
+  *alive_ = false;
+  for (const auto& [id, exchange] : std::exchange(exchanges_, {})) {
+    home_.asker().cancel(exchange->ask, "the gateway stops");
+  }
+}
 
 void Gateway::stop() {
   server_.stop_listening();
-  for (const auto& [id, exchange] : exchanges_) {
+  const auto running = exchanges_;  // cancelling may end them at once
+  for (const auto& [id, exchange] : running) {
     exchange->closed = true;
     home_.asker().cancel(exchange->ask, "the gateway stops");
   }
@@ -206,14 +222,15 @@ void Gateway::ask(net::ConnectionId id, const net::HttpRequest& request) {
   const auto exchange = std::make_shared<Exchange>();
   exchange->stream = body->find_boolean("stream").value_or(false);
   AskCallbacks callbacks;
-  callbacks.on_offer = [this, exchange](const VerifiedOffer& chosen) {
+  callbacks.on_offer = [this, alive = alive_, exchange](const VerifiedOffer& chosen) {
+    if (!*alive) return;
     for (const auto& usable : home_.offers().usable()) {
       if (usable->offer().id == chosen.offer().id) exchange->offer = usable;
     }
   };
   callbacks.on_head = [exchange](const ResponseHead& head) { exchange->head = head; };
-  callbacks.on_data = [this, id, exchange](ByteSpan bytes) {
-    if (exchange->closed) return;
+  callbacks.on_data = [this, alive = alive_, id, exchange](ByteSpan bytes) {
+    if (!*alive || exchange->closed) return;
     if (!exchange->passes()) {
       exchange->body += as_text(bytes);
       return;
@@ -227,9 +244,11 @@ void Gateway::ask(net::ConnectionId id, const net::HttpRequest& request) {
       home_.asker().cancel(exchange->ask, "the application does not read");
     }
   };
-  callbacks.on_end = [this, id, exchange](const QueryResult& result) {
-    if (!exchange->closed) finish(id, *exchange, result);
+  callbacks.on_end = [this, alive = alive_, id, exchange](const QueryResult& result) {
+    if (!*alive) return;
+    // First, because answering may bring the connection's next request.
     exchanges_.erase(id);
+    if (!exchange->closed) finish(id, *exchange, result);
   };
   exchanges_.insert_or_assign(id, exchange);
   exchange->ask =
@@ -237,22 +256,22 @@ void Gateway::ask(net::ConnectionId id, const net::HttpRequest& request) {
 }
 
 void Gateway::finish(net::ConnectionId id, Exchange& exchange, const QueryResult& result) {
-  const bool recorded = result.failure == QueryFailure::None && result.record;
   const std::string line = record_line(result, exchange.offer.get());
   if (exchange.started) {
     std::string tail;
-    if (recorded && result.verified()) {
+    if (result.verified()) {
       tail = ": nostril-record " + line + "\n\n" + exchange.holder.take();
     } else {
       const std::string detail =
           result.detail.empty() ? "the answer is not complete" : result.detail;
-      tail = "data: " + error_body(type_of(result), detail) + "\n\n";
+      // Ends whatever line the answer broke off in.
+      tail = "\n\ndata: " + error_body(type_of(result), detail) + "\n\n";
     }
     server_.write_stream(id, tail);
     server_.end_stream(id);
     return;
   }
-  if (recorded && exchange.head) {
+  if (is_answer(result) && exchange.head) {
     net::HttpResponse response{exchange.head->status,
                                {{"Content-Type", exchange.head->content_type}},
                                std::move(exchange.body)};
@@ -267,8 +286,10 @@ void Gateway::finish(net::ConnectionId id, Exchange& exchange, const QueryResult
     server_.respond(id, response);
     return;
   }
-  const std::string detail =
-      result.detail.empty() ? std::string(to_string(result.failure)) : result.detail;
+  const std::string detail = !result.detail.empty() ? result.detail
+                             : result.failure == QueryFailure::None
+                                 ? "the answer broke off; see its record"
+                                 : std::string(to_string(result.failure));
   log(LogLevel::Warning, "request failed: {}", detail);
   net::HttpResponse response =
       json_response(status_of(result), error_body(type_of(result), detail));

@@ -69,6 +69,8 @@ class Gateway final : public net::ServerHandler {
   ClientHome& home_;
   net::Server server_;
   std::map<net::ConnectionId, std::shared_ptr<Exchange>> exchanges_;
+  /// False once this object is gone: for callbacks that the asker still holds.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace nostril::client

@@ -17,6 +17,9 @@ namespace {
 constexpr int kMutedTriesMax = 3;
 /// How long a finished query stays to see its receipt acknowledged.
 constexpr std::int64_t kReceiptWaitMs = 3'000;
+/// How long a record waits for the one before it (of another answer over the same channel) and for
+/// the disk.
+constexpr std::int64_t kPaymentWaitMs = 10'000;
 
 }  // namespace
 
@@ -51,7 +54,11 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     const ByteSpan body = as_bytes(request.body);
     request_.body.assign(body.begin(), body.end());
     request_.headers = {{"content-type", "application/json"}};
-    request_.payment = owner_.wallet_.terms_for(offer_->offer());
+    ticket_ = owner_.wallet_.open(offer_->offer());
+    request_.payment = ticket_.terms;
+    for (const auto& earlier : request.earlier_offers) {
+      request_.earlier_offers.push_back(earlier->offer());
+    }
     if (request.request) {
       request_.request = *request.request;
     } else {
@@ -63,6 +70,8 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   ~Query() {
     owner_.loop_.cancel(timer_);
     owner_.pool_.unsubscribe(subscription_);
+    // Without its record nobody here knows what the node has booked.
+    owner_.wallet_.close(ticket_, !accepted_ || settled_);
   }
 
   Query(const Query&) = delete;
@@ -118,18 +127,27 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   }
 
   void drive() {
+    if (driving_) return;                  // called back by what is driven below, which goes on
     const auto self = shared_from_this();  // a callback may end us
+    driving_ = true;
     while (session_ && !ended_) {
       auto note = session_->next_note();
       if (!note) break;
       handle(std::move(*note));
     }
+    driving_ = false;
     if (ended_ || !session_) return;
     if (subscribed_) {
       for (const Event& event : session_->take_events()) publish(event);
     }
     if (result_ && (session_->drained() || owner_.clock_.monotonic_ms() >= linger_until_ms_)) {
       end(*result_);
+      return;
+    }
+    if (pay_until_ms_ && owner_.clock_.monotonic_ms() >= *pay_until_ms_) {
+      end({.failure = QueryFailure::NotPayable,
+           .detail = std::string(to_string(settlement::PayerRefusal::Early)),
+           .error = error_});
       return;
     }
     arm_timer();
@@ -155,6 +173,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     owner_.loop_.cancel(timer_);
     std::optional<std::int64_t> due_ms = session_->next_timer_ms();
     if (result_) due_ms = std::min(due_ms.value_or(linger_until_ms_), linger_until_ms_);
+    if (pay_until_ms_) due_ms = std::min(due_ms.value_or(*pay_until_ms_), *pay_until_ms_);
     if (!due_ms) return;
     const std::int64_t wait_ms =
         std::clamp<std::int64_t>(*due_ms - owner_.clock_.monotonic_ms(), 1, 60'000);
@@ -194,6 +213,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   }
 
   void fail(SessionFailure failure) {
+    if (record_came_) return;  // the answer is whole; only the receipt's way is closed
     const bool silent =
         failure == SessionFailure::AcceptTimeout || failure == SessionFailure::NodeSilent;
     end({.failure = silent ? QueryFailure::NoAnswer : QueryFailure::Broken,
@@ -210,11 +230,20 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     return out;
   }
 
+  /// The offer that a record of this request may name; the session has checked that it is one.
+  [[nodiscard]] const Offer& named_offer(const EventId& id) const {
+    const auto found = std::ranges::find(request_.earlier_offers, id, &Offer::id);
+    return found == request_.earlier_offers.end() ? offer_->offer() : *found;
+  }
+
   void pay(const ResponseRecord& record, const Event& event, bool last) {
+    record_came_ = record_came_ || last;
+    pay_until_ms_ = owner_.clock_.monotonic_ms() + kPaymentWaitMs;
+    const Offer& offer = named_offer(record.offer);
     const settlement::ExpectedAnswer expected{request_.request, request_hash_,
-                                              response_hash_.peek(), offer_->offer().id};
+                                              response_hash_.peek(), offer.id};
     owner_.wallet_.pay(
-        offer_->offer(), record, event, expected,
+        offer, record, event, expected,
         [weak = weak_from_this(), record, event, last](const Wallet::Payment& payment) {
           if (const auto self = weak.lock()) {
             self->on_paid(record, event, last, payment);
@@ -225,6 +254,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   void on_paid(const ResponseRecord& record, const Event& event, bool last,
                const Wallet::Payment& payment) {
     if (ended_) return;
+    pay_until_ms_.reset();
     QueryResult result{.error = error_, .record = record, .record_event = event};
     if (payment.refusal) {
       result.failure = QueryFailure::NotPayable;
@@ -240,6 +270,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     }
     if (payment.receipt) session_->send_receipt(*payment.receipt, now());
     if (last) {
+      settled_ = true;
       result.receipt = payment.receipt;
       result_ = std::move(result);
       linger_until_ms_ = owner_.clock_.monotonic_ms() + kReceiptWaitMs;
@@ -262,19 +293,24 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   const std::shared_ptr<const VerifiedOffer> offer_;
   QueryCallbacks callbacks_;
   ClientRequest request_;
+  Wallet::Ticket ticket_;
   Digest request_hash_;
   Sha256 response_hash_;
   std::optional<ClientSession> session_;
-  SubscriptionId subscription_ = SubscriptionId::kNone;
-  net::TimerId timer_ = net::TimerId::kNone;
+  SubscriptionId subscription_ = SubscriptionId::None;
+  net::TimerId timer_ = net::TimerId::None;
   bool subscribed_ = false;
   bool accepted_ = false;
   bool ended_ = false;
+  bool driving_ = false;
+  bool record_came_ = false;
+  bool settled_ = false;
   int muted_ = 0;
   std::vector<std::string> problems_;
   std::optional<ErrorFrame> error_;
   std::optional<QueryResult> result_;  ///< waits for the receipt to arrive
   std::int64_t linger_until_ms_ = 0;
+  std::optional<std::int64_t> pay_until_ms_;  ///< a record is being paid
 };
 
 InferenceClient::InferenceClient(RelayPool& pool, Wallet& wallet, net::Loop& loop, Clock& clock,

@@ -15,10 +15,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace nostril::client {
 
-enum class QueryId : std::uint64_t { kNone = 0 };
+enum class QueryId : std::uint64_t { None = 0 };
 
 /// One HTTP request to be answered by an engine behind a node.
 struct QueryRequest {
@@ -26,6 +27,8 @@ struct QueryRequest {
   std::string path;
   std::string body;
   std::optional<RequestId> request;  ///< the same again after a failure: charged once
+  /// Under which the same request was sent before: its record may name one of them.
+  std::vector<std::shared_ptr<const VerifiedOffer>> earlier_offers = {};
 };
 
 enum class QueryFailure : std::uint8_t {

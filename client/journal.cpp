@@ -34,6 +34,7 @@ Journal::Journal(std::unique_ptr<lmdb::Env> env, std::array<lmdb::Dbi, kJournalT
 }
 
 Journal::~Journal() {
+  closing_ = true;
   jobs_.close();
   writer_.join();
 }
@@ -46,13 +47,16 @@ void Journal::write_loop() {
   bool usable = true;
   while (auto jobs = jobs_.wait_all()) {
     usable = usable && write(*jobs);
-    for (Job& job : *jobs) {
-      // The loop outlives the journal, but the journal may be gone when the loop gets to it.
-      const auto call = [alive = std::weak_ptr<Alive>(alive_), done = std::move(job.done), usable] {
-        if (!alive.expired() && done) done(usable);
-      };
-      while (!loop_.post(call)) std::this_thread::yield();
-    }
+    // Callbacks are called, and what they hold is let go, on the loop's thread only. The loop
+    // outlives the journal, but the journal may be gone when the loop gets to them.
+    const auto batch = std::make_shared<std::vector<Job>>(std::move(*jobs));
+    const auto report = [alive = std::weak_ptr<Alive>(alive_), batch, usable] {
+      for (Job& job : std::exchange(*batch, {})) {
+        if (!alive.expired() && job.done) job.done(usable);
+      }
+    };
+    // Nobody empties the loop's queue while the journal is being destroyed.
+    while (!loop_.post(report) && !closing_) std::this_thread::yield();
   }
 }
 

@@ -7,6 +7,7 @@
 #include "net/loop.h"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -84,6 +85,7 @@ class Journal {
   net::Loop& loop_;
   std::shared_ptr<Alive> alive_ = std::make_shared<Alive>();
 
+  std::atomic<bool> closing_ = false;
   Mailbox<Job> jobs_;
   std::thread writer_;
 };

@@ -35,6 +35,12 @@ class File {
   int descriptor_;
 };
 
+/// A new name is on the disk when its folder is.
+bool sync_folder(const std::filesystem::path& file) {
+  const File folder(file.has_parent_path() ? file.parent_path() : ".", O_RDONLY | O_DIRECTORY, 0);
+  return folder.get() >= 0 && fsync(folder.get()) == 0;
+}
+
 tl::unexpected<std::string> system_failure(const std::filesystem::path& file) {
   return failure(file.string() + ": " + std::generic_category().message(errno));
 }
@@ -70,8 +76,10 @@ Result<void, std::string> write_key_file(const std::filesystem::path& file, cons
   std::string line = nip19::encode(nip19::Nsec{SecretBytes<32>(key.expose_secret())}) + "\n";
   const ssize_t put = write(opened.get(), line.data(), line.size());
   wipe({reinterpret_cast<std::uint8_t*>(line.data()), line.size()});
-  if (put != static_cast<ssize_t>(line.size()) || fsync(opened.get()) != 0) {
-    return system_failure(file);
+  if (put != static_cast<ssize_t>(line.size()) || fsync(opened.get()) != 0 || !sync_folder(file)) {
+    auto failed = system_failure(file);
+    std::filesystem::remove(file, error);  // half a key would stop every later start
+    return failed;
   }
   return {};
 }

@@ -38,7 +38,8 @@ OfferBook::OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock)
   Filter deletions;
   deletions.kinds = {kinds::kDeletion};
   deletions.tags.push_back({'k', {std::to_string(kinds::kOffer)}});
-  deletions.since = clock.unix_s();  // older ones were obeyed by the relay
+  // Older ones were obeyed by the relay; an hour is more than clocks differ.
+  deletions.since = clock.unix_s() - 3600;
   SubscriptionCallbacks callbacks;
   callbacks.on_event = [this](const VerifiedEvent& event) { on_event(event.event()); };
   callbacks.on_stored_end = [this](const std::string&) {
@@ -69,8 +70,11 @@ void OfferBook::on_offer(const Event& event) {
   const std::int64_t now_s = clock_.unix_s();
   std::erase_if(offers_,
                 [now_s](const auto& entry) { return entry.second.offer.expires_at <= now_s; });
-  std::erase_if(attestations_,
-                [now_s](const auto& entry) { return entry.second.expires_at <= now_s; });
+  std::erase_if(attestations_, [this, now_s](const auto& entry) {
+    if (entry.second.expires_at > now_s) return false;
+    evidence_bytes_ -= entry.second.evidence.size();
+    return true;
+  });
   const std::string address = address_of(*offer);
   if (offer->expires_at <= now_s) return;
   const auto found = offers_.find(address);
@@ -83,9 +87,12 @@ void OfferBook::on_offer(const Event& event) {
 
 void OfferBook::on_attestation(const Event& event) {
   auto attestation = parse_attestation(event);
-  if (!attestation || attestations_.size() >= kOffersMax) return;
+  if (!attestation || attestation->expires_at <= clock_.unix_s()) return;
   const auto key = std::pair(attestation->node, attestation->digest);
-  attestations_.insert_or_assign(key, std::move(*attestation));
+  if (attestations_.contains(key)) return;  // the digest names it: another one says nothing else
+  if (evidence_bytes_ + attestation->evidence.size() > kEvidenceBytesMax) return;
+  evidence_bytes_ += attestation->evidence.size();
+  attestations_.emplace(key, std::move(*attestation));
   for (auto& [address, entry] : offers_) {
     if (entry.offer.node == key.first && entry.offer.attestation == key.second) judge(entry);
   }
@@ -105,6 +112,7 @@ void OfferBook::on_deletion(const Event& event) {
 }
 
 void OfferBook::judge(Entry& entry) {
+  entry.verified.reset();
   const auto found = attestations_.find({entry.offer.node, entry.offer.attestation});
   if (found == attestations_.end()) {
     entry.reason = "its attestation is on none of our relays";
@@ -124,7 +132,6 @@ void OfferBook::judge(Entry& entry) {
       attestation::verify(*evidence, expected, trust_.roots, clock_.unix_s(), trust_.policy);
   if (!entry.verdict->accepted) {
     entry.reason = attestation::summary(*entry.verdict);
-    entry.verified.reset();
     return;
   }
   entry.reason.clear();

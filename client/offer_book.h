@@ -59,6 +59,7 @@ struct RejectedOffer {
 class OfferBook {
  public:
   static constexpr std::size_t kOffersMax = 10'000;
+  static constexpr std::size_t kEvidenceBytesMax = 64U << 20;  ///< of all attestations together
 
   OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock);
   ~OfferBook();
@@ -92,9 +93,10 @@ class OfferBook {
   RelayPool& pool_;
   const TrustSettings& trust_;
   Clock& clock_;
-  SubscriptionId subscription_ = SubscriptionId::kNone;
+  SubscriptionId subscription_ = SubscriptionId::None;
   std::function<void()> changed_;
   std::size_t stored_ends_ = 0;
+  std::size_t evidence_bytes_ = 0;
   // By "node:d" of the offer, and by node and digest of the attestation.
   std::map<std::string, Entry> offers_;
   std::map<std::pair<PublicKey, Digest>, AttestationEvent> attestations_;

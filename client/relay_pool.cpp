@@ -24,14 +24,15 @@ constexpr std::uint64_t kDeadlineCheckMs = 250;
 struct Publication {
   PublishCallback callback;
   std::string text;
-  std::size_t waiting = 0;  // relays that have not answered
+  std::size_t waiting = 0;   // relays that have not answered
+  std::size_t answered = 0;  // of those that refused
   std::size_t muted = 0;
   PublishResult result;
   bool reported = false;
 
   void report() {
     if (std::exchange(reported, true)) return;
-    result.nobody_listens = muted > 0 && muted == result.refusals.size();
+    result.nobody_listens = muted > 0 && muted == answered;
     if (callback) callback(result);
   }
 
@@ -41,7 +42,12 @@ struct Publication {
   }
 
   void refuse(const std::string& relay, std::string_view reason) {
+    ++answered;
     if (reason.starts_with("mute:")) ++muted;
+    fail(relay, reason);
+  }
+
+  void fail(const std::string& relay, std::string_view reason) {
     result.refusals.push_back(relay + ": " + std::string(reason));
     if (--waiting == 0) report();
   }
@@ -96,7 +102,7 @@ struct RelayPool::Impl {
     bool connected = false;
     std::string problem = "not connected yet";
     std::int64_t wait_ms;
-    net::TimerId reconnect = net::TimerId::kNone;
+    net::TimerId reconnect = net::TimerId::None;
     // Ordered by time of publishing, so that a reconnect repeats events in their order.
     std::map<std::uint64_t, Unanswered> unanswered;
     std::unordered_map<EventId, std::uint64_t, FixedBytesHash> unanswered_by_id;
@@ -116,7 +122,7 @@ struct RelayPool::Impl {
   Impl& operator=(const Impl&) = delete;
 
   void connect(Relay& relay) {
-    relay.reconnect = net::TimerId::kNone;
+    relay.reconnect = net::TimerId::None;
     net::WsClientCallbacks callbacks;
     callbacks.on_open = [this, &relay] { opened(relay); };
     callbacks.on_text = [this, &relay](std::string_view text) { received(relay, text); };
@@ -229,7 +235,7 @@ struct RelayPool::Impl {
         it = relay->unanswered_by_id.erase(it);
       }
     }
-    for (const auto& [publication, name] : expired) publication->refuse(name, "no answer");
+    for (const auto& [publication, name] : expired) publication->fail(name, "no answer");
   }
 
   void send_to_all(const std::string& text) {
@@ -253,7 +259,7 @@ struct RelayPool::Impl {
   std::uint64_t next_subscription = 1;
   std::uint64_t next_publication = 1;
   std::function<void(const std::string&, bool)> connection_change;
-  net::TimerId deadline_timer = net::TimerId::kNone;
+  net::TimerId deadline_timer = net::TimerId::None;
 };
 
 RelayPool::RelayPool(net::Loop& loop, Clock& clock, const RelayPoolLimits& limits)
@@ -297,7 +303,7 @@ void RelayPool::on_connection_change(std::function<void(const std::string&, bool
 }
 
 SubscriptionId RelayPool::subscribe(std::vector<Filter> filters, SubscriptionCallbacks callbacks) {
-  if (impl_->subscriptions.size() >= impl_->limits.subscriptions_max) return SubscriptionId::kNone;
+  if (impl_->subscriptions.size() >= impl_->limits.subscriptions_max) return SubscriptionId::None;
   const SubscriptionId id{impl_->next_subscription++};
   const std::string text = request_text(wire_name(id), filters);
   impl_->subscriptions.emplace(id, Subscription{std::move(filters), std::move(callbacks),

@@ -7,50 +7,121 @@
 
 namespace nostril::client {
 
+namespace {
+
+/// Records of one channel that wait for the one before them.
+constexpr std::size_t kEarlyMax = 256;
+
+}  // namespace
+
 Wallet::Wallet(Journal& journal, Keypair signer, Amount budget, Clock& clock, Rng& rng)
     : journal_(journal), signer_(std::move(signer)), budget_(budget), clock_(clock), rng_(rng) {
   for (StoredChannel& stored : all_channels(journal_)) {
     if (stored.terms.signer != signer_.public_key()) continue;
-    const auto key = std::pair(stored.terms.node, stored.terms.asset);
-    channels_.emplace(key, Channel{settlement::PayerChannel(stored.terms, budget_, stored.snapshot),
-                                   std::move(stored.record), std::move(stored.paid)});
+    const Key key(stored.terms.node, stored.terms.asset);
+    Channel channel{settlement::PayerChannel(stored.terms, budget_, stored.snapshot),
+                    std::move(stored.record),
+                    std::move(stored.paid),
+                    0,
+                    stored.open,
+                    {}};
+    const ChannelId id = channel.book.id();
+    channels_.emplace(id, std::move(channel));
+    if (!stored.open) current_.emplace(key, id);
   }
 }
 
-Wallet::Channel& Wallet::channel_for(const Offer& offer) {
-  const auto key = std::pair(offer.node, offer.asset);
-  if (const auto found = channels_.find(key); found != channels_.end()) return found->second;
-  settlement::ChannelTerms terms{signer_.public_key(), offer.node, offer.asset, {}};
-  rng_.fill(terms.salt);
-  return channels_
-      .emplace(key, Channel{settlement::PayerChannel(terms, budget_), std::nullopt, std::nullopt})
-      .first->second;
+Wallet::Ticket Wallet::open(const Offer& offer) {
+  const Key key(offer.node, offer.asset);
+  const auto current = current_.find(key);
+  const bool fresh = current == current_.end();
+  ChannelId id;
+  if (fresh) {
+    settlement::ChannelTerms terms{signer_.public_key(), offer.node, offer.asset, {}};
+    rng_.fill(terms.salt);
+    settlement::PayerChannel book(terms, budget_);
+    id = book.id();
+    channels_.emplace(id, Channel{std::move(book), std::nullopt, std::nullopt, 0, false, {}});
+    current_.emplace(key, id);
+  } else {
+    id = current->second;
+  }
+  Channel& channel = channels_.at(id);
+  if (++channel.answers == 1) store(channel);
+  return {id, {channel.book.terms().signer, channel.book.terms().salt}};
 }
 
-PaymentTerms Wallet::terms_for(const Offer& offer) {
-  const settlement::ChannelTerms& terms = channel_for(offer).book.terms();
-  return {terms.signer, terms.salt};
+void Wallet::close(const Ticket& ticket, bool settled) {
+  Channel& channel = channels_.at(ticket.channel);
+  --channel.answers;
+  if (!settled && !std::exchange(channel.retired, true)) {
+    const Key key(channel.book.terms().node, channel.book.terms().asset);
+    if (const auto current = current_.find(key);
+        current != current_.end() && current->second == ticket.channel) {
+      current_.erase(current);
+    }
+  }
+  if (channel.answers == 0) {
+    channel.early.clear();
+    store(channel);
+  }
+}
+
+/// What one node may still be owed: the budget less what all its channels have come to.
+Amount Wallet::budget_left(const Key& key) const {
+  Uint128 spent = 0;
+  for (const auto& [id, channel] : channels_) {
+    if (Key(channel.book.terms().node, channel.book.terms().asset) == key) {
+      spent += channel.book.spent().value();
+    }
+  }
+  const Uint128 budget = budget_.value();
+  return Amount::from(spent < budget ? budget - spent : 0).value_or(Amount{});
 }
 
 JournalChange Wallet::row(const Channel& channel) const {
-  return put_channel({channel.book.terms(), channel.book.snapshot(), channel.record, channel.paid});
+  return put_channel({channel.book.terms(), channel.book.snapshot(), channel.record, channel.paid,
+                      channel.retired || channel.answers > 0});
+}
+
+void Wallet::store(const Channel& channel) {
+  if (!journal_.commit({row(channel)}, {})) log(LogLevel::Warning, "the journal is busy");
 }
 
 void Wallet::pay(const Offer& offer, const ResponseRecord& record, const Event& record_event,
                  const settlement::ExpectedAnswer& expected,
                  std::function<void(const Payment&)> done) {
-  Channel& channel = channel_for(offer);
+  const auto found = channels_.find(record.channel);
+  if (found == channels_.end() || found->second.book.terms().node != offer.node ||
+      found->second.book.terms().asset != offer.asset) {
+    done({settlement::PayerRefusal::WrongChannel, std::nullopt, true});
+    return;
+  }
+  Channel& channel = found->second;
+  const Key key(offer.node, offer.asset);
   const Digest previous_hash = channel.book.snapshot().running_hash;
+  channel.book.set_budget(
+      Amount::from(channel.book.spent().value() + budget_left(key).value()).value_or(Amount{}));
   auto judged =
       channel.book.pay(record, expected, settlement::PriceTable::of(offer), clock_.unix_s());
+  if (!judged && judged.error() == settlement::PayerRefusal::Early &&
+      channel.early.size() < kEarlyMax) {
+    channel.early.push_back([this, offer, record, record_event, expected, done = std::move(done)] {
+      pay(offer, record, record_event, expected, done);
+    });
+    return;
+  }
   if (!judged) {
     done({judged.error(), std::nullopt, true});
     return;
   }
+  const bool repeated = channel.record && channel.record->id == record_event.id;
   Payment payment;
   channel.record = record_event;
   std::vector<JournalChange> changes = {put_record(record, record_event)};
-  if (*judged) {
+  if (*judged && repeated && channel.paid) {
+    payment.receipt = channel.paid->receipt;
+  } else if (*judged) {
     payment.receipt = sign_event(std::move(**judged), signer_, rng_);
     channel.paid = ChannelResync{record_event, *payment.receipt, previous_hash};
     if (const auto receipt = parse_receipt(*payment.receipt)) {
@@ -63,6 +134,7 @@ void Wallet::pay(const Offer& offer, const ResponseRecord& record, const Event& 
     done(payment);
   });
   if (!queued) done({std::nullopt, std::nullopt, false});
+  for (const auto& again : std::exchange(channel.early, {})) again();
 }
 
 void Wallet::resync(const Offer& offer, const ChannelResync& state, Verifier& verifier) {
@@ -75,12 +147,14 @@ void Wallet::resync(const Offer& offer, const ChannelResync& state, Verifier& ve
   if (!signed_record || !signed_receipt || signed_record->event().pubkey != offer.node) return;
   const auto record = parse_record(signed_record->event());
   if (!record) return;
-  Channel& channel = channel_for(offer);
+  const auto found = channels_.find(record->channel);
+  if (found == channels_.end() || found->second.book.terms().node != offer.node) return;
+  Channel& channel = found->second;
   if (!channel.book.resync(*record, state.previous_hash, *signed_receipt)) return;
   channel.record = state.record;
   channel.paid = state;
   log(LogLevel::Info, "channel state taken over from the node: our own receipt was newer there");
-  if (!journal_.commit({row(channel)}, {})) log(LogLevel::Warning, "the journal is busy");
+  store(channel);
 }
 
 }  // namespace nostril::client

@@ -13,21 +13,33 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace nostril::client {
 
 /// The payer: one channel for each node and asset, the books on the disk, receipts signed only for
-/// what the book finds right. A receipt is stored before it is handed out.
+/// what the book finds right. A receipt is stored before it is handed out. A channel of which an
+/// answer ended without its record is left for a new one: the node may have stated what was never
+/// seen here, and each statement names the one before.
 /// Threads: the loop's only.
 class Wallet {
  public:
-  /// `budget`: most that one channel may ever owe, in base units.
+  /// `budget`: most that one node may ever be owed in one asset, over all its channels; base units.
   Wallet(Journal& journal, Keypair signer, Amount budget, Clock& clock, Rng& rng);
 
   [[nodiscard]] const PublicKey& signer() const { return signer_.public_key(); }
 
-  /// The channel that pays `offer`, made on first use.
-  [[nodiscard]] PaymentTerms terms_for(const Offer& offer);
+  /// One answer's use of a channel.
+  struct Ticket {
+    ChannelId channel;
+    PaymentTerms terms;
+  };
+
+  /// The channel that pays `offer`, made on first use. Ended by one close().
+  [[nodiscard]] Ticket open(const Offer& offer);
+  /// `settled`: the node has stated nothing for this answer, or its last record was paid.
+  void close(const Ticket& ticket, bool settled);
 
   struct Payment {
     std::optional<settlement::PayerRefusal> refusal;  ///< why nothing was signed
@@ -36,7 +48,8 @@ class Wallet {
   };
 
   /// Judges a record whose signature was checked; `done` comes when record and receipt are on the
-  /// disk.
+  /// disk. A record that comes before the one it names as previous (of another answer over the same
+  /// channel) waits for it; the caller decides for how long.
   void pay(const Offer& offer, const ResponseRecord& record, const Event& record_event,
            const settlement::ExpectedAnswer& expected, std::function<void(const Payment&)> done);
 
@@ -48,17 +61,24 @@ class Wallet {
     settlement::PayerChannel book;
     std::optional<Event> record;
     std::optional<ChannelResync> paid;
+    std::size_t answers = 0;  ///< under way
+    bool retired = false;
+    std::vector<std::function<void()>> early;  ///< to be judged again after each payment
   };
 
-  [[nodiscard]] Channel& channel_for(const Offer& offer);
+  using Key = std::pair<PublicKey, std::string>;  // node and asset
+
   [[nodiscard]] JournalChange row(const Channel& channel) const;
+  [[nodiscard]] Amount budget_left(const Key& key) const;
+  void store(const Channel& channel);
 
   Journal& journal_;
   const Keypair signer_;
   const Amount budget_;
   Clock& clock_;
   Rng& rng_;
-  std::map<std::pair<PublicKey, std::string>, Channel> channels_;  // by node and asset
+  std::map<ChannelId, Channel> channels_;
+  std::map<Key, ChannelId> current_;
 };
 
 }  // namespace nostril::client

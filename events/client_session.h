@@ -18,8 +18,14 @@ struct ClientRequest {
   std::string path;
   std::vector<Header> headers;
   Bytes body;
+  /// Sends no body byte before the accept: one round trip for a prompt that is forward secret at
+  /// once, not only when N is wiped.
+  bool hold_body = false;
   bool durable = false;
   std::optional<PaymentTerms> payment;
+  /// Offers of the same node under which the same request was sent before: a repeated answer comes
+  /// with the record that was made then.
+  std::vector<Offer> earlier_offers;
 };
 
 struct ClientSessionLimits {

@@ -182,7 +182,7 @@ class MessageReader {
       case od::json_type::boolean:
         return checked(value.get_bool().error());
       case od::json_type::null:
-        return checked(value.is_null() ? simdjson::SUCCESS : simdjson::N_ATOM_ERROR);
+        return checked(value.is_null().error());
     }
     return failure(ParseError::NotJson);
   }

@@ -46,7 +46,7 @@ struct Connector::Impl : std::enable_shared_from_this<Impl> {
   std::size_t next = 0;
   Lookup* lookup = nullptr;    // owned by libuv until its callback
   Attempt* attempt = nullptr;  // owned by its uv handle
-  TimerId timer = TimerId::kNone;
+  TimerId timer = TimerId::None;
   std::uint64_t deadline_ms = 0;
   std::string last_error = "no address";
 };
@@ -81,7 +81,7 @@ void Connector::start(const std::string& host, std::uint16_t port, std::uint64_t
   impl_->on_done = std::move(on_done);
   impl_->deadline_ms = impl_->loop.now_ms() + wait_ms_max;
   impl_->timer = impl_->loop.after(wait_ms_max, [impl = impl_.get()] {
-    impl->timer = TimerId::kNone;
+    impl->timer = TimerId::None;
     impl->done(-1, "timed out");
   });
   auto lookup = std::make_unique<Lookup>();
@@ -150,7 +150,7 @@ void Connector::Impl::try_next() {
           int error = 0;
           socklen_t bytes = sizeof error;
           if (::getsockopt(self->fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0) error = errno;
-          const auto keep = self->owner->shared_from_this();
+          const auto keep = self->owner->weak_from_this().lock();
           keep->attempt_over(error);
         }) == 0);
   // An address that does not answer gets its share of the time left, so that the others get theirs.
@@ -160,14 +160,14 @@ void Connector::Impl::try_next() {
   if (next < addresses.size()) {
     loop.cancel(timer);
     timer = loop.after(share, [this] {
-      timer = TimerId::kNone;
-      const auto keep = shared_from_this();
+      timer = TimerId::None;
+      const auto keep = weak_from_this().lock();
       attempt_over(ETIMEDOUT);
     });
   } else {
     loop.cancel(timer);
     timer = loop.after(deadline_ms - std::min(deadline_ms, now), [this] {
-      timer = TimerId::kNone;
+      timer = TimerId::None;
       done(-1, "timed out");
     });
   }
@@ -196,13 +196,12 @@ void Connector::Impl::stop_attempt() {
 
 // The callback may destroy the Connector.
 void Connector::Impl::done(int fd, const std::string& why) {
-  const auto keep = shared_from_this();
-  const std::string text = why;
+  const auto keep = weak_from_this().lock();
   loop.cancel(timer);
-  timer = TimerId::kNone;
+  timer = TimerId::None;
   stop_attempt();
   const OnDone callback = std::exchange(on_done, nullptr);
-  if (callback) callback(fd, text);
+  if (callback) callback(fd, why);
 }
 
 }  // namespace nostril::net

@@ -22,6 +22,8 @@ class Connector {
   ~Connector();
   Connector(const Connector&) = delete;
   Connector& operator=(const Connector&) = delete;
+  Connector(Connector&&) = delete;
+  Connector& operator=(Connector&&) = delete;
 
   void start(const std::string& host, std::uint16_t port, std::uint64_t wait_ms_max,
              OnDone on_done);

@@ -115,27 +115,27 @@ bool HttpHeaders::has_token(std::string_view name, std::string_view token) const
 
 std::string_view to_string(HttpError error) {
   switch (error) {
-    case HttpError::kBadRequestLine:
+    case HttpError::BadRequestLine:
       return "bad request line";
-    case HttpError::kBadVersion:
+    case HttpError::BadVersion:
       return "HTTP version not supported";
-    case HttpError::kBadTarget:
+    case HttpError::BadTarget:
       return "bad request target";
-    case HttpError::kBadHeader:
+    case HttpError::BadHeader:
       return "bad header field";
-    case HttpError::kBadHost:
+    case HttpError::BadHost:
       return "missing or doubled Host";
-    case HttpError::kHeadTooLarge:
+    case HttpError::HeadTooLarge:
       return "request head too large";
-    case HttpError::kTooManyHeaders:
+    case HttpError::TooManyHeaders:
       return "too many header fields";
-    case HttpError::kBadLength:
+    case HttpError::BadLength:
       return "bad Content-Length";
-    case HttpError::kBodyTooLarge:
+    case HttpError::BodyTooLarge:
       return "body too large";
-    case HttpError::kBadChunk:
+    case HttpError::BadChunk:
       return "bad chunk";
-    case HttpError::kUnknownTransferEncoding:
+    case HttpError::UnknownTransferEncoding:
       return "transfer encoding not supported";
   }
   return "unknown";
@@ -143,14 +143,14 @@ std::string_view to_string(HttpError error) {
 
 int status_of(HttpError error) {
   switch (error) {
-    case HttpError::kBadVersion:
+    case HttpError::BadVersion:
       return 505;
-    case HttpError::kHeadTooLarge:
-    case HttpError::kTooManyHeaders:
+    case HttpError::HeadTooLarge:
+    case HttpError::TooManyHeaders:
       return 431;
-    case HttpError::kBodyTooLarge:
+    case HttpError::BodyTooLarge:
       return 413;
-    case HttpError::kUnknownTransferEncoding:
+    case HttpError::UnknownTransferEncoding:
       return 501;
     default:
       return 400;
@@ -223,23 +223,23 @@ std::string_view reason_of(int status) {
 }
 
 Result<std::size_t, HttpError> HttpRequestParser::failed(HttpError error) {
-  state_ = State::kFailed;
+  state_ = State::Failed;
   error_ = error;
   return failure(error);
 }
 
 Result<std::size_t, HttpError> HttpRequestParser::feed(std::string_view bytes) {
-  if (state_ == State::kFailed) return failure(error_);
+  if (state_ == State::Failed) return failure(error_);
   const std::size_t offered = bytes.size();
-  while (state_ != State::kDone) {
-    if (state_ == State::kBody || state_ == State::kChunkData) {
+  while (state_ != State::Done) {
+    if (state_ == State::Body || state_ == State::ChunkData) {
       const std::size_t take =
           static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes.size()));
       request_.body.append(bytes.substr(0, take));
       bytes.remove_prefix(take);
       left_ -= take;
       if (left_ > 0) break;
-      state_ = state_ == State::kBody ? State::kDone : State::kChunkEnd;
+      state_ = state_ == State::Body ? State::Done : State::ChunkEnd;
       continue;
     }
     const Result<bool, HttpError> line = read_line(bytes);
@@ -253,23 +253,23 @@ Result<std::size_t, HttpError> HttpRequestParser::feed(std::string_view bytes) {
 
 // Moves bytes into line_ up to CRLF. True: line_ is complete, without its end.
 Result<bool, HttpError> HttpRequestParser::read_line(std::string_view& bytes) {
-  const bool in_head = state_ == State::kRequestLine || state_ == State::kHeaders;
+  const bool in_head = state_ == State::RequestLine || state_ == State::Headers;
   const std::size_t newline = bytes.find('\n');
   const std::size_t take = newline == std::string_view::npos ? bytes.size() : newline + 1;
   head_bytes_ += take;
-  const std::size_t bytes_max = in_head                     ? limits_.head_bytes_max
-                                : state_ == State::kTrailer ? kTrailerBytesMax
-                                                            : kChunkLineBytesMax;
+  const std::size_t bytes_max = in_head                    ? limits_.head_bytes_max
+                                : state_ == State::Trailer ? kTrailerBytesMax
+                                                           : kChunkLineBytesMax;
   if (head_bytes_ > bytes_max)
-    return failure(in_head ? HttpError::kHeadTooLarge : HttpError::kBadChunk);
+    return failure(in_head ? HttpError::HeadTooLarge : HttpError::BadChunk);
   line_.append(bytes.substr(0, take));
   bytes.remove_prefix(take);
   if (newline == std::string_view::npos) return false;
   // A bare LF ends a line for some readers and not for others: nobody gets to choose.
   if (line_.size() < 2 || line_[line_.size() - 2] != '\r') {
     return failure(
-        in_head ? (state_ == State::kHeaders ? HttpError::kBadHeader : HttpError::kBadRequestLine)
-                : HttpError::kBadChunk);
+        in_head ? (state_ == State::Headers ? HttpError::BadHeader : HttpError::BadRequestLine)
+                : HttpError::BadChunk);
   }
   line_.resize(line_.size() - 2);
   return true;
@@ -277,23 +277,23 @@ Result<bool, HttpError> HttpRequestParser::read_line(std::string_view& bytes) {
 
 std::optional<HttpError> HttpRequestParser::on_line() {
   switch (state_) {
-    case State::kRequestLine:
+    case State::RequestLine:
       return request_line();
-    case State::kHeaders:
+    case State::Headers:
       return line_.empty() ? end_of_head() : header_line();
-    case State::kChunkSize:
+    case State::ChunkSize:
       return chunk_size_line();
-    case State::kChunkEnd:
-      if (!line_.empty()) return HttpError::kBadChunk;
-      state_ = State::kChunkSize;
+    case State::ChunkEnd:
+      if (!line_.empty()) return HttpError::BadChunk;
+      state_ = State::ChunkSize;
       head_bytes_ = 0;
       return std::nullopt;
-    case State::kTrailer:
-      if (line_.empty()) state_ = State::kDone;
+    case State::Trailer:
+      if (line_.empty()) state_ = State::Done;
       return std::nullopt;
     default:
       CHECK(false);
-      return HttpError::kBadRequestLine;
+      return HttpError::BadRequestLine;
   }
 }
 
@@ -301,16 +301,16 @@ std::optional<HttpError> HttpRequestParser::request_line() {
   const std::string_view line = line_;
   const std::size_t first = line.find(' ');
   const std::size_t second = first == std::string_view::npos ? first : line.find(' ', first + 1);
-  if (second == std::string_view::npos) return HttpError::kBadRequestLine;
+  if (second == std::string_view::npos) return HttpError::BadRequestLine;
   const std::string_view method = line.substr(0, first);
   const std::string_view target = line.substr(first + 1, second - first - 1);
   const std::string_view version = line.substr(second + 1);
-  if (!is_http_token(method)) return HttpError::kBadRequestLine;
-  if (!is_target(target)) return HttpError::kBadTarget;
+  if (!is_http_token(method)) return HttpError::BadRequestLine;
+  if (!is_target(target)) return HttpError::BadTarget;
   if (version != "HTTP/1.1" && version != "HTTP/1.0") {
     const bool looks_like_http = version.size() == 8 && version.substr(0, 5) == "HTTP/" &&
                                  version.find(' ') == std::string_view::npos;
-    return looks_like_http ? HttpError::kBadVersion : HttpError::kBadRequestLine;
+    return looks_like_http ? HttpError::BadVersion : HttpError::BadRequestLine;
   }
   request_.method = method;
   request_.target = target;
@@ -318,20 +318,20 @@ std::optional<HttpError> HttpRequestParser::request_line() {
   request_.path = target.substr(0, mark);
   request_.query = target.substr(std::min(mark + 1, target.size()));
   request_.http_1_0 = version == "HTTP/1.0";
-  state_ = State::kHeaders;
+  state_ = State::Headers;
   return std::nullopt;
 }
 
 std::optional<HttpError> HttpRequestParser::header_line() {
   const std::string_view line = line_;
   if (request_.headers.fields().size() >= limits_.headers_count_max)
-    return HttpError::kTooManyHeaders;
+    return HttpError::TooManyHeaders;
   const std::size_t colon = line.find(':');
-  if (colon == std::string_view::npos) return HttpError::kBadHeader;
+  if (colon == std::string_view::npos) return HttpError::BadHeader;
   // Also refuses obs-fold (a leading space) and a space before the colon.
   const std::string_view name = line.substr(0, colon);
   const std::string_view value = trim(line.substr(colon + 1));
-  if (!is_http_token(name) || !is_http_field_value(value)) return HttpError::kBadHeader;
+  if (!is_http_token(name) || !is_http_field_value(value)) return HttpError::BadHeader;
   request_.headers.add(std::string(name), std::string(value));
   return std::nullopt;
 }
@@ -339,29 +339,29 @@ std::optional<HttpError> HttpRequestParser::header_line() {
 std::optional<HttpError> HttpRequestParser::end_of_head() {
   const HttpHeaders& headers = request_.headers;
   const std::size_t hosts = headers.count("Host");
-  if (hosts > 1 || (hosts == 0 && !request_.http_1_0)) return HttpError::kBadHost;
+  if (hosts > 1 || (hosts == 0 && !request_.http_1_0)) return HttpError::BadHost;
   request_.keep_alive = request_.http_1_0 ? headers.has_token("Connection", "keep-alive")
                                           : !headers.has_token("Connection", "close");
   const std::size_t lengths = headers.count("Content-Length");
   const std::size_t codings = headers.count("Transfer-Encoding");
   head_bytes_ = 0;
   if (codings > 0) {
-    if (lengths > 0 || request_.http_1_0) return HttpError::kBadLength;
+    if (lengths > 0 || request_.http_1_0) return HttpError::BadLength;
     if (codings > 1 || !equals_ignoring_case(*headers.find("Transfer-Encoding"), "chunked"))
-      return HttpError::kUnknownTransferEncoding;
-    state_ = State::kChunkSize;
+      return HttpError::UnknownTransferEncoding;
+    state_ = State::ChunkSize;
   } else if (lengths > 0) {
     const std::string_view text = *headers.find("Content-Length");
     const std::optional<std::uint64_t> length = parse_number(text, 10);
-    if (lengths > 1 || !length) return HttpError::kBadLength;
-    if (*length > limits_.body_bytes_max) return HttpError::kBodyTooLarge;
+    if (lengths > 1 || !length) return HttpError::BadLength;
+    if (*length > limits_.body_bytes_max) return HttpError::BodyTooLarge;
     left_ = *length;
-    state_ = left_ == 0 ? State::kDone : State::kBody;
+    state_ = left_ == 0 ? State::Done : State::Body;
   } else {
-    state_ = State::kDone;
+    state_ = State::Done;
   }
   wants_continue_ =
-      state_ != State::kDone && !request_.http_1_0 && headers.has_token("Expect", "100-continue");
+      state_ != State::Done && !request_.http_1_0 && headers.has_token("Expect", "100-continue");
   return std::nullopt;
 }
 
@@ -371,15 +371,15 @@ std::optional<HttpError> HttpRequestParser::chunk_size_line() {
   std::string_view digits = line.substr(0, end);
   if (end < line.size()) {
     // Extensions are ignored, but what they may not hold is refused.
-    if (!is_http_field_value(line.substr(end))) return HttpError::kBadChunk;
+    if (!is_http_field_value(line.substr(end))) return HttpError::BadChunk;
     digits = trim(digits);
   }
   const std::optional<std::uint64_t> size =
       digits.size() > 16 ? std::nullopt : parse_number(digits, 16);
-  if (!size) return HttpError::kBadChunk;
-  if (*size > limits_.body_bytes_max - request_.body.size()) return HttpError::kBodyTooLarge;
+  if (!size) return HttpError::BadChunk;
+  if (*size > limits_.body_bytes_max - request_.body.size()) return HttpError::BodyTooLarge;
   left_ = *size;
-  state_ = left_ == 0 ? State::kTrailer : State::kChunkData;
+  state_ = left_ == 0 ? State::Trailer : State::ChunkData;
   head_bytes_ = 0;
   return std::nullopt;
 }

@@ -63,17 +63,17 @@ struct HttpLimits {
 };
 
 enum class HttpError : std::uint8_t {
-  kBadRequestLine,
-  kBadVersion,
-  kBadTarget,
-  kBadHeader,
-  kBadHost,
-  kHeadTooLarge,
-  kTooManyHeaders,
-  kBadLength,
-  kBodyTooLarge,
-  kBadChunk,
-  kUnknownTransferEncoding,
+  BadRequestLine,
+  BadVersion,
+  BadTarget,
+  BadHeader,
+  BadHost,
+  HeadTooLarge,
+  TooManyHeaders,
+  BadLength,
+  BodyTooLarge,
+  BadChunk,
+  UnknownTransferEncoding,
 };
 
 std::string_view to_string(HttpError error);
@@ -93,28 +93,28 @@ class HttpRequestParser {
   /// follows. After an error the parser takes nothing more.
   Result<std::size_t, HttpError> feed(std::string_view bytes);
 
-  [[nodiscard]] bool done() const { return state_ == State::kDone; }
+  [[nodiscard]] bool done() const { return state_ == State::Done; }
 
   /// Head read, body outstanding and the client waits for "100 Continue". True once only.
   [[nodiscard]] bool take_continue();
 
   /// Nothing of a request has arrived yet.
-  [[nodiscard]] bool idle() const { return state_ == State::kRequestLine && line_.empty(); }
+  [[nodiscard]] bool idle() const { return state_ == State::RequestLine && line_.empty(); }
 
   /// The finished request; the parser is ready for the next. Only if done().
   HttpRequest take();
 
  private:
   enum class State : std::uint8_t {
-    kRequestLine,
-    kHeaders,
-    kBody,
-    kChunkSize,
-    kChunkData,
-    kChunkEnd,
-    kTrailer,
-    kDone,
-    kFailed
+    RequestLine,
+    Headers,
+    Body,
+    ChunkSize,
+    ChunkData,
+    ChunkEnd,
+    Trailer,
+    Done,
+    Failed
   };
 
   Result<bool, HttpError> read_line(std::string_view& bytes);
@@ -126,8 +126,8 @@ class HttpRequestParser {
   Result<std::size_t, HttpError> failed(HttpError error);
 
   HttpLimits limits_;
-  State state_ = State::kRequestLine;
-  HttpError error_ = HttpError::kBadRequestLine;  // once kFailed
+  State state_ = State::RequestLine;
+  HttpError error_ = HttpError::BadRequestLine;  // once Failed
   std::string line_;
   std::size_t head_bytes_ = 0;
   std::uint64_t left_ = 0;  // of the body or of the chunk

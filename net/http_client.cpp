@@ -18,27 +18,27 @@ namespace nostril::net {
 
 std::string_view to_string(HttpCallError error) {
   switch (error) {
-    case HttpCallError::kNone:
+    case HttpCallError::None:
       return "ok";
-    case HttpCallError::kBadUrl:
+    case HttpCallError::BadUrl:
       return "bad URL";
-    case HttpCallError::kConnect:
+    case HttpCallError::Connect:
       return "cannot connect";
-    case HttpCallError::kTls:
+    case HttpCallError::Tls:
       return "TLS failed";
-    case HttpCallError::kConnectTimeout:
+    case HttpCallError::ConnectTimeout:
       return "connecting timed out";
-    case HttpCallError::kFirstByteTimeout:
+    case HttpCallError::FirstByteTimeout:
       return "no answer in time";
-    case HttpCallError::kIdleTimeout:
+    case HttpCallError::IdleTimeout:
       return "answer stalled";
-    case HttpCallError::kTooLarge:
+    case HttpCallError::TooLarge:
       return "answer too large";
-    case HttpCallError::kProtocol:
+    case HttpCallError::Protocol:
       return "bad HTTP answer";
-    case HttpCallError::kBroken:
+    case HttpCallError::Broken:
       return "connection broken";
-    case HttpCallError::kTooManyCalls:
+    case HttpCallError::TooManyCalls:
       return "too many calls under way";
   }
   return "unknown";
@@ -49,24 +49,24 @@ namespace {
 HttpCallError error_of(CURLcode code) {
   switch (code) {
     case CURLE_OK:
-      return HttpCallError::kNone;
+      return HttpCallError::None;
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
-      return HttpCallError::kBadUrl;
+      return HttpCallError::BadUrl;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
-      return HttpCallError::kConnect;
+      return HttpCallError::Connect;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CIPHER:
-      return HttpCallError::kTls;
+      return HttpCallError::Tls;
     case CURLE_OPERATION_TIMEDOUT:
-      return HttpCallError::kConnectTimeout;  // the only time-out left to libcurl
+      return HttpCallError::ConnectTimeout;  // the only time-out left to libcurl
     case CURLE_WEIRD_SERVER_REPLY:
-      return HttpCallError::kProtocol;
+      return HttpCallError::Protocol;
     default:
-      return HttpCallError::kBroken;
+      return HttpCallError::Broken;
   }
 }
 
@@ -75,7 +75,7 @@ HttpCallError error_of(CURLcode code) {
 struct HttpClient::Impl {
   struct Call {
     Impl* client = nullptr;
-    CallId id = CallId::kNone;
+    CallId id = CallId::None;
     HttpCall call;
     HttpCallbacks callbacks;
     CURL* easy = nullptr;
@@ -86,8 +86,8 @@ struct HttpClient::Impl {
     std::size_t head_bytes = 0;
     std::size_t body_bytes = 0;
     std::uint64_t heard_ms = 0;
-    TimerId timer = TimerId::kNone;
-    HttpCallError error = HttpCallError::kNone;  // ours, before libcurl's
+    TimerId timer = TimerId::None;
+    HttpCallError error = HttpCallError::None;  // ours, before libcurl's
     std::string detail;
     bool added = false;
     bool head_done = false;
@@ -97,6 +97,8 @@ struct HttpClient::Impl {
     Call() = default;
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
+    Call(Call&&) = delete;
+    Call& operator=(Call&&) = delete;
 
     ~Call() {
       if (easy != nullptr) curl_easy_cleanup(easy);
@@ -112,6 +114,10 @@ struct HttpClient::Impl {
 
   Impl(Loop& the_loop, std::size_t calls_max);
   ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  Impl(Impl&&) = delete;
+  Impl& operator=(Impl&&) = delete;
 
   CallId start(HttpCall call, HttpCallbacks callbacks);
   void begin(CallId id);
@@ -140,8 +146,8 @@ struct HttpClient::Impl {
   CURLM* multi = nullptr;
   std::unordered_map<CallId, std::unique_ptr<Call>> calls;
   std::vector<Watch*> watches;  // owned by their uv handles
-  TimerId curl_timer = TimerId::kNone;
-  TimerId later_timer = TimerId::kNone;
+  TimerId curl_timer = TimerId::None;
+  TimerId later_timer = TimerId::None;
   std::vector<Loop::Task> later_tasks;
   std::uint64_t next_id = 1;
 };
@@ -180,9 +186,9 @@ HttpClient::Impl::Call* HttpClient::Impl::find(CallId id) {
 // wait for this.
 void HttpClient::Impl::later(Loop::Task task) {
   later_tasks.push_back(std::move(task));
-  if (later_timer != TimerId::kNone) return;
+  if (later_timer != TimerId::None) return;
   later_timer = loop.after(0, [this] {
-    later_timer = TimerId::kNone;
+    later_timer = TimerId::None;
     for (const Loop::Task& each : std::exchange(later_tasks, {})) each();
   });
 }
@@ -198,7 +204,7 @@ CallId HttpClient::Impl::start(HttpCall call, HttpCallbacks callbacks) {
   const bool full = calls.size() >= calls_count_max;
   calls.emplace(id, std::move(made));
   if (full) {
-    later([this, id] { finish(id, HttpCallError::kTooManyCalls, {}); });
+    later([this, id] { finish(id, HttpCallError::TooManyCalls, {}); });
   } else {
     later([this, id] { begin(id); });
   }
@@ -209,8 +215,8 @@ void HttpClient::Impl::begin(CallId id) {
   Call* call = find(id);
   if (call == nullptr) return;
   const Result<Url, UrlError> url = parse_url(call->call.url);
-  if (!url || (url->scheme != UrlScheme::kHttp && url->scheme != UrlScheme::kHttps)) {
-    finish(id, HttpCallError::kBadUrl,
+  if (!url || (url->scheme != UrlScheme::Http && url->scheme != UrlScheme::Https)) {
+    finish(id, HttpCallError::BadUrl,
            url ? "not http or https" : std::string(to_string(url.error())));
     return;
   }
@@ -284,7 +290,7 @@ std::size_t HttpClient::Impl::head_line(Call& call, std::string_view line) {
   if (call.head_done) return offered;  // trailers
   call.head_bytes += offered;
   if (call.head_bytes > call.call.response_head_bytes_max) {
-    fail(call, HttpCallError::kTooLarge, "answer head too large");
+    fail(call, HttpCallError::TooLarge, "answer head too large");
     return 0;
   }
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
@@ -321,7 +327,7 @@ std::size_t HttpClient::Impl::body_piece(Call& call, std::string_view bytes) {
   call.heard_ms = loop.now_ms();
   call.body_bytes += bytes.size();
   if (call.body_bytes > call.call.response_bytes_max) {
-    fail(call, HttpCallError::kTooLarge, "answer body too large");
+    fail(call, HttpCallError::TooLarge, "answer body too large");
     return 0;
   }
   if (call.callbacks.on_data && !call.callbacks.on_data(bytes)) call.paused = true;
@@ -363,7 +369,7 @@ void HttpClient::Impl::watch_time(Call& call) {
 void HttpClient::Impl::on_time(CallId id) {
   Call* call = find(id);
   if (call == nullptr) return;
-  call->timer = TimerId::kNone;
+  call->timer = TimerId::None;
   if (call->paused) call->heard_ms = loop.now_ms();  // the silence is ours
   const std::uint64_t limit =
       call->head_done ? call->call.idle_ms_max : call->call.first_byte_ms_max;
@@ -371,7 +377,7 @@ void HttpClient::Impl::on_time(CallId id) {
     watch_time(*call);
     return;
   }
-  finish(id, call->head_done ? HttpCallError::kIdleTimeout : HttpCallError::kFirstByteTimeout, {});
+  finish(id, call->head_done ? HttpCallError::IdleTimeout : HttpCallError::FirstByteTimeout, {});
 }
 
 void HttpClient::Impl::act(curl_socket_t fd, int events) {
@@ -395,10 +401,10 @@ void HttpClient::Impl::reap() {
     Call& call = *found->second;
     if (call.cancelled) {
       forget(id);
-    } else if (call.error != HttpCallError::kNone) {
+    } else if (call.error != HttpCallError::None) {
       finish(id, call.error, call.detail);
     } else if (code == CURLE_OK && !call.head_done) {
-      finish(id, HttpCallError::kProtocol, "no HTTP answer");
+      finish(id, HttpCallError::Protocol, "no HTTP answer");
     } else {
       finish(id, error_of(code),
              code == CURLE_OK ? std::string() : std::string(call.error_text.data()));
@@ -408,10 +414,10 @@ void HttpClient::Impl::reap() {
 
 int HttpClient::Impl::on_timer(CURLM*, long wait_ms, void* user) noexcept {
   auto* self = static_cast<Impl*>(user);
-  self->loop.cancel(std::exchange(self->curl_timer, TimerId::kNone));
+  self->loop.cancel(std::exchange(self->curl_timer, TimerId::None));
   if (wait_ms < 0) return 0;
   self->curl_timer = self->loop.after(static_cast<std::uint64_t>(wait_ms), [self] {
-    self->curl_timer = TimerId::kNone;
+    self->curl_timer = TimerId::None;
     self->act(CURL_SOCKET_TIMEOUT, 0);
   });
   return 0;

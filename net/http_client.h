@@ -12,7 +12,10 @@
 
 namespace nostril::net {
 
-enum class CallId : std::uint64_t { kNone = 0 };
+enum class CallId : std::uint64_t {
+  None = 0,
+  kNone = None,  // NOLINT(readability-identifier-naming)
+};
 
 struct HttpCall {
   std::string method = "GET";
@@ -30,25 +33,26 @@ struct HttpCall {
 };
 
 enum class HttpCallError : std::uint8_t {
-  kNone,
-  kBadUrl,
-  kConnect,
-  kTls,
-  kConnectTimeout,
-  kFirstByteTimeout,
-  kIdleTimeout,
-  kTooLarge,
-  kProtocol,
-  kBroken,  ///< the connection ended before the answer did
-  kTooManyCalls,
+  None,
+  BadUrl,
+  Connect,
+  Tls,
+  ConnectTimeout,
+  FirstByteTimeout,
+  IdleTimeout,
+  TooLarge,
+  Protocol,
+  Broken,  ///< the connection ended before the answer did
+  TooManyCalls,
+  kTooLarge = TooLarge,  // NOLINT(readability-identifier-naming)
 };
 std::string_view to_string(HttpCallError error);
 
 struct HttpCallResult {
-  HttpCallError error = HttpCallError::kNone;
+  HttpCallError error = HttpCallError::None;
   std::string detail;  ///< for a log line; no secrets
 
-  [[nodiscard]] bool ok() const { return error == HttpCallError::kNone; }
+  [[nodiscard]] bool ok() const { return error == HttpCallError::None; }
 };
 
 struct HttpCallbacks {
@@ -67,11 +71,13 @@ struct HttpCallbacks {
 /// Threads: the loop's only. Destroying it cancels all calls; not inside its own callbacks.
 class HttpClient {
  public:
-  /// `calls_count_max`: under way together, more are refused with kTooManyCalls.
+  /// `calls_count_max`: under way together, more are refused with TooManyCalls.
   explicit HttpClient(Loop& loop, std::size_t calls_count_max = 1'024);
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
+  HttpClient(HttpClient&&) = delete;
+  HttpClient& operator=(HttpClient&&) = delete;
 
   CallId start(HttpCall call, HttpCallbacks callbacks);
   /// Closes the TCP connection at once, so that the peer stops working; no further callback. A

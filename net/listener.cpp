@@ -110,7 +110,7 @@ void Listener::stop() {
 
 // Starts watching, at first and after a rest.
 void Listener::start_watching() {
-  rest_timer_ = TimerId::kNone;
+  rest_timer_ = TimerId::None;
   CHECK(uv_poll_start(&watch_->handle, UV_READABLE, [](uv_poll_t* handle, int, int) noexcept {
           static_cast<Watch*>(handle->data)->listener->accept_some();
         }) == 0);

@@ -22,6 +22,8 @@ class Listener {
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
+  Listener(Listener&&) = delete;
+  Listener& operator=(Listener&&) = delete;
 
   [[nodiscard]] std::uint16_t local_port() const { return local_port_; }
 
@@ -37,7 +39,7 @@ class Listener {
   Loop& loop_;
   OnAccept on_accept_;
   Watch* watch_ = nullptr;  // owned by its uv handle
-  TimerId rest_timer_ = TimerId::kNone;
+  TimerId rest_timer_ = TimerId::None;
   std::uint16_t local_port_ = 0;
 };
 

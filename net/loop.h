@@ -11,8 +11,12 @@ struct lws_vhost;
 
 namespace nostril::net {
 
-enum class TimerId : std::uint64_t { kNone = 0 };
-enum class HookId : std::uint64_t { kNone = 0 };
+// kNone here and in other enums of net/: the former name, until its users have moved to None.
+enum class TimerId : std::uint64_t {
+  None = 0,
+  kNone = None,  // NOLINT(readability-identifier-naming)
+};
+enum class HookId : std::uint64_t { None = 0 };
 
 struct LoopLimits {
   /// Tasks posted and not yet run. At the bound post() refuses. One task costs about 64 bytes and
@@ -38,6 +42,8 @@ class Loop {
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
+  Loop(Loop&&) = delete;
+  Loop& operator=(Loop&&) = delete;
 
   /// Runs until stop(). May be called again after it returned.
   void run();
@@ -54,12 +60,14 @@ class Loop {
   TimerId after(std::uint64_t delay_ms, Task task);
   /// Runs `task` each `period_ms` (at least 1) milliseconds.
   TimerId every(std::uint64_t period_ms, Task task);
-  /// Forgets a timer. One that ran out, or kNone, is fine.
+  /// Forgets a timer. One that ran out, or None, is fine.
   void cancel(TimerId id);
 
   /// Runs `hook` once a turn, before the loop waits: the place to write what the turn gathered.
   HookId on_turn_end(Task hook);
   void remove_turn_end(HookId id);
+  /// True while the hooks run: what a hook queues for another hook may need a wake().
+  [[nodiscard]] bool ending_turn() const;
   /// Makes one more turn follow without waiting. Any thread.
   void wake();
 
@@ -78,5 +86,10 @@ class Loop {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// Raises the process's limit of open descriptors as far as it may go and returns it. Call before
+/// the first Loop: libwebsockets sizes its tables (about 16 bytes a descriptor) when a loop is
+/// made.
+std::uint64_t raise_descriptor_limit();
 
 }  // namespace nostril::net

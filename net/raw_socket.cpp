@@ -153,15 +153,15 @@ void RawSocket::receive_tls(std::span<std::uint8_t> bytes) {
     owner_->on_socket_ready();
     if (destroyed) return;
   }
-  std::array<std::uint8_t, kTlsReadBytes> plain;
-  while (sent && status == TlsStream::Status::kOk) {
+  std::array<std::uint8_t, kTlsReadBytes> plain;  // NOLINT(*-member-init): filled by read()
+  while (sent && status == TlsStream::Status::Ok) {
     const std::size_t got = tls_->read(plain);
     if (got == 0) break;
     owner_->on_socket_bytes({plain.data(), got});
     if (destroyed) return;
   }
   destroyed_ = nullptr;
-  if (sent && tls_->status() == TlsStream::Status::kOk) return;
+  if (sent && tls_->status() == TlsStream::Status::Ok) return;
   lws_set_opaque_user_data(wsi_, nullptr);  // ends the socket when this callback returns
   wsi_ = nullptr;
   owner_->on_socket_closed(tls_->error());

@@ -17,6 +17,7 @@ namespace nostril::net {
 /// What happens on a RawSocket. Each call may kill or destroy the socket and its owner.
 class RawSocketOwner {
  public:
+  virtual ~RawSocketOwner() = default;
   /// TLS only: the handshake is done, write() is allowed. A plain socket is ready at once.
   virtual void on_socket_ready() = 0;
   /// The bytes may be changed in place; they are gone when the call returns.
@@ -25,9 +26,6 @@ class RawSocketOwner {
   virtual void on_socket_writable() = 0;
   /// The peer left or the connection broke; `why` is empty or a line for a log. The socket is dead.
   virtual void on_socket_closed(std::string_view why) = 0;
-
- protected:
-  ~RawSocketOwner() = default;
 };
 
 /// A connected TCP or unix socket inside libwebsockets (its "raw" role: readiness and output
@@ -44,6 +42,8 @@ class RawSocket {
   ~RawSocket();
   RawSocket(const RawSocket&) = delete;
   RawSocket& operator=(const RawSocket&) = delete;
+  RawSocket(RawSocket&&) = delete;
+  RawSocket& operator=(RawSocket&&) = delete;
 
   /// At most this many bytes a write().
   static constexpr std::size_t kWriteBytesMax = 128 << 10;

@@ -21,12 +21,12 @@ namespace {
 constexpr std::size_t kHeldBytesMax = 64 << 10;
 
 enum class State : std::uint8_t {
-  kRequest,  // reading a request
-  kAnswer,   // the handler owes an answer
-  kStream,   // the handler sends the body
-  kOpen,     // WebSocket
-  kClosing,  // output goes out, input is dropped, then FIN
-  kDead,     // to be buried at the end of the turn
+  Request,  // reading a request
+  Answer,   // the handler owes an answer
+  Stream,   // the handler sends the body
+  Open,     // WebSocket
+  Closing,  // output goes out, input is dropped, then FIN
+  Dead,     // to be buried at the end of the turn
 };
 
 std::uint64_t sweep_period_ms(const ServerLimits& limits) {
@@ -43,33 +43,33 @@ std::uint64_t sweep_period_ms(const ServerLimits& limits) {
 
 std::string_view to_string(ServerError error) {
   switch (error) {
-    case ServerError::kTooManyConnections:
+    case ServerError::TooManyConnections:
       return "too_many_connections";
-    case ServerError::kRefusedAddress:
+    case ServerError::RefusedAddress:
       return "refused_address";
-    case ServerError::kBadHttp:
+    case ServerError::BadHttp:
       return "bad_http";
-    case ServerError::kBadHandshake:
+    case ServerError::BadHandshake:
       return "bad_handshake";
-    case ServerError::kRefusedUpgrade:
+    case ServerError::RefusedUpgrade:
       return "refused_upgrade";
-    case ServerError::kHandshakeTimeout:
+    case ServerError::HandshakeTimeout:
       return "handshake_timeout";
-    case ServerError::kProtocol:
+    case ServerError::Protocol:
       return "protocol";
-    case ServerError::kBadUtf8:
+    case ServerError::BadUtf8:
       return "bad_utf8";
-    case ServerError::kTooBig:
+    case ServerError::TooBig:
       return "too_big";
-    case ServerError::kPingTimeout:
+    case ServerError::PingTimeout:
       return "ping_timeout";
-    case ServerError::kSlowReader:
+    case ServerError::SlowReader:
       return "slow_reader";
-    case ServerError::kWriteStall:
+    case ServerError::WriteStall:
       return "write_stall";
-    case ServerError::kSocket:
+    case ServerError::Socket:
       return "socket";
-    case ServerError::kCount:
+    case ServerError::Count:
       break;
   }
   return "unknown";
@@ -88,15 +88,15 @@ struct Server::Impl {
     void on_socket_closed(std::string_view) override { server.peer_left(*this); }
 
     Impl& server;
-    ConnectionId id = ConnectionId::kNone;
+    ConnectionId id = ConnectionId::None;
     PeerAddress peer;
-    State state = State::kRequest;
+    State state = State::Request;
     std::optional<ServerError> error;  // reported when the handler is told
     std::unique_ptr<HttpRequestParser> parser;
     std::unique_ptr<WsDecoder> decoder;
     OutQueue out;
     std::string held;               // input read and not looked at yet
-    std::uint64_t deadline_ms = 0;  // of kRequest and kClosing; 0: none
+    std::uint64_t deadline_ms = 0;  // of Request and Closing; 0: none
     std::uint64_t heard_ms = 0;
     std::uint64_t pinged_ms = 0;    // 0: no Ping under way
     std::uint64_t progress_ms = 0;  // when output last moved
@@ -108,9 +108,9 @@ struct Server::Impl {
     bool keep_alive = true;
     bool head_only = false;
     bool chunked = false;
-    bool dirty = false;    // in dirty_
-    bool revisit = false;  // in revisits_
-    bool ending = false;   // in endings_
+    bool dirty = false;    // in dirty
+    bool revisit = false;  // in revisits
+    bool ending = false;   // in endings
     bool told = false;     // the handler knows that it is over: the id is stale
     bool wants_drained = false;
     bool output_finished = false;
@@ -126,6 +126,10 @@ struct Server::Impl {
   Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfig& listen,
        const ServerLimits& the_limits);
   ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  Impl(Impl&&) = delete;
+  Impl& operator=(Impl&&) = delete;
 
   // Lookup.
   Connection* any(ConnectionId id);
@@ -173,14 +177,14 @@ struct Server::Impl {
   std::vector<Slot> slots;
   std::vector<std::uint32_t> free_slots;
   std::size_t open_count = 0;
-  std::vector<ConnectionId> dirty_;
-  std::vector<ConnectionId> revisits_;
-  std::vector<ConnectionId> endings_;
-  std::vector<ConnectionId> batch_;
+  std::vector<ConnectionId> dirty;
+  std::vector<ConnectionId> revisits;
+  std::vector<ConnectionId> endings;
+  std::vector<ConnectionId> batch;
   std::vector<std::unique_ptr<Connection>> graveyard;
   std::string scratch;
-  HookId hook = HookId::kNone;
-  TimerId sweeper = TimerId::kNone;
+  HookId hook = HookId::None;
+  TimerId sweeper = TimerId::None;
   std::unique_ptr<Listener> listener;
 };
 
@@ -213,7 +217,7 @@ Server::Impl::Connection* Server::Impl::any(ConnectionId id) {
 Server::Impl::Connection* Server::Impl::live(ConnectionId id) {
   CHECK(loop.on_loop_thread());
   Connection* found = any(id);
-  return found == nullptr || found->told || found->state == State::kDead ? nullptr : found;
+  return found == nullptr || found->told || found->state == State::Dead ? nullptr : found;
 }
 
 void Server::Impl::count_error(const PeerAddress& peer, ServerError error) {
@@ -227,7 +231,7 @@ void Server::Impl::accept(int fd, const PeerAddress& peer) {
   if (full || !handler.accept_connection(peer)) {
     ::close(fd);
     counters.connections_closed.add();
-    count_error(peer, full ? ServerError::kTooManyConnections : ServerError::kRefusedAddress);
+    count_error(peer, full ? ServerError::TooManyConnections : ServerError::RefusedAddress);
     return;
   }
   if (limits.send_buffer_bytes > 0) {
@@ -243,7 +247,7 @@ void Server::Impl::accept(int fd, const PeerAddress& peer) {
   connection->socket = RawSocket::adopt(loop, fd, *connection, tls);
   if (!connection->socket) {
     counters.connections_closed.add();
-    count_error(peer, ServerError::kSocket);
+    count_error(peer, ServerError::Socket);
     return;
   }
   place(std::move(connection));
@@ -265,28 +269,32 @@ void Server::Impl::place(std::unique_ptr<Connection> connection) {
 // Outside every call of the handler into us: callbacks are fine.
 void Server::Impl::peer_left(Connection& connection) {
   tell_over(connection);
-  connection.state = State::kDead;
+  connection.state = State::Dead;
   bury(connection);
 }
 
 void Server::Impl::doom(Connection& connection, std::optional<ServerError> error) {
-  if (connection.state == State::kDead) return;
+  if (connection.state == State::Dead) return;
   if (error && !connection.error) connection.error = error;
-  connection.owed_answer = connection.owed_answer || connection.state == State::kAnswer ||
-                           connection.state == State::kStream;
-  connection.state = State::kDead;
+  connection.owed_answer = connection.owed_answer || connection.state == State::Answer ||
+                           connection.state == State::Stream;
+  connection.state = State::Dead;
   connection.out.clear();
   if (!connection.ending) {
     connection.ending = true;
-    endings_.push_back(connection.id);
+    endings.push_back(connection.id);
   }
   loop.wake();
 }
 
 void Server::Impl::begin_closing(Connection& connection) {
-  connection.owed_answer = connection.owed_answer || connection.state == State::kAnswer ||
-                           connection.state == State::kStream;
-  connection.state = State::kClosing;
+  if (!connection.ready) {  // in the middle of a TLS handshake: nothing can be said
+    doom(connection, std::nullopt);
+    return;
+  }
+  connection.owed_answer = connection.owed_answer || connection.state == State::Answer ||
+                           connection.state == State::Stream;
+  connection.state = State::Closing;
   connection.deadline_ms = loop.now_ms() + limits.write_stall_ms_max;
   connection.held = std::string();
   connection.paused = false;
@@ -294,7 +302,7 @@ void Server::Impl::begin_closing(Connection& connection) {
   queued(connection);
   if (!connection.ending) {
     connection.ending = true;
-    endings_.push_back(connection.id);
+    endings.push_back(connection.id);
   }
 }
 
@@ -303,8 +311,8 @@ void Server::Impl::tell_over(Connection& connection) {
   if (connection.told) return;
   connection.told = true;
   if (connection.error) count_error(connection.peer, *connection.error);
-  const bool owed = connection.owed_answer || connection.state == State::kAnswer ||
-                    connection.state == State::kStream;
+  const bool owed = connection.owed_answer || connection.state == State::Answer ||
+                    connection.state == State::Stream;
   if (connection.was_websocket) {
     counters.websockets_closed.add();
     handler.on_ws_close(connection.id);
@@ -328,9 +336,9 @@ void Server::Impl::receive(Connection& connection, std::span<std::uint8_t> bytes
   counters.bytes_in.add(bytes.size());
   connection.heard_ms = loop.now_ms();
   connection.pinged_ms = 0;
-  if (connection.state == State::kClosing || connection.state == State::kDead) return;
+  if (connection.state == State::Closing || connection.state == State::Dead) return;
   if (connection.held.empty()) bytes = consume(connection, bytes);
-  if (connection.state == State::kClosing || connection.state == State::kDead || bytes.empty())
+  if (connection.state == State::Closing || connection.state == State::Dead || bytes.empty())
     return;
   connection.held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   apply_reading(connection);
@@ -340,9 +348,9 @@ void Server::Impl::receive(Connection& connection, std::span<std::uint8_t> bytes
 std::span<std::uint8_t> Server::Impl::consume(Connection& connection,
                                               std::span<std::uint8_t> bytes) {
   while (!bytes.empty() && !connection.paused) {
-    if (connection.state == State::kRequest) {
+    if (connection.state == State::Request) {
       bytes = consume_http(connection, bytes);
-    } else if (connection.state == State::kOpen) {
+    } else if (connection.state == State::Open) {
       return consume_frames(connection, bytes);
     } else {
       break;
@@ -358,7 +366,7 @@ std::span<std::uint8_t> Server::Impl::consume_http(Connection& connection,
   const Result<std::size_t, HttpError> used =
       connection.parser->feed({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   if (!used) {
-    refuse(connection, status_of(used.error()), to_string(used.error()), {}, ServerError::kBadHttp);
+    refuse(connection, status_of(used.error()), to_string(used.error()), {}, ServerError::BadHttp);
     return {};
   }
   if (connection.parser->take_continue()) {
@@ -381,30 +389,30 @@ void Server::Impl::on_request(Connection& connection) {
     return;
   }
   counters.http_requests.add();
-  connection.state = State::kAnswer;
+  connection.state = State::Answer;
   handler.on_http(connection.id, request);
 }
 
 void Server::Impl::upgrade(Connection& connection, const HttpRequest& request) {
   const Result<std::string, WsHandshakeError> answer = answer_ws_handshake(request);
   if (!answer) {
-    const bool version = answer.error() == WsHandshakeError::kBadVersion;
+    const bool version = answer.error() == WsHandshakeError::BadVersion;
     const HttpHeaders headers =
         version ? HttpHeaders{{"Sec-WebSocket-Version", "13"}} : HttpHeaders{};
     refuse(connection, version ? 426 : 400, to_string(answer.error()), headers,
-           ServerError::kBadHandshake);
+           ServerError::BadHandshake);
     return;
   }
   if (!handler.accept_websocket(connection.peer, request)) {
-    refuse(connection, 403, "refused", {}, ServerError::kRefusedUpgrade);
+    refuse(connection, 403, "refused", {}, ServerError::RefusedUpgrade);
     return;
   }
   counters.websockets_opened.add();
   connection.out.append(*answer);
   connection.was_websocket = true;
-  connection.state = State::kOpen;
+  connection.state = State::Open;
   connection.parser.reset();
-  connection.decoder = std::make_unique<WsDecoder>(WsRole::kServer, limits.message_bytes_max);
+  connection.decoder = std::make_unique<WsDecoder>(WsRole::Server, limits.message_bytes_max);
   queued(connection);
   handler.on_ws_open(connection.id, connection.peer, request);
 }
@@ -420,7 +428,7 @@ void Server::Impl::refuse(Connection& connection, int status, std::string_view t
 
 std::span<std::uint8_t> Server::Impl::consume_frames(Connection& connection,
                                                      std::span<std::uint8_t> bytes) {
-  while (connection.state == State::kOpen && !connection.paused) {
+  while (connection.state == State::Open && !connection.paused) {
     const Result<std::optional<WsEvent>, WsError> next = connection.decoder->next(bytes);
     if (!next) {
       fail_frames(connection, next.error());
@@ -429,33 +437,33 @@ std::span<std::uint8_t> Server::Impl::consume_frames(Connection& connection,
     if (!*next) return {};
     on_event(connection, **next);
   }
-  return connection.state == State::kOpen ? bytes : std::span<std::uint8_t>{};
+  return connection.state == State::Open ? bytes : std::span<std::uint8_t>{};
 }
 
 void Server::Impl::on_event(Connection& connection, const WsEvent& event) {
   switch (event.kind) {
-    case WsEventKind::kText:
+    case WsEventKind::Text:
       counters.messages_in.add();
       handler.on_ws_text(connection.id, event.payload);
       return;
-    case WsEventKind::kBinary:
+    case WsEventKind::Binary:
       counters.messages_in.add();
       handler.on_ws_binary(connection.id, event.payload);
       return;
-    case WsEventKind::kPing:
+    case WsEventKind::Ping:
       if (!room(connection, event.payload.size() + kWsHeaderBytesMax)) return;
-      append_ws_frame(connection.out.tail(), WsOpcode::kPong, event.payload);
+      append_ws_frame(connection.out.tail(), WsOpcode::Pong, event.payload);
       connection.out.grew(event.payload.size() + 2);
       queued(connection);
       return;
-    case WsEventKind::kPong:
+    case WsEventKind::Pong:
       return;
-    case WsEventKind::kClose: {
+    case WsEventKind::Close: {
       std::string frame;
       const std::string payload = event.close_code == kWsCloseNoStatus
                                       ? std::string()
                                       : ws_close_payload(event.close_code, {});
-      append_ws_frame(frame, WsOpcode::kClose, payload);
+      append_ws_frame(frame, WsOpcode::Close, payload);
       connection.out.append(frame);
       begin_closing(connection);
       return;
@@ -466,18 +474,17 @@ void Server::Impl::on_event(Connection& connection, const WsEvent& event) {
 void Server::Impl::fail_frames(Connection& connection, WsError error) {
   switch (close_code_of(error)) {
     case kWsCloseBadData:
-      connection.error = ServerError::kBadUtf8;
+      connection.error = ServerError::BadUtf8;
       break;
     case kWsCloseTooBig:
-      connection.error = ServerError::kTooBig;
+      connection.error = ServerError::TooBig;
       break;
     default:
-      connection.error = ServerError::kProtocol;
+      connection.error = ServerError::Protocol;
       break;
   }
   std::string frame;
-  append_ws_frame(frame, WsOpcode::kClose,
-                  ws_close_payload(close_code_of(error), to_string(error)));
+  append_ws_frame(frame, WsOpcode::Close, ws_close_payload(close_code_of(error), to_string(error)));
   connection.out.append(frame);
   begin_closing(connection);
 }
@@ -489,7 +496,7 @@ void Server::Impl::apply_reading(Connection& connection) {
 void Server::Impl::revisit_later(Connection& connection) {
   if (connection.revisit) return;
   connection.revisit = true;
-  revisits_.push_back(connection.id);
+  revisits.push_back(connection.id);
   loop.wake();
 }
 
@@ -497,7 +504,7 @@ void Server::Impl::revisit_later(Connection& connection) {
 bool Server::Impl::room(Connection& connection, std::size_t bytes) {
   const std::size_t pending = connection.out.bytes() + connection.socket->unsent_bytes();
   if (bytes <= limits.pending_bytes_max && pending <= limits.pending_bytes_max - bytes) return true;
-  doom(connection, ServerError::kSlowReader);
+  doom(connection, ServerError::SlowReader);
   return false;
 }
 
@@ -506,16 +513,17 @@ void Server::Impl::queued(Connection& connection) {
   connection.wants_drained = true;
   if (connection.dirty) return;
   connection.dirty = true;
-  dirty_.push_back(connection.id);
+  dirty.push_back(connection.id);
+  if (loop.ending_turn()) loop.wake();  // our hook may have run already
 }
 
 void Server::Impl::flush(Connection& connection) {
-  if (connection.state == State::kDead || !connection.ready) return;
+  if (connection.state == State::Dead || !connection.ready) return;
   RawSocket& socket = *connection.socket;
   while (!connection.out.empty() && !socket.choked()) {
     const std::string_view piece = connection.out.front(scratch, RawSocket::kWriteBytesMax);
     if (!socket.write(piece)) {
-      doom(connection, ServerError::kSocket);
+      doom(connection, ServerError::Socket);
       return;
     }
     counters.writes.add();
@@ -525,7 +533,7 @@ void Server::Impl::flush(Connection& connection) {
   }
   if (!connection.out.empty() || socket.choked() || !connection.wants_drained) return;
   connection.wants_drained = false;
-  if (connection.state == State::kClosing) {
+  if (connection.state == State::Closing) {
     if (!connection.output_finished) {
       connection.output_finished = true;
       connection.deadline_ms = loop.now_ms() + limits.close_wait_ms_max;
@@ -539,55 +547,55 @@ void Server::Impl::flush(Connection& connection) {
 // The answer is complete: next request, or the end.
 void Server::Impl::answered(Connection& connection) {
   if (!connection.keep_alive) {
-    connection.state = State::kRequest;  // nothing is owed any more
+    connection.state = State::Request;  // nothing is owed any more
     begin_closing(connection);
     return;
   }
-  connection.state = State::kRequest;
+  connection.state = State::Request;
   connection.deadline_ms = loop.now_ms() + limits.http_idle_ms_max;
   queued(connection);
   if (!connection.held.empty()) revisit_later(connection);
 }
 
 void Server::Impl::end_turn() {
-  batch_.clear();
-  batch_.swap(revisits_);
-  for (const ConnectionId id : batch_) {
+  batch.clear();
+  batch.swap(revisits);
+  for (const ConnectionId id : batch) {
     Connection* connection = any(id);
     if (connection == nullptr) continue;
     connection->revisit = false;
-    if (connection->held.empty() || connection->state == State::kClosing ||
-        connection->state == State::kDead)
+    if (connection->held.empty() || connection->state == State::Closing ||
+        connection->state == State::Dead)
       continue;
     std::string held = std::exchange(connection->held, {});
     const std::span<std::uint8_t> rest =
         consume(*connection, {reinterpret_cast<std::uint8_t*>(held.data()), held.size()});
-    if (connection->state == State::kClosing || connection->state == State::kDead) continue;
+    if (connection->state == State::Closing || connection->state == State::Dead) continue;
     connection->held.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
     apply_reading(*connection);
   }
 
-  batch_.clear();
-  batch_.swap(dirty_);
-  for (const ConnectionId id : batch_) {
+  batch.clear();
+  batch.swap(dirty);
+  for (const ConnectionId id : batch) {
     Connection* connection = any(id);
     if (connection == nullptr) continue;
     connection->dirty = false;
     flush(*connection);
   }
 
-  batch_.clear();
-  batch_.swap(endings_);
-  for (const ConnectionId id : batch_) {
+  batch.clear();
+  batch.swap(endings);
+  for (const ConnectionId id : batch) {
     Connection* connection = any(id);
     if (connection == nullptr) continue;
     connection->ending = false;
     tell_over(*connection);
-    if (connection->state == State::kDead) bury(*connection);
+    if (connection->state == State::Dead) bury(*connection);
   }
   graveyard.clear();
   // What the handler did meanwhile must not wait for the next event.
-  if (!revisits_.empty() || !dirty_.empty() || !endings_.empty()) loop.wake();
+  if (!revisits.empty() || !dirty.empty() || !endings.empty()) loop.wake();
 }
 
 void Server::Impl::sweep() {
@@ -598,32 +606,32 @@ void Server::Impl::sweep() {
 }
 
 void Server::Impl::sweep_one(Connection& connection, std::uint64_t now) {
-  if (connection.state == State::kDead) return;
+  if (connection.state == State::Dead) return;
   if (connection.deadline_ms != 0 && now >= connection.deadline_ms) {
-    const bool silent = connection.state == State::kClosing || connection.parser->idle();
-    const bool fine = connection.state == State::kClosing || (silent && !connection.first_request);
+    const bool silent = connection.state == State::Closing || connection.parser->idle();
+    const bool fine = connection.state == State::Closing || (silent && !connection.first_request);
     if (silent || !connection.ready) {
-      doom(connection, fine ? std::nullopt : std::optional(ServerError::kHandshakeTimeout));
+      doom(connection, fine ? std::nullopt : std::optional(ServerError::HandshakeTimeout));
     } else {
-      refuse(connection, 408, "request not complete in time", {}, ServerError::kHandshakeTimeout);
+      refuse(connection, 408, "request not complete in time", {}, ServerError::HandshakeTimeout);
     }
     return;
   }
   if (connection.wants_drained &&
       now - std::min(now, connection.progress_ms) >= limits.write_stall_ms_max) {
-    doom(connection, ServerError::kWriteStall);
+    doom(connection, ServerError::WriteStall);
     return;
   }
-  if (connection.state != State::kOpen || limits.ping_after_ms == 0 || connection.paused ||
+  if (connection.state != State::Open || limits.ping_after_ms == 0 || connection.paused ||
       connection.socket->choked())
     return;
   if (connection.pinged_ms != 0) {
     if (now - connection.pinged_ms >= limits.pong_wait_ms_max)
-      doom(connection, ServerError::kPingTimeout);
+      doom(connection, ServerError::PingTimeout);
   } else if (now - std::min(now, connection.heard_ms) >= limits.ping_after_ms) {
     connection.pinged_ms = now;
     std::string frame;
-    append_ws_frame(frame, WsOpcode::kPing, {});
+    append_ws_frame(frame, WsOpcode::Ping, {});
     connection.out.append(frame);
     queued(connection);
   }
@@ -651,15 +659,15 @@ void Server::close_all(std::string_view reason) {
   for (Impl::Slot& slot : impl_->slots) {
     if (!slot.connection) continue;
     const State state = slot.connection->state;
-    if (state == State::kOpen) close(slot.connection->id, kWsCloseGoingAway, reason);
+    if (state == State::Open) close(slot.connection->id, kWsCloseGoingAway, reason);
     slot.connection->keep_alive = false;  // answers under way are the last
-    if (state == State::kRequest) impl_->begin_closing(*slot.connection);
+    if (state == State::Request) impl_->begin_closing(*slot.connection);
   }
 }
 
 bool Server::respond(ConnectionId id, const HttpResponse& response) {
   Impl::Connection* connection = impl_->live(id);
-  if (connection == nullptr || connection->state != State::kAnswer) return false;
+  if (connection == nullptr || connection->state != State::Answer) return false;
   connection->out.append(encode_response(response, connection->keep_alive, connection->head_only));
   impl_->answered(*connection);
   return true;
@@ -667,18 +675,18 @@ bool Server::respond(ConnectionId id, const HttpResponse& response) {
 
 bool Server::start_stream(ConnectionId id, int status, const HttpHeaders& headers) {
   Impl::Connection* connection = impl_->live(id);
-  if (connection == nullptr || connection->state != State::kAnswer) return false;
+  if (connection == nullptr || connection->state != State::Answer) return false;
   if (!connection->chunked) connection->keep_alive = false;
   connection->out.append(
       encode_stream_head(status, headers, connection->keep_alive, connection->chunked));
-  connection->state = State::kStream;
+  connection->state = State::Stream;
   impl_->queued(*connection);
   return true;
 }
 
 bool Server::write_stream(ConnectionId id, std::string_view bytes) {
   Impl::Connection* connection = impl_->live(id);
-  if (connection == nullptr || connection->state != State::kStream) return false;
+  if (connection == nullptr || connection->state != State::Stream) return false;
   if (connection->head_only || bytes.empty()) return true;
   if (!impl_->room(*connection, bytes.size())) return false;
   if (connection->chunked) {
@@ -694,7 +702,7 @@ bool Server::write_stream(ConnectionId id, std::string_view bytes) {
 
 bool Server::end_stream(ConnectionId id) {
   Impl::Connection* connection = impl_->live(id);
-  if (connection == nullptr || connection->state != State::kStream) return false;
+  if (connection == nullptr || connection->state != State::Stream) return false;
   if (connection->chunked && !connection->head_only) connection->out.append(kLastChunk);
   impl_->answered(*connection);
   return true;
@@ -707,13 +715,13 @@ bool Server::send_text(ConnectionId id, std::string_view message) {
 bool Server::send_shared(ConnectionId id, std::string_view prefix,
                          std::shared_ptr<const std::string> shared, std::string_view suffix) {
   Impl::Connection* connection = impl_->live(id);
-  if (connection == nullptr || connection->state != State::kOpen) return false;
+  if (connection == nullptr || connection->state != State::Open) return false;
   const std::size_t payload = prefix.size() + (shared ? shared->size() : 0) + suffix.size();
   if (!impl_->room(*connection, payload + kWsHeaderBytesMax)) return false;
   OutQueue& out = connection->out;
   std::string& tail = out.tail();
   const std::size_t before = tail.size();
-  append_ws_header(tail, WsOpcode::kText, payload);
+  append_ws_header(tail, WsOpcode::Text, payload);
   tail.append(prefix);
   out.grew(tail.size() - before);
   out.append_shared(std::move(shared));
@@ -730,7 +738,7 @@ std::size_t Server::pending_bytes(ConnectionId id) const {
 
 bool Server::pause_reading(ConnectionId id) {
   Impl::Connection* connection = impl_->live(id);
-  if (connection == nullptr || connection->state == State::kClosing) return false;
+  if (connection == nullptr || connection->state == State::Closing) return false;
   connection->paused = true;
   impl_->apply_reading(*connection);
   return true;
@@ -738,7 +746,7 @@ bool Server::pause_reading(ConnectionId id) {
 
 bool Server::resume_reading(ConnectionId id) {
   Impl::Connection* connection = impl_->live(id);
-  if (connection == nullptr || connection->state == State::kClosing) return false;
+  if (connection == nullptr || connection->state == State::Closing) return false;
   connection->paused = false;
   connection->heard_ms = impl_->loop.now_ms();  // its silence was ours
   impl_->apply_reading(*connection);
@@ -748,10 +756,10 @@ bool Server::resume_reading(ConnectionId id) {
 
 bool Server::close(ConnectionId id, std::uint16_t code, std::string_view reason) {
   Impl::Connection* connection = impl_->live(id);
-  if (connection == nullptr || connection->state == State::kClosing) return false;
-  if (connection->state == State::kOpen) {
+  if (connection == nullptr || connection->state == State::Closing) return false;
+  if (connection->state == State::Open) {
     std::string frame;
-    append_ws_frame(frame, WsOpcode::kClose, ws_close_payload(code, reason));
+    append_ws_frame(frame, WsOpcode::Close, ws_close_payload(code, reason));
     connection->out.append(frame);
   }
   impl_->begin_closing(*connection);

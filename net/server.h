@@ -18,7 +18,10 @@ namespace nostril::net {
 
 /// A connection of one Server. Never reused within a server's life; a stale id is harmless
 /// everywhere.
-enum class ConnectionId : std::uint64_t { kNone = 0 };
+enum class ConnectionId : std::uint64_t {
+  None = 0,
+  kNone = None,  // NOLINT(readability-identifier-naming)
+};
 
 struct ServerLimits {
   /// Open sockets of this server; more are accepted and closed at once. About 3 KB each when idle.
@@ -27,7 +30,7 @@ struct ServerLimits {
   HttpLimits http;
   /// One WebSocket message, all fragments together; above: Close 1009. Held while it is joined.
   std::size_t message_bytes_max = 512 << 10;
-  /// Output queued for one connection; a send above it drops the connection (reason kSlowReader).
+  /// Output queued for one connection; a send above it drops the connection (reason SlowReader).
   std::size_t pending_bytes_max = 8 << 20;
   /// From accept (or the last answer, for the next request) to a complete request or upgrade.
   std::uint64_t handshake_ms_max = 10'000;
@@ -64,20 +67,20 @@ struct ListenConfig {
 
 /// Why a connection or message was refused; for counters and logs.
 enum class ServerError : std::uint8_t {
-  kTooManyConnections,
-  kRefusedAddress,
-  kBadHttp,
-  kBadHandshake,
-  kRefusedUpgrade,
-  kHandshakeTimeout,
-  kProtocol,  ///< WebSocket 1002
-  kBadUtf8,   ///< 1007
-  kTooBig,    ///< 1009
-  kPingTimeout,
-  kSlowReader,
-  kWriteStall,
-  kSocket,
-  kCount,  ///< number of reasons
+  TooManyConnections,
+  RefusedAddress,
+  BadHttp,
+  BadHandshake,
+  RefusedUpgrade,
+  HandshakeTimeout,
+  Protocol,  ///< WebSocket 1002
+  BadUtf8,   ///< 1007
+  TooBig,    ///< 1009
+  PingTimeout,
+  SlowReader,
+  WriteStall,
+  Socket,
+  Count,  ///< number of reasons
 };
 std::string_view to_string(ServerError error);
 
@@ -95,7 +98,7 @@ struct ServerCounters {
   Counter bytes_out;
   Counter
       writes;  ///< calls that handed bytes to a socket: messages_out / writes is the joining factor
-  std::array<Counter, static_cast<std::size_t>(ServerError::kCount)> errors;
+  std::array<Counter, static_cast<std::size_t>(ServerError::Count)> errors;
 };
 
 /// What a program does with its connections. All calls come on the loop thread. Views and requests
@@ -153,6 +156,8 @@ class Server {
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
+  Server(Server&&) = delete;
+  Server& operator=(Server&&) = delete;
 
   [[nodiscard]] std::uint16_t local_port() const;
   [[nodiscard]] const ServerCounters& counters() const;

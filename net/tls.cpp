@@ -120,7 +120,7 @@ TlsStream::~TlsStream() {
 
 TlsStream::Status TlsStream::receive(std::span<const std::uint8_t> bytes) {
   CHECK(bytes.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max()));
-  if (status_ != Status::kOk || bytes.empty()) return status_;
+  if (status_ != Status::Ok || bytes.empty()) return status_;
   CHECK(BIO_write(SSL_get_rbio(ssl_), bytes.data(), static_cast<int>(bytes.size())) ==
         static_cast<int>(bytes.size()));
   return established_ ? status_ : handshake();
@@ -135,7 +135,7 @@ TlsStream::Status TlsStream::handshake() {
   }
   const int why = SSL_get_error(ssl_, done);
   if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return status_;
-  status_ = Status::kFailed;
+  status_ = Status::Failed;
   const long verified = SSL_get_verify_result(ssl_);
   error_ = verified == X509_V_OK
                ? last_error()
@@ -144,16 +144,16 @@ TlsStream::Status TlsStream::handshake() {
 }
 
 std::size_t TlsStream::read(std::span<std::uint8_t> out) {
-  if (!established_ || status_ != Status::kOk) return 0;
+  if (!established_ || status_ != Status::Ok) return 0;
   ERR_clear_error();
   std::size_t got = 0;
   const int done = SSL_read_ex(ssl_, out.data(), out.size(), &got);
   if (done == 1) return got;
   const int why = SSL_get_error(ssl_, done);
   if (why == SSL_ERROR_ZERO_RETURN) {
-    status_ = Status::kClosed;
+    status_ = Status::Closed;
   } else if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
-    status_ = Status::kFailed;
+    status_ = Status::Failed;
     error_ = last_error();
   }
   return 0;
@@ -161,12 +161,12 @@ std::size_t TlsStream::read(std::span<std::uint8_t> out) {
 
 bool TlsStream::write(std::string_view bytes) {
   CHECK(established_);
-  if (status_ == Status::kFailed) return false;
+  if (status_ == Status::Failed) return false;
   ERR_clear_error();
   std::size_t written = 0;
   if (!bytes.empty() &&
       (SSL_write_ex(ssl_, bytes.data(), bytes.size(), &written) != 1 || written != bytes.size())) {
-    status_ = Status::kFailed;
+    status_ = Status::Failed;
     error_ = last_error();
     return false;
   }
@@ -184,7 +184,7 @@ void TlsStream::take_output(std::string& out) {
 }
 
 void TlsStream::close() {
-  if (!established_ || status_ == Status::kFailed) return;
+  if (!established_ || status_ == Status::Failed) return;
   ERR_clear_error();
   SSL_shutdown(ssl_);
   ERR_clear_error();

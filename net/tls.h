@@ -24,6 +24,8 @@ class TlsContext {
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
+  TlsContext(TlsContext&&) = delete;
+  TlsContext& operator=(TlsContext&&) = delete;
 
   [[nodiscard]] ssl_ctx_st* get() const { return context_; }
 
@@ -45,8 +47,10 @@ class TlsStream {
   ~TlsStream();
   TlsStream(const TlsStream&) = delete;
   TlsStream& operator=(const TlsStream&) = delete;
+  TlsStream(TlsStream&&) = delete;
+  TlsStream& operator=(TlsStream&&) = delete;
 
-  enum class Status : std::uint8_t { kOk, kClosed, kFailed };
+  enum class Status : std::uint8_t { Ok, Closed, Failed };
 
   /// Takes all bytes that came from the network and goes on with the handshake.
   Status receive(std::span<const std::uint8_t> bytes);
@@ -71,7 +75,7 @@ class TlsStream {
 
   std::shared_ptr<TlsContext> context_;
   ssl_st* ssl_;
-  Status status_ = Status::kOk;
+  Status status_ = Status::Ok;
   bool established_ = false;
   std::string error_;
 };

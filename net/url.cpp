@@ -25,7 +25,7 @@ std::string lowered(std::string_view text) {
 }
 
 std::uint16_t default_port(UrlScheme scheme) {
-  return scheme == UrlScheme::kWss || scheme == UrlScheme::kHttps ? 443 : 80;
+  return scheme == UrlScheme::Wss || scheme == UrlScheme::Https ? 443 : 80;
 }
 
 bool is_ipv6(const std::string& host) {
@@ -61,7 +61,7 @@ bool is_host_name(const std::string& host) {
 
 std::optional<UrlScheme> parse_scheme(std::string_view name) {
   for (const UrlScheme scheme :
-       {UrlScheme::kWs, UrlScheme::kWss, UrlScheme::kHttp, UrlScheme::kHttps}) {
+       {UrlScheme::Ws, UrlScheme::Wss, UrlScheme::Http, UrlScheme::Https}) {
     if (lowered(name) == to_string(scheme)) return scheme;
   }
   return std::nullopt;
@@ -80,13 +80,13 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
 
 std::string_view to_string(UrlScheme scheme) {
   switch (scheme) {
-    case UrlScheme::kWs:
+    case UrlScheme::Ws:
       return "ws";
-    case UrlScheme::kWss:
+    case UrlScheme::Wss:
       return "wss";
-    case UrlScheme::kHttp:
+    case UrlScheme::Http:
       return "http";
-    case UrlScheme::kHttps:
+    case UrlScheme::Https:
       return "https";
   }
   return "";
@@ -94,17 +94,17 @@ std::string_view to_string(UrlScheme scheme) {
 
 std::string_view to_string(UrlError error) {
   switch (error) {
-    case UrlError::kTooLong:
+    case UrlError::TooLong:
       return "URL too long";
-    case UrlError::kBadScheme:
+    case UrlError::BadScheme:
       return "URL scheme must be ws, wss, http or https";
-    case UrlError::kUserInfo:
+    case UrlError::UserInfo:
       return "URL must not carry a user name";
-    case UrlError::kBadHost:
+    case UrlError::BadHost:
       return "bad host in URL";
-    case UrlError::kBadPort:
+    case UrlError::BadPort:
       return "bad port in URL";
-    case UrlError::kBadTarget:
+    case UrlError::BadTarget:
       return "bad path in URL";
   }
   return "unknown";
@@ -122,45 +122,45 @@ std::string Url::to_string() const {
 }
 
 Result<Url, UrlError> parse_url(std::string_view text) {
-  if (text.size() > kUrlBytesMax) return failure(UrlError::kTooLong);
+  if (text.size() > kUrlBytesMax) return failure(UrlError::TooLong);
   const std::size_t mark = text.find("://");
-  if (mark == std::string_view::npos) return failure(UrlError::kBadScheme);
+  if (mark == std::string_view::npos) return failure(UrlError::BadScheme);
   const std::optional<UrlScheme> scheme = parse_scheme(text.substr(0, mark));
-  if (!scheme) return failure(UrlError::kBadScheme);
+  if (!scheme) return failure(UrlError::BadScheme);
   text.remove_prefix(mark + 3);
 
   const std::size_t authority_end = std::min(text.find_first_of("/?#"), text.size());
   const std::string_view authority = text.substr(0, authority_end);
   const std::string_view target = text.substr(authority_end);
-  if (authority.find('@') != std::string_view::npos) return failure(UrlError::kUserInfo);
+  if (authority.find('@') != std::string_view::npos) return failure(UrlError::UserInfo);
 
   Url url;
   url.scheme = *scheme;
   std::string_view port_part;
   if (!authority.empty() && authority.front() == '[') {
     const std::size_t close = authority.find(']');
-    if (close == std::string_view::npos) return failure(UrlError::kBadHost);
+    if (close == std::string_view::npos) return failure(UrlError::BadHost);
     url.host = lowered(authority.substr(1, close - 1));
     port_part = authority.substr(close + 1);
-    if (!is_ipv6(url.host)) return failure(UrlError::kBadHost);
+    if (!is_ipv6(url.host)) return failure(UrlError::BadHost);
   } else {
     const std::size_t colon = std::min(authority.find(':'), authority.size());
     url.host = lowered(authority.substr(0, colon));
     port_part = authority.substr(colon);
-    if (!is_host_name(url.host)) return failure(UrlError::kBadHost);
+    if (!is_host_name(url.host)) return failure(UrlError::BadHost);
   }
   url.port = default_port(*scheme);
   if (!port_part.empty()) {
     const std::optional<std::uint16_t> port =
         port_part.front() == ':' ? parse_port(port_part.substr(1)) : std::nullopt;
-    if (!port) return failure(UrlError::kBadPort);
+    if (!port) return failure(UrlError::BadPort);
     url.port = *port;
   }
   const auto fits = [](char c) {
     return c > 0x20 && c < 0x7F &&
            std::string_view("#\"<>\\^`{|}").find(c) == std::string_view::npos;
   };
-  if (!std::all_of(target.begin(), target.end(), fits)) return failure(UrlError::kBadTarget);
+  if (!std::all_of(target.begin(), target.end(), fits)) return failure(UrlError::BadTarget);
   if (target.empty() || target.front() != '/') url.target = "/";
   url.target.append(target);
   return url;

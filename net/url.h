@@ -9,16 +9,10 @@
 
 namespace nostril::net {
 
-enum class UrlScheme : std::uint8_t { kWs, kWss, kHttp, kHttps };
+// NOLINTNEXTLINE(readability-identifier-naming)
+enum class UrlScheme : std::uint8_t { Ws, Wss, Http, Https, kWs = Ws, kWss = Wss };
 
-enum class UrlError : std::uint8_t {
-  kTooLong,
-  kBadScheme,
-  kUserInfo,
-  kBadHost,
-  kBadPort,
-  kBadTarget
-};
+enum class UrlError : std::uint8_t { TooLong, BadScheme, UserInfo, BadHost, BadPort, BadTarget };
 
 inline constexpr std::size_t kUrlBytesMax = 2'048;
 
@@ -26,13 +20,13 @@ inline constexpr std::size_t kUrlBytesMax = 2'048;
 /// only, host a DNS name, IPv4 or bracketed IPv6 literal. Host and scheme are lowered; nothing is
 /// decoded.
 struct Url {
-  UrlScheme scheme = UrlScheme::kWs;
+  UrlScheme scheme = UrlScheme::Ws;
   std::string host;  ///< without brackets
   std::uint16_t port = 0;
   std::string target;  ///< path and query, at least "/"
 
   [[nodiscard]] bool secure() const {
-    return scheme == UrlScheme::kWss || scheme == UrlScheme::kHttps;
+    return scheme == UrlScheme::Wss || scheme == UrlScheme::Https;
   }
 
   /// The Host header: brackets round IPv6, the port unless it is the scheme's own.

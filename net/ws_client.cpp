@@ -15,7 +15,7 @@ namespace nostril::net {
 
 namespace {
 
-enum class State : std::uint8_t { kIdle, kConnecting, kHandshake, kOpen, kClosing };
+enum class State : std::uint8_t { Idle, Connecting, Handshake, Open, Closing };
 
 // Frame masks in bulk: one system call for 64 frames.
 class MaskSource {
@@ -62,7 +62,7 @@ struct WsClient::Impl final : RawSocketOwner, std::enable_shared_from_this<Impl>
 
   Loop& loop;
   WsClientLimits limits;
-  State state = State::kIdle;
+  State state = State::Idle;
   std::shared_ptr<const WsClientCallbacks>
       callbacks;  // shared: the client may be destroyed inside one
   Url target;
@@ -77,9 +77,9 @@ struct WsClient::Impl final : RawSocketOwner, std::enable_shared_from_this<Impl>
   std::string held;  // handshake head so far, or frames read while paused
   MaskSource masks;
   WsCloseInfo info;
-  HookId hook = HookId::kNone;
-  TimerId ticker = TimerId::kNone;
-  TimerId deadline = TimerId::kNone;
+  HookId hook = HookId::None;
+  TimerId ticker = TimerId::None;
+  TimerId deadline = TimerId::None;
   std::uint64_t heard_ms = 0;
   std::uint64_t pinged_ms = 0;
   bool ready = false;
@@ -88,9 +88,9 @@ struct WsClient::Impl final : RawSocketOwner, std::enable_shared_from_this<Impl>
 };
 
 void WsClient::Impl::connect(const Url& url, const WsClientOptions& options) {
-  CHECK(loop.on_loop_thread() && state == State::kIdle);
-  CHECK(url.scheme == UrlScheme::kWs || url.scheme == UrlScheme::kWss);
-  state = State::kConnecting;
+  CHECK(loop.on_loop_thread() && state == State::Idle);
+  CHECK(url.scheme == UrlScheme::Ws || url.scheme == UrlScheme::Wss);
+  state = State::Connecting;
   target = url;
   headers = options.headers;
   info = WsCloseInfo{};
@@ -101,7 +101,7 @@ void WsClient::Impl::connect(const Url& url, const WsClientOptions& options) {
     return;
   }
   deadline = loop.after(limits.connect_ms_max, [this] {
-    deadline = TimerId::kNone;
+    deadline = TimerId::None;
     info.reason = "timed out";
     finish();
   });
@@ -124,7 +124,7 @@ void WsClient::Impl::connected(int fd, const std::string& why) {
     finish();
     return;
   }
-  state = State::kHandshake;
+  state = State::Handshake;
   hook = loop.on_turn_end([this] { flush(); });
   ready = tls == nullptr;
   if (ready) send_handshake();
@@ -146,8 +146,8 @@ void WsClient::Impl::on_socket_bytes(std::span<std::uint8_t> bytes) {
   const auto keep = shared_from_this();
   heard_ms = loop.now_ms();
   pinged_ms = 0;
-  if (state == State::kHandshake && !read_handshake(bytes)) return;
-  if (state != State::kOpen && state != State::kClosing) return;
+  if (state == State::Handshake && !read_handshake(bytes)) return;
+  if (state != State::Open && state != State::Closing) return;
   if (paused) {
     held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     return;
@@ -176,10 +176,10 @@ bool WsClient::Impl::read_handshake(std::span<std::uint8_t>& bytes) {
     return false;
   }
   bytes = bytes.subspan(head.size() - before);
-  state = State::kOpen;
+  state = State::Open;
   info.was_open = true;
-  loop.cancel(std::exchange(deadline, TimerId::kNone));
-  decoder = std::make_unique<WsDecoder>(WsRole::kClient, limits.message_bytes_max);
+  loop.cancel(std::exchange(deadline, TimerId::None));
+  decoder = std::make_unique<WsDecoder>(WsRole::Client, limits.message_bytes_max);
   if (limits.ping_after_ms > 0) {
     const std::uint64_t period =
         std::max<std::uint64_t>(10, std::min(limits.ping_after_ms, limits.pong_wait_ms_max) / 4);
@@ -187,15 +187,15 @@ bool WsClient::Impl::read_handshake(std::span<std::uint8_t>& bytes) {
   }
   const auto call = callbacks;
   if (call->on_open) call->on_open();
-  return state == State::kOpen || state == State::kClosing;
+  return state == State::Open || state == State::Closing;
 }
 
 void WsClient::Impl::read_frames(std::span<std::uint8_t> bytes) {
-  while (!paused && (state == State::kOpen || state == State::kClosing)) {
+  while (!paused && (state == State::Open || state == State::Closing)) {
     const Result<std::optional<WsEvent>, WsError> next = decoder->next(bytes);
     if (!next) {
       info.reason = to_string(next.error());
-      if (state == State::kClosing) {
+      if (state == State::Closing) {
         finish();
       } else {
         begin_closing(close_code_of(next.error()), info.reason);
@@ -204,7 +204,7 @@ void WsClient::Impl::read_frames(std::span<std::uint8_t> bytes) {
     }
     if (!*next) return;
     on_event(**next);
-    if ((*next)->kind == WsEventKind::kClose) return;
+    if ((*next)->kind == WsEventKind::Close) return;
   }
   if (paused) held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
@@ -212,19 +212,19 @@ void WsClient::Impl::read_frames(std::span<std::uint8_t> bytes) {
 void WsClient::Impl::on_event(const WsEvent& event) {
   const auto call = callbacks;
   switch (event.kind) {
-    case WsEventKind::kText:
-      if (state == State::kOpen && call->on_text) call->on_text(event.payload);
+    case WsEventKind::Text:
+      if (state == State::Open && call->on_text) call->on_text(event.payload);
       return;
-    case WsEventKind::kBinary:
-      if (state == State::kOpen && call->on_binary) call->on_binary(event.payload);
+    case WsEventKind::Binary:
+      if (state == State::Open && call->on_binary) call->on_binary(event.payload);
       return;
-    case WsEventKind::kPing:
-      if (state == State::kOpen) static_cast<void>(send(WsOpcode::kPong, event.payload));
+    case WsEventKind::Ping:
+      if (state == State::Open) static_cast<void>(send(WsOpcode::Pong, event.payload));
       return;
-    case WsEventKind::kPong:
+    case WsEventKind::Pong:
       return;
-    case WsEventKind::kClose: {
-      const bool answer = state == State::kClosing;  // to our Close
+    case WsEventKind::Close: {
+      const bool answer = state == State::Closing;  // to our Close
       if (!answer) begin_closing(event.close_code, {});
       info.code = event.close_code;
       info.reason = event.payload;
@@ -236,7 +236,7 @@ void WsClient::Impl::on_event(const WsEvent& event) {
 
 bool WsClient::Impl::send(WsOpcode opcode, std::string_view payload) {
   CHECK(loop.on_loop_thread());
-  if (state != State::kOpen) return false;
+  if (state != State::Open) return false;
   const std::size_t pending = out.bytes() + socket->unsent_bytes();
   if (payload.size() > limits.pending_bytes_max ||
       pending > limits.pending_bytes_max - payload.size())
@@ -246,6 +246,7 @@ bool WsClient::Impl::send(WsOpcode opcode, std::string_view payload) {
   append_ws_frame(tail, opcode, payload, masks.next());
   out.grew(tail.size() - before);
   wants_drained = true;
+  if (loop.ending_turn()) loop.wake();  // our hook may have run already
   return true;
 }
 
@@ -253,16 +254,16 @@ void WsClient::Impl::begin_closing(std::uint16_t code, std::string_view reason) 
   std::string frame;
   const std::string payload =
       is_ws_close_code(code) ? ws_close_payload(code, reason) : std::string();
-  append_ws_frame(frame, WsOpcode::kClose, payload, masks.next());
+  append_ws_frame(frame, WsOpcode::Close, payload, masks.next());
   out.append(frame);
-  state = State::kClosing;
+  state = State::Closing;
   info.code = code;
   if (paused) {
     paused = false;
     socket->set_reading(true);
   }
   deadline = loop.after(limits.close_wait_ms_max, [this] {
-    deadline = TimerId::kNone;
+    deadline = TimerId::None;
     finish();
   });
 }
@@ -270,7 +271,7 @@ void WsClient::Impl::begin_closing(std::uint16_t code, std::string_view reason) 
 void WsClient::Impl::flush() {
   if (!socket || !ready) return;
   const auto keep = shared_from_this();
-  if (!paused && !held.empty() && state == State::kOpen) {  // after resume_reading()
+  if (!paused && !held.empty() && state == State::Open) {  // after resume_reading()
     std::string frames = std::exchange(held, {});
     read_frames({reinterpret_cast<std::uint8_t*>(frames.data()), frames.size()});
     if (!socket) return;
@@ -287,7 +288,7 @@ void WsClient::Impl::flush() {
   if (!out.empty() || socket->choked() || !wants_drained) return;
   wants_drained = false;
   const auto call = callbacks;
-  if (state == State::kOpen && call->on_drained) call->on_drained();
+  if (state == State::Open && call->on_drained) call->on_drained();
   // What on_drained queued must not wait for the next event.
   if (socket && !out.empty()) loop.wake();
 }
@@ -302,7 +303,7 @@ void WsClient::Impl::on_socket_closed(std::string_view why) {
 }
 
 void WsClient::Impl::tick() {
-  if (state != State::kOpen || paused || socket->choked()) return;
+  if (state != State::Open || paused || socket->choked()) return;
   const std::uint64_t now = loop.now_ms();
   if (pinged_ms != 0) {
     if (now - pinged_ms < limits.pong_wait_ms_max) return;
@@ -310,36 +311,36 @@ void WsClient::Impl::tick() {
     finish();
   } else if (now - std::min(now, heard_ms) >= limits.ping_after_ms) {
     pinged_ms = now;
-    static_cast<void>(send(WsOpcode::kPing, {}));
+    static_cast<void>(send(WsOpcode::Ping, {}));
   }
 }
 
 void WsClient::Impl::fail_later(std::string why) {
   loop.cancel(deadline);
   deadline = loop.after(0, [this, why = std::move(why)] {
-    deadline = TimerId::kNone;
+    deadline = TimerId::None;
     info.reason = why;
     finish();
   });
 }
 
 void WsClient::Impl::release() {
-  loop.cancel(std::exchange(deadline, TimerId::kNone));
-  loop.cancel(std::exchange(ticker, TimerId::kNone));
-  loop.remove_turn_end(std::exchange(hook, HookId::kNone));
+  loop.cancel(std::exchange(deadline, TimerId::None));
+  loop.cancel(std::exchange(ticker, TimerId::None));
+  loop.remove_turn_end(std::exchange(hook, HookId::None));
   connector.reset();
   socket.reset();
   tls.reset();
   out.clear();
   held = std::string();
-  state = State::kIdle;
+  state = State::Idle;
   ready = paused = wants_drained = false;
   pinged_ms = 0;
 }
 
 void WsClient::Impl::finish() {
   const auto keep = shared_from_this();
-  if (state == State::kIdle) return;
+  if (state == State::Idle) return;
   release();
   const auto call = std::exchange(callbacks, nullptr);
   const WsCloseInfo said = info;
@@ -362,19 +363,19 @@ void WsClient::connect(const Url& url, WsClientCallbacks callbacks,
 }
 
 bool WsClient::is_open() const {
-  return impl_->state == State::kOpen;
+  return impl_->state == State::Open;
 }
 
 bool WsClient::is_idle() const {
-  return impl_->state == State::kIdle;
+  return impl_->state == State::Idle;
 }
 
 bool WsClient::send_text(std::string_view message) {
-  return impl_->send(WsOpcode::kText, message);
+  return impl_->send(WsOpcode::Text, message);
 }
 
 bool WsClient::send_binary(std::string_view message) {
-  return impl_->send(WsOpcode::kBinary, message);
+  return impl_->send(WsOpcode::Binary, message);
 }
 
 std::size_t WsClient::pending_bytes() const {
@@ -383,14 +384,14 @@ std::size_t WsClient::pending_bytes() const {
 
 void WsClient::pause_reading() {
   CHECK(impl_->loop.on_loop_thread());
-  if (impl_->state != State::kOpen) return;
+  if (impl_->state != State::Open) return;
   impl_->paused = true;
   impl_->socket->set_reading(false);
 }
 
 void WsClient::resume_reading() {
   CHECK(impl_->loop.on_loop_thread());
-  if (impl_->state != State::kOpen) return;
+  if (impl_->state != State::Open) return;
   impl_->paused = false;
   impl_->heard_ms = impl_->loop.now_ms();
   impl_->socket->set_reading(true);
@@ -399,10 +400,10 @@ void WsClient::resume_reading() {
 
 void WsClient::close(std::uint16_t code, std::string_view reason) {
   CHECK(impl_->loop.on_loop_thread());
-  if (impl_->state == State::kOpen) {
+  if (impl_->state == State::Open) {
     impl_->begin_closing(code, reason);
     if (impl_->info.reason.empty()) impl_->info.reason = reason;
-  } else if (impl_->state == State::kConnecting || impl_->state == State::kHandshake) {
+  } else if (impl_->state == State::Connecting || impl_->state == State::Handshake) {
     impl_->fail_later("closed before it was open");
   }
 }

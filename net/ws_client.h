@@ -56,6 +56,8 @@ class WsClient {
   ~WsClient();
   WsClient(const WsClient&) = delete;
   WsClient& operator=(const WsClient&) = delete;
+  WsClient(WsClient&&) = delete;
+  WsClient& operator=(WsClient&&) = delete;
 
   /// Only while not connected or connecting (CHECK).
   void connect(const Url& url, WsClientCallbacks callbacks, const WsClientOptions& options = {});

@@ -47,16 +47,16 @@ std::string_view as_text(std::span<const std::uint8_t> bytes) {
 
 WsEventKind kind_of(WsOpcode opcode) {
   switch (opcode) {
-    case WsOpcode::kText:
-      return WsEventKind::kText;
-    case WsOpcode::kBinary:
-      return WsEventKind::kBinary;
-    case WsOpcode::kPing:
-      return WsEventKind::kPing;
-    case WsOpcode::kPong:
-      return WsEventKind::kPong;
+    case WsOpcode::Text:
+      return WsEventKind::Text;
+    case WsOpcode::Binary:
+      return WsEventKind::Binary;
+    case WsOpcode::Ping:
+      return WsEventKind::Ping;
+    case WsOpcode::Pong:
+      return WsEventKind::Pong;
     default:
-      return WsEventKind::kClose;
+      return WsEventKind::Close;
   }
 }
 
@@ -64,29 +64,29 @@ WsEventKind kind_of(WsOpcode opcode) {
 
 std::string_view to_string(WsError error) {
   switch (error) {
-    case WsError::kReservedBits:
+    case WsError::ReservedBits:
       return "reserved bits set";
-    case WsError::kUnknownOpcode:
+    case WsError::UnknownOpcode:
       return "unknown opcode";
-    case WsError::kMaskWrong:
+    case WsError::MaskWrong:
       return "masking is wrong for this side";
-    case WsError::kLengthNotMinimal:
+    case WsError::LengthNotMinimal:
       return "length not in its shortest form";
-    case WsError::kControlTooLong:
+    case WsError::ControlTooLong:
       return "control frame over 125 bytes";
-    case WsError::kControlFragmented:
+    case WsError::ControlFragmented:
       return "control frame fragmented";
-    case WsError::kContinuationUnexpected:
+    case WsError::ContinuationUnexpected:
       return "continuation without a message";
-    case WsError::kContinuationExpected:
+    case WsError::ContinuationExpected:
       return "new message inside a message";
-    case WsError::kBadCloseCode:
+    case WsError::BadCloseCode:
       return "bad close code";
-    case WsError::kBadClosePayload:
+    case WsError::BadClosePayload:
       return "bad close payload";
-    case WsError::kBadUtf8:
+    case WsError::BadUtf8:
       return "invalid UTF-8";
-    case WsError::kMessageTooBig:
+    case WsError::MessageTooBig:
       return "message too big";
   }
   return "unknown";
@@ -94,9 +94,9 @@ std::string_view to_string(WsError error) {
 
 std::uint16_t close_code_of(WsError error) {
   switch (error) {
-    case WsError::kBadUtf8:
+    case WsError::BadUtf8:
       return kWsCloseBadData;
-    case WsError::kMessageTooBig:
+    case WsError::MessageTooBig:
       return kWsCloseTooBig;
     default:
       return kWsCloseProtocolError;
@@ -128,7 +128,7 @@ Result<std::optional<WsEvent>, WsError> WsDecoder::next(std::span<std::uint8_t>&
         static_cast<std::size_t>(std::min<std::uint64_t>(frame_left_, input.size()));
     const std::span<std::uint8_t> piece = input.first(take);
     input = input.subspan(take);
-    if (role_ == WsRole::kServer) apply_mask(piece, mask_, mask_phase_);
+    if (role_ == WsRole::Server) apply_mask(piece, mask_, mask_phase_);
     mask_phase_ = static_cast<std::uint8_t>((mask_phase_ + take) & 3U);
     const bool whole_frame = take == frame_bytes_;
     frame_left_ -= take;
@@ -171,22 +171,22 @@ Result<bool, WsError> WsDecoder::read_header(std::span<std::uint8_t>& input) {
 }
 
 std::optional<WsError> WsDecoder::check_first_bytes() {
-  if ((header_[0] & 0x70U) != 0) return WsError::kReservedBits;
+  if ((header_[0] & 0x70U) != 0) return WsError::ReservedBits;
   const std::uint8_t opcode = header_[0] & 0x0FU;
-  if (!is_known(opcode)) return WsError::kUnknownOpcode;
+  if (!is_known(opcode)) return WsError::UnknownOpcode;
   const bool masked = (header_[1] & 0x80U) != 0;
-  if (masked != (role_ == WsRole::kServer)) return WsError::kMaskWrong;
+  if (masked != (role_ == WsRole::Server)) return WsError::MaskWrong;
   frame_opcode_ = WsOpcode{opcode};
   frame_final_ = (header_[0] & 0x80U) != 0;
   if (is_control(frame_opcode_)) {
-    if (!frame_final_) return WsError::kControlFragmented;
-    if ((header_[1] & 0x7FU) > kControlBytesMax) return WsError::kControlTooLong;
+    if (!frame_final_) return WsError::ControlFragmented;
+    if ((header_[1] & 0x7FU) > kControlBytesMax) return WsError::ControlTooLong;
     return std::nullopt;
   }
-  const bool in_message = message_opcode_ != WsOpcode::kContinuation;
-  if (frame_opcode_ == WsOpcode::kContinuation)
-    return in_message ? std::nullopt : std::optional(WsError::kContinuationUnexpected);
-  if (in_message) return WsError::kContinuationExpected;
+  const bool in_message = message_opcode_ != WsOpcode::Continuation;
+  if (frame_opcode_ == WsOpcode::Continuation)
+    return in_message ? std::nullopt : std::optional(WsError::ContinuationUnexpected);
+  if (in_message) return WsError::ContinuationExpected;
   return std::nullopt;
 }
 
@@ -197,14 +197,14 @@ std::optional<WsError> WsDecoder::check_length(std::size_t header_bytes) {
     const std::size_t length_bytes = short_length == 126 ? 2 : 8;
     length = 0;
     for (std::size_t i = 0; i < length_bytes; ++i) length = length << 8U | header_[2 + i];
-    if (length < (short_length == 126 ? 126U : 65'536U)) return WsError::kLengthNotMinimal;
+    if (length < (short_length == 126 ? 126U : 65'536U)) return WsError::LengthNotMinimal;
   }
   if (!is_control(frame_opcode_)) {
     if (length > message_bytes_max_ || message_.size() > message_bytes_max_ - length)
-      return WsError::kMessageTooBig;
-    if (message_opcode_ == WsOpcode::kContinuation) message_opcode_ = frame_opcode_;
+      return WsError::MessageTooBig;
+    if (message_opcode_ == WsOpcode::Continuation) message_opcode_ = frame_opcode_;
   }
-  if (role_ == WsRole::kServer)
+  if (role_ == WsRole::Server)
     std::copy_n(header_.begin() + static_cast<std::ptrdiff_t>(header_bytes) - 4, 4, mask_.begin());
   frame_bytes_ = length;
   frame_left_ = length;
@@ -218,21 +218,21 @@ Result<std::optional<WsEvent>, WsError> WsDecoder::finish(std::string_view paylo
   if (is_control(frame_opcode_)) {
     event.kind = kind_of(frame_opcode_);
     control_delivered_ = !direct;
-    if (event.kind != WsEventKind::kClose) return std::optional(event);
+    if (event.kind != WsEventKind::Close) return std::optional(event);
     event.close_code = kWsCloseNoStatus;
     if (payload.empty()) return std::optional(event);
-    if (payload.size() == 1) return failure(WsError::kBadClosePayload);
+    if (payload.size() == 1) return failure(WsError::BadClosePayload);
     event.close_code = static_cast<std::uint16_t>(static_cast<unsigned char>(payload[0]) << 8U |
                                                   static_cast<unsigned char>(payload[1]));
-    if (!is_ws_close_code(event.close_code)) return failure(WsError::kBadCloseCode);
+    if (!is_ws_close_code(event.close_code)) return failure(WsError::BadCloseCode);
     event.payload = payload.substr(2);
-    if (!is_utf8(event.payload)) return failure(WsError::kBadUtf8);
+    if (!is_utf8(event.payload)) return failure(WsError::BadUtf8);
     return std::optional(event);
   }
   event.kind = kind_of(message_opcode_);
-  message_opcode_ = WsOpcode::kContinuation;
+  message_opcode_ = WsOpcode::Continuation;
   deliver_from_message_ = !direct;
-  if (event.kind == WsEventKind::kText && !is_utf8(payload)) return failure(WsError::kBadUtf8);
+  if (event.kind == WsEventKind::Text && !is_utf8(payload)) return failure(WsError::BadUtf8);
   return std::optional(event);
 }
 
@@ -298,23 +298,23 @@ std::string ws_accept_key(std::string_view key) {
 
 std::string_view to_string(WsHandshakeError error) {
   switch (error) {
-    case WsHandshakeError::kNotGet:
+    case WsHandshakeError::NotGet:
       return "WebSocket handshake must be an HTTP/1.1 GET without body";
-    case WsHandshakeError::kNoUpgrade:
+    case WsHandshakeError::NoUpgrade:
       return "Upgrade: websocket missing";
-    case WsHandshakeError::kBadConnection:
+    case WsHandshakeError::BadConnection:
       return "Connection: Upgrade missing";
-    case WsHandshakeError::kBadVersion:
+    case WsHandshakeError::BadVersion:
       return "only WebSocket version 13 is spoken here";
-    case WsHandshakeError::kBadKey:
+    case WsHandshakeError::BadKey:
       return "bad Sec-WebSocket-Key";
-    case WsHandshakeError::kBadStatus:
+    case WsHandshakeError::BadStatus:
       return "server did not switch protocols";
-    case WsHandshakeError::kBadAccept:
+    case WsHandshakeError::BadAccept:
       return "bad Sec-WebSocket-Accept";
-    case WsHandshakeError::kUnwantedExtension:
+    case WsHandshakeError::UnwantedExtension:
       return "server chose an extension that was not offered";
-    case WsHandshakeError::kUnwantedProtocol:
+    case WsHandshakeError::UnwantedProtocol:
       return "server chose a subprotocol that was not offered";
   }
   return "unknown";
@@ -326,18 +326,18 @@ bool wants_websocket(const HttpRequest& request) {
 
 Result<std::string, WsHandshakeError> answer_ws_handshake(const HttpRequest& request) {
   const HttpHeaders& headers = request.headers;
-  if (!wants_websocket(request)) return failure(WsHandshakeError::kNoUpgrade);
+  if (!wants_websocket(request)) return failure(WsHandshakeError::NoUpgrade);
   if (request.method != "GET" || request.http_1_0 || !request.body.empty())
-    return failure(WsHandshakeError::kNotGet);
-  if (!headers.has_token("Connection", "upgrade")) return failure(WsHandshakeError::kBadConnection);
+    return failure(WsHandshakeError::NotGet);
+  if (!headers.has_token("Connection", "upgrade")) return failure(WsHandshakeError::BadConnection);
   if (headers.count("Sec-WebSocket-Version") != 1 ||
       *headers.find("Sec-WebSocket-Version") != "13") {
-    return failure(WsHandshakeError::kBadVersion);
+    return failure(WsHandshakeError::BadVersion);
   }
   const std::string_view key = headers.find("Sec-WebSocket-Key").value_or("");
   const std::optional<Bytes> nonce = decode_base64(key);
   if (headers.count("Sec-WebSocket-Key") != 1 || !nonce || nonce->size() != 16)
-    return failure(WsHandshakeError::kBadKey);
+    return failure(WsHandshakeError::BadKey);
   return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
          "Upgrade\r\nSec-WebSocket-Accept: " +
          ws_accept_key(key) + "\r\n\r\n";
@@ -366,7 +366,7 @@ std::optional<WsHandshakeError> check_ws_handshake_response(std::string_view hea
   const std::string_view status_line = head.substr(0, std::min(line_end, head.size()));
   if (status_line.substr(0, 12) != "HTTP/1.1 101" ||
       (status_line.size() > 12 && status_line[12] != ' ')) {
-    return WsHandshakeError::kBadStatus;
+    return WsHandshakeError::BadStatus;
   }
   HttpHeaders headers;
   head.remove_prefix(std::min(status_line.size() + 2, head.size()));
@@ -377,7 +377,7 @@ std::optional<WsHandshakeError> check_ws_handshake_response(std::string_view hea
     if (line.empty()) break;
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos || !is_http_token(line.substr(0, colon)))
-      return WsHandshakeError::kBadStatus;
+      return WsHandshakeError::BadStatus;
     std::string_view value = line.substr(colon + 1);
     const std::size_t first = value.find_first_not_of(" \t");
     value = first == std::string_view::npos
@@ -385,14 +385,14 @@ std::optional<WsHandshakeError> check_ws_handshake_response(std::string_view hea
                 : value.substr(first, value.find_last_not_of(" \t") - first + 1);
     headers.add(std::string(line.substr(0, colon)), std::string(value));
   }
-  if (!headers.has_token("Upgrade", "websocket")) return WsHandshakeError::kNoUpgrade;
-  if (!headers.has_token("Connection", "upgrade")) return WsHandshakeError::kBadConnection;
+  if (!headers.has_token("Upgrade", "websocket")) return WsHandshakeError::NoUpgrade;
+  if (!headers.has_token("Connection", "upgrade")) return WsHandshakeError::BadConnection;
   if (headers.count("Sec-WebSocket-Accept") != 1 ||
       *headers.find("Sec-WebSocket-Accept") != ws_accept_key(key)) {
-    return WsHandshakeError::kBadAccept;
+    return WsHandshakeError::BadAccept;
   }
-  if (headers.count("Sec-WebSocket-Extensions") != 0) return WsHandshakeError::kUnwantedExtension;
-  if (headers.count("Sec-WebSocket-Protocol") != 0) return WsHandshakeError::kUnwantedProtocol;
+  if (headers.count("Sec-WebSocket-Extensions") != 0) return WsHandshakeError::UnwantedExtension;
+  if (headers.count("Sec-WebSocket-Protocol") != 0) return WsHandshakeError::UnwantedProtocol;
   return std::nullopt;
 }
 

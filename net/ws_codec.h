@@ -16,24 +16,24 @@ namespace nostril::net {
 // RFC 6455 without extensions and subprotocols. Pure: no socket, no clock.
 
 enum class WsOpcode : std::uint8_t {
-  kContinuation = 0x0,
-  kText = 0x1,
-  kBinary = 0x2,
-  kClose = 0x8,
-  kPing = 0x9,
-  kPong = 0xA,
+  Continuation = 0x0,
+  Text = 0x1,
+  Binary = 0x2,
+  Close = 0x8,
+  Ping = 0x9,
+  Pong = 0xA,
 };
 
 /// Our side. The server demands masked frames and sends unmasked ones; the client the other way
 /// round.
-enum class WsRole : std::uint8_t { kServer, kClient };
+enum class WsRole : std::uint8_t { Server, Client };
 
-enum class WsEventKind : std::uint8_t { kText, kBinary, kPing, kPong, kClose };
+enum class WsEventKind : std::uint8_t { Text, Binary, Ping, Pong, Close };
 
 struct WsEvent {
-  WsEventKind kind = WsEventKind::kText;
-  std::string_view payload;      ///< for kClose: the reason text. Valid until the next call.
-  std::uint16_t close_code = 0;  ///< kClose only; 1005 when the peer gave none
+  WsEventKind kind = WsEventKind::Text;
+  std::string_view payload;      ///< for Close: the reason text. Valid until the next call.
+  std::uint16_t close_code = 0;  ///< Close only; 1005 when the peer gave none
 };
 
 inline constexpr std::uint16_t kWsCloseNormal = 1000;
@@ -47,18 +47,18 @@ inline constexpr std::uint16_t kWsCloseTooBig = 1009;
 inline constexpr std::uint16_t kWsCloseInternal = 1011;
 
 enum class WsError : std::uint8_t {
-  kReservedBits,
-  kUnknownOpcode,
-  kMaskWrong,
-  kLengthNotMinimal,
-  kControlTooLong,
-  kControlFragmented,
-  kContinuationUnexpected,
-  kContinuationExpected,
-  kBadCloseCode,
-  kBadClosePayload,
-  kBadUtf8,
-  kMessageTooBig,
+  ReservedBits,
+  UnknownOpcode,
+  MaskWrong,
+  LengthNotMinimal,
+  ControlTooLong,
+  ControlFragmented,
+  ContinuationUnexpected,
+  ContinuationExpected,
+  BadCloseCode,
+  BadClosePayload,
+  BadUtf8,
+  MessageTooBig,
 };
 
 std::string_view to_string(WsError error);
@@ -95,8 +95,8 @@ class WsDecoder {
   std::uint8_t header_size_ = 0;
   std::uint8_t mask_phase_ = 0;
   WsRole role_;
-  WsOpcode frame_opcode_ = WsOpcode::kText;
-  WsOpcode message_opcode_ = WsOpcode::kContinuation;  // kContinuation: no message under way
+  WsOpcode frame_opcode_ = WsOpcode::Text;
+  WsOpcode message_opcode_ = WsOpcode::Continuation;  // Continuation: no message under way
   bool frame_final_ = false;
   bool in_payload_ = false;
   bool deliver_from_message_ = false;
@@ -122,21 +122,21 @@ std::string ws_close_payload(std::uint16_t code, std::string_view reason);
 std::string ws_accept_key(std::string_view key);
 
 enum class WsHandshakeError : std::uint8_t {
-  kNotGet,
-  kNoUpgrade,
-  kBadConnection,
-  kBadVersion,
-  kBadKey,
-  kBadStatus,
-  kBadAccept,
-  kUnwantedExtension,
-  kUnwantedProtocol,
+  NotGet,
+  NoUpgrade,
+  BadConnection,
+  BadVersion,
+  BadKey,
+  BadStatus,
+  BadAccept,
+  UnwantedExtension,
+  UnwantedProtocol,
 };
 std::string_view to_string(WsHandshakeError error);
 
 /// Whether the request asks for a WebSocket at all ("Upgrade: websocket").
 [[nodiscard]] bool wants_websocket(const HttpRequest& request);
-/// Server side: the text of the 101 answer. kBadVersion is to be answered by 426 and
+/// Server side: the text of the 101 answer. BadVersion is to be answered by 426 and
 /// Sec-WebSocket-Version: 13.
 Result<std::string, WsHandshakeError> answer_ws_handshake(const HttpRequest& request);
 

@@ -21,7 +21,7 @@ constexpr std::uint64_t kEngineCheckMs = 3'000;
 constexpr int kFailedChecksMax = 2;
 constexpr std::uint64_t kKeyCheckMs = 10'000;
 constexpr std::uint64_t kSweepMs = 1'000;
-constexpr std::size_t kExpiredAnswersAtOnce = 256;
+constexpr std::size_t kExpiredAnswersAtOnce = 65'536;
 constexpr std::int64_t kDemoRestartMsMax = 60'000;
 /// Longest that a clean stop waits for records and the withdrawal.
 constexpr std::uint64_t kStopMsMax = 3'000;
@@ -51,14 +51,19 @@ void Agent::start(std::function<void(std::string)> on_serving,
                   std::function<void(std::string)> on_fatal) {
   on_serving_ = std::move(on_serving);
   on_fatal_ = std::move(on_fatal);
+  if (const auto problem = config_.problem()) {
+    on_fatal_(*problem);
+    return;
+  }
   for (const std::string& url : config_.relays) {
     if (!pool_.add_relay(url)) {
       on_fatal_("relays: " + url + " is no ws:// or wss:// URL, or there are too many");
       return;
     }
   }
-  pool_.on_connection_change([](const std::string& relay, bool connected) {
+  pool_.on_connection_change([this](const std::string& relay, bool connected) {
     log(LogLevel::Info, "{} {}", relay, connected ? "connected" : "lost");
+    if (connected) publisher_.publish_again();
   });
   publisher_.on_offered([this](const Offer& offer) {
     log(LogLevel::Info, "offering {} until {}", offer.model, offer.expires_at);
@@ -86,8 +91,8 @@ void Agent::find_engine() {
     check_engine();
     return;
   }
-  detect_engines(loop_, [this](std::vector<FoundEngine> found) {
-    if (stopping_) return;
+  detect_engines(loop_, [this, alive = std::weak_ptr(alive_)](std::vector<FoundEngine> found) {
+    if (alive.expired() || stopping_) return;
     if (!found.empty()) {
       engine_ = std::make_unique<Engine>(loop_, found.front().address);
       use_engine(found.front());
@@ -108,8 +113,13 @@ void Agent::start_demo_engine() {
       DemoEngineSettings{config_.engine.demo_folder, config_.engine.demo_model,
                          config_.engine.demo_slow_ms},
       [this](std::string url) {
-        engine_ = std::make_unique<Engine>(loop_, EngineAddress{std::move(url), {}});
-        services_.reset();
+        // Sessions hold on to the engine's object, so it stays and is pointed at the new process.
+        EngineAddress address{std::move(url), {}};
+        if (engine_) {
+          engine_->set_address(std::move(address));
+        } else {
+          engine_ = std::make_unique<Engine>(loop_, std::move(address));
+        }
         check_engine();
       },
       [this](const std::string& why) {
@@ -186,9 +196,9 @@ void Agent::engine_lost() {
 void Agent::rotate_keys() {
   if (stopping_) return;
   const bool rotated = keys_.rotate(clock_.unix_s());
+  if (rotated) subscribe();
+  if (publisher_.offering() && (rotated || offer_due_)) publish_offer();
   if (!rotated) return;
-  subscribe();
-  if (publisher_.offering()) publish_offer();
   if (auto expired = expired_answers(*journal_, clock_.unix_s(), kExpiredAnswersAtOnce);
       !expired.empty()) {
     if (!journal_->commit(std::move(expired), {})) {
@@ -198,7 +208,7 @@ void Agent::rotate_keys() {
 }
 
 void Agent::publish_offer() {
-  publisher_.publish();
+  offer_due_ = !publisher_.publish();
 }
 
 // ---- Frames -------------------------------------------------------------------------------------
@@ -212,7 +222,7 @@ void Agent::subscribe() {
   for (const auto& [key, session] : sessions_) recipients.values.push_back(encode_hex(key));
   std::ranges::sort(recipients.values);
   filter.tags.push_back(std::move(recipients));
-  if (frames_ != client::SubscriptionId::kNone) {
+  if (frames_ != client::SubscriptionId::None) {
     pool_.change_filters(frames_, {std::move(filter)});
     return;
   }
@@ -263,7 +273,11 @@ void Agent::on_first_frame(const Event& event, const Keypair& encryption) {
   if (offer == nullptr || offer->offer.attestation != handshake->open().attestation) {
     return refuse(*handshake, ErrorCode::UnknownOffer, "this offer was withdrawn; read it again");
   }
-  if (sessions_.size() >= static_cast<std::size_t>(config_.limits.sessions_max)) {
+  const auto sessions_max = static_cast<std::size_t>(config_.limits.sessions_max);
+  if (sessions_.size() >= sessions_max) {
+    std::erase_if(sessions_, [](const auto& entry) { return entry.second->settled(); });
+  }
+  if (sessions_.size() >= sessions_max) {
     return refuse(*handshake, ErrorCode::Busy, "all sessions are taken");
   }
   if (!offer->prices.free() && !handshake->open().payment) {

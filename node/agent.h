@@ -94,11 +94,14 @@ class Agent {
   std::optional<Digest> weights_;
   int failed_checks_ = 0;
   bool stopping_ = false;
+  bool offer_due_ = false;  ///< the newest key has no offer: its evidence failed
+  /// For callbacks that this object can't cancel.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
   std::optional<Services> services_;
   std::unordered_map<PublicKey, std::shared_ptr<Serving>, FixedBytesHash> sessions_;
   std::map<ChannelId, std::weak_ptr<ChannelBook>> books_;
-  client::SubscriptionId frames_ = client::SubscriptionId::kNone;
+  client::SubscriptionId frames_ = client::SubscriptionId::None;
   std::vector<net::TimerId> timers_;
 
   std::function<void(std::string)> on_serving_;

@@ -1,5 +1,8 @@
 #include "node/completion.h"
 
+#include "events/inference.h"
+#include "events/tag_reader.h"
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -11,13 +14,53 @@ namespace {
 
 constexpr std::size_t kWholeBodyBytesMax = 8U << 20;
 constexpr std::array<std::string_view, 2> kPaths = {"/v1/chat/completions", "/v1/completions"};
-/// Members that change the engine itself or another client's state.
-constexpr std::array<std::string_view, 4> kDropped = {"id_slot", "slot_id", "cache_prompt",
-                                                      "cache_salt"};
+/// Members that change the engine itself or another client's state (slots, queue order, adapters),
+/// make it fetch or run what the client brings (pickled processors and tensors, templates), or
+/// point it at other machines.
+constexpr std::array<std::string_view, 17> kDropped = {"id_slot",
+                                                       "slot_id",
+                                                       "cache_prompt",
+                                                       "cache_salt",
+                                                       "priority",
+                                                       "lora",
+                                                       "lora_path",
+                                                       "logits_processors",
+                                                       "logits_processor",
+                                                       "custom_logit_processor",
+                                                       "prompt_embeds",
+                                                       "chat_template",
+                                                       "mm_processor_kwargs",
+                                                       "kv_transfer_params",
+                                                       "bootstrap_host",
+                                                       "bootstrap_port",
+                                                       "bootstrap_room"};
 
+/// What an engine counted, within what a record can state.
 std::int64_t count_or_zero(const Json* object, std::string_view key) {
   if (object == nullptr) return 0;
-  return std::max<std::int64_t>(0, object->find_integer(key).value_or(0));
+  return std::clamp<std::int64_t>(object->find_integer(key).value_or(0), 0,
+                                  static_cast<std::int64_t>(InferenceLimits::kTokensMax));
+}
+
+/// A finish reason is one short word; what is not could not stand in a record.
+std::string finish_word(std::string_view reason) {
+  return is_name(reason, InferenceLimits::kNameBytesMax) ? std::string(reason) : "other";
+}
+
+bool has_text(const Json& object, std::string_view key) {
+  const auto text = object.find_string(key);
+  return text && !text->empty();
+}
+
+/// Output of any sort: text, a refusal, reasoning under either of its names, parts of tool calls.
+bool has_output(const Json& choice) {
+  const Json* delta = choice.find("delta");
+  if (delta == nullptr) return has_text(choice, "text");
+  for (const std::string_view key : {"content", "reasoning_content", "reasoning", "refusal"}) {
+    if (has_text(*delta, key)) return true;
+  }
+  const Json* calls = delta->find("tool_calls");
+  return calls != nullptr && !calls->items().empty();
 }
 
 /// stream_options as the client sent them, with include_usage true.
@@ -106,7 +149,11 @@ bool CompletionTap::feed(std::string_view bytes) {
 }
 
 void CompletionTap::finish() {
-  if (stream_) return;
+  if (stream_) {
+    // An engine that ends in good order but leaves out the last empty line.
+    static_cast<void>(feed("\n\n"));
+    return;
+  }
   done_ = true;
   if (const auto object = Json::parse(body_)) read(*object);
 }
@@ -117,11 +164,10 @@ void CompletionTap::read(const Json& object) {
   }
   if (const Json* choices = object.find("choices"); choices != nullptr) {
     for (const Json& choice : choices->items()) {
-      if (const auto reason = choice.find_string("finish_reason")) finish_reason_ = *reason;
-      const Json* delta = choice.find("delta");
-      const auto text =
-          delta != nullptr ? delta->find_string("content") : choice.find_string("text");
-      if (text && !text->empty()) ++output_chunks_;
+      if (const auto reason = choice.find_string("finish_reason")) {
+        finish_reason_ = finish_word(*reason);
+      }
+      if (has_output(choice)) ++output_chunks_;
     }
   }
   const Json* usage = object.find("usage");

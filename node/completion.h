@@ -41,7 +41,8 @@ struct EngineRequest {
 /// Makes a client's body fit for the engine: the model must be the offered one, a stream must end
 /// with its usage (`stream_options.include_usage`), `cache_salt` becomes the session's own so that
 /// two sessions can't learn from each other's prefix cache, and members that reach into the engine
-/// (llama.cpp's id_slot and cache_prompt) are dropped. All else passes as it came.
+/// (llama.cpp's id_slot, SGLang's custom_logit_processor …) are dropped. All else passes as it
+/// came.
 [[nodiscard]] Result<EngineRequest, RequestError> prepare_request(std::string_view path,
                                                                   std::string_view body,
                                                                   std::string_view model,
@@ -70,7 +71,8 @@ class CompletionTap {
   /// The engine reported a failure inside a stream that had begun with status 200.
   [[nodiscard]] bool failed() const { return failed_; }
 
-  /// Chunks that carried output: a lower bound of tokens when the engine dies before its usage.
+  /// Chunks that carried output of any sort: a lower bound of tokens when the engine dies before
+  /// its usage.
   [[nodiscard]] std::int64_t output_chunks() const { return output_chunks_; }
 
  private:

@@ -1,6 +1,33 @@
 #include "node/config.h"
 
+#include "base/hex.h"
+#include "events/inference.h"
+#include "events/tag_reader.h"
+
+#include <algorithm>
+
 namespace nostril::node {
+
+std::optional<std::string> NodeConfig::problem() const {
+  const auto is_relay = [](const std::string& url) {
+    return (url.starts_with("ws://") || url.starts_with("wss://")) &&
+           url.size() <= InferenceLimits::kUrlBytesMax;
+  };
+  if (relays.empty() || relays.size() > InferenceLimits::kRelaysMax ||
+      !std::ranges::all_of(relays, is_relay)) {
+    return "relays: 1 to 16 URLs that begin with ws:// or wss://";
+  }
+  if (!is_name(offer.profile, InferenceLimits::kProfileBytesMax)) {
+    return "offer.profile: 1 to 32 printable characters without spaces";
+  }
+  if (!is_name(offer.asset, InferenceLimits::kAssetBytesMax)) {
+    return "offer.asset: 1 to 96 printable characters without spaces";
+  }
+  if (!offer.operator_key.empty() && !from_hex<PublicKey>(offer.operator_key)) {
+    return "offer.operator: a public key of 64 lowercase hex digits";
+  }
+  return std::nullopt;
+}
 
 void NodeConfig::declare(Config& config) {
   config.section("", "nostril-node: serves an OpenAI-compatible engine to a Nostr relay network.");

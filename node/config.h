@@ -3,6 +3,7 @@
 #include "base/config.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ struct NodeConfig {
     std::int64_t receipt_wait_s = 30;
     std::int64_t client_lost_s = 15;
   } limits;
+
+  /// What can't be offered as it stands here, as a line for the operator.
+  [[nodiscard]] std::optional<std::string> problem() const;
 
   /// Binds the fields to their keys. `this` must outlive the Config.
   void declare(Config& config);

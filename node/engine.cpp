@@ -1,6 +1,7 @@
 #include "node/engine.h"
 
 #include "base/json.h"
+#include "events/inference.h"
 
 #include <algorithm>
 #include <array>
@@ -15,6 +16,8 @@ constexpr std::array<std::string_view, 4> kCustomaryUrls = {
     "http://127.0.0.1:11434"};
 constexpr std::size_t kModelsBytesMax = 1U << 20;
 constexpr std::size_t kModelsMax = 1000;
+/// Of one answer: what a client takes at most (ClientSessionLimits).
+constexpr std::size_t kAnswerBytesMax = 64U << 20;
 
 std::string name_of_owner(std::string_view owner) {
   if (owner == "vllm" || owner == "sglang") return std::string(owner);
@@ -23,15 +26,25 @@ std::string name_of_owner(std::string_view owner) {
   return "openai-compatible";
 }
 
+bool is_count(std::int64_t value) {
+  return value > 0 && static_cast<std::uint64_t>(value) <= InferenceLimits::kTokensMax;
+}
+
 /// The context length under any of the names that engines give it.
 std::int64_t context_of(const Json& model) {
   for (const std::string_view key : {"max_model_len", "context_length", "context_window"}) {
-    if (const auto value = model.find_integer(key); value && *value > 0) return *value;
+    if (const auto value = model.find_integer(key); value && is_count(*value)) return *value;
   }
   if (const Json* meta = model.find("meta")) {
-    if (const auto value = meta->find_integer("n_ctx"); value && *value > 0) return *value;
+    if (const auto value = meta->find_integer("n_ctx"); value && is_count(*value)) return *value;
   }
   return 0;
+}
+
+/// A model id that an offer can name.
+bool is_fit(std::string_view id) {
+  return !id.empty() && id.size() <= InferenceLimits::kModelBytesMax &&
+         std::ranges::none_of(id, [](char c) { return static_cast<unsigned char>(c) < ' '; });
 }
 
 std::optional<FoundEngine> read_models(const EngineAddress& address, std::string_view body) {
@@ -39,10 +52,12 @@ std::optional<FoundEngine> read_models(const EngineAddress& address, std::string
   if (!answer) return std::nullopt;
   const Json* data = answer->find("data");
   if (data == nullptr || !data->is_array()) return std::nullopt;
-  FoundEngine found{address, "openai-compatible", {}};
+  FoundEngine found;
+  found.address = address;
+  found.name = "openai-compatible";
   for (const Json& model : data->items().first(std::min(data->items().size(), kModelsMax))) {
     const auto id = model.find_string("id");
-    if (!id || id->empty()) continue;
+    if (!id || !is_fit(*id)) continue;
     if (const auto owner = model.find_string("owned_by")) found.name = name_of_owner(*owner);
     found.models.push_back({std::string(*id), context_of(model)});
   }
@@ -57,7 +72,7 @@ net::HttpHeaders headers_for(const EngineAddress& address) {
 }
 
 EngineFailure failure_of(net::HttpCallError error, int status) {
-  if (error == net::HttpCallError::kTooLarge) return EngineFailure::TooLarge;
+  if (error == net::HttpCallError::TooLarge) return EngineFailure::TooLarge;
   return status == 0 ? EngineFailure::Unreachable : EngineFailure::Broken;
 }
 
@@ -137,6 +152,7 @@ Engine::Call Engine::ask(const EngineRequest& request, EngineCallbacks callbacks
   call.body = request.body;
   call.first_byte_ms_max = 600'000;  // a long prompt in a full queue
   call.idle_ms_max = 120'000;
+  call.response_bytes_max = kAnswerBytesMax;
 
   net::HttpCallbacks http;
   http.on_status = [pending](int status, const net::HttpHeaders& headers) {
@@ -147,7 +163,7 @@ Engine::Call Engine::ask(const EngineRequest& request, EngineCallbacks callbacks
     if (pending->status == 200 && !pending->tap.feed(bytes)) pending->overflow = true;
     return pending->callbacks.on_bytes(bytes);
   };
-  const auto id = std::make_shared<Call>(Call::kNone);
+  const auto id = std::make_shared<Call>(Call::None);
   http.on_done = [this, pending, id](const net::HttpCallResult& result) {
     std::erase_if(pending_, [&id](const auto& entry) { return entry.first == *id; });
     EngineFailure failure = EngineFailure::None;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace nostril::node {
@@ -27,7 +28,8 @@ struct EngineAddress {
 /// An engine that answered, and what it said it is.
 struct FoundEngine {
   EngineAddress address;
-  std::string name;  ///< vllm, sglang, llama.cpp, ollama, or "openai-compatible"
+  std::string name;                 ///< vllm, sglang, llama.cpp, ollama, or "openai-compatible"
+  std::string version = "unknown";  // no engine says it in /v1/models
   std::vector<EngineModel> models;
 };
 
@@ -80,6 +82,10 @@ class Engine {
   [[nodiscard]] EngineOutcome peek(Call call) const;
 
   [[nodiscard]] const EngineAddress& address() const { return address_; }
+
+  /// For calls from now on: an engine that was started again elsewhere. Running ones break by
+  /// themselves.
+  void set_address(EngineAddress address) { address_ = std::move(address); }
 
  private:
   struct Pending;

@@ -12,7 +12,10 @@ Result<Keypair, std::string> load_or_make_identity(const std::filesystem::path& 
 }
 
 bool EncryptionKeys::rotate(std::int64_t now_s) {
-  while (!entries_.empty() && entries_.front().expires_at <= now_s) entries_.pop_front();
+  // A key that would live longer than one made now was made before the clock was set back.
+  std::erase_if(entries_, [&](const Entry& entry) {
+    return entry.expires_at <= now_s || entry.expires_at > now_s + life_s_;
+  });
   if (!entries_.empty() && entries_.back().expires_at - now_s > life_s_ / 2) return false;
   entries_.push_back(Entry{Keypair::generate(rng_), now_s + life_s_});
   return true;

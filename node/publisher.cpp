@@ -68,6 +68,7 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& atte
   offer.output_tokens_max = static_cast<std::uint64_t>(terms.output_tokens_max);
   offer.features = {"stream"};
   offer.engine = engine_->name;
+  offer.engine_version = engine_->version;
   offer.tee = source_.tee();
   offer.relays = config_.relays;
   if (!terms.operator_key.empty()) offer.operator_key = from_hex<PublicKey>(terms.operator_key);
@@ -75,8 +76,8 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& atte
   return offer;
 }
 
-void Publisher::publish() {
-  if (!engine_) return;
+bool Publisher::publish() {
+  if (!engine_) return false;
   const EncryptionKeys::Entry& key = keys_.newest();
   attestation::Statement statement;
   statement.node = identity_.public_key();
@@ -89,7 +90,7 @@ void Publisher::publish() {
   const auto evidence = source_.evidence(statement, clock_.unix_s());
   if (!evidence) {
     log(LogLevel::Error, "no evidence, so no offer: {}", evidence.error());
-    return;
+    return false;
   }
   AttestationEvent attestation;
   attestation.node = statement.node;
@@ -103,18 +104,26 @@ void Publisher::publish() {
   attestation.tee = source_.tee();
   attestation.expires_at = key.expires_at;
   attestation.evidence = attestation::pack_evidence(*evidence);
-  pool_.publish(sign_event(build_attestation(attestation), identity_, rng_));
+  attestation_event_ = sign_event(build_attestation(attestation), identity_, rng_);
 
   Offer offer = make_offer(key, attestation.digest);
   offer.created_at = next_created_at();
-  const Event event = sign_event(build_offer(offer), identity_, rng_);
-  offer.id = event.id;
+  offer_event_ = sign_event(build_offer(offer), identity_, rng_);
+  offer.id = offer_event_->id;
   const std::int64_t now_s = clock_.unix_s();
   std::erase_if(live_, [now_s](const LiveOffer& live) { return live.offer.expires_at <= now_s; });
   live_.push_back({offer, settlement::PriceTable::of(offer)});
   attestation_ = attestation.digest;
   offering_ = true;
-  pool_.publish(event, [this, offer](const client::PublishResult& result) {
+  publish_again();
+  return true;
+}
+
+void Publisher::publish_again() {
+  if (!offering_) return;
+  pool_.publish(*attestation_event_);
+  const Offer& offer = live_.back().offer;
+  pool_.publish(*offer_event_, [this, offer](const client::PublishResult& result) {
     if (result.accepted) {
       if (offered_) offered_(offer);
       return;

@@ -37,8 +37,11 @@ class Publisher {
 
   /// Publishes for the newest encryption key. Nothing, with a line in the log, when there is no
   /// evidence: a node that can't prove itself offers nothing. `on_offered` is called once a relay
-  /// has taken the offer.
-  void publish();
+  /// has taken the offer. False: nothing was published; try again later.
+  [[nodiscard]] bool publish();
+  /// The newest offer and its attestation once more, as they are: a relay that was away, or lost
+  /// what it stored, has them again.
+  void publish_again();
 
   void on_offered(std::function<void(const Offer&)> callback) { offered_ = std::move(callback); }
 
@@ -68,6 +71,8 @@ class Publisher {
   std::function<void(const Offer&)> offered_;
   std::deque<LiveOffer> live_;
   std::optional<Digest> attestation_;
+  std::optional<Event> attestation_event_;
+  std::optional<Event> offer_event_;
   bool offering_ = false;
   std::int64_t last_created_at_ = 0;
 };

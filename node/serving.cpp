@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t kKeptBodyBytesMax = 1U << 20;
 /// How long a finished session waits for a late receipt or a repair.
 constexpr std::int64_t kLingerMs = 60'000;
+/// The same when nothing is missing: the client may only want the last ack once more.
+constexpr std::int64_t kSettledLingerMs = 3'000;
 
 std::string random_salt(Rng& rng) {
   std::array<std::uint8_t, 16> bytes{};
@@ -90,7 +92,7 @@ Serving::Serving(Services& services, EngineGate& gate, NodeSession session, Live
 
 Serving::~Serving() {
   services_.loop.cancel(timer_);
-  if (call_ != Engine::Call::kNone) services_.engine.cancel(call_);
+  if (call_ != Engine::Call::None) services_.engine.cancel(call_);
   if (ticket_) gate_.leave(*ticket_);
 }
 
@@ -147,7 +149,11 @@ void Serving::handle(NodeNotes note) {
   if (auto* request = std::get_if<NodeNote::Request>(&note)) {
     start_request(*request);
   } else if (std::holds_alternative<NodeNote::Cancelled>(note)) {
-    end_early(RecordStatus::Cancelled);
+    if (state_ == State::Receiving) {
+      refuse(ErrorCode::BadRequest, "cancelled before the request was complete");
+    } else {
+      end_early(RecordStatus::Cancelled);
+    }
   } else if (std::holds_alternative<NodeNote::ClientLost>(note)) {
     if (!session_.open().durable) end_early(RecordStatus::ClientLost);
   } else if (const auto* receipt = std::get_if<NodeNote::Receipt>(&note)) {
@@ -220,7 +226,7 @@ void Serving::ask_engine(const EngineRequest& request) {
   started_at_ms_ = services_.clock.monotonic_ms();
   EngineCallbacks callbacks;
   callbacks.on_head = [this](int status, const std::string& content_type) {
-    head_ = {static_cast<std::uint16_t>(status), content_type.substr(0, 128)};
+    head_ = make_head(static_cast<std::uint16_t>(std::clamp(status, 0, 999)), content_type);
     session_.push_response_head(head_);
   };
   callbacks.on_bytes = [this](std::string_view bytes) { return on_engine_bytes(bytes); };
@@ -233,20 +239,14 @@ bool Serving::on_engine_bytes(std::string_view bytes) {
   body_whole_ = body_whole_ && body_.size() + bytes.size() <= kKeptBodyBytesMax;
   if (body_whole_) body_ += bytes;
   session_.push_response_bytes(as_bytes(bytes), services_.now());
-  const Usage so_far = usage_of(services_.engine.peek(call_));
-  const auto elapsed_ms =
-      static_cast<std::uint64_t>(services_.clock.monotonic_ms() - started_at_ms_);
-  if (!receipt_asked_at_ms_ &&
-      !book_->channel().may_serve(session_.open().request, so_far, elapsed_ms, offer_.prices)) {
-    ask_for_receipt();
-  }
+  if (!receipt_asked_at_ms_ && !may_go_on()) ask_for_receipt();
   engine_paused_ = receipt_asked_at_ms_.has_value() || !session_.wants_more();
   drive();  // may find room again
   return !engine_paused_;
 }
 
 void Serving::on_engine_done(const EngineOutcome& outcome) {
-  call_ = Engine::Call::kNone;
+  call_ = Engine::Call::None;
   engine_paused_ = false;
   receipt_asked_at_ms_.reset();
   if (ticket_) gate_.leave(*std::exchange(ticket_, std::nullopt));
@@ -276,8 +276,8 @@ void Serving::on_engine_done(const EngineOutcome& outcome) {
 
 EngineOutcome Serving::stop_engine() {
   EngineOutcome outcome;
-  if (call_ != Engine::Call::kNone) {
-    outcome = services_.engine.cancel(std::exchange(call_, Engine::Call::kNone));
+  if (call_ != Engine::Call::None) {
+    outcome = services_.engine.cancel(std::exchange(call_, Engine::Call::None));
   }
   engine_paused_ = false;
   receipt_asked_at_ms_.reset();
@@ -339,24 +339,28 @@ ResponseRecord Serving::draft_record(RecordStatus status, const EngineOutcome& o
 
 void Serving::ask_for_receipt() {
   ResponseRecord record = draft_record(RecordStatus::Partial, services_.engine.peek(call_));
+  receipt_asked_at_ms_ = services_.clock.monotonic_ms();  // the engine waits in any case
   const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
   if (!event) return;
   stated_ = record.usage;
-  receipt_asked_at_ms_ = services_.clock.monotonic_ms();
-  const bool queued =
-      services_.journal.commit({client::put_record(record, *event), book_->row()},
-                               [weak = weak_from_this(), event = *event](bool on_disk) {
-                                 const auto self = weak.lock();
-                                 if (!self || !on_disk) return;
-                                 self->session_.need_receipt(event, self->services_.now());
-                                 self->drive();
-                               });
+  const bool queued = services_.journal.commit(
+      {client::put_record(record, *event), book_->row()},
+      [weak = weak_from_this(), book = book_, event = *event](bool on_disk) {
+        const auto self = weak.lock();
+        if (!self || !on_disk) return;
+        self->session_.need_receipt(event, self->services_.now());
+        self->drive();
+      });
   if (!queued) log(LogLevel::Error, "the journal is full; a receipt can't be asked for");
 }
 
 void Serving::on_receipt(const NodeNote::Receipt& note) {
   const settlement::ReceiptVerdict verdict = book_->accept(note.event, note.receipt);
-  if (verdict == settlement::ReceiptVerdict::Repeated) return;
+  if (verdict == settlement::ReceiptVerdict::Repeated) {
+    // Another session of the channel may have brought a newer one, which pays this one's too.
+    if (receipt_asked_at_ms_ && may_go_on()) receipt_asked_at_ms_.reset();
+    return;
+  }
   if (verdict != settlement::ReceiptVerdict::Accepted) {
     log(LogLevel::Warning, "receipt refused: {}", to_string(verdict));
     return;
@@ -364,13 +368,21 @@ void Serving::on_receipt(const NodeNote::Receipt& note) {
   // Only what is on the disk lets the answer go on.
   const bool queued = services_.journal.commit(
       {client::put_receipt(note.receipt, note.event.event()), book_->row()},
-      [weak = weak_from_this()](bool on_disk) {
+      // The book lives till its row is on the disk: the next session of its channel reads it there.
+      [weak = weak_from_this(), book = book_](bool on_disk) {
         const auto self = weak.lock();
         if (!self || !on_disk) return;
         self->receipt_asked_at_ms_.reset();
         self->drive();
       });
   if (!queued) log(LogLevel::Error, "the journal is full; a receipt was not stored");
+}
+
+bool Serving::may_go_on() const {
+  const Usage so_far = usage_of(services_.engine.peek(call_));
+  const auto elapsed_ms =
+      static_cast<std::uint64_t>(services_.clock.monotonic_ms() - started_at_ms_);
+  return book_->channel().may_serve(session_.open().request, so_far, elapsed_ms, offer_.prices);
 }
 
 void Serving::finish(RecordStatus status, const EngineOutcome& outcome) {
@@ -385,7 +397,7 @@ void Serving::finish(RecordStatus status, const EngineOutcome& outcome) {
                       *event,        std::move(body_),        body_whole_};
   const bool queued = services_.journal.commit(
       {client::put_record(record, *event), book_->row(), put_answer(record.request, answer)},
-      [weak = weak_from_this(), event = *event](bool on_disk) {
+      [weak = weak_from_this(), book = book_, event = *event](bool on_disk) {
         const auto self = weak.lock();
         if (!self) return;
         if (on_disk) {
@@ -409,6 +421,11 @@ void Serving::refuse(ErrorCode code, std::string message) {
                  services_.now());
 }
 
+bool Serving::settled() const {
+  return state_ == State::Done && session_.finished() &&
+         book_->channel().accepted() >= book_->channel().spent();
+}
+
 bool Serving::removable() const {
   if (state_ == State::Waiting || state_ == State::Running || state_ == State::Committing) {
     return false;
@@ -416,7 +433,8 @@ bool Serving::removable() const {
   const std::int64_t now_ms = services_.clock.monotonic_ms();
   if (state_ == State::Receiving) return now_ms - session_.heard_at_ms() > kLingerMs;
   // A session may go on with a next request, so it stays as long as the client is heard.
-  return now_ms - std::max(done_at_ms_, session_.heard_at_ms()) > kLingerMs;
+  const std::int64_t quiet_ms = now_ms - std::max(done_at_ms_, session_.heard_at_ms());
+  return quiet_ms > (settled() ? kSettledLingerMs : kLingerMs);
 }
 
 }  // namespace nostril::node

@@ -128,6 +128,8 @@ class Serving : public std::enable_shared_from_this<Serving> {
 
   /// Nothing is under way and the client has all, or did not come back for it in time.
   [[nodiscard]] bool removable() const;
+  /// The client has all and has paid all.
+  [[nodiscard]] bool settled() const;
 
  private:
   enum class State : std::uint8_t {
@@ -153,6 +155,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
 
   void ask_for_receipt();
   void on_receipt(const NodeNote::Receipt& note);
+  [[nodiscard]] bool may_go_on() const;
 
   [[nodiscard]] Usage usage_of(const EngineOutcome& outcome) const;
   [[nodiscard]] ResponseRecord draft_record(RecordStatus status, const EngineOutcome& outcome);
@@ -165,13 +168,13 @@ class Serving : public std::enable_shared_from_this<Serving> {
   LiveOffer offer_;
   std::shared_ptr<ChannelBook> book_;
   const std::string cache_salt_;
-  net::TimerId timer_ = net::TimerId::kNone;
+  net::TimerId timer_ = net::TimerId::None;
 
   // Of the request in hand.
   State state_ = State::Receiving;
   Digest request_hash_;
   std::optional<EngineGate::Ticket> ticket_;
-  Engine::Call call_ = Engine::Call::kNone;
+  Engine::Call call_ = Engine::Call::None;
   ResponseHead head_;
   std::string body_;
   bool body_whole_ = true;

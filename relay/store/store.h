@@ -96,7 +96,7 @@ class Store {
 
   // --- Lookups. What is expired counts as stored here until it is swept.
 
-  [[nodiscard]] bool has_id(const EventId& id);  ///< in a read transaction of its own, below 1 us
+  [[nodiscard]] bool has_id(const EventId& id);  ///< in a read transaction of its own, 1 us
   [[nodiscard]] bool has_id(lmdb::Txn& txn, const EventId& id);
   /// The record, borrowed until `txn` ends. A damaged one counts as absent: check() names it.
   [[nodiscard]] std::optional<RecordView> find(lmdb::Txn& txn, const EventId& id);

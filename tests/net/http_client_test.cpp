@@ -77,7 +77,7 @@ class HttpClientTest : public testing::Test {
   HttpHeaders headers_;
   std::string body_;
   std::vector<HttpCallResult> results_;
-  ConnectionId last_ = ConnectionId::kNone;
+  ConnectionId last_ = ConnectionId::None;
 };
 
 TEST_F(HttpClientTest, PostsAndReadsTheAnswer) {
@@ -155,7 +155,7 @@ TEST_F(HttpClientTest, CancelClosesTheConnectionAtOnce) {
     server_->write_stream(id, "token");
   };
   handler_.closed = [&](ConnectionId) { loop_.stop(); };
-  CallId id = CallId::kNone;
+  CallId id = CallId::None;
   HttpCallbacks calls = callbacks();
   int pieces = 0;
   calls.on_data = [&](std::string_view) {
@@ -202,7 +202,7 @@ TEST_F(HttpClientTest, PausePushesBackAndResumeGoesOn) {
     if (sent > 0) push(id);
   };
   HttpCall call = get("/");
-  CallId id = CallId::kNone;
+  CallId id = CallId::None;
   bool paused = false;
   std::size_t got = 0;
   bool right = true;
@@ -234,7 +234,7 @@ TEST_F(HttpClientTest, TimesOutOnASilentOrStallingServer) {
   call.first_byte_ms_max = 60;
   client_.start(call, callbacks());
   run();
-  EXPECT_EQ(results_.back().error, HttpCallError::kFirstByteTimeout);
+  EXPECT_EQ(results_.back().error, HttpCallError::FirstByteTimeout);
 
   handler_.answer = [&](ConnectionId id, const HttpRequest&) {
     server_->start_stream(id, 200, {});
@@ -244,7 +244,7 @@ TEST_F(HttpClientTest, TimesOutOnASilentOrStallingServer) {
   call.idle_ms_max = 60;
   client_.start(call, callbacks());
   run();
-  EXPECT_EQ(results_.back().error, HttpCallError::kIdleTimeout);
+  EXPECT_EQ(results_.back().error, HttpCallError::IdleTimeout);
   EXPECT_EQ(body_, "x");
 }
 
@@ -257,7 +257,7 @@ TEST_F(HttpClientTest, BoundsTheAnswer) {
   call.response_bytes_max = 10'000;
   client_.start(call, callbacks());
   run();
-  EXPECT_EQ(results_.back().error, HttpCallError::kTooLarge);
+  EXPECT_EQ(results_.back().error, HttpCallError::TooLarge);
   EXPECT_LE(body_.size(), 10'000U);
 
   handler_.answer = [&](ConnectionId id, const HttpRequest&) {
@@ -266,7 +266,7 @@ TEST_F(HttpClientTest, BoundsTheAnswer) {
   call.response_head_bytes_max = 1'000;
   client_.start(call, callbacks());
   run();
-  EXPECT_EQ(results_.back().error, HttpCallError::kTooLarge);
+  EXPECT_EQ(results_.back().error, HttpCallError::TooLarge);
 }
 
 TEST_F(HttpClientTest, ReportsWhatWentWrong) {
@@ -279,20 +279,20 @@ TEST_F(HttpClientTest, ReportsWhatWentWrong) {
   };
   client_.start(call, callbacks());
   run();
-  EXPECT_EQ(results_.back().error, HttpCallError::kBroken);
+  EXPECT_EQ(results_.back().error, HttpCallError::Broken);
 
   const std::string port = std::to_string(server_->local_port());
   server_.reset();
   client_.start(call, callbacks());
   run();
-  EXPECT_EQ(results_.back().error, HttpCallError::kConnect);
+  EXPECT_EQ(results_.back().error, HttpCallError::Connect);
 
   for (const char* bad :
        {"ftp://127.0.0.1/", "ws://127.0.0.1/", "http://user@127.0.0.1/", "nonsense"}) {
     call.url = bad;
     client_.start(call, callbacks());
     run();
-    EXPECT_EQ(results_.back().error, HttpCallError::kBadUrl) << bad;
+    EXPECT_EQ(results_.back().error, HttpCallError::BadUrl) << bad;
   }
 }
 
@@ -303,7 +303,7 @@ TEST_F(HttpClientTest, RefusesMoreCallsThanItsLimit) {
   HttpCallbacks calls = callbacks();
   int refused = 0;
   calls.on_done = [&](const HttpCallResult& result) {
-    EXPECT_EQ(result.error, HttpCallError::kTooManyCalls);
+    EXPECT_EQ(result.error, HttpCallError::TooManyCalls);
     ++refused;
     loop_.stop();
   };
@@ -337,7 +337,7 @@ TEST_F(HttpClientTest, ChecksTheCertificateOfHttps) {
   HttpCall call = get("/", "https");
   client_.start(call, callbacks());
   run();
-  EXPECT_EQ(results_.back().error, HttpCallError::kTls);
+  EXPECT_EQ(results_.back().error, HttpCallError::Tls);
   EXPECT_TRUE(handler_.seen.empty());
   call.ca_path = certificate.certificate_path;
   client_.start(call, callbacks());

@@ -21,7 +21,7 @@ Result<HttpRequest, HttpError> parse(std::string_view text, std::size_t piece = 
     text.remove_prefix(*used);
   }
   EXPECT_TRUE(parser.done()) << "incomplete";
-  if (!parser.done()) return failure(HttpError::kBadRequestLine);
+  if (!parser.done()) return failure(HttpError::BadRequestLine);
   return parser.take();
 }
 
@@ -37,7 +37,7 @@ HttpError error_of(std::string_view text, HttpLimits limits = {}) {
     text.remove_prefix(*used);
   }
   ADD_FAILURE() << "no error in: " << text;
-  return HttpError::kBadRequestLine;
+  return HttpError::BadRequestLine;
 }
 
 TEST(HttpRequestParser, ReadsAGet) {
@@ -102,43 +102,43 @@ TEST(HttpRequestParser, RefusesBadRequestLines) {
        {"GET", "GET /", "GET  / HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ", "G(T / HTTP/1.1",
         "GET / http/1.1", "GET / HTTP/1.1 x", "", "GET\t/\tHTTP/1.1"}) {
     const HttpError error = error_of(std::string(line) + "\r\nHost: h\r\n\r\n");
-    EXPECT_TRUE(error == HttpError::kBadRequestLine || error == HttpError::kBadTarget) << line;
+    EXPECT_TRUE(error == HttpError::BadRequestLine || error == HttpError::BadTarget) << line;
   }
   for (const char* target : {"example.com", "http://h/", "/a b", "/\x7F", "/\xC3\xA9", "/#x",
                              "/a\\b", "/\"", "**", ""}) {
     const HttpError error = error_of("GET " + std::string(target) + " HTTP/1.1\r\nHost: h\r\n\r\n");
-    EXPECT_TRUE(error == HttpError::kBadRequestLine || error == HttpError::kBadTarget) << target;
+    EXPECT_TRUE(error == HttpError::BadRequestLine || error == HttpError::BadTarget) << target;
   }
   for (const char* version : {"HTTP/2.0", "HTTP/1.2", "HTTP/0.9"}) {
-    EXPECT_EQ(error_of("GET / " + std::string(version) + "\r\n\r\n"), HttpError::kBadVersion)
+    EXPECT_EQ(error_of("GET / " + std::string(version) + "\r\n\r\n"), HttpError::BadVersion)
         << version;
   }
 }
 
 TEST(HttpRequestParser, RefusesBareLineFeedsAndControlBytes) {
-  EXPECT_EQ(error_of("GET / HTTP/1.1\nHost: h\r\n\r\n"), HttpError::kBadRequestLine);
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\n\r\n"), HttpError::kBadHeader);
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\n\n"), HttpError::kBadHeader);
+  EXPECT_EQ(error_of("GET / HTTP/1.1\nHost: h\r\n\r\n"), HttpError::BadRequestLine);
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\n\r\n"), HttpError::BadHeader);
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\n\n"), HttpError::BadHeader);
   EXPECT_EQ(error_of(std::string("GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n", 39)),
-            HttpError::kBadHeader);
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n"), HttpError::kBadHeader);
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\x01\r\n\r\n"), HttpError::kBadHeader);
+            HttpError::BadHeader);
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n"), HttpError::BadHeader);
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\x01\r\n\r\n"), HttpError::BadHeader);
 }
 
 TEST(HttpRequestParser, RefusesFieldsThatReadersDisagreeAbout) {
   for (const char* field :
        {"X : a", " X: a", "\tX: a", ": a", "X", "X\x80: a", "X Y: a", "(X): a"}) {
     EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\n" + std::string(field) + "\r\n\r\n"),
-              HttpError::kBadHeader)
+              HttpError::BadHeader)
         << field;
   }
   // obs-fold
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n"), HttpError::kBadHeader);
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n"), HttpError::BadHeader);
 }
 
 TEST(HttpRequestParser, WantsExactlyOneHost) {
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\n\r\n"), HttpError::kBadHost);
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), HttpError::kBadHost);
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\n\r\n"), HttpError::BadHost);
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), HttpError::BadHost);
   EXPECT_TRUE(parse("GET / HTTP/1.0\r\n\r\n"));
 }
 
@@ -147,19 +147,18 @@ TEST(HttpRequestParser, RefusesLengthsThatSmuggle) {
     return "POST / HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n\r\nabc";
   };
   for (const char* value : {"+3", "-1", "3,3", "0x3", "3 3", "", "99999999999999999999", "3;"}) {
-    EXPECT_EQ(error_of(post("Content-Length: " + std::string(value))), HttpError::kBadLength)
+    EXPECT_EQ(error_of(post("Content-Length: " + std::string(value))), HttpError::BadLength)
         << value;
   }
-  EXPECT_EQ(error_of(post("Content-Length: 3\r\nContent-Length: 3")), HttpError::kBadLength);
+  EXPECT_EQ(error_of(post("Content-Length: 3\r\nContent-Length: 3")), HttpError::BadLength);
   EXPECT_EQ(error_of(post("Content-Length: 3\r\nTransfer-Encoding: chunked")),
-            HttpError::kBadLength);
-  EXPECT_EQ(error_of(post("Transfer-Encoding: gzip, chunked")),
-            HttpError::kUnknownTransferEncoding);
-  EXPECT_EQ(error_of(post("Transfer-Encoding: xchunked")), HttpError::kUnknownTransferEncoding);
+            HttpError::BadLength);
+  EXPECT_EQ(error_of(post("Transfer-Encoding: gzip, chunked")), HttpError::UnknownTransferEncoding);
+  EXPECT_EQ(error_of(post("Transfer-Encoding: xchunked")), HttpError::UnknownTransferEncoding);
   EXPECT_EQ(error_of(post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked")),
-            HttpError::kUnknownTransferEncoding);
+            HttpError::UnknownTransferEncoding);
   EXPECT_EQ(error_of("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-            HttpError::kBadLength);
+            HttpError::BadLength);
 }
 
 TEST(HttpRequestParser, RefusesBadChunks) {
@@ -169,10 +168,10 @@ TEST(HttpRequestParser, RefusesBadChunks) {
   for (const char* body :
        {"\r\n", "g\r\n", "-1\r\n", "0x3\r\nabc\r\n", "3\nabc\r\n", "3\r\nabcd\r\n", "3\r\nabc\n",
         " 3\r\nabc\r\n", "11111111111111111\r\n", "3;\x01\r\nabc\r\n"}) {
-    EXPECT_EQ(error_of(chunks(body)), HttpError::kBadChunk) << body;
+    EXPECT_EQ(error_of(chunks(body)), HttpError::BadChunk) << body;
   }
-  EXPECT_EQ(error_of(chunks("ffffffffffffffff\r\n")), HttpError::kBodyTooLarge);
-  EXPECT_EQ(error_of(chunks(std::string(300, '0') + "3\r\n")), HttpError::kBadChunk);
+  EXPECT_EQ(error_of(chunks("ffffffffffffffff\r\n")), HttpError::BodyTooLarge);
+  EXPECT_EQ(error_of(chunks(std::string(300, '0') + "3\r\n")), HttpError::BadChunk);
 }
 
 TEST(HttpRequestParser, HoldsItsLimits) {
@@ -181,28 +180,28 @@ TEST(HttpRequestParser, HoldsItsLimits) {
       parse(start + "A: " + std::string(200 - start.size() - 7, 'x') + "\r\n\r\n", 1'000, small()));
   EXPECT_EQ(
       error_of(start + "A: " + std::string(200 - start.size() - 6, 'x') + "\r\n\r\n", small()),
-      HttpError::kHeadTooLarge);
-  EXPECT_EQ(error_of(std::string(201, 'G'), small()), HttpError::kHeadTooLarge);
+      HttpError::HeadTooLarge);
+  EXPECT_EQ(error_of(std::string(201, 'G'), small()), HttpError::HeadTooLarge);
   EXPECT_TRUE(parse(start + "A: 1\r\nB: 1\r\nC: 1\r\nD: 1\r\n\r\n", 1'000, small()));
   EXPECT_EQ(error_of(start + "A: 1\r\nB: 1\r\nC: 1\r\nD: 1\r\nE: 1\r\n\r\n", small()),
-            HttpError::kTooManyHeaders);
+            HttpError::TooManyHeaders);
   EXPECT_TRUE(
       parse("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n" + std::string(20, 'b'),
             1'000, small()));
   EXPECT_EQ(error_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 21\r\n\r\n", small()),
-            HttpError::kBodyTooLarge);
+            HttpError::BodyTooLarge);
   EXPECT_EQ(error_of("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
                      "chunked\r\n\r\n10\r\n0123456789abcdef\r\n5\r\n",
                      small()),
-            HttpError::kBodyTooLarge);
+            HttpError::BodyTooLarge);
 }
 
 TEST(HttpRequestParser, NamesStatusesForErrors) {
-  EXPECT_EQ(status_of(HttpError::kBadHeader), 400);
-  EXPECT_EQ(status_of(HttpError::kBodyTooLarge), 413);
-  EXPECT_EQ(status_of(HttpError::kHeadTooLarge), 431);
-  EXPECT_EQ(status_of(HttpError::kUnknownTransferEncoding), 501);
-  EXPECT_EQ(status_of(HttpError::kBadVersion), 505);
+  EXPECT_EQ(status_of(HttpError::BadHeader), 400);
+  EXPECT_EQ(status_of(HttpError::BodyTooLarge), 413);
+  EXPECT_EQ(status_of(HttpError::HeadTooLarge), 431);
+  EXPECT_EQ(status_of(HttpError::UnknownTransferEncoding), 501);
+  EXPECT_EQ(status_of(HttpError::BadVersion), 505);
 }
 
 TEST(HttpRequestParser, ReadsTheSameHoweverTheBytesAreCut) {

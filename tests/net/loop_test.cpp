@@ -61,12 +61,12 @@ TEST(Loop, TimersRunOnceOrAgainAndCanBeCancelled) {
   const TimerId never = loop.after(15, [&] { seen.emplace_back("never"); });
   loop.after(5, [&] { loop.cancel(never); });
   int ticks = 0;
-  TimerId ticker = TimerId::kNone;
+  TimerId ticker = TimerId::None;
   ticker = loop.every(2, [&] {
     if (++ticks == 3) loop.cancel(ticker);  // inside its own task
   });
   loop.after(60, [&] { loop.stop(); });
-  loop.cancel(TimerId::kNone);
+  loop.cancel(TimerId::None);
   const std::uint64_t before = loop.now_ms();
   loop.run();
   EXPECT_GE(loop.now_ms() - before, 60U);
@@ -96,8 +96,8 @@ TEST(Loop, AHookMayRemoveItselfAndOthers) {
   Loop loop;
   int a_ran = 0;
   int b_ran = 0;
-  HookId a = HookId::kNone;
-  HookId b = HookId::kNone;
+  HookId a = HookId::None;
+  HookId b = HookId::None;
   a = loop.on_turn_end([&] {
     ++a_ran;
     loop.remove_turn_end(b);

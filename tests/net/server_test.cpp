@@ -82,7 +82,7 @@ class EchoHandler : public ServerHandler {
   }
 
   Server* server = nullptr;
-  ConnectionId last = ConnectionId::kNone;
+  ConnectionId last = ConnectionId::None;
   std::function<void(ConnectionId, const HttpRequest&)> on_request;
   std::function<void(ConnectionId)> on_open;
   std::function<void(ConnectionId, std::string_view)> on_text;
@@ -120,6 +120,8 @@ class ServerTest : public testing::Test {
 
     Ender(const Ender&) = delete;
     Ender& operator=(const Ender&) = delete;
+    Ender(Ender&&) = delete;
+    Ender& operator=(Ender&&) = delete;
     ServerTest& test;
   };
 
@@ -136,10 +138,10 @@ TEST_F(WebSocket, EchoesText) {
   start();
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "hi"));
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Text, "hi"));
   const auto frame = peer.read_frame();
   ASSERT_TRUE(frame);
-  EXPECT_EQ(frame->kind, WsEventKind::kText);
+  EXPECT_EQ(frame->kind, WsEventKind::Text);
   EXPECT_EQ(frame->payload, "hi");
   peer.shut();
   EXPECT_TRUE(handler_.saw("close"));
@@ -149,7 +151,7 @@ TEST_F(WebSocket, KeepsFramesThatCameWithTheHandshake) {
   start();
   std::string early;
   for (const char* text : {"one", "two", "three"})
-    append_ws_frame(early, WsOpcode::kText, text, std::array<std::uint8_t, 4>{1, 2, 3, 4});
+    append_ws_frame(early, WsOpcode::Text, text, std::array<std::uint8_t, 4>{1, 2, 3, 4});
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade(early));
   for (const char* text : {"one", "two", "three"}) {
@@ -165,7 +167,7 @@ TEST_F(WebSocket, JoinsFragmentsAndAnswersPingsBetweenThem) {
   ASSERT_TRUE(peer.upgrade());
   const auto send_part = [&](std::uint8_t first_byte, std::string_view text) {
     std::string frame;
-    append_ws_frame(frame, WsOpcode::kText, text, std::array<std::uint8_t, 4>{9, 8, 7, 6});
+    append_ws_frame(frame, WsOpcode::Text, text, std::array<std::uint8_t, 4>{9, 8, 7, 6});
     frame[0] = static_cast<char>(first_byte);
     ASSERT_TRUE(peer.send(frame));
   };
@@ -175,7 +177,7 @@ TEST_F(WebSocket, JoinsFragmentsAndAnswersPingsBetweenThem) {
   send_part(0x80, "ted");
   auto frame = peer.read_frame();
   ASSERT_TRUE(frame);
-  EXPECT_EQ(frame->kind, WsEventKind::kPong);
+  EXPECT_EQ(frame->kind, WsEventKind::Pong);
   EXPECT_EQ(frame->payload, "still there?");
   frame = peer.read_frame();
   ASSERT_TRUE(frame);
@@ -197,7 +199,7 @@ TEST_F(WebSocket, ReturnsRandomMessagesByteForByte) {
     sent.push_back(std::move(text));
   }
   std::thread writer([&] {
-    for (const std::string& text : sent) EXPECT_TRUE(peer.send_frame(WsOpcode::kText, text));
+    for (const std::string& text : sent) EXPECT_TRUE(peer.send_frame(WsOpcode::Text, text));
   });
   for (const std::string& text : sent) {
     const auto frame = peer.read_frame();
@@ -216,7 +218,7 @@ TEST_F(WebSocket, CarriesOneMebibyte) {
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
   const std::string big(1 << 20, 'x');
-  std::thread writer([&] { EXPECT_TRUE(peer.send_frame(WsOpcode::kText, big)); });
+  std::thread writer([&] { EXPECT_TRUE(peer.send_frame(WsOpcode::Text, big)); });
   const auto frame = peer.read_frame();
   writer.join();
   ASSERT_TRUE(frame);
@@ -228,11 +230,11 @@ TEST_F(WebSocket, RefusesUnmaskedFramesWith1002) {
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
   std::string frame;
-  append_ws_frame(frame, WsOpcode::kText, "naked");
+  append_ws_frame(frame, WsOpcode::Text, "naked");
   ASSERT_TRUE(peer.send(frame));
   const auto answer = peer.read_frame();
   ASSERT_TRUE(answer);
-  EXPECT_EQ(answer->kind, WsEventKind::kClose);
+  EXPECT_EQ(answer->kind, WsEventKind::Close);
   EXPECT_EQ(answer->close_code, kWsCloseProtocolError);
   EXPECT_TRUE(peer.ended());
   EXPECT_TRUE(handler_.saw("error protocol"));
@@ -247,7 +249,7 @@ TEST_F(WebSocket, RefusesOversizeWith1009AlsoAcrossFragments) {
   {
     Peer peer(port_);
     ASSERT_TRUE(peer.upgrade());
-    ASSERT_TRUE(peer.send_frame(WsOpcode::kText, std::string(1'001, 'a')));
+    ASSERT_TRUE(peer.send_frame(WsOpcode::Text, std::string(1'001, 'a')));
     const auto answer = peer.read_frame();
     ASSERT_TRUE(answer);
     EXPECT_EQ(answer->close_code, kWsCloseTooBig);
@@ -257,7 +259,7 @@ TEST_F(WebSocket, RefusesOversizeWith1009AlsoAcrossFragments) {
   ASSERT_TRUE(peer.upgrade());
   for (const int first : {0x01, 0x80}) {
     std::string frame;
-    append_ws_frame(frame, WsOpcode::kText, std::string(501, 'a'),
+    append_ws_frame(frame, WsOpcode::Text, std::string(501, 'a'),
                     std::array<std::uint8_t, 4>{1, 1, 1, 1});
     frame[0] = static_cast<char>(first);
     peer.send(frame);
@@ -272,7 +274,7 @@ TEST_F(WebSocket, RefusesBadUtf8With1007) {
   start();
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "\xC3\x28"));
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Text, "\xC3\x28"));
   const auto answer = peer.read_frame();
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->close_code, kWsCloseBadData);
@@ -283,10 +285,10 @@ TEST_F(WebSocket, EchoesThePeersCloseCodeAndEnds) {
   start();
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kClose, ws_close_payload(4321, "bye")));
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Close, ws_close_payload(4321, "bye")));
   const auto answer = peer.read_frame();
   ASSERT_TRUE(answer);
-  EXPECT_EQ(answer->kind, WsEventKind::kClose);
+  EXPECT_EQ(answer->kind, WsEventKind::Close);
   EXPECT_EQ(answer->close_code, 4321);
   EXPECT_TRUE(peer.ended());
   EXPECT_TRUE(handler_.saw("close"));
@@ -302,7 +304,7 @@ TEST_F(WebSocket, ServerCloseSendsWhatWasQueuedFirst) {
   const Ender ender(*this);
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "x"));
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Text, "x"));
   auto frame = peer.read_frame();
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->payload, "last words");
@@ -323,7 +325,7 @@ TEST_F(WebSocket, DropEndsWithoutAWordAndTellsOnce) {
   const Ender ender(*this);
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "x"));
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Text, "x"));
   EXPECT_TRUE(peer.ended());
   EXPECT_TRUE(handler_.saw("close"));
   EXPECT_EQ(handler_.times("close"), 1);
@@ -341,7 +343,7 @@ TEST_F(WebSocket, JoinsTheMessagesOfATurnInOneWrite) {
   ASSERT_TRUE(peer.upgrade());
   const std::uint64_t writes_before =
       thread_->call([&] { return server_->counters().writes.read(); });
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "go"));
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Text, "go"));
   for (int i = 0; i < 50; ++i) {
     const auto frame = peer.read_frame();
     ASSERT_TRUE(frame);
@@ -367,7 +369,7 @@ TEST_F(WebSocket, DropsAPeerThatDoesNotRead) {
   const Ender ender(*this);
   Peer peer(port_, 4'096);
   ASSERT_TRUE(peer.upgrade());
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "go"));
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Text, "go"));
   EXPECT_TRUE(handler_.saw("error slow_reader"));
   EXPECT_TRUE(handler_.saw("close"));
   EXPECT_TRUE(refused);
@@ -392,7 +394,7 @@ TEST_F(WebSocket, ASlowReaderGetsEverythingWhenTheSenderWaitsForDrained) {
   const Ender ender(*this);
   Peer peer(port_, 4'096);
   ASSERT_TRUE(peer.upgrade());
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "go"));
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Text, "go"));
   for (int i = 0; i < kPieces; ++i) {
     const auto frame = peer.read_frame();
     ASSERT_TRUE(frame) << i;
@@ -411,12 +413,12 @@ TEST_F(WebSocket, PausedReadingHoldsMessagesAndPushesBack) {
   ASSERT_TRUE(peer.upgrade());
   std::string burst;
   for (int i = 0; i < 100; ++i)
-    append_ws_frame(burst, WsOpcode::kText, "m", std::array<std::uint8_t, 4>{1, 2, 3, 4});
+    append_ws_frame(burst, WsOpcode::Text, "m", std::array<std::uint8_t, 4>{1, 2, 3, 4});
   ASSERT_TRUE(peer.send(burst));
   std::this_thread::sleep_for(std::chrono::milliseconds(100));  // long enough for a wrong delivery
   EXPECT_EQ(got, 3);
   thread_->call([&] { server_->resume_reading(handler_.last); });
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kPing, "done?"));
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Ping, "done?"));
   const auto pong = peer.read_frame();
   ASSERT_TRUE(pong);
   EXPECT_EQ(got, 100);
@@ -431,11 +433,11 @@ TEST_F(WebSocket, PingsASilentPeerThenDropsIt) {
   ASSERT_TRUE(peer.upgrade());
   const auto ping = peer.read_frame();
   ASSERT_TRUE(ping);
-  EXPECT_EQ(ping->kind, WsEventKind::kPing);
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kPong, ""));
+  EXPECT_EQ(ping->kind, WsEventKind::Ping);
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Pong, ""));
   const auto again = peer.read_frame();
   ASSERT_TRUE(again);
-  EXPECT_EQ(again->kind, WsEventKind::kPing);
+  EXPECT_EQ(again->kind, WsEventKind::Ping);
   EXPECT_TRUE(peer.ended());
   EXPECT_TRUE(handler_.saw("error ping_timeout"));
 }
@@ -472,13 +474,13 @@ TEST_F(WebSocket, SurvivesResetsAtAnyMoment) {
     Peer peer(port_);
     if (i % 4 != 0) {
       ASSERT_TRUE(peer.upgrade());
-      for (int k = 0; k < 20; ++k) peer.send_frame(WsOpcode::kText, std::string(5'000, 'r'));
+      for (int k = 0; k < 20; ++k) peer.send_frame(WsOpcode::Text, std::string(5'000, 'r'));
     }
     if (i % 2 == 0) peer.reset();
   }
   Peer peer(port_);
   ASSERT_TRUE(peer.upgrade());
-  ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "alive"));
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Text, "alive"));
   const auto frame = peer.read_frame();
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->payload, "alive");
@@ -678,13 +680,31 @@ TEST(ServerPort, IsSharedByTheServersOfSeveralLoops) {
   for (int i = 0; i < 40; ++i) {
     Peer peer(same.port);
     ASSERT_TRUE(peer.upgrade());
-    ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "x"));
+    ASSERT_TRUE(peer.send_frame(WsOpcode::Text, "x"));
     ASSERT_TRUE(peer.read_frame());
   }
   EXPECT_GT(a->counters().connections_accepted.read(), 0U);
   EXPECT_GT(b->counters().connections_accepted.read(), 0U);
   first.call([&] { a.reset(); });
   second.call([&] { b.reset(); });
+}
+
+TEST_F(WebSocket, SendsWhatATurnEndHookQueues) {
+  bool due = false;
+  handler_.on_text = [&](ConnectionId, std::string_view) { due = true; };
+  start();
+  const Ender ender(*this);
+  thread_->call([&] {
+    thread_->loop().on_turn_end([&] {  // after the server's own hook
+      if (std::exchange(due, false)) server_->send_text(handler_.last, "from the hook");
+    });
+  });
+  Peer peer(port_);
+  ASSERT_TRUE(peer.upgrade());
+  ASSERT_TRUE(peer.send_frame(WsOpcode::Text, "go"));
+  const auto frame = peer.read_frame();
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->payload, "from the hook");
 }
 
 TEST(ServerPort, SaysWhichAddressItCannotTake) {

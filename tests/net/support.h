@@ -40,6 +40,8 @@ class LoopThread {
 
   LoopThread(const LoopThread&) = delete;
   LoopThread& operator=(const LoopThread&) = delete;
+  LoopThread(LoopThread&&) = delete;
+  LoopThread& operator=(LoopThread&&) = delete;
 
   Loop& loop() { return loop_; }
 
@@ -80,6 +82,8 @@ class Peer {
 
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
+  Peer(Peer&&) = delete;
+  Peer& operator=(Peer&&) = delete;
 
   [[nodiscard]] bool connected() const { return connected_; }
 
@@ -194,7 +198,7 @@ class Peer {
   bool ended_ = false;
   std::string buffer_;
   std::vector<std::uint8_t> input_;
-  WsDecoder decoder_{WsRole::kClient, 64 << 20};
+  WsDecoder decoder_{WsRole::Client, 64 << 20};
 };
 
 }  // namespace nostril::net

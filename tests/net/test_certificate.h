@@ -58,6 +58,8 @@ struct TestCertificate {
 
   TestCertificate(const TestCertificate&) = delete;
   TestCertificate& operator=(const TestCertificate&) = delete;
+  TestCertificate(TestCertificate&&) = delete;
+  TestCertificate& operator=(TestCertificate&&) = delete;
 };
 
 }  // namespace nostril::net

@@ -36,7 +36,7 @@ class Echo : public ServerHandler {
 
   Server* server = nullptr;
   HttpRequest seen;
-  ConnectionId last = ConnectionId::kNone;
+  ConnectionId last = ConnectionId::None;
   int closed = 0;
 };
 

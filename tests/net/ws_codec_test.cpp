@@ -18,13 +18,13 @@ constexpr std::array<std::uint8_t, 4> kMask{0x37, 0xFA, 0x21, 0x3D};
 std::string describe(const WsEvent& event) {
   static const char* const kNames[] = {"T:", "B:", "i:", "o:", "C:"};
   std::string out = kNames[static_cast<int>(event.kind)];
-  if (event.kind == WsEventKind::kClose) out += std::to_string(event.close_code) + ":";
+  if (event.kind == WsEventKind::Close) out += std::to_string(event.close_code) + ":";
   return out.append(event.payload);
 }
 
 /// Feeds `bytes` in pieces of the given sizes (the last one repeats; 0: all at once).
 std::vector<std::string> decode(
-    std::string bytes, WsRole role = WsRole::kServer, std::size_t bytes_max = 1'000,
+    std::string bytes, WsRole role = WsRole::Server, std::size_t bytes_max = 1'000,
     const std::function<std::size_t()>& next_piece = [] { return std::size_t{1} << 30; }) {
   WsDecoder decoder(role, bytes_max);
   std::vector<std::string> out;
@@ -41,7 +41,7 @@ std::vector<std::string> decode(
       }
       if (!*next) break;
       out.push_back(describe(**next));
-      if ((*next)->kind == WsEventKind::kClose) return out;
+      if ((*next)->kind == WsEventKind::Close) return out;
     }
     EXPECT_TRUE(piece.empty());
   }
@@ -52,17 +52,17 @@ using Events = std::vector<std::string>;
 
 std::string frame(std::uint8_t first, std::string_view payload, bool masked = true) {
   std::string out;
-  append_ws_frame(out, WsOpcode::kText, payload, masked ? std::optional(kMask) : std::nullopt);
+  append_ws_frame(out, WsOpcode::Text, payload, masked ? std::optional(kMask) : std::nullopt);
   out[0] = static_cast<char>(first);
   return out;
 }
 
 TEST(WsDecoder, ReadsTheExamplesOfTheRfc) {
   // RFC 6455 5.7
-  EXPECT_EQ(decode("\x81\x05\x48\x65\x6c\x6c\x6f", WsRole::kClient), Events{"T:Hello"});
+  EXPECT_EQ(decode("\x81\x05\x48\x65\x6c\x6c\x6f", WsRole::Client), Events{"T:Hello"});
   EXPECT_EQ(decode("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"), Events{"T:Hello"});
-  EXPECT_EQ(decode("\x01\x03\x48\x65\x6c\x80\x02\x6c\x6f", WsRole::kClient), Events{"T:Hello"});
-  EXPECT_EQ(decode("\x89\x05\x48\x65\x6c\x6c\x6f", WsRole::kClient), Events{"i:Hello"});
+  EXPECT_EQ(decode("\x01\x03\x48\x65\x6c\x80\x02\x6c\x6f", WsRole::Client), Events{"T:Hello"});
+  EXPECT_EQ(decode("\x89\x05\x48\x65\x6c\x6c\x6f", WsRole::Client), Events{"i:Hello"});
   EXPECT_EQ(decode("\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"), Events{"o:Hello"});
 }
 
@@ -99,9 +99,9 @@ TEST(WsDecoder, RefusesUnknownOpcodes) {
 }
 
 TEST(WsDecoder, RefusesTheWrongMasking) {
-  EXPECT_EQ(decode(frame(0x81, "x", false), WsRole::kServer),
+  EXPECT_EQ(decode(frame(0x81, "x", false), WsRole::Server),
             Events{"E:masking is wrong for this side"});
-  EXPECT_EQ(decode(frame(0x81, "x", true), WsRole::kClient),
+  EXPECT_EQ(decode(frame(0x81, "x", true), WsRole::Client),
             Events{"E:masking is wrong for this side"});
 }
 
@@ -124,12 +124,12 @@ TEST(WsDecoder, RefusesBadControlFrames) {
 }
 
 TEST(WsDecoder, RefusesLengthsThatAreNotShortest) {
-  EXPECT_EQ(decode(std::string("\x81\x7E\x00\x7D", 4), WsRole::kClient),
+  EXPECT_EQ(decode(std::string("\x81\x7E\x00\x7D", 4), WsRole::Client),
             Events{"E:length not in its shortest form"});
   EXPECT_EQ(
-      decode(std::string("\x81\x7F\x00\x00\x00\x00\x00\x00\xFF\xFF", 10), WsRole::kClient, 1 << 20),
+      decode(std::string("\x81\x7F\x00\x00\x00\x00\x00\x00\xFF\xFF", 10), WsRole::Client, 1 << 20),
       Events{"E:length not in its shortest form"});
-  EXPECT_EQ(decode(std::string("\x81\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 10), WsRole::kClient),
+  EXPECT_EQ(decode(std::string("\x81\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 10), WsRole::Client),
             Events{"E:message too big"});
 }
 
@@ -180,10 +180,10 @@ TEST(WsDecoder, ChecksClosePayloads) {
 }
 
 TEST(WsDecoder, NamesTheCloseCodeOfEachError) {
-  EXPECT_EQ(close_code_of(WsError::kBadUtf8), 1007);
-  EXPECT_EQ(close_code_of(WsError::kMessageTooBig), 1009);
-  EXPECT_EQ(close_code_of(WsError::kReservedBits), 1002);
-  EXPECT_EQ(close_code_of(WsError::kBadCloseCode), 1002);
+  EXPECT_EQ(close_code_of(WsError::BadUtf8), 1007);
+  EXPECT_EQ(close_code_of(WsError::MessageTooBig), 1009);
+  EXPECT_EQ(close_code_of(WsError::ReservedBits), 1002);
+  EXPECT_EQ(close_code_of(WsError::BadCloseCode), 1002);
 }
 
 /// The slow twin: the whole stream at once, byte by byte, after the text of RFC 6455 5.
@@ -202,14 +202,14 @@ Events slow_decode(const std::string& bytes, WsRole role, std::size_t bytes_max)
     const bool final = byte(at) >= 128;
     const bool masked = byte(at + 1) >= 128;
     std::uint64_t length = byte(at + 1) & 127;
-    if ((byte(at) & 0x70) != 0) return error(WsError::kReservedBits);
-    if ((opcode > 2 && opcode < 8) || opcode > 10) return error(WsError::kUnknownOpcode);
-    if (masked != (role == WsRole::kServer)) return error(WsError::kMaskWrong);
-    if (opcode >= 8 && !final) return error(WsError::kControlFragmented);
-    if (opcode >= 8 && length > 125) return error(WsError::kControlTooLong);
-    if (opcode == 0 && message_opcode < 0) return error(WsError::kContinuationUnexpected);
+    if ((byte(at) & 0x70) != 0) return error(WsError::ReservedBits);
+    if ((opcode > 2 && opcode < 8) || opcode > 10) return error(WsError::UnknownOpcode);
+    if (masked != (role == WsRole::Server)) return error(WsError::MaskWrong);
+    if (opcode >= 8 && !final) return error(WsError::ControlFragmented);
+    if (opcode >= 8 && length > 125) return error(WsError::ControlTooLong);
+    if (opcode == 0 && message_opcode < 0) return error(WsError::ContinuationUnexpected);
     if ((opcode == 1 || opcode == 2) && message_opcode >= 0)
-      return error(WsError::kContinuationExpected);
+      return error(WsError::ContinuationExpected);
     std::size_t header = 2;
     if (length >= 126) header += length == 126 ? 2 : 8;
     if (bytes.size() - at < header + (masked ? 4 : 0)) return out;
@@ -217,10 +217,10 @@ Events slow_decode(const std::string& bytes, WsRole role, std::size_t bytes_max)
       const std::uint64_t least = header == 4 ? 126 : 65'536;
       length = 0;
       for (std::size_t i = 2; i < header; ++i) length = length * 256 + byte(at + i);
-      if (length < least) return error(WsError::kLengthNotMinimal);
+      if (length < least) return error(WsError::LengthNotMinimal);
     }
     if (opcode < 8 && (length > bytes_max || message.size() + length > bytes_max))
-      return error(WsError::kMessageTooBig);
+      return error(WsError::MessageTooBig);
     const std::size_t mask_at = at + header;
     if (masked) header += 4;
     if (bytes.size() - at - header < length) return out;
@@ -238,18 +238,18 @@ Events slow_decode(const std::string& bytes, WsRole role, std::size_t bytes_max)
         out.push_back("C:1005:");
         return out;
       }
-      if (payload.size() == 1) return error(WsError::kBadClosePayload);
+      if (payload.size() == 1) return error(WsError::BadClosePayload);
       const int code =
           static_cast<unsigned char>(payload[0]) * 256 + static_cast<unsigned char>(payload[1]);
-      if (!is_ws_close_code(static_cast<std::uint16_t>(code))) return error(WsError::kBadCloseCode);
-      if (!is_utf8(payload.substr(2))) return error(WsError::kBadUtf8);
+      if (!is_ws_close_code(static_cast<std::uint16_t>(code))) return error(WsError::BadCloseCode);
+      if (!is_utf8(payload.substr(2))) return error(WsError::BadUtf8);
       out.push_back("C:" + std::to_string(code) + ":" + payload.substr(2));
       return out;
     }
     if (opcode != 0) message_opcode = opcode;
     message += payload;
     if (!final) continue;
-    if (message_opcode == 1 && !is_utf8(message)) return error(WsError::kBadUtf8);
+    if (message_opcode == 1 && !is_utf8(message)) return error(WsError::BadUtf8);
     out.push_back((message_opcode == 1 ? "T:" : "B:") + message);
     message.clear();
     message_opcode = -1;
@@ -263,7 +263,7 @@ TEST(WsDecoder, AgreesWithTheSlowTwinHoweverTheBytesAreCut) {
   std::mt19937 random(seed);
   const auto below = [&](std::size_t n) { return random() % n; };
   for (int round = 0; round < 3'000; ++round) {
-    const WsRole role = below(2) == 0 ? WsRole::kServer : WsRole::kClient;
+    const WsRole role = below(2) == 0 ? WsRole::Server : WsRole::Client;
     std::string stream;
     bool open = false;
     for (std::size_t i = 0, frames = 1 + below(12); i < frames; ++i) {
@@ -281,7 +281,7 @@ TEST(WsDecoder, AgreesWithTheSlowTwinHoweverTheBytesAreCut) {
         first = static_cast<std::uint8_t>((final ? 0x80U : 0U) | (open ? 0U : 1U + below(2)));
         open = !final;
       }
-      stream += frame(first, payload, role == WsRole::kServer);
+      stream += frame(first, payload, role == WsRole::Server);
     }
     // Sometimes a bit is wrong or the end is missing.
     if (below(2) == 0)
@@ -298,16 +298,16 @@ TEST(WsEncoder, WritesTheShortestHeader) {
   for (const std::size_t bytes : {0U, 1U, 125U, 126U, 65'535U, 65'536U, 70'000U}) {
     const std::string payload(bytes, 'x');
     std::string out;
-    append_ws_frame(out, WsOpcode::kText, payload);
+    append_ws_frame(out, WsOpcode::Text, payload);
     const std::size_t header = bytes < 126 ? 2 : bytes < 65'536 ? 4 : 10;
     EXPECT_EQ(out.size(), header + bytes);
     std::string header_only;
-    append_ws_header(header_only, WsOpcode::kText, bytes);
+    append_ws_header(header_only, WsOpcode::Text, bytes);
     EXPECT_EQ(out.substr(0, header), header_only);
-    EXPECT_EQ(decode(out, WsRole::kClient, 1 << 20), Events{"T:" + payload});
+    EXPECT_EQ(decode(out, WsRole::Client, 1 << 20), Events{"T:" + payload});
     out.clear();
-    append_ws_frame(out, WsOpcode::kBinary, payload, kMask);
-    EXPECT_EQ(decode(out, WsRole::kServer, 1 << 20), Events{"B:" + payload});
+    append_ws_frame(out, WsOpcode::Binary, payload, kMask);
+    EXPECT_EQ(decode(out, WsRole::Server, 1 << 20), Events{"B:" + payload});
   }
 }
 
@@ -416,36 +416,36 @@ TEST(WsHandshake, AnswersTheExampleOfTheRfc) {
   ASSERT_TRUE(answer);
   EXPECT_FALSE(check_ws_handshake_response(*answer, "dGhlIHNhbXBsZSBub25jZQ=="));
   EXPECT_EQ(check_ws_handshake_response(*answer, "AAAAAAAAAAAAAAAAAAAAAA=="),
-            WsHandshakeError::kBadAccept);
+            WsHandshakeError::BadAccept);
 }
 
 TEST(WsHandshake, RefusesEachMissingOrWrongPart) {
   const auto error_of = [](const HttpRequest& request) {
     return answer_ws_handshake(request).error();
   };
-  EXPECT_EQ(error_of(request_with("upgrade", "")), WsHandshakeError::kNoUpgrade);
-  EXPECT_EQ(error_of(request_with("upgrade", "h2c")), WsHandshakeError::kNoUpgrade);
-  EXPECT_EQ(error_of(request_with("Connection", "")), WsHandshakeError::kBadConnection);
-  EXPECT_EQ(error_of(request_with("Connection", "keep-alive")), WsHandshakeError::kBadConnection);
-  EXPECT_EQ(error_of(request_with("Sec-WebSocket-Version", "")), WsHandshakeError::kBadVersion);
-  EXPECT_EQ(error_of(request_with("Sec-WebSocket-Version", "8")), WsHandshakeError::kBadVersion);
-  EXPECT_EQ(error_of(request_with("Sec-WebSocket-Key", "")), WsHandshakeError::kBadKey);
+  EXPECT_EQ(error_of(request_with("upgrade", "")), WsHandshakeError::NoUpgrade);
+  EXPECT_EQ(error_of(request_with("upgrade", "h2c")), WsHandshakeError::NoUpgrade);
+  EXPECT_EQ(error_of(request_with("Connection", "")), WsHandshakeError::BadConnection);
+  EXPECT_EQ(error_of(request_with("Connection", "keep-alive")), WsHandshakeError::BadConnection);
+  EXPECT_EQ(error_of(request_with("Sec-WebSocket-Version", "")), WsHandshakeError::BadVersion);
+  EXPECT_EQ(error_of(request_with("Sec-WebSocket-Version", "8")), WsHandshakeError::BadVersion);
+  EXPECT_EQ(error_of(request_with("Sec-WebSocket-Key", "")), WsHandshakeError::BadKey);
   EXPECT_EQ(error_of(request_with("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ")),
-            WsHandshakeError::kBadKey);
+            WsHandshakeError::BadKey);
   EXPECT_EQ(error_of(request_with("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZTE=")),
-            WsHandshakeError::kBadKey);
+            WsHandshakeError::BadKey);
   HttpRequest post = good_request();
   post.method = "POST";
-  EXPECT_EQ(error_of(post), WsHandshakeError::kNotGet);
+  EXPECT_EQ(error_of(post), WsHandshakeError::NotGet);
   HttpRequest body = good_request();
   body.body = "x";
-  EXPECT_EQ(error_of(body), WsHandshakeError::kNotGet);
+  EXPECT_EQ(error_of(body), WsHandshakeError::NotGet);
   HttpRequest old = good_request();
   old.http_1_0 = true;
-  EXPECT_EQ(error_of(old), WsHandshakeError::kNotGet);
+  EXPECT_EQ(error_of(old), WsHandshakeError::NotGet);
   HttpRequest twice = good_request();
   twice.headers.add("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
-  EXPECT_EQ(error_of(twice), WsHandshakeError::kBadKey);
+  EXPECT_EQ(error_of(twice), WsHandshakeError::BadKey);
 }
 
 TEST(WsHandshake, ClientRefusesWhatItDidNotAskFor) {
@@ -456,15 +456,15 @@ TEST(WsHandshake, ClientRefusesWhatItDidNotAskFor) {
   EXPECT_FALSE(check_ws_handshake_response(good + "\r\n", key));
   EXPECT_EQ(check_ws_handshake_response(
                 good + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", key),
-            WsHandshakeError::kUnwantedExtension);
+            WsHandshakeError::UnwantedExtension);
   EXPECT_EQ(check_ws_handshake_response(good + "Sec-WebSocket-Protocol: x\r\n\r\n", key),
-            WsHandshakeError::kUnwantedProtocol);
+            WsHandshakeError::UnwantedProtocol);
   EXPECT_EQ(check_ws_handshake_response("HTTP/1.1 200 OK\r\n\r\n", key),
-            WsHandshakeError::kBadStatus);
+            WsHandshakeError::BadStatus);
   EXPECT_EQ(check_ws_handshake_response("HTTP/1.1 1012 X\r\n\r\n", key),
-            WsHandshakeError::kBadStatus);
-  EXPECT_EQ(check_ws_handshake_response("HTTP/1.1 101\r\n\r\n", key), WsHandshakeError::kNoUpgrade);
-  EXPECT_EQ(check_ws_handshake_response("", key), WsHandshakeError::kBadStatus);
+            WsHandshakeError::BadStatus);
+  EXPECT_EQ(check_ws_handshake_response("HTTP/1.1 101\r\n\r\n", key), WsHandshakeError::NoUpgrade);
+  EXPECT_EQ(check_ws_handshake_response("", key), WsHandshakeError::BadStatus);
 }
 
 TEST(WsHandshake, ClientRequestIsAcceptedByOurServer) {

@@ -28,11 +28,11 @@ std::string outcome(std::vector<std::uint8_t> bytes, WsRole role, std::size_t pi
       if (!*next) break;
       const auto& event = **next;
       CHECK(event.payload.size() <= kMessageBytesMax);
-      CHECK(event.kind != WsEventKind::kText || nostril::net::is_utf8(event.payload));
+      CHECK(event.kind != WsEventKind::Text || nostril::net::is_utf8(event.payload));
       out += std::to_string(static_cast<int>(event.kind)) + ":" + std::to_string(event.close_code) +
              ":";
       out.append(event.payload).append("\n");
-      if (event.kind == WsEventKind::kClose) return out;
+      if (event.kind == WsEventKind::Close) return out;
     }
     CHECK(piece.empty());
   }
@@ -43,7 +43,7 @@ std::string outcome(std::vector<std::uint8_t> bytes, WsRole role, std::size_t pi
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
-  const WsRole role = (data[0] & 1U) != 0 ? WsRole::kClient : WsRole::kServer;
+  const WsRole role = (data[0] & 1U) != 0 ? WsRole::Client : WsRole::Server;
   const std::vector<std::uint8_t> bytes(data + 2, data + size);
   const std::string whole = outcome(bytes, role, size);
   CHECK(outcome(bytes, role, 1) == whole);

@@ -1,0 +1,313 @@
+// Real processes for the tests: started on free loopback ports, waited for by the line that they
+// print, stopped by their own pid. Every wait is bounded. When a scenario fails, the end of each
+// program's output is shown.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import http from "node:http";
+import { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+// npm packages live beside tests/interop/package.json only.
+const require = createRequire(new URL("../interop/package.json", import.meta.url));
+const { WebSocket, WebSocketServer } = require("ws");
+
+export const kRoot = fileURLToPath(new URL("../..", import.meta.url));
+export const kBin = process.env.NOSTRIL_BIN_DIR ?? path.join(kRoot, "build/dev/bin");
+const kDemoFolder = path.join(kRoot, "node/demo_engine");
+const kReadyMsMax = 30_000;
+const kStopMsMax = 10_000;
+const kShownBytes = 4_000;
+/** With the demo engine's --slow-ms at 100 this answer takes some seconds. */
+export const kLongQuestion = "Tell me a story about a fox.";
+
+const running = new Set();
+process.on("exit", () => {
+  for (const program of running) program.child.kill("SIGKILL");
+});
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
+
+/** The promise's value, or a failure that names `what` after ms. */
+export async function within(ms, what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${ms} ms: ${what}`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The first true value that `probe` gives, asked again every 25 ms. */
+export async function until(ms, what, probe) {
+  const deadline = performance.now() + ms;
+  for (;;) {
+    const value = await probe();
+    if (value) return value;
+    if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
+    await sleep(25);
+  }
+}
+
+/** A child process with all that it has printed. */
+export class Program {
+  constructor(name, file, args, env = {}) {
+    this.name = name;
+    this.out = Buffer.alloc(0);
+    this.err = "";
+    this.child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    running.add(this);
+    this.child.stdout.on("data", (bytes) => { this.out = Buffer.concat([this.out, bytes]); });
+    this.child.stderr.on("data", (bytes) => { this.err += bytes; });
+    this.ended = new Promise((resolve) => {
+      this.child.once("error", (error) => this.#end(resolve, { code: null, signal: null, error }));
+      this.child.once("close", (code, signal) => this.#end(resolve, { code, signal }));
+    });
+  }
+
+  #end(resolve, result) {
+    running.delete(this);
+    this.result ??= result;
+    resolve({ ...this.result, out: this.out.toString(), err: this.err });
+  }
+
+  get pid() { return this.child.pid; }
+
+  /** The first line of standard output that matches. */
+  line(pattern, ms = kReadyMsMax) {
+    return until(ms, `a line ${pattern} from ${this.name}`, () => {
+      const found = pattern.exec(this.out.toString());
+      if (found) return found;
+      if (this.result) throw new Error(`${this.name} ended before its line ${pattern}: ${JSON.stringify(this.result)}`);
+      return undefined;
+    });
+  }
+
+  /** Something on standard error that matches. */
+  said(pattern, ms = kReadyMsMax) {
+    return until(ms, `${pattern} on standard error of ${this.name}`, () => pattern.exec(this.err));
+  }
+
+  /** How it ended: {code, signal, out, err}. */
+  end(ms) { return within(ms, `${this.name} ends`, this.ended); }
+
+  kill(signal) {
+    this.child.kill(signal);
+    return this.end(kStopMsMax);
+  }
+
+  /** Asked kindly, then not. */
+  async stop() {
+    if (this.result) return;
+    this.child.kill("SIGTERM");
+    await this.end(kStopMsMax).catch(() => this.kill("SIGKILL"));
+  }
+}
+
+/** Pids of the children of a process. */
+export function children_of(pid) {
+  return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
+}
+
+export function alive(pid) {
+  try {
+    return !/^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+/** All that a scenario starts. Made and taken down by scenario(). */
+export class Bed {
+  #stops = [];
+  programs = [];
+
+  constructor() {
+    this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "nostril-e2e-"));
+  }
+
+  #run(name, file, args) {
+    const program = new Program(name, file, args);
+    this.programs.push(program);
+    this.#stops.push(() => program.stop());
+    return program;
+  }
+
+  /** A relay; with the port and data of an earlier one its successor. */
+  async relay({ port = 0, data = path.join(this.folder, "relay") } = {}) {
+    const program = this.#run("relay", path.join(kBin, "nostril-relay"),
+      ["run", "--listen", `127.0.0.1:${port}`, "--data", data]);
+    const [, url] = await program.line(/^listening on (ws:\/\/\S+)$/m);
+    return { url, port: Number(new URL(url).port), data, program };
+  }
+
+  /** A demo engine that the test owns. */
+  async engine({ slow_ms = 0 } = {}) {
+    const model = path.join(kDemoFolder, "model/nostril-demo.gguf");
+    const program = this.#run("engine", process.execPath,
+      [path.join(kDemoFolder, "engine.mjs"), "--model", model, "--listen", "127.0.0.1:0", "--slow-ms", `${slow_ms}`]);
+    const [, url, name] = await program.line(/^listening on (http:\/\/\S+) model (\S+)$/m);
+    return { url, model: name, program };
+  }
+
+  /** A node with simulated evidence. `sections` are added to its configuration: {limits: {…}}. */
+  async node({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, sections = {} }) {
+    const engine = engine_url ? { url: engine_url } : { demo_folder: kDemoFolder, demo_slow_ms: slow_ms };
+    const all = { tee: { backend: "sim" }, ...sections, engine: { ...engine, ...sections.engine } };
+    let toml = `relays = [${JSON.stringify(relay.url)}]\ndata = ${JSON.stringify(data)}\nlog_level = "debug"\n`;
+    for (const [section, values] of Object.entries(all)) {
+      toml += `[${section}]\n`;
+      for (const [key, value] of Object.entries(values)) toml += `${key} = ${JSON.stringify(value)}\n`;
+    }
+    const config = path.join(this.folder, `${path.basename(data)}.toml`);
+    fs.writeFileSync(config, toml);
+    const program = this.#run("node", path.join(kBin, "nostril-node"), ["run", "--config", config]);
+    const [, model, npub] = await program.line(/^serving (\S+) as (npub1\S+) on /m);
+    return { program, data, model, npub, root: path.join(data, "sim-root.der") };
+  }
+
+  /** The client's command; `home` keeps keys and receipts from one to the next. */
+  client(args) {
+    return this.#run(`nostril ${args[0]}`, path.join(kBin, "nostril"), args);
+  }
+
+  /** Options of every command that talks to a node. */
+  client_options({ relay, node, home = "user", trust = true }) {
+    return ["--home", path.join(this.folder, home), "--relay", relay.url, ...(trust ? ["--trust-test-root", node.root] : [])];
+  }
+
+  chat({ question, save, ...options }) {
+    const kept = save ? ["--save", save] : [];
+    return this.client(["chat", ...this.client_options(options), ...kept, question]);
+  }
+
+  async gateway(options) {
+    const program = this.client(["gateway", ...this.client_options(options), "--listen", "127.0.0.1:0"]);
+    const [, url] = await program.line(/^listening on (http:\/\/\S+)$/m);
+    return { url, program };
+  }
+
+  /** A WebSocket proxy before a relay. `messages` holds what passed: {from: "client"|"relay", text}. */
+  async websocket_tap(relay) {
+    const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+    const messages = [];
+    server.on("connection", (near) => {
+      const far = new WebSocket(relay.url);
+      const open = new Promise((resolve) => far.once("open", resolve));
+      const pass = (from, to, ready) => async (bytes, binary) => {
+        messages.push({ from, text: bytes.toString() });
+        await ready;
+        if (to.readyState === WebSocket.OPEN) to.send(bytes, { binary });
+      };
+      near.on("message", pass("client", far, open));
+      far.on("message", pass("relay", near));
+      near.on("error", () => {}).on("close", () => far.terminate());
+      far.on("error", () => {}).on("close", () => near.terminate());
+    });
+    await new Promise((resolve) => server.once("listening", resolve));
+    this.#stops.push(() => {
+      for (const socket of server.clients) socket.terminate();
+      return new Promise((resolve) => server.close(resolve));
+    });
+    return { url: `ws://127.0.0.1:${server.address().port}`, messages };
+  }
+
+  /** An HTTP proxy before an engine. `calls` holds {path, request, status, response, done, broken}. */
+  async http_tap(engine) {
+    const calls = [];
+    const server = http.createServer((incoming, outgoing) => {
+      const call = { path: incoming.url, request: [], response: [], done: false, broken: false };
+      calls.push(call);
+      const onward = http.request(engine.url + incoming.url,
+        { method: incoming.method, headers: { ...incoming.headers, host: new URL(engine.url).host }, agent: false });
+      incoming.on("data", (bytes) => { call.request.push(bytes); onward.write(bytes); }).on("end", () => onward.end());
+      outgoing.on("close", () => { if (!call.done) { call.broken = true; onward.destroy(); } });
+      onward.on("error", () => outgoing.destroy());
+      onward.on("response", (answer) => {
+        call.status = answer.statusCode;
+        outgoing.writeHead(answer.statusCode, { "content-type": answer.headers["content-type"] ?? "text/plain" });
+        answer.on("data", (bytes) => { call.response.push(bytes); outgoing.write(bytes); });
+        answer.on("end", () => { call.done = true; outgoing.end(); });
+        answer.on("error", () => outgoing.destroy());
+      });
+    });
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    this.#stops.push(() => {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    });
+    const completions = () => calls.filter((call) => call.path.endsWith("/completions"));
+    return { url: `http://127.0.0.1:${server.address().port}`, model: engine.model, calls, completions };
+  }
+
+  /** Of something else that has to be taken down: an SDK's agent, a socket. */
+  on_stop(stop) { this.#stops.push(stop); }
+
+  show_logs() {
+    for (const { name, pid, out, err, result } of this.programs) {
+      console.error(`--- ${name} (pid ${pid}, ${result ? `code ${result.code} signal ${result.signal}` : "running"})`);
+      console.error(out.toString().slice(-kShownBytes));
+      console.error(err.slice(-kShownBytes));
+    }
+  }
+
+  async close() {
+    for (const stop of this.#stops.reverse()) await stop();
+    fs.rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+/** One test with programs of its own. */
+export function scenario(name, body, { ms = 90_000 } = {}) {
+  return test(name, { timeout: ms + 20_000 }, async () => {
+    const bed = new Bed();
+    try {
+      await within(ms, name, body(bed));
+    } catch (error) {
+      bed.show_logs();
+      throw error;
+    } finally {
+      await bed.close();
+    }
+  });
+}
+
+/** A counter of the demo engine. */
+export async function metric(engine, name) {
+  const text = await (await fetch(`${engine.url}/metrics`)).text();
+  const found = new RegExp(`^llamacpp:${name} (\\d+)$`, "m").exec(text);
+  assert.ok(found, `no metric ${name}`);
+  return Number(found[1]);
+}
+
+/** The address of the engine that a node started, from the node's log. */
+export async function engine_of(node) {
+  const [, url] = await node.program.said(/engine \S+ at (http:\/\/\S+) serves/);
+  return { url };
+}
+
+export const read = (...parts) => fs.readFileSync(path.join(...parts));
+export const read_json = (...parts) => JSON.parse(read(...parts).toString());
+
+/** The value of a tag of an event: its first, or that at `index`. */
+export function tag(event, name, index = 1) {
+  const found = event.tags.filter((entry) => entry[0] === name);
+  assert.equal(found.length, 1, `tags ${name}`);
+  return found[0][index];
+}
+
+/** The words of a streamed chat answer. */
+export function words_of(sse) {
+  let words = "";
+  for (const line of sse.toString().split("\n")) {
+    if (!line.startsWith("data: {")) continue;
+    words += JSON.parse(line.slice(6)).choices[0]?.delta?.content ?? "";
+  }
+  return words;
+}
