@@ -1,6 +1,7 @@
 #include "base/hex.h"
 
 #include <array>
+#include <cstring>
 
 namespace nostril {
 
@@ -18,7 +19,13 @@ constexpr std::array<std::uint8_t, 256> kNibbles = [] {
   return table;
 }();
 
-constexpr std::string_view kDigits = "0123456789abcdef";
+// Both characters of every byte: one look-up and one store for each.
+constexpr std::array<std::array<char, 2>, 256> kPairs = [] {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::array<std::array<char, 2>, 256> pairs{};
+  for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = {kDigits[i >> 4], kDigits[i & 15]};
+  return pairs;
+}();
 
 }  // namespace
 
@@ -27,8 +34,8 @@ void append_hex(std::string& out, ByteSpan data) {
   out.resize(start + data.size() * 2);
   char* at = out.data() + start;
   for (const std::uint8_t byte : data) {
-    *at++ = kDigits[byte >> 4];
-    *at++ = kDigits[byte & 15];
+    std::memcpy(at, kPairs[byte].data(), 2);
+    at += 2;
   }
 }
 

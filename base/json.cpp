@@ -5,8 +5,10 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 namespace nostril {
 
@@ -234,11 +236,37 @@ std::string Json::dump() const {
   return std::move(writer).take();
 }
 
+namespace {
+
+// How many of the eight bytes come before the first that needs an escape: one below 0x20, a quote
+// or a backslash. The differences borrow only from such bytes, so the lowest mark is a true one.
+std::size_t plain_bytes(const char* text) {
+  static_assert(std::endian::native == std::endian::little);
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kTops = 0x8080808080808080;
+  std::uint64_t word = 0;
+  std::memcpy(&word, text, 8);
+  const std::uint64_t quote = word ^ (kOnes * '"');
+  const std::uint64_t backslash = word ^ (kOnes * '\\');
+  const std::uint64_t marks = (((word - kOnes * 0x20) & ~word) | ((quote - kOnes) & ~quote) |
+                               ((backslash - kOnes) & ~backslash)) &
+                              kTops;
+  return static_cast<std::size_t>(std::countr_zero(marks)) / 8;  // 64 / 8 when there is none
+}
+
+}  // namespace
+
 void append_json_string(std::string& out, std::string_view text) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   out += '"';
   std::size_t plain_from = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
+    while (i + 8 <= text.size()) {
+      const std::size_t plain = plain_bytes(text.data() + i);
+      i += plain;
+      if (plain < 8) break;
+    }
+    if (i == text.size()) break;
     const auto byte = static_cast<std::uint8_t>(text[i]);
     if (byte >= 0x20 && byte != '"' && byte != '\\') continue;
     out.append(text, plain_from, i - plain_from);

@@ -107,6 +107,7 @@ class Txn {
  public:
   Txn(const Txn&) = delete;
   Txn& operator=(const Txn&) = delete;
+  Txn& operator=(Txn&&) = delete;
 
   [[nodiscard]] std::optional<ByteSpan> get(Dbi table, ByteSpan key);
   [[nodiscard]] std::uint64_t entries(Dbi table);
@@ -120,7 +121,6 @@ class Txn {
  protected:
   Txn(Env& env, bool write);
   Txn(Txn&& other) noexcept;
-  Txn& operator=(Txn&&) = delete;
   ~Txn();
 
   void note(int code);  // keeps the first error
@@ -137,6 +137,8 @@ class ReadTxn : public Txn {
  public:
   explicit ReadTxn(Env& env) : Txn(env, false) {}
 
+  ReadTxn(const ReadTxn&) = delete;
+  ReadTxn& operator=(const ReadTxn&) = delete;
   ReadTxn(ReadTxn&&) noexcept = default;
   ReadTxn& operator=(ReadTxn&&) = delete;
   ~ReadTxn() = default;
@@ -148,6 +150,8 @@ class WriteTxn : public Txn {
  public:
   explicit WriteTxn(Env& env) : Txn(env, true) {}
 
+  WriteTxn(const WriteTxn&) = delete;
+  WriteTxn& operator=(const WriteTxn&) = delete;
   WriteTxn(WriteTxn&&) = delete;
   WriteTxn& operator=(WriteTxn&&) = delete;
   ~WriteTxn() = default;

@@ -25,6 +25,11 @@ std::string_view to_string(SessionFailure failure) {
 
 namespace {
 
+/// Body bytes that ride in the open frame.
+std::size_t first_body_bytes(const ClientRequest& request) {
+  return request.hold_body ? 0 : std::min(request.body.size(), kOpenBodyBytesMax);
+}
+
 OpenFrame open_frame(const Offer& offer, const ClientRequest& request, std::uint64_t credit) {
   OpenFrame open;
   open.request = request.request;
@@ -34,7 +39,7 @@ OpenFrame open_frame(const Offer& offer, const ClientRequest& request, std::uint
   open.path = request.path;
   open.headers = request.headers;
   open.body_bytes = request.body.size();
-  const auto first = std::min(request.body.size(), kOpenBodyBytesMax);
+  const std::size_t first = first_body_bytes(request);
   open.body.assign(request.body.begin(), request.body.begin() + static_cast<std::ptrdiff_t>(first));
   open.durable = request.durable;
   open.payment = request.payment;
@@ -71,7 +76,7 @@ ClientSession::ClientSession(const Offer& offer, ClientRequest request,
 void ClientSession::begin_request(ClientRequest request) {
   request_ = std::move(request);
   request_hash_ = sha256(request_.body);
-  body_sent_ = std::min(request_.body.size(), kOpenBodyBytesMax);
+  body_sent_ = first_body_bytes(request_);
   accepted_ = false;
   head_seen_ = false;
   cancelled_ = false;

@@ -18,6 +18,9 @@ struct ClientRequest {
   std::string path;
   std::vector<Header> headers;
   Bytes body;
+  /// Sends no body byte before the accept: one round trip for a prompt that is forward secret at
+  /// once, not only when N is wiped.
+  bool hold_body = false;
   bool durable = false;
   std::optional<PaymentTerms> payment;
 };

@@ -401,7 +401,6 @@ Frame read_open(FrameReader& r) {
   frame.attestation = r.fixed<Digest>("attestation");
   frame.method = r.text("method", 8);
   frame.path = r.text("path", kPathBytesMax);
-  if (!is_request_line(frame.method, frame.path)) r.fail(FrameError::BadField);
   for (const Json& item : r.array("headers", kHeadersMax)) {
     const auto parts = item.items();
     const auto name = parts.size() == 2 ? parts[0].string() : std::nullopt;
@@ -414,7 +413,6 @@ Frame read_open(FrameReader& r) {
   }
   frame.body_bytes = r.number("body_bytes");
   frame.body = r.bytes("body", "body64", kOpenBodyBytesMax);
-  if (frame.body.size() > frame.body_bytes) r.fail(FrameError::BadField);
   frame.durable = r.boolean("durable");
   frame.features = r.strings("features");
   if (r.has("signer") || r.has("salt")) {
@@ -424,6 +422,7 @@ Frame read_open(FrameReader& r) {
     frame.payment = payment;
   }
   frame.credit = r.number("credit");
+  if (!is_sendable(frame)) r.fail(FrameError::BadField);
   return frame;
 }
 

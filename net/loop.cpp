@@ -4,8 +4,10 @@
 #include "base/log.h"
 
 #include <libwebsockets.h>
+#include <sys/resource.h>
 #include <uv.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <map>
@@ -84,6 +86,7 @@ struct Loop::Impl {
   std::uint64_t next_id = 1;
   std::unordered_map<TimerId, Timer*> timers;
   std::map<HookId, Task> hooks;
+  bool ending_turn = false;
   std::vector<std::unique_ptr<Signal>> signals;
 
   std::mutex mutex;
@@ -217,6 +220,7 @@ void Loop::Impl::drain_posts() {
 }
 
 void Loop::Impl::end_turn() {
+  ending_turn = true;
   // A hook may add or remove hooks: look each one up by its id.
   for (auto it = hooks.begin(); it != hooks.end();) {
     const HookId id = it->first;
@@ -224,6 +228,7 @@ void Loop::Impl::end_turn() {
     hook();
     it = hooks.upper_bound(id);
   }
+  ending_turn = false;
 }
 
 void Loop::Impl::on_timer(uv_timer_t* handle) {
@@ -290,6 +295,10 @@ HookId Loop::on_turn_end(Task hook) {
 void Loop::remove_turn_end(HookId id) {
   CHECK(on_loop_thread());
   impl_->hooks.erase(id);
+}
+
+bool Loop::ending_turn() const {
+  return impl_->ending_turn;
 }
 
 void Loop::wake() {

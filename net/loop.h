@@ -60,6 +60,8 @@ class Loop {
   /// Runs `hook` once a turn, before the loop waits: the place to write what the turn gathered.
   HookId on_turn_end(Task hook);
   void remove_turn_end(HookId id);
+  /// True while the hooks run: what a hook queues for another hook may need a wake().
+  [[nodiscard]] bool ending_turn() const;
   /// Makes one more turn follow without waiting. Any thread.
   void wake();
 
@@ -78,5 +80,10 @@ class Loop {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// Raises the process's limit of open descriptors as far as it may go and returns it. Call before
+/// the first Loop: libwebsockets sizes its tables (about 16 bytes a descriptor) when a loop is
+/// made.
+std::uint64_t raise_descriptor_limit();
 
 }  // namespace nostril::net

@@ -284,6 +284,10 @@ void Server::Impl::doom(Connection& connection, std::optional<ServerError> error
 }
 
 void Server::Impl::begin_closing(Connection& connection) {
+  if (!connection.ready) {  // in the middle of a TLS handshake: nothing can be said
+    doom(connection, std::nullopt);
+    return;
+  }
   connection.owed_answer = connection.owed_answer || connection.state == State::kAnswer ||
                            connection.state == State::kStream;
   connection.state = State::kClosing;
@@ -507,6 +511,7 @@ void Server::Impl::queued(Connection& connection) {
   if (connection.dirty) return;
   connection.dirty = true;
   dirty_.push_back(connection.id);
+  if (loop.ending_turn()) loop.wake();  // our hook may have run already
 }
 
 void Server::Impl::flush(Connection& connection) {

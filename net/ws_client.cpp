@@ -246,6 +246,7 @@ bool WsClient::Impl::send(WsOpcode opcode, std::string_view payload) {
   append_ws_frame(tail, opcode, payload, masks.next());
   out.grew(tail.size() - before);
   wants_drained = true;
+  if (loop.ending_turn()) loop.wake();  // our hook may have run already
   return true;
 }
 

@@ -39,7 +39,9 @@ std::optional<FoundEngine> read_models(const EngineAddress& address, std::string
   if (!answer) return std::nullopt;
   const Json* data = answer->find("data");
   if (data == nullptr || !data->is_array()) return std::nullopt;
-  FoundEngine found{address, "openai-compatible", {}};
+  FoundEngine found;
+  found.address = address;
+  found.name = "openai-compatible";
   for (const Json& model : data->items().first(std::min(data->items().size(), kModelsMax))) {
     const auto id = model.find_string("id");
     if (!id || id->empty()) continue;

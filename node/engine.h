@@ -27,7 +27,8 @@ struct EngineAddress {
 /// An engine that answered, and what it said it is.
 struct FoundEngine {
   EngineAddress address;
-  std::string name;  ///< vllm, sglang, llama.cpp, ollama, or "openai-compatible"
+  std::string name;                 ///< vllm, sglang, llama.cpp, ollama, or "openai-compatible"
+  std::string version = "unknown";  // no engine says it in /v1/models
   std::vector<EngineModel> models;
 };
 

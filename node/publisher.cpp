@@ -68,6 +68,7 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& atte
   offer.output_tokens_max = static_cast<std::uint64_t>(terms.output_tokens_max);
   offer.features = {"stream"};
   offer.engine = engine_->name;
+  offer.engine_version = engine_->version;
   offer.tee = source_.tee();
   offer.relays = config_.relays;
   if (!terms.operator_key.empty()) offer.operator_key = from_hex<PublicKey>(terms.operator_key);

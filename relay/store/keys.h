@@ -107,7 +107,7 @@ struct Position {
   [[nodiscard]] std::int64_t created_at() const;
   [[nodiscard]] Sequence sequence() const;
 
-  auto operator<=>(const Position&) const = default;
+  auto operator<=>(const Position&) const = default;  // NOLINT(modernize-use-nullptr): phantom
 };
 
 [[nodiscard]] Key sequence_key(Sequence sequence);

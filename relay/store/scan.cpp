@@ -51,7 +51,7 @@ struct Access {
   ReadTxn& txn;
   CursorCache cursors;
   Meter meter;
-  std::int64_t now_s;
+  std::int64_t now_s = 0;
 };
 
 // A range with the entries read ahead from it. Positions only: they outlive the transaction.

@@ -82,6 +82,7 @@ class Pair {
   bool consume_ = true;
   std::uint64_t unconsumed_ = 0;
   std::optional<Bytes> request_seen_;
+  Bytes first_body_;
   Digest request_hash_;
   std::function<void(ResponseRecord&)> tamper_;
   const Keypair* record_key_ = nullptr;
@@ -175,6 +176,7 @@ class Pair {
       if (node_) return node_->on_open_again(now());
       auto handshake = NodeHandshake::open_first(flying.event, encryption_);
       ASSERT_TRUE(handshake);
+      first_body_ = handshake->open().body;
       auto node =
           NodeSession::accept(*std::move(handshake), {}, node_limits_, now(), verifier_, rng_);
       ASSERT_TRUE(node);
@@ -251,6 +253,16 @@ TEST(SessionPair, DeliversAnAnswerWithItsRecord) {
   EXPECT_EQ(ended->record.response_hash, sha256(pair.answer_));
   EXPECT_EQ(pair.find<ClientNote::Head>()->head.content_type, "text/event-stream");
   EXPECT_TRUE(pair.run([&] { return pair.node_->finished(); }));
+}
+
+TEST(SessionPair, AHeldBodyIsNotInTheFirstFrame) {
+  Pair pair(2, {});
+  pair.request_.hold_body = true;
+  pair.answer_ = "x";
+  pair.ask("a prompt to keep");
+  ASSERT_TRUE(pair.run([&] { return pair.client_->state() == ClientSession::State::Ended; }));
+  EXPECT_EQ(as_text(*pair.request_seen_), "a prompt to keep");
+  EXPECT_TRUE(pair.first_body_.empty());
 }
 
 TEST(SessionPair, AnEmptyAnswerHasItsHeadAndRecord) {

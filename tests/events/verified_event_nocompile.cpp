@@ -2,11 +2,11 @@
 // VerifiedEvent. Each case is one mistake; case 0 is the right way.
 // case 1: is private within this context|calling a private constructor
 // case 2: is private within this context|calling a private constructor
-// case 3: conversion from .* to non-scalar type|cannot convert|no viable conversion|could not convert
-// case 4: no matching function|cannot convert|no viable conversion|could not convert
-// case 5: is private within this context|is a private member
-// case 6: discards qualifiers|passing 'const .*' as 'this'|no viable overloaded '='|drops const
-// case 7: cannot bind rvalue reference|no matching function|rvalue reference
+// case 3: conversion from .* to non-scalar type|cannot convert|no viable conversion|could not
+// convert case 4: no matching function|cannot convert|no viable conversion|could not convert case
+// 5: is private within this context|is a private member case 6: discards qualifiers|passing 'const
+// .*' as 'this'|no viable overloaded '='|drops const case 7: cannot bind rvalue reference|no
+// matching function|rvalue reference
 #include "events/event.h"
 
 using nostril::Event;

@@ -687,6 +687,24 @@ TEST(ServerPort, IsSharedByTheServersOfSeveralLoops) {
   second.call([&] { b.reset(); });
 }
 
+TEST_F(WebSocket, SendsWhatATurnEndHookQueues) {
+  bool due = false;
+  handler_.on_text = [&](ConnectionId, std::string_view) { due = true; };
+  start();
+  const Ender ender(*this);
+  thread_->call([&] {
+    thread_->loop().on_turn_end([&] {  // after the server's own hook
+      if (std::exchange(due, false)) server_->send_text(handler_.last, "from the hook");
+    });
+  });
+  Peer peer(port_);
+  ASSERT_TRUE(peer.upgrade());
+  ASSERT_TRUE(peer.send_frame(WsOpcode::kText, "go"));
+  const auto frame = peer.read_frame();
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->payload, "from the hook");
+}
+
 TEST(ServerPort, SaysWhichAddressItCannotTake) {
   Loop loop;
   EchoHandler handler;

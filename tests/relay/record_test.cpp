@@ -129,6 +129,43 @@ TEST(Record, MatchesFiltersAsTheEventDoes) {
   EXPECT_GT(matches, 50U);
 }
 
+// One byte at a time; append_json_string() looks at eight.
+std::string escaped_slowly(std::string_view text) {
+  constexpr std::string_view kSpecial = "\"\\\b\t\n\f\r";
+  constexpr std::string_view kShort = "\"\\btnfr";
+  std::string out = "\"";
+  for (const char c : text) {
+    const std::size_t at = kSpecial.find(c);
+    if (at != std::string_view::npos) {
+      out += {'\\', kShort[at]};
+    } else if (static_cast<std::uint8_t>(c) < 0x20) {
+      out += "\\u00" + encode_hex(as_bytes(std::string_view(&c, 1)));
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+TEST(Record, EscapesContentAsTheSlowTwinDoes) {
+  const std::uint64_t seed = test::random_seed();
+  SCOPED_TRACE("NOSTRIL_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < 3000; ++i) {
+    std::string content;
+    for (std::uint64_t size = random() % 40; size > 0; --size) {
+      // Every second character near an edge of what is escaped.
+      constexpr std::string_view kEdges = "\x1f\x20\x21\x22\x23\x5b\x5c\x5d\x7f\n\x01";
+      const std::uint64_t pick = random();
+      content +=
+          pick % 2 == 0 ? kEdges[pick / 2 % kEdges.size()] : static_cast<char>(pick / 2 % 0x7f + 1);
+    }
+    const std::string json = json_of(encoded(test::make_event(1, 1, 1, {}, content)));
+    EXPECT_NE(json.find("\"content\":" + escaped_slowly(content) + ",\"sig\""), std::string::npos)
+        << json;
+  }
+}
+
 TEST(Record, KeepsRealEvents) {
   REQUIRE_SHARED("corpus/real-events.jsonl.zst");
   std::size_t count = 0;

@@ -40,6 +40,7 @@ std::vector<Event> newest_first(std::vector<Event> events) {
 
 TEST_F(ScanTest, GivesNewestFirstThenLowestId) {
   std::vector<Event> events;
+  events.reserve(60);
   for (int i = 0; i < 60; ++i) {
     events.push_back(make_event(1, 100 + i % 3, 1, {}, std::to_string(i)));
   }
@@ -49,6 +50,7 @@ TEST_F(ScanTest, GivesNewestFirstThenLowestId) {
 
 TEST_F(ScanTest, HonoursLimitsOfEachFilter) {
   std::vector<Event> events;
+  events.reserve(20);
   for (unsigned i = 0; i < 20; ++i) events.push_back(make_event(i % 2, 100 + i, 1));
   test::put_all(*store_, events);
   Filter of_0 = with_limit(3);
@@ -98,6 +100,7 @@ TEST_F(ScanTest, GivesTheSameInAnySteps) {
   SCOPED_TRACE("NOSTRIL_SEED=" + std::to_string(seed));
   test::RandomWorld world(seed);
   std::vector<Event> events;
+  events.reserve(300);
   for (int i = 0; i < 300; ++i) events.push_back(world.event());
   test::put_all(*store_, events);
   for (int i = 0; i < 50; ++i) {
@@ -121,6 +124,7 @@ TEST_F(ScanTest, GivesWhatTheSlowTwinGives) {
   std::size_t rows = 0;
   for (int round = 0; round < 25; ++round) {
     std::vector<Event> batch;
+    batch.reserve(40);
     for (int i = 0; i < 40; ++i) batch.push_back(world.event());
     test::put_all(*store_, batch, 900);
     for (const Event& event : batch) model.put(event, 900);
@@ -142,6 +146,7 @@ TEST_F(ScanTest, GivesWhatTheSlowTwinGives) {
 
 TEST_F(ScanTest, MergesHundredsOfAuthorsAndKinds) {
   std::vector<Event> events;
+  events.reserve(250);
   Filter filter = with_limit(40);
   filter.authors.emplace();
   filter.kinds = {1, 7, 30023};
@@ -161,6 +166,7 @@ TEST_F(ScanTest, MergesHundredsOfAuthorsAndKinds) {
 
 TEST_F(ScanTest, PagesByUntilMeetEveryEventOnce) {
   std::vector<Event> events;
+  events.reserve(1000);
   for (int i = 0; i < 1000; ++i) events.push_back(make_event(1, 1000 + i, 1));
   test::put_all(*store_, events);
   std::set<EventId> seen;
@@ -188,6 +194,7 @@ TEST_F(ScanTest, PagesByUntilMeetEveryEventOnce) {
 
 TEST_F(ScanTest, TakesTheIndexWithFewEntries) {
   std::vector<Event> events;
+  events.reserve(3000);
   for (int i = 0; i < 3000; ++i) {
     Tags tags;
     tags.add({"t", "common"});
@@ -210,6 +217,7 @@ TEST_F(ScanTest, TakesTheIndexWithFewEntries) {
 
 TEST_F(ScanTest, RowsThatTheReaderMayNotSeeDoNotCount) {
   std::vector<Event> events;
+  events.reserve(20);
   for (int i = 0; i < 20; ++i) events.push_back(make_event(1, i, i % 2 == 0 ? 1 : 1059));
   test::put_all(*store_, events);
   Scan scan(*store_, {with_limit(5)}, {});
@@ -244,6 +252,7 @@ TEST_F(ScanTest, PausesWhenTheReceiverIsFull) {
 
 TEST_F(ScanTest, GoesOnOverEventsThatWentMeanwhile) {
   std::vector<Event> events;
+  events.reserve(10);
   for (int i = 0; i < 10; ++i) events.push_back(make_event(1, 100 + i, 1));
   test::put_all(*store_, events);
   Scan scan(*store_, {Filter()}, {});
@@ -272,6 +281,7 @@ TEST_F(ScanTest, GoesOnOverEventsThatWentMeanwhile) {
 
 TEST_F(ScanTest, StopsWithinItsTime) {
   std::vector<Event> events;
+  events.reserve(2000);
   for (int i = 0; i < 2000; ++i) events.push_back(make_event(1, i, 1));
   test::put_all(*store_, events);
   Filter filter = with_limit(2000);

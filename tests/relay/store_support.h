@@ -100,6 +100,7 @@ inline UnverifiedEvent unverified(Event event) {
 inline std::vector<PutResult> put_all(Store& store, const std::vector<Event>& events,
                                       std::int64_t now_s = 0) {
   std::vector<UnverifiedEvent> checked;
+  checked.reserve(events.size());
   for (const Event& event : events) checked.push_back(unverified(event));
   auto results = store.put_unverified(checked, now_s);
   if (!results) {
@@ -136,6 +137,7 @@ inline std::vector<EventId> query(Store& store, std::vector<Filter> filters,
 
 inline std::vector<EventId> ids_of(const std::vector<Event>& events) {
   std::vector<EventId> ids;
+  ids.reserve(events.size());
   for (const Event& event : events) ids.push_back(event.id);
   return ids;
 }

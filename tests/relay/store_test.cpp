@@ -235,6 +235,7 @@ TEST_F(StoreTest, DoesWhatTheSlowModelDoes) {
     for (std::uint64_t i = world.below(20); i > 0; --i) batch.push_back(world.event());
     const std::int64_t now_s = 1000 + round;
     std::vector<PutResult> expected;
+    expected.reserve(batch.size());
     for (const Event& event : batch) expected.push_back(model.put(event, now_s));
     ASSERT_EQ(test::put_all(*store_, batch, now_s), expected) << "round " << round;
   }
@@ -245,6 +246,7 @@ TEST_F(StoreTest, DoesWhatTheSlowModelDoes) {
 TEST_F(StoreTest, GrowsItsMapWithoutARestart) {
   EXPECT_EQ(store_->stats().map_bytes, std::size_t{1} << 20);
   std::vector<Event> events;
+  events.reserve(3000);
   for (int i = 0; i < 3000; ++i) {
     events.push_back(make_event(1, i, 1, {{"t", std::to_string(i)}}, std::string(1000, 'x')));
   }
@@ -260,6 +262,7 @@ TEST_F(StoreTest, StopsAtTheLargestMapAndTakesNothingMore) {
   options.map_bytes_max = options.map_bytes_initial;
   reopen(options);
   std::vector<UnverifiedEvent> events;
+  events.reserve(2000);
   for (int i = 0; i < 2000; ++i) {
     events.push_back(test::unverified(make_event(1, i, 1, {}, std::string(1000, 'x'))));
   }
@@ -273,6 +276,7 @@ TEST_F(StoreTest, StopsAtTheLargestMapAndTakesNothingMore) {
 
 TEST_F(StoreTest, CompactsToAnEqualCopy) {
   std::vector<Event> events;
+  events.reserve(500);
   for (int i = 0; i < 500; ++i) events.push_back(make_event(1, i, 1, {}, std::to_string(i)));
   test::put_all(*store_, events);
   test::TempDir copy_dir;

@@ -144,8 +144,7 @@ TEST(StoreWriter, TellsWhenItsQueueIsFull) {
 // A file that may not grow: the commit fails as on a full disk.
 class FileSizeLimit {
  public:
-  explicit FileSizeLimit(std::uint64_t bytes) {
-    before_handler_ = std::signal(SIGXFSZ, SIG_IGN);
+  explicit FileSizeLimit(std::uint64_t bytes) : before_handler_(std::signal(SIGXFSZ, SIG_IGN)) {
     getrlimit(RLIMIT_FSIZE, &before_);
     rlimit limit = before_;
     limit.rlim_cur = bytes;
@@ -164,7 +163,7 @@ class FileSizeLimit {
 
  private:
   rlimit before_{};
-  void (*before_handler_)(int) = nullptr;
+  void (*before_handler_)(int);
 };
 
 TEST(StoreWriter, RefusesAllWorkAfterAFailedCommit) {

@@ -3,10 +3,10 @@
 // case 2: overload resolution selected deleted operator|use of deleted
 // case 3: deleted (function|constructor)|use of deleted
 // case 4: deleted (function|constructor)|use of deleted|implicitly-deleted copy
-// case 5: Cannot format|formattable|implicit instantiation of undefined template .*formatter|type_is_unformattable|deleted (function|constructor)
-// case 6: no match for 'operator<<'|invalid operands to binary expression
-// case 7: deleted (function|constructor)|use of deleted
-// case 8: could not convert|no known conversion|cannot convert|no viable conversion|invalid
+// case 5: Cannot format|formattable|implicit instantiation of undefined template
+// .*formatter|type_is_unformattable|deleted (function|constructor) case 6: no match for
+// 'operator<<'|invalid operands to binary expression case 7: deleted (function|constructor)|use of
+// deleted case 8: could not convert|no known conversion|cannot convert|no viable conversion|invalid
 // initialization
 #include "schnorr/keys.h"
 #include "schnorr/nip44.h"
