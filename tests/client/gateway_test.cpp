@@ -22,7 +22,7 @@ struct Reply {
   std::string body;
   bool ended = false;
   net::HttpCallResult result;
-  net::CallId id = net::CallId::kNone;
+  net::CallId id = net::CallId::None;
 };
 
 class GatewayTest : public ::testing::Test {
