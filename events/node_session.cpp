@@ -151,7 +151,7 @@ bool NodeSession::wants_more() const {
   return state_ == State::Answering && !dropped_ && coalescer_.size() < limits_.buffer_bytes_max;
 }
 
-void NodeSession::push_response_head(ResponseHead head) {
+void NodeSession::push_response_head(const ResponseHead& head) {
   head_ = make_head(head.status, head.content_type);
 }
 
