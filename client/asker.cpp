@@ -41,12 +41,12 @@ struct Asker::Ask {
   std::set<PublicKey> tried;
   std::shared_ptr<const VerifiedOffer> offer;
   std::vector<std::shared_ptr<const VerifiedOffer>> earlier;  ///< that the request was sent under
-  QueryId query = QueryId::kNone;
+  QueryId query = QueryId::None;
   RequestId request;
   int tries = 0;
   bool bytes_came = false;
   bool waiting_for_offer = false;
-  net::TimerId timer = net::TimerId::kNone;
+  net::TimerId timer = net::TimerId::None;
   std::int64_t wait_ms = 0;  ///< of `timer` while waiting for an offer
   std::string last_problem;  ///< of the try before
 };
@@ -71,7 +71,7 @@ AskId Asker::ask(std::string model, std::string path, std::string body, AskCallb
   ask->waiting_for_offer = true;
   // In a later turn, so that the caller knows the id before anything is called back.
   ask->timer = loop_.after(0, [this, ask] {
-    ask->timer = net::TimerId::kNone;
+    ask->timer = net::TimerId::None;
     try_next(ask);
   });
   return ask->id;
@@ -92,7 +92,7 @@ void Asker::try_next(const std::shared_ptr<Ask>& ask) {
     return;
   }
   ask->waiting_for_offer = false;
-  loop_.cancel(std::exchange(ask->timer, net::TimerId::kNone));
+  loop_.cancel(std::exchange(ask->timer, net::TimerId::None));
   ++ask->tries;
   const Offer& offer = ask->offer->offer();
   ask->tried.insert(offer.node);
@@ -123,7 +123,7 @@ void Asker::wait_for_offer(const std::shared_ptr<Ask>& ask) {
     return;
   }
   const std::int64_t wait_ms = others ? limits_.model_wait_ms : limits_.offer_wait_ms;
-  if (ask->timer != net::TimerId::kNone && ask->wait_ms <= wait_ms) return;
+  if (ask->timer != net::TimerId::None && ask->wait_ms <= wait_ms) return;
   loop_.cancel(ask->timer);
   ask->wait_ms = wait_ms;
   ask->timer = loop_.after(static_cast<std::uint64_t>(wait_ms), [this, ask] { give_up(ask); });
@@ -162,10 +162,10 @@ void Asker::on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& res
     finish(ask, result);
     return;
   }
-  ask->query = QueryId::kNone;
+  ask->query = QueryId::None;
   ask->last_problem = result.detail;
   ask->timer = loop_.after(static_cast<std::uint64_t>(limits_.retry_ms), [this, ask] {
-    ask->timer = net::TimerId::kNone;
+    ask->timer = net::TimerId::None;
     try_next(ask);
   });
 }
@@ -180,7 +180,7 @@ void Asker::cancel(AskId id, const std::string& reason) {
   const auto found = asks_.find(id);
   if (found == asks_.end()) return;
   const auto ask = found->second;
-  if (ask->query != QueryId::kNone) {
+  if (ask->query != QueryId::None) {
     inference_.cancel(ask->query, reason);  // on_end still comes, with a record
     return;
   }

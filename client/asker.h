@@ -14,7 +14,7 @@
 
 namespace nostril::client {
 
-enum class AskId : std::uint64_t { kNone = 0 };
+enum class AskId : std::uint64_t { None = 0 };
 
 struct AskCallbacks {
   /// A node was chosen; its evidence has passed. Nothing has been sent yet. Again for each retry.

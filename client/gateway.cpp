@@ -141,7 +141,7 @@ std::string DoneHolder::feed(std::string_view bytes) {
 }
 
 struct Gateway::Exchange {
-  AskId ask = AskId::kNone;
+  AskId ask = AskId::None;
   std::shared_ptr<const VerifiedOffer> offer;
   bool stream = false;
   bool closed = false;  ///< the application went away

@@ -299,8 +299,8 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   Digest request_hash_;
   Sha256 response_hash_;
   std::optional<ClientSession> session_;
-  SubscriptionId subscription_ = SubscriptionId::kNone;
-  net::TimerId timer_ = net::TimerId::kNone;
+  SubscriptionId subscription_ = SubscriptionId::None;
+  net::TimerId timer_ = net::TimerId::None;
   bool subscribed_ = false;
   bool accepted_ = false;
   bool ended_ = false;

@@ -19,7 +19,7 @@
 
 namespace nostril::client {
 
-enum class QueryId : std::uint64_t { kNone = 0 };
+enum class QueryId : std::uint64_t { None = 0 };
 
 /// One HTTP request to be answered by an engine behind a node.
 struct QueryRequest {

@@ -93,7 +93,7 @@ class OfferBook {
   RelayPool& pool_;
   const TrustSettings& trust_;
   Clock& clock_;
-  SubscriptionId subscription_ = SubscriptionId::kNone;
+  SubscriptionId subscription_ = SubscriptionId::None;
   std::function<void()> changed_;
   std::size_t stored_ends_ = 0;
   std::size_t evidence_bytes_ = 0;

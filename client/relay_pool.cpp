@@ -102,7 +102,7 @@ struct RelayPool::Impl {
     bool connected = false;
     std::string problem = "not connected yet";
     std::int64_t wait_ms;
-    net::TimerId reconnect = net::TimerId::kNone;
+    net::TimerId reconnect = net::TimerId::None;
     // Ordered by time of publishing, so that a reconnect repeats events in their order.
     std::map<std::uint64_t, Unanswered> unanswered;
     std::unordered_map<EventId, std::uint64_t, FixedBytesHash> unanswered_by_id;
@@ -122,7 +122,7 @@ struct RelayPool::Impl {
   Impl& operator=(const Impl&) = delete;
 
   void connect(Relay& relay) {
-    relay.reconnect = net::TimerId::kNone;
+    relay.reconnect = net::TimerId::None;
     net::WsClientCallbacks callbacks;
     callbacks.on_open = [this, &relay] { opened(relay); };
     callbacks.on_text = [this, &relay](std::string_view text) { received(relay, text); };
@@ -259,7 +259,7 @@ struct RelayPool::Impl {
   std::uint64_t next_subscription = 1;
   std::uint64_t next_publication = 1;
   std::function<void(const std::string&, bool)> connection_change;
-  net::TimerId deadline_timer = net::TimerId::kNone;
+  net::TimerId deadline_timer = net::TimerId::None;
 };
 
 RelayPool::RelayPool(net::Loop& loop, Clock& clock, const RelayPoolLimits& limits)
@@ -303,7 +303,7 @@ void RelayPool::on_connection_change(std::function<void(const std::string&, bool
 }
 
 SubscriptionId RelayPool::subscribe(std::vector<Filter> filters, SubscriptionCallbacks callbacks) {
-  if (impl_->subscriptions.size() >= impl_->limits.subscriptions_max) return SubscriptionId::kNone;
+  if (impl_->subscriptions.size() >= impl_->limits.subscriptions_max) return SubscriptionId::None;
   const SubscriptionId id{impl_->next_subscription++};
   const std::string text = request_text(wire_name(id), filters);
   impl_->subscriptions.emplace(id, Subscription{std::move(filters), std::move(callbacks),

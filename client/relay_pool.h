@@ -30,7 +30,7 @@ struct RelayPoolLimits {
   std::int64_t reconnect_ms_max = 30'000;  ///< … up to this
 };
 
-enum class SubscriptionId : std::uint64_t { kNone = 0 };
+enum class SubscriptionId : std::uint64_t { None = 0 };
 
 struct SubscriptionCallbacks {
   /// A matching event with a checked signature, once, from whichever relay is first. What does not
@@ -76,7 +76,7 @@ class RelayPool {
   /// Called with the relay's URL each time a connection opens or is lost.
   void on_connection_change(std::function<void(const std::string& relay, bool connected)> callback);
 
-  /// kNone when there are too many.
+  /// None when there are too many.
   SubscriptionId subscribe(std::vector<Filter> filters, SubscriptionCallbacks callbacks);
   void unsubscribe(SubscriptionId id);
   /// The same subscription with other filters from now on. Nothing that both match is lost.

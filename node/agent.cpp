@@ -222,7 +222,7 @@ void Agent::subscribe() {
   for (const auto& [key, session] : sessions_) recipients.values.push_back(encode_hex(key));
   std::ranges::sort(recipients.values);
   filter.tags.push_back(std::move(recipients));
-  if (frames_ != client::SubscriptionId::kNone) {
+  if (frames_ != client::SubscriptionId::None) {
     pool_.change_filters(frames_, {std::move(filter)});
     return;
   }

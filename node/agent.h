@@ -101,7 +101,7 @@ class Agent {
   std::optional<Services> services_;
   std::unordered_map<PublicKey, std::shared_ptr<Serving>, FixedBytesHash> sessions_;
   std::map<ChannelId, std::weak_ptr<ChannelBook>> books_;
-  client::SubscriptionId frames_ = client::SubscriptionId::kNone;
+  client::SubscriptionId frames_ = client::SubscriptionId::None;
   std::vector<net::TimerId> timers_;
 
   std::function<void(std::string)> on_serving_;

@@ -100,7 +100,7 @@ void DemoEngineProcess::poll() {
   int status = 0;
   if (child_ <= 0 || waitpid(child_, &status, WNOHANG) != child_) return;
   child_ = -1;
-  loop_.cancel(std::exchange(poll_timer_, net::TimerId::kNone));
+  loop_.cancel(std::exchange(poll_timer_, net::TimerId::None));
   const bool missing = WIFEXITED(status) && WEXITSTATUS(status) == 127;
   on_exit_(missing ? "Node.js was not found; run ./scripts/setup demo"
                    : "the demo engine ended by itself");

@@ -46,7 +46,7 @@ class DemoEngineProcess {
   pid_t child_ = -1;
   int output_ = -1;  // read end of its standard output
   std::string line_;
-  net::TimerId poll_timer_ = net::TimerId::kNone;
+  net::TimerId poll_timer_ = net::TimerId::None;
 };
 
 }  // namespace nostril::node

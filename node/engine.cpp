@@ -72,7 +72,7 @@ net::HttpHeaders headers_for(const EngineAddress& address) {
 }
 
 EngineFailure failure_of(net::HttpCallError error, int status) {
-  if (error == net::HttpCallError::kTooLarge) return EngineFailure::TooLarge;
+  if (error == net::HttpCallError::TooLarge) return EngineFailure::TooLarge;
   return status == 0 ? EngineFailure::Unreachable : EngineFailure::Broken;
 }
 
@@ -163,7 +163,7 @@ Engine::Call Engine::ask(const EngineRequest& request, EngineCallbacks callbacks
     if (pending->status == 200 && !pending->tap.feed(bytes)) pending->overflow = true;
     return pending->callbacks.on_bytes(bytes);
   };
-  const auto id = std::make_shared<Call>(Call::kNone);
+  const auto id = std::make_shared<Call>(Call::None);
   http.on_done = [this, pending, id](const net::HttpCallResult& result) {
     std::erase_if(pending_, [&id](const auto& entry) { return entry.first == *id; });
     EngineFailure failure = EngineFailure::None;

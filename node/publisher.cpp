@@ -68,11 +68,7 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& atte
   offer.output_tokens_max = static_cast<std::uint64_t>(terms.output_tokens_max);
   offer.features = {"stream"};
   offer.engine = engine_->name;
-<<<<<<< HEAD
   offer.engine_version = engine_->version;
-=======
-  offer.engine_version = "unknown";  // no engine's /v1/models says it
->>>>>>> refs/heads/nodetests
   offer.tee = source_.tee();
   offer.relays = config_.relays;
   if (!terms.operator_key.empty()) offer.operator_key = from_hex<PublicKey>(terms.operator_key);

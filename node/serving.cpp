@@ -92,7 +92,7 @@ Serving::Serving(Services& services, EngineGate& gate, NodeSession session, Live
 
 Serving::~Serving() {
   services_.loop.cancel(timer_);
-  if (call_ != Engine::Call::kNone) services_.engine.cancel(call_);
+  if (call_ != Engine::Call::None) services_.engine.cancel(call_);
   if (ticket_) gate_.leave(*ticket_);
 }
 
@@ -246,7 +246,7 @@ bool Serving::on_engine_bytes(std::string_view bytes) {
 }
 
 void Serving::on_engine_done(const EngineOutcome& outcome) {
-  call_ = Engine::Call::kNone;
+  call_ = Engine::Call::None;
   engine_paused_ = false;
   receipt_asked_at_ms_.reset();
   if (ticket_) gate_.leave(*std::exchange(ticket_, std::nullopt));
@@ -276,8 +276,8 @@ void Serving::on_engine_done(const EngineOutcome& outcome) {
 
 EngineOutcome Serving::stop_engine() {
   EngineOutcome outcome;
-  if (call_ != Engine::Call::kNone) {
-    outcome = services_.engine.cancel(std::exchange(call_, Engine::Call::kNone));
+  if (call_ != Engine::Call::None) {
+    outcome = services_.engine.cancel(std::exchange(call_, Engine::Call::None));
   }
   engine_paused_ = false;
   receipt_asked_at_ms_.reset();

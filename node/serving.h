@@ -168,13 +168,13 @@ class Serving : public std::enable_shared_from_this<Serving> {
   LiveOffer offer_;
   std::shared_ptr<ChannelBook> book_;
   const std::string cache_salt_;
-  net::TimerId timer_ = net::TimerId::kNone;
+  net::TimerId timer_ = net::TimerId::None;
 
   // Of the request in hand.
   State state_ = State::Receiving;
   Digest request_hash_;
   std::optional<EngineGate::Ticket> ticket_;
-  Engine::Call call_ = Engine::Call::kNone;
+  Engine::Call call_ = Engine::Call::None;
   ResponseHead head_;
   std::string body_;
   bool body_whole_ = true;

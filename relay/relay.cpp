@@ -269,7 +269,7 @@ std::string Relay::metrics_text() {
   }
   append_metric(out, "nostril_relay_connection_errors_total", "counter",
                 "connections refused or ended, by reason");
-  for (std::size_t i = 0; i < static_cast<std::size_t>(net::ServerError::kCount); ++i) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(net::ServerError::Count); ++i) {
     append_value(out, "nostril_relay_connection_errors_total",
                  fmt::format("{{reason=\"{}\"}}", to_string(static_cast<net::ServerError>(i))),
                  sum([i](const LoopWorker& w) { return w.net_counters().errors[i].read(); }));

@@ -17,7 +17,7 @@ namespace nostril::relay {
 /// A connection of one loop, named from anywhere. A stale one is harmless.
 struct SessionId {
   std::uint32_t loop = 0;
-  net::ConnectionId connection = net::ConnectionId::kNone;
+  net::ConnectionId connection = net::ConnectionId::None;
 };
 
 inline WriteToken to_token(const SessionId& session) {

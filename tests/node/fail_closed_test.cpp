@@ -335,13 +335,13 @@ class WrongRecord : public Tampered {
 
   Verifier verifier_;
   std::unique_ptr<client::RelayPool> pool_;
-  client::SubscriptionId frames_ = client::SubscriptionId::kNone;
+  client::SubscriptionId frames_ = client::SubscriptionId::None;
   std::optional<NodeSession> session_;
   PaymentTerms payer_;
   Spoil spoil_;
   bool other_key_ = false;
   int receipts_ = 0;
-  net::TimerId timer_ = net::TimerId::kNone;
+  net::TimerId timer_ = net::TimerId::None;
 };
 
 TEST_F(WrongRecord, ATrueOneIsPaid) {

@@ -90,7 +90,7 @@ class ScriptedEngine final : public net::ServerHandler {
   struct Run {
     EngineAnswer answer;
     std::size_t next = 0;
-    net::TimerId timer = net::TimerId::kNone;
+    net::TimerId timer = net::TimerId::None;
   };
 
   void step(net::ConnectionId id);

@@ -95,7 +95,7 @@ class TestRelay final : public net::ServerHandler {
   Faults faults_;
   std::uint64_t frames_ = 0;
   std::optional<Event> held_;
-  net::TimerId held_timer_ = net::TimerId::kNone;
+  net::TimerId held_timer_ = net::TimerId::None;
 };
 
 }  // namespace nostril::test

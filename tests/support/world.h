@@ -88,8 +88,8 @@ struct Answer {
   std::optional<ResponseHead> head;
   std::string body;
   std::optional<client::QueryResult> result;
-  client::QueryId id = client::QueryId::kNone;
-  client::AskId ask = client::AskId::kNone;
+  client::QueryId id = client::QueryId::None;
+  client::AskId ask = client::AskId::None;
 
   [[nodiscard]] bool ended() const { return result.has_value(); }
 };
