@@ -189,7 +189,7 @@ TEST_F(Pool, QueuesNothingWithoutARelay) {
 
 TEST_F(Pool, CallbacksMayUnsubscribeAndChangeFilters) {
   connect(relay_);
-  SubscriptionId id = SubscriptionId::kNone;
+  SubscriptionId id = SubscriptionId::None;
   Filter filter;
   filter.kinds = {1};
   SubscriptionCallbacks callbacks;
