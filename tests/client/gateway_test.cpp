@@ -157,7 +157,7 @@ TEST_F(GatewayTest, ABrokenOffAnswerIsAnErrorInEitherForm) {
 }
 
 TEST_F(GatewayTest, AnApplicationThatGoesAwayStopsTheEngine) {
-  EngineAnswer slow = test::stream_answer(std::vector<std::string>(100'000, "x"), {1, 0, 1});
+  EngineAnswer slow = test::stream_answer(std::vector<std::string>(20'000, "x"), {1, 0, 1});
   slow.piece_ms = 1;
   world_.engine.set_answer(slow);
   wait_for_offer();
