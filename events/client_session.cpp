@@ -202,8 +202,8 @@ bool ClientSession::belongs(const ResponseRecord& record, bool partial) const {
            record.weights == offer.weights;
   };
   return (made_under(offer_) || std::ranges::any_of(request_.earlier_offers, made_under)) &&
-         record.request == request_.request &&
-         record.request_hash == request_hash_ && record.response_hash == response_hash_.peek() &&
+         record.request == request_.request && record.request_hash == request_hash_ &&
+         record.response_hash == response_hash_.peek() &&
          (record.status == RecordStatus::Partial) == partial;
 }
 

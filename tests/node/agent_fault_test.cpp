@@ -308,7 +308,7 @@ TEST(AgentFaults, ARelayLostInMidStreamCostsNothing) {
 }
 
 TEST(AgentFaults, FramesLostDoubledAndReorderedAreMended) {
-  for (const TestRelay::Faults faults :
+  for (const TestRelay::Faults& faults :
        {TestRelay::Faults{.drop_every = 3}, TestRelay::Faults{.duplicate_every = 2},
         TestRelay::Faults{.reorder_every = 2},
         TestRelay::Faults{.drop_every = 5, .duplicate_every = 3, .reorder_every = 4}}) {

@@ -26,7 +26,7 @@ class TestRelay final : public net::ServerHandler {
     std::uint64_t drop_every = 0;       ///< acknowledged and lost
     std::uint64_t duplicate_every = 0;  ///< delivered twice
     std::uint64_t reorder_every = 0;    ///< delivered after its successor, or 30 ms later
-    std::string refuse_events;          ///< OK false with this text for all events
+    std::string refuse_events = {};     ///< OK false with this text for all events
     bool no_ok = false;                 ///< events are taken without a word
     bool no_stored_end = false;         ///< REQ is not answered by EOSE
   };

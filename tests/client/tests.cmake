@@ -1,0 +1,8 @@
+include(support/support.cmake)
+nostril_test(client/client_parts USES test_world)
+nostril_test(client/done_holder)
+nostril_test(client/journal USES test_world)
+nostril_test(client/gateway USES test_world)
+nostril_test(client/relay_pool USES test_world)
+nostril_test(client/wallet USES test_world)
+nostril_fuzz(client/done_holder)

@@ -1,0 +1,222 @@
+#include "client/wallet.h"
+
+#include "schnorr/hash.h"
+#include "tests/support/world.h"
+
+#include <gtest/gtest.h>
+
+namespace nostril::client {
+namespace {
+
+using settlement::PayerRefusal;
+
+/// A wallet, and the book of a node that states what it likes.
+class WalletTest : public ::testing::Test {
+ protected:
+  WalletTest() {
+    offer_.node = node_.public_key();
+    offer_.asset = "msat";
+    offer_.id.bytes.fill(3);
+    offer_.prices = {{PriceUnit::Output, Amount::of(1'000'000)}};
+    restart();
+  }
+
+  void restart(std::uint64_t budget = 1000) {
+    wallet_.reset();
+    journal_.reset();
+    auto opened = Journal::open(folder_.path() / "journal", loop_);
+    ASSERT_TRUE(opened) << opened.error();
+    journal_ = std::move(*opened);
+    wallet_ =
+        std::make_unique<Wallet>(*journal_, signer_.duplicate(), Amount::of(budget), clock_, rng_);
+  }
+
+  settlement::NodeChannel& node_book(const Wallet::Ticket& ticket) {
+    const settlement::ChannelTerms terms{ticket.terms.signer, node_.public_key(), "msat",
+                                         ticket.terms.salt};
+    EXPECT_EQ(settlement::channel_id(terms), ticket.channel);
+    return books_.try_emplace(ticket.channel, terms, Amount::of(1'000'000)).first->second;
+  }
+
+  struct Stated {
+    ResponseRecord record;
+    Event event;
+    settlement::ExpectedAnswer expected;
+  };
+
+  Stated state(const Wallet::Ticket& ticket, std::uint64_t tokens) {
+    ResponseRecord record;
+    record.node = node_.public_key();
+    record.created_at = clock_.unix_s();
+    rng_.fill(record.request.bytes);
+    record.offer = offer_.id;
+    record.model = "m";
+    record.engine = "vllm";
+    record.engine_version = "1";
+    record.usage.output = tokens;
+    settlement::NodeChannel& book = node_book(ticket);
+    const auto prices = settlement::PriceTable::of(offer_);
+    EXPECT_TRUE(book.statement(record, prices));
+    const Event event = sign_event(build_record(record), node_, rng_);
+    record.id = event.id;
+    book.commit(record, prices);
+    return {
+        record, event, {record.request, record.request_hash, record.response_hash, record.offer}};
+  }
+
+  std::shared_ptr<std::optional<Wallet::Payment>> pay(const Stated& stated) {
+    const auto out = std::make_shared<std::optional<Wallet::Payment>>();
+    wallet_->pay(offer_, stated.record, stated.event, stated.expected,
+                 [out](const Wallet::Payment& payment) {
+                   EXPECT_FALSE(*out);
+                   *out = payment;
+                 });
+    return out;
+  }
+
+  Wallet::Payment paid(const Stated& stated) {
+    const auto out = pay(stated);
+    EXPECT_TRUE(test::run_until(loop_, [&] { return out->has_value(); }));
+    return out->value_or(Wallet::Payment{});
+  }
+
+  test::TempFolder folder_;
+  SystemClock clock_;
+  SystemRng rng_;
+  net::Loop loop_;
+  Keypair signer_ = Keypair::generate(rng_);
+  Keypair node_ = Keypair::generate(rng_);
+  Offer offer_;
+  std::map<ChannelId, settlement::NodeChannel> books_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Wallet> wallet_;
+};
+
+TEST_F(WalletTest, ARestartKeepsWhatWasSpent) {
+  const auto first = wallet_->open(offer_);
+  const auto payment = paid(state(first, 5));
+  ASSERT_TRUE(payment.receipt);
+  EXPECT_EQ(parse_receipt(*payment.receipt)->amount, Amount::of(5));
+  wallet_->close(first, true);
+  restart();
+  const auto second = wallet_->open(offer_);
+  EXPECT_EQ(second.channel, first.channel);
+  const auto next = paid(state(second, 2));
+  ASSERT_TRUE(next.receipt);
+  EXPECT_EQ(parse_receipt(*next.receipt)->amount, Amount::of(7));
+}
+
+TEST_F(WalletTest, ACrashInMidAnswerLeavesTheChannel) {
+  const auto first = wallet_->open(offer_);
+  ASSERT_FALSE(paid(state(first, 5)).refusal);
+  static_cast<void>(state(first, 1));  // stated, and never seen here
+  restart();
+  const auto second = wallet_->open(offer_);
+  EXPECT_NE(second.channel, first.channel);
+  EXPECT_FALSE(paid(state(second, 2)).refusal);
+}
+
+TEST_F(WalletTest, AnAnswerWithoutItsRecordLeavesTheChannelForTheNext) {
+  const auto a = wallet_->open(offer_);
+  const auto b = wallet_->open(offer_);
+  EXPECT_EQ(a.channel, b.channel);
+  wallet_->close(a, false);
+  const auto c = wallet_->open(offer_);
+  EXPECT_NE(c.channel, b.channel);
+  EXPECT_FALSE(paid(state(b, 1)).refusal) << "what runs on the old one is still paid";
+  wallet_->close(b, true);
+  wallet_->close(c, true);
+  restart();
+  EXPECT_EQ(wallet_->open(offer_).channel, c.channel);
+}
+
+TEST_F(WalletTest, TheBudgetHoldsOverAllChannelsOfANode) {
+  restart(10);
+  const auto a = wallet_->open(offer_);
+  ASSERT_FALSE(paid(state(a, 6)).refusal);
+  wallet_->close(a, false);
+  const auto b = wallet_->open(offer_);
+  EXPECT_NE(a.channel, b.channel);
+  EXPECT_EQ(paid(state(b, 5)).refusal, PayerRefusal::OverBudget);
+}
+
+TEST_F(WalletTest, ARecordWaitsForTheOneBeforeIt) {
+  const auto ticket = wallet_->open(offer_);
+  const Stated first = state(ticket, 1);
+  const Stated second = state(ticket, 2);
+  const Stated third = state(ticket, 3);
+  const auto late = pay(third);
+  const auto later = pay(second);
+  test::run_for(loop_, 50);
+  EXPECT_FALSE(*late);
+  EXPECT_FALSE(*later);
+  ASSERT_FALSE(paid(first).refusal);
+  ASSERT_TRUE(test::run_until(loop_, [&] { return late->has_value() && later->has_value(); }));
+  EXPECT_EQ(parse_receipt(*(*later)->receipt)->amount, Amount::of(3));
+  EXPECT_EQ(parse_receipt(*(*late)->receipt)->amount, Amount::of(6));
+}
+
+TEST_F(WalletTest, TheSameRecordAgainIsPaidByTheSameReceipt) {
+  const auto ticket = wallet_->open(offer_);
+  const Stated stated = state(ticket, 4);
+  const auto first = paid(stated);
+  const auto second = paid(stated);
+  ASSERT_TRUE(first.receipt && second.receipt);
+  EXPECT_EQ(first.receipt->id, second.receipt->id);
+}
+
+TEST_F(WalletTest, RefusesWhatIsWrongAndSignsNothing) {
+  const auto ticket = wallet_->open(offer_);
+  Stated dear = state(ticket, 4);
+  dear.record.cost = dear.record.spent = Amount::of(5);
+  EXPECT_EQ(paid(dear).refusal, PayerRefusal::WrongCost);
+  Stated foreign = dear;
+  foreign.record.channel.bytes[0] ^= 1;
+  EXPECT_EQ(paid(foreign).refusal, PayerRefusal::WrongChannel);
+  Stated other = dear;
+  other.expected.response_hash.bytes[0] ^= 1;
+  EXPECT_EQ(paid(other).refusal, PayerRefusal::WrongResponseHash);
+  EXPECT_TRUE(all_receipts(*journal_, ticket.channel, 10).empty());
+}
+
+TEST_F(WalletTest, TakesOverItsOwnNewerReceiptFromTheNode) {
+  const auto ticket = wallet_->open(offer_);
+  const auto before = ticket;
+  Wallet::Payment first;
+  const Stated stated = state(ticket, 4);
+  const Digest previous = settlement::first_running_hash(ticket.channel);
+  first = paid(stated);
+  ASSERT_TRUE(first.receipt);
+  // A journal from before that payment, as from a backup: same channel, nothing spent.
+  test::TempFolder backup;
+  auto opened = Journal::open(backup.path() / "journal", loop_);
+  ASSERT_TRUE(opened);
+  bool stored = false;
+  const settlement::ChannelTerms terms{ticket.terms.signer, node_.public_key(), "msat",
+                                       ticket.terms.salt};
+  settlement::PayerChannel fresh(terms, Amount::of(1000));
+  ASSERT_TRUE((*opened)->commit({put_channel({terms, fresh.snapshot(), {}, {}})},
+                                [&](bool good) { stored = good; }));
+  ASSERT_TRUE(test::run_until(loop_, [&] { return stored; }));
+  Wallet old(**opened, signer_.duplicate(), Amount::of(1000), clock_, rng_);
+  ASSERT_EQ(old.open(offer_).channel, before.channel);
+  Verifier verifier;
+  // Not ours: a receipt by another key changes nothing.
+  Event forged = *first.receipt;
+  forged.sig.bytes[1] ^= 1;
+  old.resync(offer_, {stated.event, forged, previous}, verifier);
+  Offer other_node = offer_;
+  other_node.node = signer_.public_key();
+  old.resync(other_node, {stated.event, *first.receipt, previous}, verifier);
+  old.resync(offer_, {stated.event, *first.receipt, previous}, verifier);
+  const Stated next = state(ticket, 1);
+  const auto out = std::make_shared<std::optional<Wallet::Payment>>();
+  old.pay(offer_, next.record, next.event, next.expected,
+          [out](const Wallet::Payment& payment) { *out = payment; });
+  ASSERT_TRUE(test::run_until(loop_, [&] { return out->has_value(); }));
+  ASSERT_FALSE((*out)->refusal);
+  EXPECT_EQ(parse_receipt(*(*out)->receipt)->amount, Amount::of(5));
+}
+
+}  // namespace
+}  // namespace nostril::client

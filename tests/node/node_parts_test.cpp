@@ -1,0 +1,286 @@
+// The node's parts that need no peer: manifest, keys, evidence, stored answers, configuration.
+#include "attestation/verify.h"
+#include "base/config.h"
+#include "client/key_file.h"
+#include "node/answer_store.h"
+#include "node/config.h"
+#include "node/evidence_source.h"
+#include "node/manifest.h"
+#include "node/node_keys.h"
+#include "node/serving.h"
+#include "schnorr/hash.h"
+#include "tests/support/world.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace nostril::node {
+namespace {
+
+namespace fs = std::filesystem;
+using test::TempFolder;
+
+void write(const fs::path& path, const std::string& text) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+// ---- Manifest -----------------------------------------------------------------------------------
+
+TEST(Manifest, IsWhatItsHeaderSays) {
+  const TempFolder folder;
+  const std::string big(3'000'000, 'w');
+  write(folder.path() / "z" / "b.bin", big);
+  write(folder.path() / "a.json", "");
+  const auto digest = manifest_digest({folder.path() / "z" / "b.bin", folder.path() / "a.json"});
+  ASSERT_TRUE(digest) << digest.error();
+  // By hand: BIP-340's tagged hash over name size, name, file size, SHA-256; a.json first.
+  const auto number = [](std::uint64_t value, int bytes) {
+    std::string out;
+    for (int i = bytes; i-- > 0;) out += static_cast<char>(value >> (8 * i));
+    return out;
+  };
+  const auto hashed = [](const std::string& text) {
+    const Digest d = sha256(as_bytes(text));
+    return std::string(d.bytes.begin(), d.bytes.end());
+  };
+  const std::string tag = hashed("nostril/manifest/1");
+  const std::string manifest = number(6, 4) + "a.json" + number(0, 8) + hashed("") + number(5, 4) +
+                               "b.bin" + number(big.size(), 8) + hashed(big);
+  EXPECT_EQ(*digest, sha256(as_bytes(tag + tag + manifest)));
+}
+
+TEST(Manifest, RefusesTwoFilesOfOneNameAndWhatItCanNotRead) {
+  const TempFolder folder;
+  write(folder.path() / "x" / "model", "1");
+  write(folder.path() / "y" / "model", "2");
+  EXPECT_FALSE(manifest_digest({folder.path() / "x" / "model", folder.path() / "y" / "model"}));
+  EXPECT_FALSE(manifest_digest({folder.path() / "none"}));
+  EXPECT_FALSE(manifest_digest({folder.path() / "x"})) << "a folder is no file";
+}
+
+// ---- Keys ---------------------------------------------------------------------------------------
+
+TEST(Identity, IsMadeOnceAndOnlyItsOwnerMayReadIt) {
+  const TempFolder folder;
+  SystemRng rng;
+  const fs::path file = folder.path() / "deep" / "identity.nsec";
+  const auto made = load_or_make_identity(file, rng);
+  ASSERT_TRUE(made) << made.error();
+  EXPECT_EQ(fs::status(file).permissions() & fs::perms::all,
+            fs::perms::owner_read | fs::perms::owner_write);
+  const auto again = load_or_make_identity(file, rng);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(made->public_key(), again->public_key());
+  fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read |
+                            fs::perms::others_read);
+  const auto refused = load_or_make_identity(file, rng);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().find("chmod 600"), std::string::npos);
+}
+
+TEST(EncryptionKeys, RotateAtHalfLifeOverlapAndExpire) {
+  SystemRng rng;
+  EncryptionKeys keys(100, rng);
+  EXPECT_TRUE(keys.rotate(1000));
+  const PublicKey first = keys.newest().key.public_key();
+  EXPECT_EQ(keys.newest().expires_at, 1100);
+  EXPECT_FALSE(keys.rotate(1049));
+  EXPECT_TRUE(keys.rotate(1050));
+  const PublicKey second = keys.newest().key.public_key();
+  EXPECT_NE(first, second);
+  EXPECT_EQ(keys.public_keys().size(), 2U);
+  EXPECT_NE(keys.find(first, 1099), nullptr);
+  EXPECT_EQ(keys.find(first, 1100), nullptr) << "not a second longer than the quote says";
+  EXPECT_TRUE(keys.rotate(1100));
+  EXPECT_EQ(keys.public_keys(), (std::vector{second, keys.newest().key.public_key()}));
+}
+
+TEST(EncryptionKeys, DoNotLiveLongerWhenTheClockIsSetBack) {
+  SystemRng rng;
+  EncryptionKeys keys(100, rng);
+  ASSERT_TRUE(keys.rotate(100'000));
+  EXPECT_TRUE(keys.rotate(1'000));
+  EXPECT_EQ(keys.newest().expires_at, 1'100);
+  EXPECT_EQ(keys.public_keys().size(), 1U);
+}
+
+// ---- Evidence -----------------------------------------------------------------------------------
+
+TEST(EvidenceSource, MustBeChosenByName) {
+  const TempFolder folder;
+  SystemRng rng;
+  for (const std::string backend : {"", "simulated", "SIM", "none"}) {
+    EXPECT_FALSE(make_evidence_source(backend, folder.path(), rng)) << backend;
+  }
+}
+
+TEST(EvidenceSource, SimulatedEvidencePassesUnderTheRootItWroteAndNoOther) {
+  const TempFolder folder;
+  SystemRng rng;
+  auto source = make_evidence_source("sim", folder.path(), rng);
+  if (!tee_interfaces().empty()) {
+    ASSERT_FALSE(source) << "this machine has a TEE";
+    return;
+  }
+  ASSERT_TRUE(source) << source.error();
+  EXPECT_TRUE((*source)->simulated());
+  EXPECT_EQ((*source)->tee(), "simulated");
+  std::ifstream file(folder.path() / "sim-root.der", std::ios::binary);
+  const Bytes root(std::istreambuf_iterator<char>(file), {});
+  const auto roots = attestation::TrustRoots::with_test_root(root);
+  ASSERT_TRUE(roots);
+
+  constexpr std::int64_t kNow = 1'790'000'000;
+  attestation::Statement statement;
+  statement.node = Keypair::generate(rng).public_key();
+  statement.encryption_key = Keypair::generate(rng).public_key();
+  statement.encryption_key_expires_at = kNow + 1000;
+  statement.gpu_evidence = attestation::gpu_evidence_digest({});
+  const auto evidence = (*source)->evidence(statement, kNow);
+  ASSERT_TRUE(evidence) << evidence.error();
+  attestation::Policy policy;
+  policy.accept_simulated = true;
+  EXPECT_TRUE(attestation::verify(*evidence, statement, *roots, kNow, policy).accepted);
+  EXPECT_FALSE(attestation::verify(*evidence, statement, *roots, kNow, {}).accepted);
+  EXPECT_FALSE(
+      attestation::verify(*evidence, statement, attestation::TrustRoots::intel(), kNow, policy)
+          .accepted);
+}
+
+// ---- Stored answers -----------------------------------------------------------------------------
+
+Event some_event(Rng& rng) {
+  return sign_event({1'700'000'000, 1, {}, "record"}, Keypair::generate(rng), rng);
+}
+
+RequestId request_id(std::uint8_t value) {
+  RequestId out;
+  out.bytes.fill(value);
+  return out;
+}
+
+class AnswerStore : public ::testing::Test {
+ protected:
+  AnswerStore() {
+    auto opened = client::Journal::open(folder_.path() / "journal", loop_);
+    EXPECT_TRUE(opened);
+    journal_ = std::move(*opened);
+  }
+
+  void commit(std::vector<client::JournalChange> changes) {
+    bool on_disk = false;
+    ASSERT_TRUE(journal_->commit(std::move(changes), [&](bool good) { on_disk = good; }));
+    ASSERT_TRUE(test::run_until(loop_, [&] { return on_disk; }));
+  }
+
+  TempFolder folder_;
+  net::Loop loop_;
+  SystemRng rng_;
+  std::unique_ptr<client::Journal> journal_;
+};
+
+TEST_F(AnswerStore, GivesBackWhatWasPut) {
+  StoredAnswer answer;
+  answer.request_hash = sha256(as_bytes("request"));
+  answer.expires_at = 2000;
+  answer.head = {404, "text/\"odd\""};
+  answer.record = some_event(rng_);
+  answer.body = std::string("line\n\nnot utf-8: \xff\x00 end", 24);
+  commit({put_answer(request_id(1), answer)});
+  const auto found = get_answer(*journal_, request_id(1), 1999);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->request_hash, answer.request_hash);
+  EXPECT_EQ(found->head, answer.head);
+  EXPECT_EQ(found->record->id, answer.record->id);
+  EXPECT_EQ(found->body, answer.body);
+  EXPECT_TRUE(found->whole);
+  EXPECT_FALSE(get_answer(*journal_, request_id(1), 2000)) << "expired";
+  EXPECT_FALSE(get_answer(*journal_, request_id(2), 0));
+}
+
+TEST_F(AnswerStore, DropsTheBodyOfAnAnswerThatIsNotWhole) {
+  StoredAnswer answer{{}, 2000, {}, some_event(rng_), "half", false};
+  commit({put_answer(request_id(1), answer)});
+  const auto found = get_answer(*journal_, request_id(1), 0);
+  ASSERT_TRUE(found);
+  EXPECT_FALSE(found->whole);
+  EXPECT_TRUE(found->body.empty());
+}
+
+TEST_F(AnswerStore, ForgetsWhatHasExpiredAndWhatIsDamaged) {
+  const StoredAnswer old{{}, 1000, {}, some_event(rng_), "a", true};
+  const StoredAnswer fresh{{}, 3000, {}, some_event(rng_), "b", true};
+  client::JournalChange damaged = put_answer(request_id(3), fresh);
+  damaged.value->at(3) = '!';
+  commit({put_answer(request_id(1), old), put_answer(request_id(2), fresh), damaged});
+  EXPECT_FALSE(get_answer(*journal_, request_id(3), 0));
+  EXPECT_EQ(expired_answers(*journal_, 2000, 1).size(), 1U) << "bounded";
+  commit(expired_answers(*journal_, 2000, 100));
+  EXPECT_FALSE(get_answer(*journal_, request_id(1), 0));
+  EXPECT_TRUE(get_answer(*journal_, request_id(2), 0));
+  EXPECT_TRUE(expired_answers(*journal_, 2000, 100).empty());
+}
+
+// ---- Configuration ------------------------------------------------------------------------------
+
+TEST(NodeConfig, PrintsWhatItLoads) {
+  NodeConfig written;
+  written.relays = {"wss://a.example", "ws://[::1]:7"};
+  written.tee.backend = "sim";
+  written.engine.weight_files = {"/models/a \"b\".bin"};
+  written.offer.output_price = 7;
+  written.limits.sessions_max = 3;
+  Config out;
+  written.declare(out);
+  NodeConfig read;
+  Config in;
+  read.declare(in);
+  in.load_text(out.print(), "printed");
+  EXPECT_EQ(read.relays, written.relays);
+  EXPECT_EQ(read.tee.backend, "sim");
+  EXPECT_EQ(read.engine.weight_files, written.engine.weight_files);
+  EXPECT_EQ(read.offer.output_price, 7);
+  EXPECT_EQ(read.limits.sessions_max, 3);
+  EXPECT_FALSE(read.problem());
+}
+
+TEST(NodeConfig, SaysAtTheStartWhatCouldNotBeOffered) {
+  const auto problem_with = [](const std::function<void(NodeConfig&)>& change) {
+    NodeConfig config;
+    change(config);
+    return config.problem().value_or("");
+  };
+  EXPECT_EQ(problem_with([](NodeConfig&) {}), "");
+  EXPECT_NE(problem_with([](NodeConfig& c) { c.relays.clear(); }), "");
+  EXPECT_NE(problem_with([](NodeConfig& c) { c.relays = {"http://a"}; }), "");
+  EXPECT_NE(problem_with([](NodeConfig& c) { c.relays.resize(17, "ws://a"); }), "");
+  EXPECT_NE(problem_with([](NodeConfig& c) { c.offer.profile = "two words"; }), "");
+  EXPECT_NE(problem_with([](NodeConfig& c) { c.offer.profile = std::string(33, 'p'); }), "");
+  EXPECT_NE(problem_with([](NodeConfig& c) { c.offer.asset = ""; }), "");
+  EXPECT_NE(problem_with([](NodeConfig& c) { c.offer.operator_key = "npub1xyz"; }), "");
+}
+
+// ---- Admission ----------------------------------------------------------------------------------
+
+TEST(EngineGate, LetsInAsManyAsItMayInTheirOrder) {
+  EngineGate gate(2);
+  std::string started;
+  const auto enter = [&](char name) { return gate.enter([&started, name] { started += name; }); };
+  const auto a = enter('a');
+  enter('b');
+  const auto c = enter('c');
+  enter('d');
+  enter('e');
+  EXPECT_EQ(started, "ab");
+  EXPECT_EQ(gate.waiting(), 3U);
+  gate.leave(c);  // gave up while it waited
+  gate.leave(a);
+  EXPECT_EQ(started, "abd");
+  gate.leave(a);  // a ticket that is gone frees no second place
+  EXPECT_EQ(started, "abd");
+}
+
+}  // namespace
+}  // namespace nostril::node
