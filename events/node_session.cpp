@@ -211,7 +211,7 @@ void NodeSession::send_data(std::size_t bytes_max, Moment now) {
   DataFrame data;
   if (!head_sent_) data.head = head_.value_or(ResponseHead{});
   head_sent_ = true;
-  data.bytes = coalescer_.take(bytes_max);
+  data.bytes = coalescer_.take(bytes_max, now.monotonic_ms);
   sent_hash_.update(data.bytes);
   sent_bytes_ += data.bytes.size();
   link_.send(data, now, *rng_);
