@@ -59,10 +59,9 @@ Result<ClientSession, SessionError> ClientSession::start(const Offer& offer, Cli
                        rng);
 }
 
-ClientSession::ClientSession(const Offer& offer, ClientRequest request,
-                             const ClientSessionLimits& limits, ClientHandshake handshake,
-                             Moment now, Verifier& verifier, Rng& rng)
-    : offer_(offer),
+ClientSession::ClientSession(Offer offer, ClientRequest request, const ClientSessionLimits& limits,
+                             ClientHandshake handshake, Moment now, Verifier& verifier, Rng& rng)
+    : offer_(std::move(offer)),
       limits_(limits),
       verifier_(&verifier),
       rng_(&rng),

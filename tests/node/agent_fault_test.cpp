@@ -111,7 +111,7 @@ TEST(AgentFaults, AnEngineThatCanNotBeReachedRefusesWithoutARecord) {
 
 TEST(AgentFaults, CancelStopsTheEngineAndStillBringsARecord) {
   World world;
-  world.engine.set_answer(slow_stream(100'000));
+  world.engine.set_answer(slow_stream(20'000));
   ASSERT_TRUE(world.wait_for_offer());
   const auto answer = world.query(chat("x", true));
   ASSERT_TRUE(world.until([&] { return answer->body.size() > 1000; }));
@@ -126,7 +126,7 @@ TEST(AgentFaults, CancelStopsTheEngineAndStillBringsARecord) {
 
 TEST(AgentFaults, CancelOfAWaitingRequestNeverReachesTheEngine) {
   World world([](NodeConfig& config) { config.limits.running_max = 1; });
-  world.engine.set_answer(slow_stream(100'000));
+  world.engine.set_answer(slow_stream(20'000));
   ASSERT_TRUE(world.wait_for_offer());
   const auto first = world.query(chat("x", true));
   ASSERT_TRUE(world.until([&] { return !first->body.empty(); }));
@@ -142,7 +142,7 @@ TEST(AgentFaults, CancelOfAWaitingRequestNeverReachesTheEngine) {
 
 TEST(AgentFaults, AClientThatVanishesStopsTheEngine) {
   World world([](NodeConfig& config) { config.limits.client_lost_s = 1; });
-  world.engine.set_answer(slow_stream(1'000'000));
+  world.engine.set_answer(slow_stream(20'000));
   ASSERT_TRUE(world.wait_for_offer());
   const auto answer = world.query(chat("x", true));
   ASSERT_TRUE(world.until([&] { return answer->body.size() > 500; }));
@@ -239,7 +239,7 @@ TEST(AgentFaults, TheClientsBooksSurviveItsRestart) {
 
 TEST(AgentFaults, AnAnswerLostWithItsClientDoesNotBlockTheNext) {
   World world([](NodeConfig& config) { config.limits.client_lost_s = 1; });
-  world.engine.set_answer(slow_stream(1'000'000));
+  world.engine.set_answer(slow_stream(20'000));
   ASSERT_TRUE(world.wait_for_offer());
   const auto lost = world.query(chat("x", true));
   ASSERT_TRUE(world.until([&] { return !lost->body.empty(); }));
@@ -377,7 +377,7 @@ TEST(AgentFaults, ACleanStopWithdrawsTheOffer) {
 
 TEST(AgentFaults, AStopInMidStreamEndsTheAnswerWithARecord) {
   World world;
-  world.engine.set_answer(slow_stream(1'000'000));
+  world.engine.set_answer(slow_stream(20'000));
   ASSERT_TRUE(world.wait_for_offer());
   const auto answer = world.query(chat("x", true));
   ASSERT_TRUE(world.until([&] { return answer->body.size() > 500; }));
