@@ -50,9 +50,9 @@ const TdxModuleIdentity* find_module(const TcbInfo& info, std::uint8_t major_ver
 }
 
 bool matches_module(const TdReport& td, const TdxModule& module) {
-  constexpr std::array<std::uint8_t, 8> None{};
+  constexpr std::array<std::uint8_t, 8> kNone{};
   return td.mrsignerseam == module.mrsigner && td.seam_attributes == module.attributes &&
-         td.seam_attributes == None;
+         td.seam_attributes == kNone;
 }
 
 /// The module's level; null for modules of version 0, which are part of the platform's level.

@@ -47,6 +47,8 @@ struct Asker::Ask {
   bool bytes_came = false;
   bool waiting_for_offer = false;
   net::TimerId timer = net::TimerId::None;
+  std::int64_t wait_ms = 0;  ///< of `timer` while waiting for an offer
+  std::string last_problem;  ///< of the try before
 };
 
 Asker::Asker(OfferBook& book, InferenceClient& inference, net::Loop& loop, Rng& rng,
@@ -69,20 +71,10 @@ AskId Asker::ask(std::string model, std::string path, std::string body, AskCallb
   ask->waiting_for_offer = true;
   // In a later turn, so that the caller knows the id before anything is called back.
   ask->timer = loop_.after(0, [this, ask] {
-    wait_for_offer(ask);
+    ask->timer = net::TimerId::None;
     try_next(ask);
   });
   return ask->id;
-}
-
-void Asker::wait_for_offer(const std::shared_ptr<Ask>& ask) {
-  ask->waiting_for_offer = true;
-  ask->timer = loop_.after(static_cast<std::uint64_t>(limits_.offer_wait_ms), [this, ask] {
-    QueryResult none;
-    none.failure = QueryFailure::NoAnswer;
-    none.detail = why_no_offer(ask->model);
-    finish(ask, none);
-  });
 }
 
 void Asker::on_offers_changed() {
@@ -96,14 +88,7 @@ void Asker::on_offers_changed() {
 void Asker::try_next(const std::shared_ptr<Ask>& ask) {
   ask->offer = choose(*ask);
   if (!ask->offer) {
-    if (!ask->waiting_for_offer) wait_for_offer(ask);
-    // Every relay has said all it has, and what is there was refused: waiting won't help.
-    if (book_.complete() && !book_.rejected().empty() && book_.usable().empty()) {
-      QueryResult none;
-      none.failure = QueryFailure::NoAnswer;
-      none.detail = why_no_offer(ask->model);
-      finish(ask, none);
-    }
+    wait_for_offer(ask);
     return;
   }
   ask->waiting_for_offer = false;
@@ -127,6 +112,29 @@ void Asker::try_next(const std::shared_ptr<Ask>& ask) {
   };
   callbacks.on_end = [this, ask](const QueryResult& result) { on_query_end(ask, result); };
   ask->query = inference_.start(ask->offer, std::move(request), std::move(callbacks));
+}
+
+void Asker::wait_for_offer(const std::shared_ptr<Ask>& ask) {
+  ask->waiting_for_offer = true;
+  const bool others = book_.complete() && !book_.usable().empty();
+  // Every relay has said all it has, and what is there was refused: waiting won't help.
+  if (book_.complete() && !others && !book_.rejected().empty()) {
+    give_up(ask);
+    return;
+  }
+  const std::int64_t wait_ms = others ? limits_.model_wait_ms : limits_.offer_wait_ms;
+  if (ask->timer != net::TimerId::None && ask->wait_ms <= wait_ms) return;
+  loop_.cancel(ask->timer);
+  ask->wait_ms = wait_ms;
+  ask->timer = loop_.after(static_cast<std::uint64_t>(wait_ms), [this, ask] { give_up(ask); });
+}
+
+void Asker::give_up(const std::shared_ptr<Ask>& ask) {
+  QueryResult none;
+  const bool others = book_.complete() && !book_.usable().empty();
+  none.failure = others ? QueryFailure::NotOffered : QueryFailure::NoAnswer;
+  none.detail = why_no_offer(*ask);
+  finish(ask, none);
 }
 
 /// The cheapest; a node that was tried already only when there is no other.
@@ -155,8 +163,11 @@ void Asker::on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& res
     return;
   }
   ask->query = QueryId::None;
-  ask->timer =
-      loop_.after(static_cast<std::uint64_t>(limits_.retry_ms), [this, ask] { try_next(ask); });
+  ask->last_problem = result.detail;
+  ask->timer = loop_.after(static_cast<std::uint64_t>(limits_.retry_ms), [this, ask] {
+    ask->timer = net::TimerId::None;
+    try_next(ask);
+  });
 }
 
 void Asker::finish(const std::shared_ptr<Ask>& ask, const QueryResult& result) {
@@ -179,8 +190,10 @@ void Asker::cancel(AskId id, const std::string& reason) {
   finish(ask, cancelled);
 }
 
-std::string Asker::why_no_offer(const std::string& model) const {
-  std::string out = model.empty() ? "no node offers a model" : "no node offers the model " + model;
+std::string Asker::why_no_offer(const Ask& ask) const {
+  std::string out =
+      ask.model.empty() ? "no node offers a model" : "no node offers the model " + ask.model;
+  if (!ask.last_problem.empty()) out += " any longer; the last try: " + ask.last_problem;
   if (!book_.complete()) return out + ": no relay has answered yet";
   for (const RejectedOffer& rejected : book_.rejected()) {
     out += "; an offer of " + rejected.offer.model + " was refused: " + rejected.reason;

@@ -27,8 +27,10 @@ struct AskCallbacks {
 
 struct AskLimits {
   int tries_max = 3;                    ///< nodes tried, or one node tried again
-  std::int64_t offer_wait_ms = 10'000;  ///< for a first usable offer
-  std::int64_t retry_ms = 500;          ///< pause before the same node is asked again
+  std::int64_t offer_wait_ms = 10'000;  ///< for a usable offer, when there is none of any model
+  /// For an offer of the model, when others are offered: a slower relay may still bring it.
+  std::int64_t model_wait_ms = 2'000;
+  std::int64_t retry_ms = 500;  ///< pause before the same node is asked again
 };
 
 /// Finds a node for a model and asks it: the cheapest verified offer, random among equals; another
@@ -54,8 +56,9 @@ class Asker {
   void try_next(const std::shared_ptr<Ask>& ask);
   [[nodiscard]] std::shared_ptr<const VerifiedOffer> choose(const Ask& ask);
   void on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& result);
+  void give_up(const std::shared_ptr<Ask>& ask);
   void finish(const std::shared_ptr<Ask>& ask, const QueryResult& result);
-  [[nodiscard]] std::string why_no_offer(const std::string& model) const;
+  [[nodiscard]] std::string why_no_offer(const Ask& ask) const;
 
   OfferBook& book_;
   InferenceClient& inference_;

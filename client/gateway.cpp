@@ -43,6 +43,8 @@ bool is_answer(const QueryResult& result) {
 /// themselves, so what is final gets another code.
 int status_of(const QueryResult& result) {
   switch (result.failure) {
+    case QueryFailure::NotOffered:
+      return 404;
     case QueryFailure::NobodyListens:
     case QueryFailure::NoAnswer:
       return 503;
@@ -57,6 +59,7 @@ int status_of(const QueryResult& result) {
 
 std::string type_of(const QueryResult& result) {
   if (result.error) return std::string(to_string(result.error->code));
+  if (result.failure == QueryFailure::NotOffered) return "model_not_found";
   if (result.failure == QueryFailure::None) return "incomplete_answer";
   return result.failure == QueryFailure::NoAnswer || result.failure == QueryFailure::NobodyListens
              ? "node_unavailable"

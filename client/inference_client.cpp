@@ -27,6 +27,8 @@ std::string_view to_string(QueryFailure failure) {
   switch (failure) {
     case QueryFailure::None:
       return "none";
+    case QueryFailure::NotOffered:
+      return "nobody offers this model";
     case QueryFailure::NobodyListens:
       return "the node is not connected to these relays";
     case QueryFailure::NoAnswer:

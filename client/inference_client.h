@@ -33,6 +33,7 @@ struct QueryRequest {
 
 enum class QueryFailure : std::uint8_t {
   None,
+  NotOffered,     ///< nodes offer other models only
   NobodyListens,  ///< no relay knows anybody who listens to the node's key
   NoAnswer,       ///< the node did not accept, or fell silent
   Refused,        ///< the node said no: `error`

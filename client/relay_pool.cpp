@@ -270,7 +270,7 @@ RelayPool::~RelayPool() = default;
 bool RelayPool::add_relay(const std::string& url) {
   auto parsed = net::parse_url(url);
   if (!parsed) return false;
-  if (parsed->scheme != net::UrlScheme::kWs && parsed->scheme != net::UrlScheme::kWss) return false;
+  if (parsed->scheme != net::UrlScheme::Ws && parsed->scheme != net::UrlScheme::Wss) return false;
   const std::string name = parsed->to_string();
   const auto same = [&name](const auto& relay) { return relay->name == name; };
   if (std::ranges::any_of(impl_->relays, same)) return true;

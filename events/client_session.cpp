@@ -59,10 +59,9 @@ Result<ClientSession, SessionError> ClientSession::start(const Offer& offer, Cli
                        rng);
 }
 
-ClientSession::ClientSession(const Offer& offer, ClientRequest request,
-                             const ClientSessionLimits& limits, ClientHandshake handshake,
-                             Moment now, Verifier& verifier, Rng& rng)
-    : offer_(offer),
+ClientSession::ClientSession(Offer offer, ClientRequest request, const ClientSessionLimits& limits,
+                             ClientHandshake handshake, Moment now, Verifier& verifier, Rng& rng)
+    : offer_(std::move(offer)),
       limits_(limits),
       verifier_(&verifier),
       rng_(&rng),
@@ -202,8 +201,8 @@ bool ClientSession::belongs(const ResponseRecord& record, bool partial) const {
            record.weights == offer.weights;
   };
   return (made_under(offer_) || std::ranges::any_of(request_.earlier_offers, made_under)) &&
-         record.request == request_.request &&
-         record.request_hash == request_hash_ && record.response_hash == response_hash_.peek() &&
+         record.request == request_.request && record.request_hash == request_hash_ &&
+         record.response_hash == response_hash_.peek() &&
          (record.status == RecordStatus::Partial) == partial;
 }
 

@@ -152,7 +152,7 @@ class ClientSession {
   }
 
  private:
-  ClientSession(const Offer& offer, ClientRequest request, const ClientSessionLimits& limits,
+  ClientSession(Offer offer, ClientRequest request, const ClientSessionLimits& limits,
                 ClientHandshake handshake, Moment now, Verifier& verifier, Rng& rng);
 
   void on_accept(ClientHandshake::Accepted accepted, Moment now);

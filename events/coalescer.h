@@ -8,15 +8,18 @@
 
 namespace nostril {
 
-/// When collected response bytes become a frame: the first ones at once, later ones after
-/// `delay_ms` or when `bytes_max` are there. One token an event would cost 860 bytes and two
-/// signature checks a token.
-/// Threads: one. Times are monotonic milliseconds, given by the caller.
+/// When collected response bytes become a frame: at once after a pause of `delay_ms`, else when
+/// that pause is over or `bytes_max` are there. So a slow engine's tokens never wait, and a fast
+/// one makes a frame each `delay_ms`: one token an event would cost 860 bytes and two signature
+/// checks a token. An answer's first pieces are at once too: engines begin with a piece that names
+/// the role, and the first word must not wait behind it. Threads: one. Times are monotonic
+/// milliseconds, given by the caller.
 class Coalescer {
  public:
   struct Limits {
-    std::int64_t delay_ms = 40;    ///< longest that a byte waits
+    std::int64_t delay_ms = 40;    ///< between two frames, so the longest that a byte waits
     std::size_t bytes_max = 1024;  ///< flush without waiting
+    std::size_t eager_count = 3;   ///< frames that an answer begins with, without any wait
   };
 
   Coalescer() = default;
@@ -28,7 +31,7 @@ class Coalescer {
   /// When due() becomes true without more bytes; nothing when empty.
   [[nodiscard]] std::optional<std::int64_t> deadline_ms() const;
   /// Up to `bytes_max` collected bytes, oldest first; what stays is due at once.
-  [[nodiscard]] Bytes take(std::size_t bytes_max);
+  [[nodiscard]] Bytes take(std::size_t bytes_max, std::int64_t now_ms);
 
   [[nodiscard]] std::size_t size() const { return buffer_.size(); }
 
@@ -36,8 +39,9 @@ class Coalescer {
   Limits limits_;
   Bytes buffer_;
   std::int64_t oldest_ms_ = 0;
-  bool started_ = false;  ///< the first bytes have been added
-  bool urgent_ = false;   ///< the first bytes, or a remainder
+  std::int64_t taken_ms_ = 0;    ///< the last take(), if taken_count_ is not 0
+  std::size_t taken_count_ = 0;  ///< up to eager_count
+  bool remainder_ = false;
 };
 
 }  // namespace nostril

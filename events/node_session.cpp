@@ -151,7 +151,7 @@ bool NodeSession::wants_more() const {
   return state_ == State::Answering && !dropped_ && coalescer_.size() < limits_.buffer_bytes_max;
 }
 
-void NodeSession::push_response_head(ResponseHead head) {
+void NodeSession::push_response_head(const ResponseHead& head) {
   head_ = make_head(head.status, head.content_type);
 }
 
@@ -211,7 +211,7 @@ void NodeSession::send_data(std::size_t bytes_max, Moment now) {
   DataFrame data;
   if (!head_sent_) data.head = head_.value_or(ResponseHead{});
   head_sent_ = true;
-  data.bytes = coalescer_.take(bytes_max);
+  data.bytes = coalescer_.take(bytes_max, now.monotonic_ms);
   sent_hash_.update(data.bytes);
   sent_bytes_ += data.bytes.size();
   link_.send(data, now, *rng_);

@@ -88,7 +88,7 @@ class NodeSession {
 
   /// False: stop reading the engine until it is true again (no credit, or buffers are full).
   [[nodiscard]] bool wants_more() const;
-  void push_response_head(ResponseHead head);
+  void push_response_head(const ResponseHead& head);
   /// Bytes as the engine sent them. More than wants_more() asked for is kept, not lost.
   void push_response_bytes(ByteSpan bytes, Moment now);
   void push_progress(const ProgressFrame& progress, Moment now);

@@ -14,7 +14,6 @@ namespace nostril::net {
 
 enum class CallId : std::uint64_t {
   None = 0,
-  kNone = None,  // NOLINT(readability-identifier-naming)
 };
 
 struct HttpCall {
@@ -44,7 +43,6 @@ enum class HttpCallError : std::uint8_t {
   Protocol,
   Broken,  ///< the connection ended before the answer did
   TooManyCalls,
-  kTooLarge = TooLarge,  // NOLINT(readability-identifier-naming)
 };
 std::string_view to_string(HttpCallError error);
 

@@ -11,10 +11,8 @@ struct lws_vhost;
 
 namespace nostril::net {
 
-// kNone here and in other enums of net/: the former name, until its users have moved to None.
 enum class TimerId : std::uint64_t {
   None = 0,
-  kNone = None,  // NOLINT(readability-identifier-naming)
 };
 enum class HookId : std::uint64_t { None = 0 };
 

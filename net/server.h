@@ -20,7 +20,6 @@ namespace nostril::net {
 /// everywhere.
 enum class ConnectionId : std::uint64_t {
   None = 0,
-  kNone = None,  // NOLINT(readability-identifier-naming)
 };
 
 struct ServerLimits {

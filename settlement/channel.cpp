@@ -134,6 +134,10 @@ NodeChannel::NodeChannel(ChannelTerms terms, Amount credit)
 
 NodeChannel::NodeChannel(ChannelTerms terms, Amount credit, const ChannelSnapshot& snapshot)
     : NodeChannel(std::move(terms), credit) {
+  restore(snapshot);
+}
+
+void NodeChannel::restore(const ChannelSnapshot& snapshot) {
   n_ = snapshot.n;
   last_record_ = snapshot.last_record;
   running_hash_ = snapshot.running_hash;
@@ -264,6 +268,10 @@ PayerChannel::PayerChannel(ChannelTerms terms, Amount budget)
 
 PayerChannel::PayerChannel(ChannelTerms terms, Amount budget, const ChannelSnapshot& snapshot)
     : PayerChannel(std::move(terms), budget) {
+  restore(snapshot);
+}
+
+void PayerChannel::restore(const ChannelSnapshot& snapshot) {
   n_ = snapshot.n;
   last_record_ = snapshot.last_record;
   running_hash_ = snapshot.running_hash;

@@ -143,6 +143,7 @@ class NodeChannel {
     Amount spent;
   };
 
+  void restore(const ChannelSnapshot& snapshot);
   [[nodiscard]] Result<Meter, ChargeError> meter_with(const RequestId& request, const Usage& usage,
                                                       std::uint64_t milliseconds,
                                                       const PriceTable& prices) const;
@@ -214,10 +215,10 @@ class PayerChannel {
                                                       std::int64_t created_at);
 
   /// A node that kept more than this payer: adopts its newest record and receipt of ours. True only
-  /// when the receipt is ours (verified by type, author = signer), pays exactly that record, and is
-  /// ahead of what we know.
+  /// when the receipt in `event` is ours (verified by type, author = signer), pays exactly that
+  /// record, and is ahead of what we know.
   bool resync(const ResponseRecord& record, const Digest& previous_running_hash,
-              const VerifiedEvent& receipt);
+              const VerifiedEvent& event);
 
   [[nodiscard]] Amount spent() const { return meter_.spent(); }
 
@@ -230,6 +231,7 @@ class PayerChannel {
   PayerChannel(ChannelTerms terms, Amount budget, const ChannelSnapshot& snapshot);
 
  private:
+  void restore(const ChannelSnapshot& snapshot);
   [[nodiscard]] std::optional<EventDraft> receipt(std::int64_t created_at) const;
 
   ChannelTerms terms_;

@@ -5,32 +5,57 @@
 namespace nostril {
 namespace {
 
-TEST(Coalescer, GivesTheFirstBytesAtOnceAndTheNextAfterTheDelay) {
-  Coalescer coalescer;
-  EXPECT_FALSE(coalescer.deadline_ms());
+// A coalescer that has made its first frames, the last at 1000.
+Coalescer after_the_beginning() {
+  Coalescer coalescer({.delay_ms = 40, .bytes_max = 100, .eager_count = 1});
   coalescer.add(as_bytes("first"), 1000);
-  EXPECT_TRUE(coalescer.due(1000));
-  EXPECT_EQ(coalescer.take(100).size(), 5U);
+  EXPECT_EQ(coalescer.take(100, 1000).size(), 5U);
+  return coalescer;
+}
+
+TEST(Coalescer, GivesTheFirstPiecesAtOnce) {
+  Coalescer coalescer({.delay_ms = 40, .bytes_max = 100, .eager_count = 3});
+  EXPECT_FALSE(coalescer.deadline_ms());
+  for (const std::int64_t at : {1000, 1001, 1011}) {
+    coalescer.add(as_bytes("piece"), at);
+    EXPECT_TRUE(coalescer.due(at)) << at;
+    EXPECT_EQ(coalescer.take(100, at).size(), 5U);
+  }
+  coalescer.add(as_bytes("piece"), 1012);
+  EXPECT_EQ(coalescer.deadline_ms(), 1051);
+}
+
+TEST(Coalescer, GathersUntilTheDelayAfterTheLastFrame) {
+  Coalescer coalescer = after_the_beginning();
   coalescer.add(as_bytes("a"), 1010);
   coalescer.add(as_bytes("b"), 1030);
-  EXPECT_FALSE(coalescer.due(1049));
-  EXPECT_EQ(coalescer.deadline_ms(), 1050);
-  EXPECT_TRUE(coalescer.due(1050));
-  EXPECT_EQ(as_text(coalescer.take(100)), "ab");
+  EXPECT_FALSE(coalescer.due(1039));
+  EXPECT_EQ(coalescer.deadline_ms(), 1040);
+  EXPECT_TRUE(coalescer.due(1040));
+  EXPECT_EQ(as_text(coalescer.take(100, 1040)), "ab");
   EXPECT_FALSE(coalescer.due(9999));
 }
 
+TEST(Coalescer, DoesNotLetASlowEngineWait) {
+  Coalescer coalescer = after_the_beginning();
+  for (const std::int64_t at : {1100, 1200, 1300}) {
+    coalescer.add(as_bytes("token"), at);
+    EXPECT_EQ(coalescer.deadline_ms(), at);
+    EXPECT_EQ(as_text(coalescer.take(100, at)), "token");
+  }
+}
+
 TEST(Coalescer, DoesNotWaitForMoreThanAFrameful) {
-  Coalescer coalescer({.delay_ms = 40, .bytes_max = 4});
+  Coalescer coalescer({.delay_ms = 40, .bytes_max = 4, .eager_count = 1});
   coalescer.add(as_bytes("x"), 0);
-  (void)coalescer.take(1);
+  (void)coalescer.take(1, 0);
   coalescer.add(as_bytes("123"), 1);
   EXPECT_FALSE(coalescer.due(1));
   coalescer.add(as_bytes("45"), 2);
   EXPECT_TRUE(coalescer.due(2));
-  EXPECT_EQ(as_text(coalescer.take(4)), "1234");
+  EXPECT_EQ(as_text(coalescer.take(4, 2)), "1234");
   EXPECT_TRUE(coalescer.due(2));  // a remainder does not wait again
-  EXPECT_EQ(as_text(coalescer.take(4)), "5");
+  EXPECT_EQ(as_text(coalescer.take(4, 2)), "5");
 }
 
 }  // namespace

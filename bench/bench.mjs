@@ -1,0 +1,148 @@
+// Measures and prints tables; ./scripts/bench is the way in. How to read them: bench/README.md.
+import { execFileSync, spawnSync } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { median } from "./measure.mjs";
+
+const kRoot = fileURLToPath(new URL("..", import.meta.url));
+const kBin = path.join(kRoot, "build/release/bin");
+const kResults = path.join(kRoot, "build/bench/results.jsonl");
+const kRepetitions = 7;
+const kLoadMsMax = 150_000;
+
+const text_of = (file, args) => execFileSync(file, args, { cwd: kRoot, encoding: "utf8" }).trim();
+
+function machine() {
+  const model = os.cpus()[0]?.model.trim() ?? "unknown CPU";
+  let commit = "no commit";
+  try {
+    commit = text_of("git", ["rev-parse", "--short", "HEAD"]) + (text_of("git", ["status", "--porcelain"]) ? " with changes" : "");
+  } catch { /* an unpacked archive: still worth measuring */ }
+  return { at: new Date().toISOString(), cores: os.cpus().length, cpu: model, load: os.loadavg()[0].toFixed(1), commit };
+}
+
+function build(targets) {
+  const run = (args) => {
+    const { status } = spawnSync("cmake", args, { cwd: kRoot, stdio: ["ignore", "ignore", "inherit"] });
+    if (status !== 0) throw new Error(`cmake ${args.join(" ")} failed`);
+  };
+  console.error(`building ${targets.join(" ")} (the first time takes some minutes)`);
+  if (!fs.existsSync(path.join(kRoot, "build/release/build.ninja"))) run(["--preset", "release"]);
+  run(["--build", "--preset", "release", "--target", ...targets]);
+}
+
+function print_table(title, columns, rows) {
+  const table = [columns, ...rows];
+  const widths = columns.map((_, column) => Math.max(...table.map((row) => row[column].length)));
+  // The first two columns are words, the others figures.
+  const line = (row) => row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join("  ");
+  console.log(`\n${title}\n${line(columns)}\n${widths.map((width) => "-".repeat(width)).join("  ")}`);
+  for (const row of rows) console.log(line(row));
+}
+
+const us = (value) => (value === undefined ? "" : `${value < 10 ? value.toFixed(2) : value.toFixed(1)} us`);
+const ratio = (value, floor) => `${(value / floor).toFixed(2)}x`;
+
+class Report {
+  #machine = machine();
+
+  constructor() {
+    fs.mkdirSync(path.dirname(kResults), { recursive: true });
+    const { cores, cpu, load, commit, at } = this.#machine;
+    console.log(`${at}  ${cores} cores, ${cpu}, load ${load}, commit ${commit}`);
+  }
+
+  keep(result) { fs.appendFileSync(kResults, `${JSON.stringify({ ...this.#machine, ...result })}\n`); }
+}
+
+const kSteps = {
+  BM_RawVerify: ["check a signature", "libsecp256k1 alone: the raw cost", 1],
+  BM_Verify: ["check a signature", "verifier with cached keys", 1],
+  BM_ParseEvent: ["parse an event, id checked", "parse_event", 1],
+  BM_ParseMessage: ["parse [\"EVENT\",...], id checked", "parse_client_message", 1],
+  BM_CanonicalHash: ["canonical text and SHA-256", "compute_id", 1],
+  BM_SealFrame: ["seal a 1 KiB frame (NIP-44)", "FrameSealer", 1],
+  BM_SealAndSignFrame: ["seal, sign and print that frame", "make_frame_event", 1],
+  BM_OpenFrame: ["open that frame", "FrameOpener", 1],
+  BM_Put512: ["store an event, 512 a transaction", "LMDB store, durable", 512],
+};
+
+function raw(report) {
+  build(["relay_steps_bench"]);
+  const out = text_of(path.join(kBin, "relay_steps_bench"), ["--benchmark_format=json", "--benchmark_min_time=0.1",
+    `--benchmark_repetitions=${kRepetitions}`, "--benchmark_enable_random_interleaving=true"]);
+  const runs = JSON.parse(out).benchmarks.filter((entry) => entry.run_type === "iteration");
+  const floor = median(runs.filter((entry) => entry.name === "BM_RawVerify").map((entry) => entry.cpu_time)) / 1000;
+  const rows = Object.entries(kSteps).map(([name, [question, contender, operations]]) => {
+    const mine = runs.filter((entry) => entry.name.split("/")[0] === name);
+    if (mine.length < kRepetitions) throw new Error(`${name} ran ${mine.length} times only`);
+    const cpu_us = median(mine.map((entry) => entry.cpu_time)) / 1000 / operations;
+    report.keep({ part: "raw", question, contender, cpu_us, raw_us: floor, runs: mine.length });
+    return [question, contender, us(cpu_us), ratio(cpu_us, floor)];
+  });
+  print_table(`raw: one thread, 970-byte events, medians of ${kRepetitions} interleaved runs`,
+    ["question", "contender", "CPU each", "to raw"], rows);
+}
+
+const kLoads = {
+  ingest: "take an event (64 connections x 32 in flight, durable)",
+  duplicates: "answer a duplicate (same load)",
+  hop_ephemeral: "deliver an ephemeral event to 1 of 200 (200/s)",
+  hop_stored: "deliver a stored event to 1 of 200 (200/s)",
+  request_answer: "request and answer, ephemeral (one at a time)",
+  query: "answer a query, an event of 100",
+};
+
+async function relay(report) {
+  build(["nostril-relay", "nostril-bench-relay"]);
+  process.env.NOSTRIL_BIN_DIR = kBin;
+  const { Bed, Program } = await import("../tests/e2e/lib.mjs");
+  const bed = new Bed();
+  let lines;
+  try {
+    const { url, program } = await bed.relay();
+    const load = new Program("load", path.join(kBin, "nostril-bench-relay"), [url, `${program.pid}`]);
+    const { code, out, err } = await load.end(kLoadMsMax);
+    if (code !== 0) throw new Error(err);
+    lines = out.trim().split("\n").map((line) => JSON.parse(line));
+  } finally {
+    await bed.close();
+  }
+  const floor = median(lines.filter((line) => line.raw_us).map((line) => line.raw_us));
+  let rounds = 0;
+  const rows = Object.entries(kLoads).map(([name, question]) => {
+    const mine = lines.filter((line) => line.question === name);
+    const middle = (key) => (mine[0][key] === undefined ? undefined : median(mine.map((line) => line[key])));
+    const found = Object.fromEntries(["cpu_us", "per_s", "p50_us", "p99_us"].map((key) => [key, middle(key)]));
+    rounds = mine.length;
+    report.keep({ part: "relay", question, contender: "nostril-relay", ...found, raw_us: floor, runs: mine.length });
+    return [question, "nostril-relay", us(found.cpu_us), ratio(found.cpu_us, floor),
+      found.per_s ? `${Math.round(found.per_s)}/s` : "", us(found.p50_us), us(found.p99_us)];
+  });
+  print_table(`relay: CPU of the server process, raw cost ${us(floor)}, medians of ${rounds} rounds; the load shares the machine`,
+    ["question", "contender", "CPU each", "to raw", "rate", "p50", "p99"], rows);
+}
+
+async function whole_path(report) {
+  build(["nostril-relay", "nostril-node", "nostril"]);
+  process.env.NOSTRIL_BIN_DIR = kBin;
+  const { measure_path } = await import("./path.mjs");
+  for (const { title, columns, rows, results } of await measure_path()) {
+    for (const result of results) report.keep({ part: "path", ...result });
+    print_table(title, columns, rows);
+  }
+}
+
+const kParts = { raw, relay, path: whole_path };
+const what = process.argv[2] ?? "all";
+if (what !== "all" && !kParts[what]) {
+  console.error("usage: bench.mjs [all|raw|relay|path]");
+  process.exit(2);
+}
+const report = new Report();
+for (const [name, part] of Object.entries(kParts)) {
+  if (what === "all" || what === name) await part(report);
+}
+console.log(`\nkept in ${path.relative(kRoot, kResults)}`);

@@ -1,0 +1,2 @@
+nostril_bench(events/canonical)
+nostril_bench(events/parse)

@@ -1,0 +1,52 @@
+#include "base/bytes.h"
+#include "base/check.h"
+#include "events/messages.h"
+
+#include <string>
+
+using namespace nostril;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+std::string written(const ClientMessage& message) {
+  struct Write {
+    std::string operator()(const client_message::Publish& m) {
+      return publish_text(m.event.event());
+    }
+
+    std::string operator()(const client_message::Request& m) {
+      return request_text(m.subscription, m.filters);
+    }
+
+    std::string operator()(const client_message::Count& m) {
+      return count_request_text(m.subscription, m.filters);
+    }
+
+    std::string operator()(const client_message::Close& m) { return close_text(m.subscription); }
+
+    std::string operator()(const client_message::Auth& m) { return auth_text(m.event.event()); }
+  };
+
+  return std::visit(Write{}, message);
+}
+
+}  // namespace
+
+/// What is accepted comes back the same from its own text; a refusal names only what is bounded.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const MessageLimits limits;
+  const auto first = parse_client_message(as_text({data, size}), limits);
+  if (!first) {
+    const MessageError& error = first.error();
+    CHECK(!error.event_id || error.event_id->size() == 64);
+    CHECK(!error.subscription || error.subscription->size() <= limits.subscription_id_bytes_max);
+    CHECK(!error.event_id || !error.subscription);
+    return 0;
+  }
+  const std::string text = written(*first);
+  const auto second = parse_client_message(text, limits);
+  CHECK(second.has_value());
+  CHECK(second->index() == first->index());
+  CHECK(written(*second) == text);
+  return 0;
+}
