@@ -1,74 +1,203 @@
 #include "relay/config.h"
 
+#include "base/hex.h"
+
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <thread>
 
 namespace nostril::relay {
 
-void RelayConfig::declare(Config& config) {
-  config.section("", "nostril-relay: a Nostr relay.");
-  config.text("listen", &listen, "HOST:PORT; port 0 picks a free one, which is printed.");
-  config.text("data", &data, "Folder of the event store.");
-  config.text("url", &url, "The ws:// or wss:// URL that clients use, when it differs.");
-  config.text("log_level", &log_level, "debug, info, warning, error or off.");
-  config.number("loops", &loops, 0, 256, "Threads that serve sockets; 0: one a core.");
-  config.number("verifiers", &verifiers, 0, 256, "Threads that check signatures; 0: one a core.");
-  config.number("query_workers", &query_workers, 1, 256, "Threads that read stored events.");
+namespace {
 
-  config.section("info", "What NIP-11 tells about this relay.");
-  config.text("name", &info.name, "");
-  config.text("description", &info.description, "");
-  config.text("pubkey", &info.pubkey, "The operator's public key, 64 hex characters.");
-  config.text("contact", &info.contact, "mailto: or https:// address of the operator.");
+constexpr std::int64_t kMany = 1'000'000'000;
 
-  config.section("limits", "Bounds on what peers may cost; advertised by NIP-11 as enforced.");
-  config.number("connections_max", &limits.connections_max, 1, 1'000'000,
-                "Open sockets of each loop thread; about 3 KB each.");
-  config.number("message_bytes_max", &limits.message_bytes_max, 1024, 64 << 20,
-                "Bytes of one message from a client; above, the connection is closed.");
-  config.number("pending_bytes_max", &limits.pending_bytes_max, 64 << 10, 1 << 30,
-                "Bytes that wait for one client to read them; above, it is dropped.");
-  config.number("event_bytes_max", &limits.event_bytes_max, 512, 16 << 20,
-                "Bytes of one event's JSON.");
-  config.number("content_bytes_max", &limits.content_bytes_max, 0, 16 << 20,
-                "Bytes of one event's content.");
-  config.number("event_tags_max", &limits.event_tags_max, 0, 100'000,
-                "Tags of one event; follow lists have thousands.");
-  config.number("subscriptions_max", &limits.subscriptions_max, 1, 10'000,
-                "Open subscriptions of one connection.");
-  config.number("filters_max", &limits.filters_max, 1, 1'000, "Filters of one REQ.");
-  config.number("filter_values_max", &limits.filter_values_max, 1, 100'000,
-                "Values in one list of a filter.");
-  config.number("limit_default_and_max", &limits.limit_default_and_max, 1, 1'000'000,
-                "Stored events that one filter may return; also when it names no limit.");
-  config.number("created_at_future_s", &limits.created_at_future_s, 0, INT32_MAX,
-                "Seconds that an event may lie in the future.");
-  config.number("in_flight_max", &limits.in_flight_max, 1, 100'000,
-                "Events of one connection that wait for their OK; above, it is not read.");
-  config.number("verify_queue_max", &limits.verify_queue_max, 1, 1'000'000,
-                "Events that wait for a verifier; above, publishers are not read.");
-  config.number("write_queue_max", &limits.write_queue_max, 1, 1'000'000,
-                "Events that wait for the writer; above, verifiers wait.");
-  config.number("query_queue_max", &limits.query_queue_max, 1, 1'000'000,
-                "Scans that wait for a worker; above, a REQ is closed as rate-limited.");
-  config.number("live_during_scan_max", &limits.live_during_scan_max, 1, 100'000,
-                "New events kept back for one subscription until its EOSE; above, it is closed.");
+unsigned threads_or_cores(std::int64_t count) {
+  if (count > 0) return static_cast<unsigned>(count);
+  return std::max(1U, std::thread::hardware_concurrency());
 }
 
-MessageLimits RelayConfig::message_limits() const {
-  MessageLimits out;
-  out.event.json_bytes_max = static_cast<std::size_t>(limits.event_bytes_max);
-  out.event.content_bytes_max = static_cast<std::size_t>(limits.content_bytes_max);
-  out.event.tags_max = static_cast<std::size_t>(limits.event_tags_max);
-  out.filter.values_max = static_cast<std::size_t>(limits.filter_values_max);
-  out.filters_max = static_cast<std::size_t>(limits.filters_max);
+std::size_t size(std::int64_t value) {
+  return static_cast<std::size_t>(value);
+}
+
+template <typename Number>
+Number parse_number(std::string_view text, const std::string& what) {
+  Number value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw ConfigError(fmt::format("{}: \"{}\" is not a number in range", what, text));
+  }
+  return value;
+}
+
+std::unordered_set<PublicKey, FixedBytesHash> parse_authors(const std::vector<std::string>& texts,
+                                                            const std::string& what) {
+  std::unordered_set<PublicKey, FixedBytesHash> out;
+  for (const auto& text : texts) {
+    const auto key = from_hex<PublicKey>(text);
+    if (!key) {
+      throw ConfigError(
+          fmt::format("{}: \"{}\" is not a public key of 64 lowercase hex characters", what, text));
+    }
+    out.insert(*key);
+  }
+  return out;
+}
+
+}  // namespace
+
+void RelayConfig::declare(Config& config) {
+  config.section("", "");
+  config.text("listen", &listen,
+              "address:port to serve on; [::]:port takes IPv6 and IPv4; port 0: any free one");
+  config.text("data", &data, "directory of the event store; made when missing");
+  config.text("url", &url,
+              "what clients call this relay, e.g. wss://relay.example.org; empty: unknown");
+  config.text("log_level", &log_level, "debug, info, warning, error or off");
+  config.flag("metrics", &metrics, "serve /metrics (Prometheus) on the same port");
+
+  config.section("info", "What the relay says about itself (NIP-11).");
+  config.text("name", &info.name, "");
+  config.text("description", &info.description, "");
+  config.text("pubkey", &info.pubkey, "the operator's public key, 64 hex characters");
+  config.text("contact", &info.contact, "e.g. mailto:admin@example.org");
+
+  config.section("threads", "");
+  config.number("loops", &threads.loops, 0, 256, "threads that serve connections; 0: one a core");
+  config.number("verifiers", &threads.verifiers, 0, 256,
+                "threads that check signatures; 0: one a core");
+  config.number("queries", &threads.queries, 1, 256, "threads that read stored events");
+
+  config.section("limits",
+                 "Bounds. What passes them is refused with a reason and counted in /metrics.");
+  config.number("connections_max", &limits.connections_max, 1, 1'000'000,
+                "open connections, about 3 KB each when idle");
+  config.number("message_bytes_max", &limits.message_bytes_max, 1 << 10, 16 << 20,
+                "one message of a client; larger: the connection is closed (1009)");
+  config.number("pending_bytes_max", &limits.pending_bytes_max, 64 << 10, 1 << 30,
+                "output that waits for one client; a slower reader is dropped");
+  config.number("event_bytes_max", &limits.event_bytes_max, 1 << 10, 8 << 20,
+                "JSON text of one event");
+  config.number("event_tags_max", &limits.event_tags_max, 0, 100'000, "tags of one event");
+  config.number("content_bytes_max", &limits.content_bytes_max, 0, 8 << 20, "content of one event");
+  config.number("subscriptions_max", &limits.subscriptions_max, 1, 10'000,
+                "open subscriptions of one connection");
+  config.number("filters_max", &limits.filters_max, 1, 1'000, "filters of one REQ");
+  config.number(
+      "filter_values_max", &limits.filter_values_max, 1, 1'000'000,
+      "ids, authors, kinds and tag values in all filters of one connection, 100 bytes each");
+  config.number("limit_default", &limits.limit_default, 1, 1'000'000,
+                "stored events for a filter without limit");
+  config.number("limit_max", &limits.limit_max, 1, 1'000'000, "stored events for any filter");
+  config.number("held_events_max", &limits.held_events_max, 1, 1'000'000,
+                "new events a subscription may wait for while its stored ones are sent");
+  config.number("publishes_under_way_max", &limits.publishes_under_way_max, 1, 100'000,
+                "unanswered events of one connection; then it is not read until answers come");
+  config.number("events_a_second_max", &limits.events_a_second_max, 0, kMany,
+                "events one connection may publish a second; 0: any");
+  config.number("events_burst_max", &limits.events_burst_max, 1, kMany,
+                "events at once, when the former is set");
+  config.number("created_at_future_s_max", &limits.created_at_future_s_max, 0, kMany,
+                "seconds an event may be ahead of our clock");
+  config.number("created_at_past_s_max", &limits.created_at_past_s_max, 0, kMany,
+                "seconds an event may be old; 0: any");
+  config.number(
+      "stored_under_way_max", &limits.stored_under_way_max, 1, 1'000'000,
+      "events between a socket and the disk, in the whole relay; then peers are not read");
+  config.number("ephemeral_under_way_max", &limits.ephemeral_under_way_max, 1, 1'000'000,
+                "the same for ephemeral events");
+  config.number("queries_queued_max", &limits.queries_queued_max, 1, 1'000'000,
+                "query steps that wait for a thread");
+  config.number("write_stall_s_max", &limits.write_stall_s_max, 1, 86'400,
+                "seconds without progress after which a reader is dropped");
+
+  config.section("policy", "Whose events are taken. Lists of texts in quotes.");
+  config.list("blocked_kinds", &policy.blocked_kinds, "e.g. [\"4\", \"1984\"]");
+  config.list("blocked_authors", &policy.blocked_authors, "public keys, 64 hex characters");
+  config.list("allowed_authors", &policy.allowed_authors, "when not empty: nobody else's events");
+}
+
+unsigned RelayConfig::loop_threads() const {
+  return threads_or_cores(threads.loops);
+}
+
+net::ListenConfig RelayConfig::listen_config() const {
+  const std::size_t colon = listen.rfind(':');
+  if (colon == std::string::npos) {
+    throw ConfigError(
+        fmt::format("listen: \"{}\" must be ADDRESS:PORT, e.g. 127.0.0.1:7777", listen));
+  }
+  net::ListenConfig out;
+  out.host = listen.substr(0, colon);
+  if (out.host.size() > 2 && out.host.front() == '[' && out.host.back() == ']') {
+    out.host = out.host.substr(1, out.host.size() - 2);
+  }
+  if (out.host == "localhost") out.host = "127.0.0.1";
+  if (out.host == "*" || out.host.empty()) out.host = "::";
+  out.port =
+      parse_number<std::uint16_t>(std::string_view(listen).substr(colon + 1), "listen: port");
   return out;
 }
 
 net::ServerLimits RelayConfig::server_limits() const {
   net::ServerLimits out;
-  out.connections_count_max = static_cast<std::size_t>(limits.connections_max);
-  out.message_bytes_max = static_cast<std::size_t>(limits.message_bytes_max);
-  out.pending_bytes_max = static_cast<std::size_t>(limits.pending_bytes_max);
+  const std::int64_t loops = loop_threads();
+  out.connections_count_max = size((limits.connections_max + loops - 1) / loops);
+  out.message_bytes_max = size(limits.message_bytes_max);
+  out.pending_bytes_max = size(limits.pending_bytes_max);
+  out.write_stall_ms_max = static_cast<std::uint64_t>(limits.write_stall_s_max) * 1000;
+  out.http.body_bytes_max = 64 << 10;  // nothing here reads a body
+  return out;
+}
+
+SessionLimits RelayConfig::session_limits() const {
+  SessionLimits out;
+  out.message.event.json_bytes_max = size(limits.event_bytes_max);
+  out.message.event.tags_max = size(limits.event_tags_max);
+  out.message.event.content_bytes_max = size(limits.content_bytes_max);
+  out.message.filters_max = size(limits.filters_max);
+  out.subscriptions_max = size(limits.subscriptions_max);
+  out.filter_values_max = size(limits.filter_values_max);
+  out.limit_max = static_cast<std::uint64_t>(limits.limit_max);
+  out.limit_default = static_cast<std::uint64_t>(std::min(limits.limit_default, limits.limit_max));
+  out.publishes_under_way_max = size(limits.publishes_under_way_max);
+  out.held_events_max = size(limits.held_events_max);
+  out.stored_pending_bytes_max =
+      std::min<std::size_t>(256 << 10, size(limits.pending_bytes_max) / 4);
+  out.events_a_second_max = static_cast<double>(limits.events_a_second_max);
+  out.events_burst_max = static_cast<double>(limits.events_burst_max);
+  return out;
+}
+
+AdmissionRules RelayConfig::admission_rules() const {
+  AdmissionRules out;
+  out.future_s_max = limits.created_at_future_s_max;
+  out.past_s_max = limits.created_at_past_s_max;
+  for (const auto& text : policy.blocked_kinds) {
+    out.blocked_kinds.insert(parse_number<std::uint16_t>(text, "policy.blocked_kinds"));
+  }
+  out.blocked_authors = parse_authors(policy.blocked_authors, "policy.blocked_authors");
+  out.allowed_authors = parse_authors(policy.allowed_authors, "policy.allowed_authors");
+  return out;
+}
+
+IngestOptions RelayConfig::ingest_options() const {
+  IngestOptions out;
+  out.verifier_threads = threads_or_cores(threads.verifiers);
+  out.stored_under_way_max = limits.stored_under_way_max;
+  out.ephemeral_under_way_max = limits.ephemeral_under_way_max;
+  return out;
+}
+
+QueryPoolOptions RelayConfig::query_options() const {
+  QueryPoolOptions out;
+  out.threads = static_cast<unsigned>(threads.queries);
+  out.queue_max = size(limits.queries_queued_max);
+  out.step_bytes_max = std::min<std::size_t>(64 << 10, size(limits.pending_bytes_max) / 4);
   return out;
 }
 

@@ -1,8 +1,11 @@
 #pragma once
 
 #include "base/config.h"
-#include "events/messages.h"
 #include "net/server.h"
+#include "relay/admission.h"
+#include "relay/ingest.h"
+#include "relay/query_pool.h"
+#include "relay/session.h"
 
 #include <cstdint>
 #include <string>
@@ -10,48 +13,68 @@
 
 namespace nostril::relay {
 
-/// Everything an operator sets. Read once at the start; comments and defaults: --print-config.
-/// What NIP-11 advertises as `limitation` is read from here, so it is what is enforced.
+/// Everything an operator may set, with the defaults. `--print-config` shows it with comments.
 struct RelayConfig {
-  std::string listen = "127.0.0.1:7447";
+  std::string listen = "127.0.0.1:7777";
   std::string data = "nostril-relay-data";
   std::string url;
   std::string log_level = "info";
-  std::int64_t loops = 0;
-  std::int64_t verifiers = 0;
-  std::int64_t query_workers = 2;
+  bool metrics = true;
 
   struct Info {
-    std::string name = "nostril-relay";
-    std::string description = "A Nostr relay.";
+    std::string name = "Nostril relay";
+    std::string description = "A Nostr relay";
     std::string pubkey;
     std::string contact;
   } info;
 
+  struct Threads {
+    std::int64_t loops = 0;
+    std::int64_t verifiers = 0;
+    std::int64_t queries = 2;
+  } threads;
+
   struct Limits {
     std::int64_t connections_max = 20'000;
-    std::int64_t message_bytes_max = 512 << 10;
+    std::int64_t message_bytes_max = 256 << 10;
     std::int64_t pending_bytes_max = 8 << 20;
     std::int64_t event_bytes_max = 128 << 10;
-    std::int64_t content_bytes_max = 100 << 10;
     std::int64_t event_tags_max = 5'000;
+    std::int64_t content_bytes_max = 100 << 10;
     std::int64_t subscriptions_max = 64;
     std::int64_t filters_max = 20;
-    std::int64_t filter_values_max = 2'000;
-    std::int64_t limit_default_and_max = 500;
-    std::int64_t created_at_future_s = 900;
-    std::int64_t in_flight_max = 256;
-    std::int64_t verify_queue_max = 8'192;
-    std::int64_t write_queue_max = 4'096;
-    std::int64_t query_queue_max = 4'096;
-    std::int64_t live_during_scan_max = 1'000;
+    std::int64_t filter_values_max = 20'000;
+    std::int64_t limit_default = 500;
+    std::int64_t limit_max = 5'000;
+    std::int64_t held_events_max = 4'096;
+    std::int64_t publishes_under_way_max = 256;
+    std::int64_t events_a_second_max = 0;
+    std::int64_t events_burst_max = 100;
+    std::int64_t created_at_future_s_max = 900;
+    std::int64_t created_at_past_s_max = 0;
+    std::int64_t stored_under_way_max = 4'096;
+    std::int64_t ephemeral_under_way_max = 4'096;
+    std::int64_t queries_queued_max = 1'024;
+    std::int64_t write_stall_s_max = 60;
   } limits;
 
-  /// `this` must outlive the Config.
+  struct Policy {
+    std::vector<std::string> blocked_kinds;
+    std::vector<std::string> blocked_authors;
+    std::vector<std::string> allowed_authors;
+  } policy;
+
+  /// Declares the fields; `config` must not outlive this object.
   void declare(Config& config);
 
-  [[nodiscard]] MessageLimits message_limits() const;
+  // The parts of it in their users' terms. Throw ConfigError where a text means nothing.
+  [[nodiscard]] unsigned loop_threads() const;
+  [[nodiscard]] net::ListenConfig listen_config() const;
   [[nodiscard]] net::ServerLimits server_limits() const;
+  [[nodiscard]] SessionLimits session_limits() const;
+  [[nodiscard]] AdmissionRules admission_rules() const;
+  [[nodiscard]] IngestOptions ingest_options() const;
+  [[nodiscard]] QueryPoolOptions query_options() const;
 };
 
 }  // namespace nostril::relay

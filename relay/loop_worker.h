@@ -1,93 +1,76 @@
 #pragma once
 
-#include "base/clock.h"
-#include "base/metrics.h"
-#include "events/messages.h"
+#include "base/mailbox.h"
+#include "base/rng.h"
 #include "net/loop.h"
 #include "net/server.h"
-#include "relay/config.h"
+#include "relay/deliveries.h"
+#include "relay/http_face.h"
+#include "relay/ingest.h"
+#include "relay/metrics.h"
+#include "relay/query_pool.h"
+#include "relay/session.h"
 #include "relay/subscription_index.h"
-#include "relay/work.h"
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <map>
 #include <memory>
-#include <optional>
-#include <string>
 #include <string_view>
+#include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace nostril::relay {
 
-/// Counted by one loop, read by any thread (/metrics).
-struct LoopCounters {
-  Counter events_received;
-  Counter events_refused;    ///< limits, duplicates, policy: before a signature was looked at
-  Counter events_duplicate;  ///< of those, known ids
-  Counter deliveries;
-  Counter requests;
-  Counter rows_sent;
-  Counter pauses;  ///< times that a publisher was not read because a queue was full
-  std::array<Counter, kParseErrorCount> parse_errors;
+/// What all loops of a relay share; outlives them.
+struct LoopShared {
+  Ingest& ingest;
+  QueryPool& queries;
+  Deliveries& deliveries;
+  const HttpFace& http;
+  const SessionLimits& limits;
+  const Admission& admission;
+  const Clock& clock;
+  Rng& rng;
+  std::size_t mail_max = 0;  ///< more than can be under way
 };
 
-/// What a loop needs of the rest of the relay. Implemented by Relay; every call is thread-safe.
-class RelayServices {
+/// One loop thread with its share of the connections, their sessions and the index of their
+/// subscriptions.
+/// Threads: constructor, destructor and start() from one; mail(), stop_reading(), finish() and the
+/// counters from any; the rest is the loop's own.
+class LoopWorker final : private net::ServerHandler, private SessionHost {
  public:
-  virtual ~RelayServices() = default;
-  /// False: the queue is full; `job` is untouched.
-  [[nodiscard]] virtual bool submit_verify(VerifyJob&& job) = 0;
-  [[nodiscard]] virtual bool submit_query(QueryTask&& task) = 0;
-  [[nodiscard]] virtual bool is_stored(const EventId& id) = 0;
-  [[nodiscard]] virtual std::unique_ptr<Scan> make_scan(std::vector<Filter> filters) = 0;
-  [[nodiscard]] virtual std::string metrics_text() = 0;
-  [[nodiscard]] virtual const std::string& info_json() const = 0;
-  /// To the loop that the session lives on.
-  virtual void answer(const SessionId& session, const EventId& id, bool accepted,
-                      std::string_view message) = 0;
-
- protected:
-  RelayServices() = default;
-  RelayServices(const RelayServices&) = default;
-  RelayServices& operator=(const RelayServices&) = default;
-};
-
-/// One loop's share of the relay: its connections, their sessions and subscriptions. Parses,
-/// refuses what is cheap to refuse, hands events to the verifiers and scans to the workers, and
-/// matches what comes back.
-///
-/// Threads: the loop's; counters() from any. The receive_… methods are posted by others.
-class LoopWorker final : public net::ServerHandler {
- public:
-  LoopWorker(std::uint32_t index, net::Loop& loop, const net::ListenConfig& listen,
-             const RelayConfig& config, RelayServices& services, const Clock& clock);
+  /// Binds and listens; throws std::runtime_error.
+  LoopWorker(std::uint32_t index, const LoopShared& shared, const net::ListenConfig& listen,
+             const net::ServerLimits& limits);
   ~LoopWorker() override;
   LoopWorker(const LoopWorker&) = delete;
   LoopWorker& operator=(const LoopWorker&) = delete;
+  LoopWorker(LoopWorker&&) = delete;
+  LoopWorker& operator=(LoopWorker&&) = delete;
+
+  void start();
+  void mail(LoopMail&& mail);
+
+  /// No new connections, nothing more read; what is under way is still answered.
+  void stop_reading();
+  /// Closes all connections and ends the thread, at the latest after `wait_ms_max`.
+  void finish(std::uint64_t wait_ms_max);
+  void join();
 
   [[nodiscard]] std::uint16_t port() const { return server_.local_port(); }
 
-  [[nodiscard]] const LoopCounters& counters() const { return counters_; }
+  [[nodiscard]] const LoopMetrics& metrics() const { return metrics_; }
 
-  [[nodiscard]] const net::ServerCounters& net_counters() const { return server_.counters(); }
+  [[nodiscard]] const net::ServerCounters& server_counters() const { return server_.counters(); }
 
-  [[nodiscard]] std::size_t subscriptions() const { return subscriptions_open_.load(); }
+  [[nodiscard]] std::size_t mail_queued() const { return inbox_.size(); }
 
-  // From other threads, by Loop::post().
-  void receive_answers(const std::vector<PublishAnswer>& answers);
-  void receive_committed(const CommittedBatch& batch);
-  void receive_ephemeral(const std::vector<std::shared_ptr<const EphemeralEvent>>& events);
-  void receive_rows(QueryTask task);
-
-  /// No new connections and no new work; what is under way goes on.
-  void begin_stop();
-  void end_stop();
-
+ private:
+  // net::ServerHandler
   void on_http(net::ConnectionId id, const net::HttpRequest& request) override;
+  bool accept_websocket(const net::PeerAddress& peer, const net::HttpRequest& request) override;
   void on_ws_open(net::ConnectionId id, const net::PeerAddress& peer,
                   const net::HttpRequest& request) override;
   void on_ws_text(net::ConnectionId id, std::string_view message) override;
@@ -95,67 +78,40 @@ class LoopWorker final : public net::ServerHandler {
   void on_ws_close(net::ConnectionId id) override;
   void on_drained(net::ConnectionId id) override;
 
- private:
-  struct OpenSubscription {
-    Subscription subscription;
-    std::uint64_t generation = 0;
-    bool scanning = true;
-    /// Live events that came before EOSE, and the ids that the scan has sent: what is in both is
-    /// sent once. The ids are kept a moment longer, because a commit may be told after the scan saw
-    /// it.
-    std::deque<std::shared_ptr<const CommittedEvent>> held;
-    std::vector<std::uint64_t> sent;
-    std::int64_t forget_sent_at_ms = 0;
-  };
+  // SessionHost
+  void send(net::ConnectionId to, std::string_view message) override;
+  void send_event(net::ConnectionId to, std::string_view prefix,
+                  std::shared_ptr<const std::string> json) override;
+  [[nodiscard]] std::size_t pending_bytes(net::ConnectionId of) const override;
+  void pause_reading(net::ConnectionId of) override;
+  void resume_reading(net::ConnectionId of) override;
+  void retry_later(net::ConnectionId of) override;
+  [[nodiscard]] Offer offer(UnverifiedEvent& event, net::ConnectionId origin) override;
+  [[nodiscard]] bool start_step(std::shared_ptr<Query>& query) override;
 
-  struct Session {
-    std::map<std::string, std::unique_ptr<OpenSubscription>, std::less<>> subscriptions;
-    std::size_t in_flight = 0;
-    std::deque<VerifyJob> waiting;     ///< for room in the verifiers' queue; reading is paused then
-    std::vector<QueryTask> undrained;  ///< scans that wait for the socket
-    bool paused = false;
-  };
+  void on_mail();
+  void on(std::shared_ptr<const Committed>&& committed);
+  void on(std::shared_ptr<Ephemeral>&& ephemeral);
+  void on(Answer&& answer);
+  void on(QueryStep&& step);
+  void retry();
+  void each_second();
+  Session* find(net::ConnectionId id);
 
-  void handle(net::ConnectionId id, Session& session, client_message::Publish&& message);
-  void handle(net::ConnectionId id, Session& session, client_message::Request&& message);
-  void handle(net::ConnectionId id, Session& session, client_message::Close&& message);
-  void handle(net::ConnectionId id, Session& session, client_message::Count&& message);
-  void handle(net::ConnectionId id, Session& session, client_message::Auth&& message);
-  void refuse(net::ConnectionId id, const MessageError& error);
-
-  [[nodiscard]] std::optional<std::string_view> cheap_refusal(const Event& event, bool& accepted);
-  void send_ok(net::ConnectionId id, const EventId& event, bool accepted, std::string_view text);
-  void pause(net::ConnectionId id, Session& session);
-  void resume_if_room(net::ConnectionId id, Session& session);
-  void retry_waiting();
-  void remember(const EventId& id);
-
-  void close_subscription(Session& session, std::string_view name);
-  void deliver(Subscription& subscription, const std::shared_ptr<const CommittedEvent>& event);
-  void continue_query(net::ConnectionId id, Session& session, QueryTask&& task);
-  void finish_scan(net::ConnectionId id, OpenSubscription& open);
-  void forget_sent();
-
-  // Constant after construction.
   const std::uint32_t index_;
-  net::Loop& loop_;
-  const RelayConfig& config_;
-  const MessageLimits message_limits_;
-  RelayServices& services_;
-  const Clock& clock_;
-
+  const LoopShared& shared_;
+  LoopMetrics metrics_;
+  net::Loop loop_;
+  SubscriptionIndex subscriptions_;
+  const SessionContext context_;
+  Mailbox<LoopMail> inbox_;
+  std::unordered_map<net::ConnectionId, std::unique_ptr<Session>> sessions_;
+  std::vector<net::ConnectionId> retries_;
+  net::TimerId retry_timer_ = net::TimerId::None;
+  bool is_stopping_ = false;
+  std::uint64_t finish_by_ms_ = 0;
   net::Server server_;
-  LoopCounters counters_;
-  std::atomic<std::size_t> subscriptions_open_{0};
-  std::unordered_map<net::ConnectionId, Session> sessions_;
-  SubscriptionIndex index_of_subscriptions_;
-  /// Ids whose signature has passed lately: not stored yet, or ephemeral.
-  std::unordered_set<EventId, FixedBytesHash> recent_;
-  std::deque<EventId> recent_order_;
-  std::deque<std::pair<net::ConnectionId, std::string>> forgetting_;
-  std::uint64_t next_generation_ = 1;
-  std::vector<net::TimerId> timers_;
-  bool stopping_ = false;
+  std::thread thread_;
 };
 
 }  // namespace nostril::relay

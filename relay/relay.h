@@ -1,84 +1,78 @@
 #pragma once
 
 #include "base/clock.h"
-#include "base/mailbox.h"
-#include "net/loop.h"
+#include "base/rng.h"
 #include "relay/config.h"
+#include "relay/deliveries.h"
+#include "relay/http_face.h"
+#include "relay/ingest.h"
 #include "relay/loop_worker.h"
+#include "relay/query_pool.h"
 #include "relay/store/store.h"
-#include "relay/store/writer.h"
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace nostril::relay {
 
-/// The relay: loops, verifiers, one writer, query workers, and the queues between them.
-///
-///   loop -> verifiers -> writer -> every loop       events
-///   loop -> verifiers -> every loop                 ephemeral events
-///   loop -> query worker -> loop -> …               stored part of a REQ
-///
-/// Threads: run() on the first loop's thread, which is the caller's; request_stop() on that loop.
-class Relay final : public RelayServices {
+/// One process a data directory: holds DIR/relay.lock (flock) while it lives.
+class DataLock {
  public:
-  /// Opens the store and binds the port; throws std::runtime_error with a line for the operator.
-  Relay(const RelayConfig& config, const Clock& clock);
-  ~Relay() override;
-  Relay(const Relay&) = delete;
-  Relay& operator=(const Relay&) = delete;
-
-  [[nodiscard]] std::uint16_t port() const { return workers_.front()->port(); }
-
-  /// The caller's loop: for signals.
-  [[nodiscard]] net::Loop& loop() { return *loops_.front(); }
-
-  /// Serves until a clean stop is complete: every event that was taken is answered.
-  void run();
-  void request_stop();
-
-  [[nodiscard]] bool submit_verify(VerifyJob&& job) override;
-  [[nodiscard]] bool submit_query(QueryTask&& task) override;
-  [[nodiscard]] bool is_stored(const EventId& id) override;
-  [[nodiscard]] std::unique_ptr<Scan> make_scan(std::vector<Filter> filters) override;
-  [[nodiscard]] std::string metrics_text() override;
-
-  [[nodiscard]] const std::string& info_json() const override { return info_json_; }
-
-  void answer(const SessionId& session, const EventId& id, bool accepted,
-              std::string_view message) override;
+  /// Makes the directory when missing. Throws std::runtime_error that says what to do.
+  explicit DataLock(const std::string& directory);
+  ~DataLock();
+  DataLock(const DataLock&) = delete;
+  DataLock& operator=(const DataLock&) = delete;
+  DataLock(DataLock&&) = delete;
+  DataLock& operator=(DataLock&&) = delete;
 
  private:
-  /// Runs `task` on a loop; waits when that loop's queue is full, because what is posted must not
-  /// be lost.
-  void post(std::uint32_t loop, net::Loop::Task task);
-  void verify_loop();
-  void query_loop();
-  void on_commit(CommittedBatch&& batch);
-  void stop_pipeline();
+  int fd_ = -1;
+};
 
-  // Constant after construction.
-  const RelayConfig config_;
-  const Clock& clock_;
-  const std::string info_json_;
+/// The assembled relay: store, ingest, query workers, loops. Serves from start() to stop().
+/// Threads: one controls it; metrics_text() from any while it lives.
+class Relay final : public Deliveries {
+ public:
+  /// Opens the store and binds the port; throws std::runtime_error with one clear line.
+  Relay(const RelayConfig& config, const Clock& clock, Rng& rng);
+  ~Relay();
+  Relay(const Relay&) = delete;
+  Relay& operator=(const Relay&) = delete;
+  Relay(Relay&&) = delete;
+  Relay& operator=(Relay&&) = delete;
+
+  void start();
+  /// Stops reading, answers what is under way (on disk first), closes, ends all threads.
+  void stop();
+
+  [[nodiscard]] std::uint16_t port() const;
+  /// ws://HOST:PORT
+  [[nodiscard]] std::string listen_url() const;
+  [[nodiscard]] std::string metrics_text() const;
+
+  // Deliveries, for its own threads.
+  void committed(std::shared_ptr<const Committed> committed) override;
+  void ephemeral(std::shared_ptr<Ephemeral> ephemeral) override;
+  void answer(Answer&& answer) override;
+
+  [[nodiscard]] std::uint32_t loop_count() const override { return loop_count_; }
+
+ private:
+  const net::ListenConfig listen_;
+  const std::uint32_t loop_count_;
+  const SessionLimits session_limits_;
+  const Admission admission_;
+  const HttpFace http_;
+  DataLock lock_;
   std::unique_ptr<Store> store_;
-  std::vector<std::unique_ptr<net::Loop>> loops_;
-  std::vector<std::unique_ptr<LoopWorker>> workers_;
-
-  Mailbox<VerifyJob> verify_queue_;
-  Mailbox<QueryTask> query_queue_;
-  std::unique_ptr<StoreWriter> writer_;
-  std::vector<std::thread> verifiers_;
-  std::vector<std::thread> query_workers_;
-  std::thread stopper_;
-
-  std::atomic<std::uint64_t> verified_{0};
-  std::atomic<std::uint64_t> bad_signatures_{0};
-  std::atomic<std::uint64_t> ephemeral_{0};
+  std::unique_ptr<Ingest> ingest_;
+  std::unique_ptr<QueryPool> queries_;
+  std::unique_ptr<LoopShared> shared_;
+  std::vector<std::unique_ptr<LoopWorker>> loops_;
+  bool is_running_ = false;
 };
 
 }  // namespace nostril::relay

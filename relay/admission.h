@@ -1,0 +1,50 @@
+#pragma once
+
+#include "events/event.h"
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <unordered_set>
+
+namespace nostril::relay {
+
+/// Why an event is refused before its signature is looked at.
+enum class Refusal : std::uint8_t {
+  AuthKind,   ///< NIP-42: kind 22242 is for AUTH, and never shown to anybody
+  Protected,  ///< NIP-70: wants its author authenticated, which we do not do
+  Expired,    ///< NIP-40
+  InTheFuture,
+  TooOld,
+  BlockedKind,
+  BlockedAuthor,
+  UnknownAuthor,  ///< not on the list, where there is one
+  RateLimited,
+};
+inline constexpr std::size_t kRefusalCount = 9;
+
+/// OK's fourth member, with NIP-01's prefix.
+std::string_view message_of(Refusal refusal);
+/// Its name in metrics.
+std::string_view name_of(Refusal refusal);
+
+struct AdmissionRules {
+  std::int64_t future_s_max = 900;  ///< created_at after now
+  std::int64_t past_s_max = 0;      ///< created_at before now, 0: any
+  std::unordered_set<std::uint32_t> blocked_kinds;
+  std::unordered_set<PublicKey, FixedBytesHash> blocked_authors;
+  std::unordered_set<PublicKey, FixedBytesHash> allowed_authors;  ///< empty: everybody
+};
+
+/// The cheap refusals. Pure. Threads: const, any.
+class Admission {
+ public:
+  explicit Admission(AdmissionRules rules) : rules_(std::move(rules)) {}
+
+  [[nodiscard]] std::optional<Refusal> refuse(const Event& event, std::int64_t now_s) const;
+
+ private:
+  const AdmissionRules rules_;
+};
+
+}  // namespace nostril::relay

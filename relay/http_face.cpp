@@ -1,0 +1,131 @@
+#include "relay/http_face.h"
+
+#include "base/json.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#ifndef NOSTRIL_VERSION
+#define NOSTRIL_VERSION "unknown"
+#endif
+
+namespace nostril::relay {
+
+namespace {
+
+std::string document_of(const RelayConfig& config) {
+  const SessionLimits limits = config.session_limits();
+  const auto number = [](auto value) { return static_cast<std::int64_t>(value); };
+  JsonWriter w;
+  w.begin_object();
+  w.key("name").string(config.info.name);
+  w.key("description").string(config.info.description);
+  if (!config.info.pubkey.empty()) w.key("pubkey").string(config.info.pubkey);
+  if (!config.info.contact.empty()) w.key("contact").string(config.info.contact);
+  w.key("supported_nips").begin_array().integer(1).integer(9).integer(11).integer(40).end_array();
+  w.key("software").string("nostril-relay").key("version").string(NOSTRIL_VERSION);
+  w.key("limitation").begin_object();
+  w.key("max_message_length").integer(config.limits.message_bytes_max);
+  w.key("max_subscriptions").integer(config.limits.subscriptions_max);
+  w.key("max_filters").integer(config.limits.filters_max);
+  w.key("max_limit").integer(number(limits.limit_max));
+  w.key("default_limit").integer(number(limits.limit_default));
+  w.key("max_subid_length").integer(number(limits.message.subscription_id_bytes_max));
+  w.key("max_event_tags").integer(config.limits.event_tags_max);
+  w.key("max_content_length").integer(config.limits.content_bytes_max);
+  w.key("min_pow_difficulty").integer(0);
+  w.key("auth_required").boolean(false);
+  w.key("payment_required").boolean(false);
+  w.key("restricted_writes").boolean(!config.policy.allowed_authors.empty());
+  if (config.limits.created_at_past_s_max > 0) {
+    w.key("created_at_lower_limit").integer(config.limits.created_at_past_s_max);
+  }
+  w.key("created_at_upper_limit").integer(config.limits.created_at_future_s_max);
+  w.end_object().end_object();
+  return std::move(w).take();
+}
+
+std::string escape_html(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+std::string page_of(const RelayConfig& config) {
+  const std::string name = escape_html(config.info.name);
+  const std::string url =
+      config.url.empty() ? "this address, with ws:// or wss:// before it" : config.url;
+  return fmt::format(
+      "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width\"><title>{0}</title>\n<body style=\"font:1rem/1.5 "
+      "sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem\">\n<h1>{0}</h1>\n<p>{1}</p>\n"
+      "<p>This is a Nostr relay: add {2} to a Nostr client.</p>\n</body></html>\n",
+      name, escape_html(config.info.description), escape_html(url));
+}
+
+std::string path_of(const std::string& url) {
+  const std::size_t host = url.find("://");
+  if (host == std::string::npos) return "/";
+  const std::size_t slash = url.find('/', host + 3);
+  return slash == std::string::npos ? "/" : url.substr(slash);
+}
+
+net::HttpResponse make(int status, std::string_view type, std::string body) {
+  net::HttpResponse out{status, {}, std::move(body)};
+  out.headers.add("Content-Type", std::string(type));
+  // NIP-11: browsers of any origin may read.
+  out.headers.add("Access-Control-Allow-Origin", "*");
+  out.headers.add("Access-Control-Allow-Headers", "*");
+  out.headers.add("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
+  return out;
+}
+
+constexpr std::string_view kPlain = "text/plain; charset=utf-8";
+
+}  // namespace
+
+HttpFace::HttpFace(const RelayConfig& config, std::function<std::string()> metrics)
+    : document_(document_of(config)),
+      page_(page_of(config)),
+      path_(path_of(config.url)),
+      metrics_(config.metrics ? std::move(metrics) : nullptr) {}
+
+bool HttpFace::is_relay_path(std::string_view path) const {
+  return path == "/" || path == path_;
+}
+
+net::HttpResponse HttpFace::answer(const net::HttpRequest& request) const {
+  if (request.method == "OPTIONS") return make(204, kPlain, "");
+  if (request.method != "GET" && request.method != "HEAD") {
+    return make(405, kPlain, "only GET and HEAD are answered here\n");
+  }
+  if (metrics_ && request.path == "/metrics") {
+    return make(200, "text/plain; version=0.0.4; charset=utf-8", metrics_());
+  }
+  if (!is_relay_path(request.path)) return make(404, kPlain, "nothing here\n");
+  const auto accept = request.headers.find("Accept");
+  if (accept && accept->find("application/nostr+json") != std::string_view::npos) {
+    return make(200, "application/nostr+json", document_);
+  }
+  return make(200, "text/html; charset=utf-8", page_);
+}
+
+}  // namespace nostril::relay

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "net/http.h"
+#include "relay/config.h"
+
+#include <functional>
+#include <string>
+
+namespace nostril::relay {
+
+/// What the relay's port answers to plain HTTP: the NIP-11 document, /metrics, a page for people
+/// who open the address in a browser. Threads: const after construction, any.
+class HttpFace {
+ public:
+  /// `metrics` makes the text of /metrics; called on the asking loop's thread.
+  HttpFace(const RelayConfig& config, std::function<std::string()> metrics);
+
+  [[nodiscard]] net::HttpResponse answer(const net::HttpRequest& request) const;
+  /// WebSockets are taken at one path only (NIP-01).
+  [[nodiscard]] bool is_relay_path(std::string_view path) const;
+
+ private:
+  std::string document_;
+  std::string page_;
+  std::string path_;                      // of the public URL
+  std::function<std::string()> metrics_;  // empty: not served
+};
+
+}  // namespace nostril::relay

@@ -1,0 +1,113 @@
+#pragma once
+
+#include "base/clock.h"
+#include "base/mailbox.h"
+#include "relay/deliveries.h"
+#include "relay/metrics.h"
+#include "relay/verified_ids.h"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <variant>
+#include <vector>
+
+namespace nostril::relay {
+
+struct IngestOptions {
+  unsigned verifier_threads = 1;
+  /// Under way between a session and the last loop's delivery; at most 128 KiB each.
+  std::int64_t stored_under_way_max = 4096;
+  std::int64_t ephemeral_under_way_max = 4096;
+  /// Taken by a verifier at a time: more would make the first of them wait for the last.
+  std::size_t verify_batch_max = 16;
+  WriterOptions writer;  ///< its queue bound is replaced by stored_under_way_max
+};
+
+/// What became of an event that was offered.
+struct Queued {
+  bool is_copy = false;  ///< of one under way: not verified again
+};
+
+struct QueueFull {};
+
+struct Settled {
+  PutResult result = PutResult::Duplicate;
+};
+
+using Offer = std::variant<Queued, QueueFull, Settled>;
+
+/// From an admitted event to its answer: known ids, verifier threads, the writer. Stored events
+/// leave by Deliveries::committed() after the commit that made them durable, ephemeral ones by
+/// Deliveries::ephemeral() without touching the disk, false signatures by Deliveries::answer().
+///
+/// Threads: offer() from any loop; others from any.
+class Ingest {
+ public:
+  Ingest(Store& store, const Clock& clock, const IngestOptions& options, Deliveries& deliveries);
+  ~Ingest();
+  Ingest(const Ingest&) = delete;
+  Ingest& operator=(const Ingest&) = delete;
+  Ingest(Ingest&&) = delete;
+  Ingest& operator=(Ingest&&) = delete;
+
+  /// Takes the event only when it answers Queued: an answer will come to `origin`. QueueFull: stop
+  /// reading that peer, offer again later.
+  [[nodiscard]] Offer offer(UnverifiedEvent& event, SessionId origin);
+
+  /// The last loop is done with it: true when somebody got it. A copy may be sent again if not.
+  [[nodiscard]] bool finish(const Ephemeral& ephemeral);
+
+  /// Nothing is under way: every commit so far has been handled by every loop.
+  [[nodiscard]] bool stored_idle() const { return stored_.all_back(); }
+
+  [[nodiscard]] bool idle() const { return stored_.all_back() && ephemeral_.all_back(); }
+
+  /// Commits that were handed to the loops.
+  [[nodiscard]] std::uint64_t commits_announced() const { return commits_announced_.load(); }
+
+  /// Verifies and writes what is queued, then ends the threads.
+  void stop();
+
+  [[nodiscard]] std::size_t verify_queued() const { return queue_.size(); }
+
+  [[nodiscard]] std::int64_t stored_under_way() const { return stored_.used(); }
+
+  [[nodiscard]] std::int64_t ephemeral_under_way() const { return ephemeral_.used(); }
+
+  [[nodiscard]] const StoreWriter& writer() const { return *writer_; }
+
+  [[nodiscard]] const std::vector<std::unique_ptr<VerifierMetrics>>& metrics() const {
+    return metrics_;
+  }
+
+ private:
+  struct Job {
+    UnverifiedEvent event;
+    SessionId origin;
+    Credit credit;
+  };
+
+  Offer queue_copy(VerifiedEvent event, SessionId origin);
+  void run(VerifierMetrics& metrics);
+  void pass_on(VerifiedEvent event, Job job);
+  void on_commit(CommittedBatch&& batch);
+
+  // Constant after construction.
+  Store& store_;
+  const IngestOptions options_;
+  Deliveries& deliveries_;
+
+  Credits stored_;
+  Credits ephemeral_;
+  VerifiedIds ids_;
+  Mailbox<Job> queue_;
+  std::atomic<std::uint64_t> commits_announced_{0};
+  std::vector<std::unique_ptr<VerifierMetrics>> metrics_;
+  std::unique_ptr<StoreWriter> writer_;
+  std::vector<std::thread> threads_;  // last: they use all of the above
+};
+
+}  // namespace nostril::relay

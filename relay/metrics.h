@@ -1,0 +1,73 @@
+#pragma once
+
+#include "base/metrics.h"
+#include "events/parse_error.h"
+#include "relay/admission.h"
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace nostril::relay {
+
+/// What one loop thread counts. Written by it, read by any.
+struct LoopMetrics {
+  Counter events_received;      ///< well-formed EVENT messages
+  Counter duplicates_early;     ///< answered or queued without a verification
+  Counter events_accepted;      ///< OK true
+  Counter events_not_accepted;  ///< OK false, for any reason
+  Counter ephemeral_unheard;    ///< nobody was subscribed
+  Counter requests;             ///< REQ
+  Counter requests_refused;     ///< CLOSED instead of an answer
+  Counter closes;               ///< CLOSE
+  Counter subscriptions_opened;
+  Counter subscriptions_closed;
+  Counter stored_sent;  ///< events of the stored part
+  Counter live_sent;    ///< events as they were committed
+  Counter ephemeral_sent;
+  Counter queries_done;    ///< EOSE
+  Counter reading_paused;  ///< times a peer was not read because a queue was full
+  Counter unsupported;     ///< AUTH, COUNT, binary messages
+  std::array<Counter, kParseErrorCount> parse_errors;
+  std::array<Counter, kRefusalCount> refusals;
+
+  void count(ParseError error) { parse_errors[static_cast<std::size_t>(error)].add(); }
+
+  void count(Refusal refusal) { refusals[static_cast<std::size_t>(refusal)].add(); }
+};
+
+/// What one verifier thread counts.
+struct VerifierMetrics {
+  Counter verified;
+  Counter bad_signatures;
+  Counter batches;
+};
+
+/// What one query worker counts.
+struct QueryMetrics {
+  Counter steps;
+  Counter rows;
+  Counter visits;
+  Counter failures;
+};
+
+/// Prometheus text exposition, version 0.0.4.
+class MetricsText {
+ public:
+  /// The lines that introduce a metric; `type` is "counter" or "gauge".
+  void metric(std::string_view name, std::string_view type, std::string_view help);
+  /// One sample of the metric introduced last. `labels` as in the format: `reason="x"`, or empty.
+  void sample(std::uint64_t value, std::string_view labels = {});
+  /// A metric of one sample.
+  void counter(std::string_view name, std::uint64_t value, std::string_view help);
+  void gauge(std::string_view name, std::uint64_t value, std::string_view help);
+
+  [[nodiscard]] std::string take() && { return std::move(out_); }
+
+ private:
+  std::string name_;
+  std::string out_;
+};
+
+}  // namespace nostril::relay

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "events/filter.h"
+#include "relay/session_id.h"
+#include "relay/store/scan.h"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nostril::relay {
+
+/// The stored part of one REQ. It wanders between its session's loop and the query workers; only
+/// `cancelled` may be touched by the loop while a worker has it.
+struct Query {
+  SessionId owner;
+  std::uint64_t subscription_number = 0;
+  std::string prefix;           ///< ["EVENT","sub",
+  std::vector<Filter> filters;  ///< moved into `scan` by the first step
+  ScanOptions options;
+  std::optional<Scan> scan;
+  std::atomic<bool> cancelled{false};
+};
+
+/// Enough of an id to know an event again among those of one subscription. An author who makes two
+/// events of his own meet here (2^32 hashes) loses one of them in one place.
+using Fingerprint = std::uint64_t;
+[[nodiscard]] Fingerprint fingerprint_of(const EventId& id);
+
+/// What one step found: complete messages, end to end.
+struct QueryStep {
+  struct Row {
+    Fingerprint event = 0;
+    std::size_t end = 0;  ///< of its message in `text`
+  };
+
+  std::shared_ptr<Query> query;
+  std::string text;
+  std::vector<Row> rows;
+  bool done = false;
+  bool failed = false;  ///< the store could not be read
+  /// Commits announced when the step ended. The step may have seen one more: it was on disk and not
+  /// announced yet.
+  std::uint64_t commits_announced = 0;
+};
+
+}  // namespace nostril::relay

@@ -1,0 +1,87 @@
+#include "relay/query_pool.h"
+
+#include "base/log.h"
+
+#include <cstring>
+#include <utility>
+
+namespace nostril::relay {
+
+Fingerprint fingerprint_of(const EventId& id) {
+  Fingerprint out = 0;
+  std::memcpy(&out, id.bytes.data() + EventId::kSize - sizeof out, sizeof out);
+  return out;
+}
+
+QueryPool::QueryPool(Store& store, const QueryPoolOptions& options,
+                     std::function<std::uint64_t()> commits_announced, StepHandler on_step)
+    : store_(store),
+      options_(options),
+      commits_announced_(std::move(commits_announced)),
+      on_step_(std::move(on_step)),
+      queue_(options.queue_max) {
+  for (unsigned i = 0; i < options.threads; ++i) {
+    metrics_.push_back(std::make_unique<QueryMetrics>());
+  }
+  for (auto& metrics : metrics_) {
+    threads_.emplace_back([this, &own = *metrics] { run(own); });
+  }
+}
+
+QueryPool::~QueryPool() {
+  stop();
+}
+
+void QueryPool::stop() {
+  queue_.close();
+  for (auto& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+bool QueryPool::submit(std::shared_ptr<Query>& query) {
+  return queue_.push(std::move(query));
+}
+
+void QueryPool::run(QueryMetrics& metrics) {
+  while (auto batch = queue_.wait_all(1)) {
+    for (auto& query : *batch) on_step_(step(std::move(query), metrics));
+  }
+}
+
+QueryStep QueryPool::step(std::shared_ptr<Query> query, QueryMetrics& metrics) {
+  QueryStep out;
+  out.query = std::move(query);
+  Query& self = *out.query;
+  if (self.cancelled.load(std::memory_order_relaxed)) {
+    out.done = true;
+    return out;
+  }
+  if (!self.scan) self.scan.emplace(store_, std::exchange(self.filters, {}), self.options);
+  {
+    ReadTxn txn = store_.read();
+    const auto scanned = self.scan->step(txn, options_.budget, [&](const RecordView& record) {
+      out.text += self.prefix;
+      append_json(out.text, record);
+      out.text += ']';
+      out.rows.push_back({fingerprint_of(record.id()), out.text.size()});
+      return out.text.size() >= options_.step_bytes_max ? RowAction::TakeAndPause : RowAction::Take;
+    });
+    if (scanned) {
+      out.done = scanned->done;
+      metrics.visits.add(scanned->visits);
+    } else {
+      log(LogLevel::Error, "{}", scanned.error().text);
+      metrics.failures.add();
+      out.done = true;
+      out.failed = true;
+    }
+  }
+  // After the transaction: what it saw and what is announced by now differ by one commit at most.
+  out.commits_announced = commits_announced_();
+  metrics.steps.add();
+  metrics.rows.add(out.rows.size());
+  return out;
+}
+
+}  // namespace nostril::relay

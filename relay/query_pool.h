@@ -1,0 +1,63 @@
+#pragma once
+
+#include "base/mailbox.h"
+#include "relay/metrics.h"
+#include "relay/query.h"
+
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace nostril::relay {
+
+struct QueryPoolOptions {
+  unsigned threads = 2;
+  std::size_t queue_max = 1024;  ///< steps waiting for a thread; 16 bytes each
+  ScanBudget budget;
+  std::size_t step_bytes_max = 64 << 10;  ///< text after which a step ends; one event may exceed it
+};
+
+/// Threads that run queries step by step. A step is bounded in rows, time and bytes; its result
+/// goes to the owner's loop, which asks for the next when the peer has read. So a slow reader holds
+/// no thread and no transaction, and all queries take turns.
+/// Threads: submit() from any; `on_step` is called on the workers and must be quick.
+class QueryPool {
+ public:
+  using StepHandler = std::function<void(QueryStep&&)>;
+
+  /// `commits_announced()` is read after each step.
+  QueryPool(Store& store, const QueryPoolOptions& options,
+            std::function<std::uint64_t()> commits_announced, StepHandler on_step);
+  /// Ends after the steps that are queued.
+  ~QueryPool();
+  QueryPool(const QueryPool&) = delete;
+  QueryPool& operator=(const QueryPool&) = delete;
+  QueryPool(QueryPool&&) = delete;
+  QueryPool& operator=(QueryPool&&) = delete;
+
+  /// One step of the query. False when the queue is full: try again later.
+  [[nodiscard]] bool submit(std::shared_ptr<Query>& query);
+
+  void stop();
+
+  [[nodiscard]] std::size_t queued() const { return queue_.size(); }
+
+  [[nodiscard]] const std::vector<std::unique_ptr<QueryMetrics>>& metrics() const {
+    return metrics_;
+  }
+
+ private:
+  void run(QueryMetrics& metrics);
+  QueryStep step(std::shared_ptr<Query> query, QueryMetrics& metrics);
+
+  Store& store_;
+  const QueryPoolOptions options_;
+  const std::function<std::uint64_t()> commits_announced_;
+  const StepHandler on_step_;
+  Mailbox<std::shared_ptr<Query>> queue_;
+  std::vector<std::unique_ptr<QueryMetrics>> metrics_;
+  std::vector<std::thread> threads_;  // last: they use all of the above
+};
+
+}  // namespace nostril::relay

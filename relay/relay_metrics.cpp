@@ -1,0 +1,186 @@
+// Relay::metrics_text(): the counters of all threads, added up.
+#include "relay/relay.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+
+namespace nostril::relay {
+
+namespace {
+
+using Loops = std::vector<std::unique_ptr<LoopWorker>>;
+
+template <typename Read>
+std::uint64_t sum(const Loops& loops, Read read) {
+  std::uint64_t total = 0;
+  for (const auto& loop : loops) total += read(*loop);
+  return total;
+}
+
+std::uint64_t sum(const Loops& loops, Counter LoopMetrics::*counter) {
+  return sum(loops, [&](const LoopWorker& loop) { return (loop.metrics().*counter).read(); });
+}
+
+std::uint64_t sum(const Loops& loops, Counter net::ServerCounters::*counter) {
+  return sum(loops,
+             [&](const LoopWorker& loop) { return (loop.server_counters().*counter).read(); });
+}
+
+std::string label(std::string_view name, std::string_view value) {
+  return fmt::format("{}=\"{}\"", name, value);
+}
+
+// A gauge of what came less what went, read from two counters that are not one snapshot.
+std::uint64_t difference(std::uint64_t came, std::uint64_t went) {
+  return came > went ? came - went : 0;
+}
+
+void write_connections(MetricsText& out, const Loops& loops) {
+  using Counters = net::ServerCounters;
+  out.gauge("connections",
+            difference(sum(loops, &Counters::connections_accepted),
+                       sum(loops, &Counters::connections_closed)),
+            "open connections");
+  out.gauge("websockets",
+            difference(sum(loops, &Counters::websockets_opened),
+                       sum(loops, &Counters::websockets_closed)),
+            "open WebSockets");
+  out.counter("connections_total", sum(loops, &Counters::connections_accepted), "accepted");
+  out.counter("http_requests_total", sum(loops, &Counters::http_requests), "plain HTTP requests");
+  out.counter("messages_in_total", sum(loops, &Counters::messages_in), "WebSocket messages read");
+  out.counter("messages_out_total", sum(loops, &Counters::messages_out),
+              "WebSocket messages queued");
+  out.counter("bytes_in_total", sum(loops, &Counters::bytes_in), "bytes read");
+  out.counter("bytes_out_total", sum(loops, &Counters::bytes_out), "bytes written");
+  out.counter("writes_total", sum(loops, &Counters::writes), "writes to sockets");
+  out.metric("connection_errors_total", "counter", "connections or messages refused, by reason");
+  for (std::size_t i = 0; i < static_cast<std::size_t>(net::ServerError::Count); ++i) {
+    out.sample(
+        sum(loops, [&](const LoopWorker& loop) { return loop.server_counters().errors[i].read(); }),
+        label("reason", to_string(static_cast<net::ServerError>(i))));
+  }
+}
+
+void write_protocol(MetricsText& out, const Loops& loops) {
+  using M = LoopMetrics;
+  out.counter("events_received_total", sum(loops, &M::events_received), "well-formed events");
+  out.metric("events_answered_total", "counter", "OK messages");
+  out.sample(sum(loops, &M::events_accepted), label("accepted", "true"));
+  out.sample(sum(loops, &M::events_not_accepted), label("accepted", "false"));
+  out.counter("events_duplicate_early_total", sum(loops, &M::duplicates_early),
+              "known ids that cost no verification");
+  out.counter("ephemeral_unheard_total", sum(loops, &M::ephemeral_unheard),
+              "ephemeral events that nobody was subscribed to");
+  out.metric("events_refused_total", "counter", "refused before verification, by reason");
+  for (std::size_t i = 0; i < kRefusalCount; ++i) {
+    out.sample(
+        sum(loops, [&](const LoopWorker& loop) { return loop.metrics().refusals[i].read(); }),
+        label("reason", name_of(static_cast<Refusal>(i))));
+  }
+  out.metric("messages_malformed_total", "counter", "messages that could not be read, by reason");
+  for (std::size_t i = 0; i < kParseErrorCount; ++i) {
+    out.sample(
+        sum(loops, [&](const LoopWorker& loop) { return loop.metrics().parse_errors[i].read(); }),
+        label("reason", to_string(static_cast<ParseError>(i))));
+  }
+  out.counter("messages_unsupported_total", sum(loops, &M::unsupported), "AUTH, COUNT, binary");
+  out.counter("requests_total", sum(loops, &M::requests), "REQ");
+  out.counter("requests_refused_total", sum(loops, &M::requests_refused), "CLOSED");
+  out.gauge("subscriptions",
+            difference(sum(loops, &M::subscriptions_opened), sum(loops, &M::subscriptions_closed)),
+            "open subscriptions");
+  out.metric("events_sent_total", "counter", "EVENT messages, by how they came");
+  out.sample(sum(loops, &M::stored_sent), label("part", "stored"));
+  out.sample(sum(loops, &M::live_sent), label("part", "live"));
+  out.sample(sum(loops, &M::ephemeral_sent), label("part", "ephemeral"));
+  out.counter("reading_paused_total", sum(loops, &M::reading_paused),
+              "times a peer was not read because a queue was full");
+}
+
+std::string_view name_of(PutResult result) {
+  switch (result) {
+    case PutResult::Stored:
+      return "stored";
+    case PutResult::Duplicate:
+      return "duplicate";
+    case PutResult::HaveNewer:
+      return "have_newer";
+    case PutResult::Deleted:
+      return "deleted";
+    case PutResult::Expired:
+      return "expired";
+    case PutResult::Ephemeral:
+      return "ephemeral";
+    case PutResult::OutOfRange:
+      return "out_of_range";
+    case PutResult::Failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+void write_ingest(MetricsText& out, const Ingest& ingest) {
+  std::uint64_t verified = 0;
+  std::uint64_t bad = 0;
+  std::uint64_t batches = 0;
+  for (const auto& metrics : ingest.metrics()) {
+    verified += metrics->verified.read();
+    bad += metrics->bad_signatures.read();
+    batches += metrics->batches.read();
+  }
+  out.counter("verifications_total", verified, "signatures checked");
+  out.counter("verifications_failed_total", bad, "signatures that were wrong");
+  out.counter("verification_batches_total", batches, "batches of them");
+  const StoreWriter& writer = ingest.writer();
+  out.counter("commits_total", writer.batches(), "transactions, one fsync each");
+  out.metric("events_written_total", "counter", "what the store did, by outcome");
+  for (std::size_t i = 0; i < kPutResultCount; ++i) {
+    const auto result = static_cast<PutResult>(i);
+    out.sample(writer.outcomes(result), label("outcome", name_of(result)));
+  }
+  out.counter("events_swept_total", writer.swept(), "expired events removed");
+  out.gauge("store_writable", writer.is_healthy() ? 1 : 0, "0 after a failed commit");
+  out.metric("queue_depth", "gauge", "waiting now");
+  out.sample(ingest.verify_queued(), label("queue", "verify"));
+  out.sample(writer.queued(), label("queue", "write"));
+  out.sample(static_cast<std::uint64_t>(ingest.stored_under_way()),
+             label("queue", "stored_under_way"));
+  out.sample(static_cast<std::uint64_t>(ingest.ephemeral_under_way()),
+             label("queue", "ephemeral_under_way"));
+}
+
+void write_queries(MetricsText& out, const QueryPool& queries) {
+  std::uint64_t steps = 0;
+  std::uint64_t rows = 0;
+  std::uint64_t visits = 0;
+  std::uint64_t failures = 0;
+  for (const auto& metrics : queries.metrics()) {
+    steps += metrics->steps.read();
+    rows += metrics->rows.read();
+    visits += metrics->visits.read();
+    failures += metrics->failures.read();
+  }
+  out.counter("query_steps_total", steps, "steps of stored queries");
+  out.counter("query_rows_total", rows, "events they found");
+  out.counter("query_visits_total", visits, "index entries and records looked at");
+  out.counter("query_failures_total", failures, "store could not be read");
+}
+
+}  // namespace
+
+std::string Relay::metrics_text() const {
+  MetricsText out;
+  write_connections(out, loops_);
+  write_protocol(out, loops_);
+  write_ingest(out, *ingest_);
+  out.sample(queries_->queued(), label("queue", "query"));
+  out.sample(sum(loops_, [](const LoopWorker& loop) { return loop.mail_queued(); }),
+             label("queue", "loop_mail"));
+  write_queries(out, *queries_);
+  out.gauge("store_events", store_->count(), "events in the store");
+  out.counter("store_damaged_reads_total", store_->damaged_reads(), "records that can't be read");
+  return std::move(out).take();
+}
+
+}  // namespace nostril::relay

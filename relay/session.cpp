@@ -1,0 +1,359 @@
+#include "relay/session.h"
+
+#include "base/check.h"
+#include "base/hex.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+namespace nostril::relay {
+
+namespace {
+
+std::size_t values_of(const std::vector<Filter>& filters) {
+  std::size_t count = 0;
+  for (const Filter& filter : filters) {
+    count += 1;
+    if (filter.ids) count += filter.ids->size();
+    if (filter.authors) count += filter.authors->size();
+    if (filter.kinds) count += filter.kinds->size();
+    for (const auto& tag : filter.tags) count += tag.values.size();
+  }
+  return count;
+}
+
+}  // namespace
+
+Session::Session(net::ConnectionId connection, const SessionContext& context)
+    : connection_(connection),
+      context_(context),
+      rate_tokens_(context.limits.events_burst_max),
+      rate_filled_ms_(context.clock.monotonic_ms()) {}
+
+Session::~Session() {
+  while (!subscriptions_.empty()) remove(subscriptions_.begin());
+}
+
+void Session::on_text(std::string_view text) {
+  if (is_stopping_) return;
+  auto message = parse_client_message(text, context_.limits.message);
+  if (!message) {
+    on_error(message.error());
+    return;
+  }
+  std::visit([this](auto&& one) { on(std::forward<decltype(one)>(one)); }, std::move(*message));
+}
+
+void Session::on_binary() {
+  context_.metrics.unsupported.add();
+  send(notice_text("invalid: binary messages mean nothing here"));
+}
+
+void Session::on_error(const MessageError& error) {
+  context_.metrics.count(error.error);
+  const std::string text = fmt::format("invalid: {}", to_string(error.error));
+  if (error.event_id) {
+    context_.metrics.events_not_accepted.add();
+    send(ok_text(*error.event_id, false, text));
+  } else if (error.subscription) {
+    refuse(*error.subscription, text);
+  } else {
+    send(notice_text(text));
+  }
+}
+
+// --- Publishing.
+
+void Session::on(client_message::Publish&& message) {
+  context_.metrics.events_received.add();
+  const Event& event = message.event.event();
+  auto refusal = context_.admission.refuse(event, context_.clock.unix_s());
+  if (!refusal && !take_rate_token()) refusal = Refusal::RateLimited;
+  if (refusal) {
+    context_.metrics.count(*refusal);
+    answer(event.id, false, message_of(*refusal));
+    return;
+  }
+  publish(std::move(message.event));
+}
+
+bool Session::take_rate_token() {
+  const SessionLimits& limits = context_.limits;
+  if (limits.events_a_second_max <= 0) return true;
+  const std::int64_t now_ms = context_.clock.monotonic_ms();
+  const double passed_s = static_cast<double>(now_ms - rate_filled_ms_) / 1000;
+  rate_filled_ms_ = now_ms;
+  rate_tokens_ =
+      std::min(limits.events_burst_max, rate_tokens_ + passed_s * limits.events_a_second_max);
+  if (rate_tokens_ < 1) return false;
+  rate_tokens_ -= 1;
+  return true;
+}
+
+void Session::publish(UnverifiedEvent event) {
+  const EventId id = event.event().id;
+  const Offer offer = context_.host.offer(event, connection_);
+  if (const auto* settled = std::get_if<Settled>(&offer)) {
+    context_.metrics.duplicates_early.add();
+    answer(id, is_accepted(settled->result), ok_message(settled->result));
+  } else if (const auto* queued = std::get_if<Queued>(&offer)) {
+    if (queued->is_copy) context_.metrics.duplicates_early.add();
+    ++publishes_under_way_;
+  } else {
+    refused_event_ = std::move(event);
+    context_.host.retry_later(connection_);
+  }
+  update_reading();
+}
+
+void Session::answer(const EventId& id, bool accepted, std::string_view message) {
+  (accepted ? context_.metrics.events_accepted : context_.metrics.events_not_accepted).add();
+  send(ok_text(encode_hex(id), accepted, message));
+}
+
+void Session::on_answer(const EventId& id, bool accepted, std::string_view message) {
+  CHECK(publishes_under_way_ > 0);
+  --publishes_under_way_;
+  answer(id, accepted, message);
+  update_reading();
+}
+
+void Session::on(client_message::Auth&& message) {
+  context_.metrics.unsupported.add();
+  answer(message.event.event().id, false, "error: this relay does not ask for authentication");
+}
+
+// --- Subscriptions.
+
+void Session::on(client_message::Request&& message) {
+  context_.metrics.requests.add();
+  if (const auto refusal = refusal_of(message)) {
+    // The earlier subscription of that id has ended too: the client believes it replaced.
+    const auto found = subscriptions_.find(message.subscription);
+    if (found != subscriptions_.end()) remove(found);
+    refuse(message.subscription, *refusal);
+    return;
+  }
+  open(std::move(message));
+}
+
+std::optional<std::string> Session::refusal_of(const client_message::Request& request) const {
+  const SessionLimits& limits = context_.limits;
+  const auto replaced = subscriptions_.find(request.subscription);
+  const bool is_new = replaced == subscriptions_.end();
+  if (is_new && subscriptions_.size() >= limits.subscriptions_max) {
+    return fmt::format("rate-limited: {} subscriptions are open on this connection, close one",
+                       subscriptions_.size());
+  }
+  const std::size_t freed = is_new ? 0 : replaced->second->values;
+  if (filter_values_ - freed + values_of(request.filters) > limits.filter_values_max) {
+    return fmt::format("rate-limited: the filters of a connection may name {} values together",
+                       limits.filter_values_max);
+  }
+  return std::nullopt;
+}
+
+void Session::open(client_message::Request&& request) {
+  const auto replaced = subscriptions_.find(request.subscription);
+  if (replaced != subscriptions_.end()) remove(replaced);
+
+  auto subscription = std::make_unique<Subscription>();
+  subscription->id = std::move(request.subscription);
+  subscription->prefix = event_prefix(subscription->id);
+  subscription->session = this;
+  subscription->number = next_number_++;
+  subscription->filters = std::move(request.filters);
+  subscription->values = values_of(subscription->filters);
+
+  auto query = std::make_shared<Query>();
+  query->owner.connection = connection_;
+  query->subscription_number = subscription->number;
+  query->prefix = subscription->prefix;
+  query->filters = subscription->filters;
+  for (Filter& filter : query->filters) {
+    if (!filter.limit) filter.limit = context_.limits.limit_default;
+  }
+  query->options = {context_.clock.unix_s(), context_.limits.limit_max};
+  subscription->query = query;
+
+  filter_values_ += subscription->values;
+  context_.index.add(*subscription);
+  context_.metrics.subscriptions_opened.add();
+  subscriptions_.emplace(subscription->id, std::move(subscription));
+  runnable_.push_back(std::move(query));
+  advance();
+}
+
+void Session::on(client_message::Close&& message) {
+  context_.metrics.closes.add();
+  const auto found = subscriptions_.find(message.subscription);
+  if (found != subscriptions_.end()) remove(found);
+}
+
+void Session::on(client_message::Count&& message) {
+  context_.metrics.unsupported.add();
+  send(closed_text(message.subscription, "error: this relay does not count"));
+}
+
+void Session::refuse(std::string_view subscription, std::string_view message) {
+  context_.metrics.requests_refused.add();
+  send(closed_text(subscription, message));
+}
+
+void Session::remove(Subscriptions::iterator at) {
+  Subscription& subscription = *at->second;
+  if (subscription.query) {
+    subscription.query->cancelled.store(true, std::memory_order_relaxed);
+    std::erase(runnable_, subscription.query);
+  }
+  filter_values_ -= subscription.values;
+  context_.index.remove(subscription);
+  context_.metrics.subscriptions_closed.add();
+  subscriptions_.erase(at);
+}
+
+// --- The stored part.
+
+// Starts the next step, if the peer has read enough of the earlier ones.
+void Session::advance() {
+  const SessionLimits& limits = context_.limits;
+  step_is_refused_ = false;
+  if (!step_is_out_ && !runnable_.empty() &&
+      context_.host.pending_bytes(connection_) <= limits.stored_pending_bytes_max) {
+    std::shared_ptr<Query> query = runnable_.front();
+    if (context_.host.start_step(query)) {
+      runnable_.pop_front();
+      step_is_out_ = true;
+    } else {
+      step_is_refused_ = true;
+      context_.host.retry_later(connection_);
+    }
+  }
+  update_reading();
+}
+
+void Session::on_step(QueryStep&& step) {
+  step_is_out_ = false;
+  const auto number = step.query->subscription_number;
+  const auto found = std::ranges::find_if(
+      subscriptions_, [&](const auto& entry) { return entry.second->number == number; });
+  if (found != subscriptions_.end()) {
+    Subscription& subscription = *found->second;
+    send_rows(subscription, step);
+    if (step.failed) {
+      end(found, "error: the store can't be read");
+    } else if (subscription.is_overrun) {
+      end(found, "error: too many new events while the stored ones were sent; ask again");
+    } else if (step.done) {
+      finish_stored(subscription, step);
+    } else {
+      runnable_.push_back(std::move(step.query));
+    }
+  }
+  advance();
+}
+
+void Session::end(Subscriptions::iterator at, std::string_view message) {
+  const std::string id = at->first;
+  remove(at);
+  refuse(id, message);
+}
+
+void Session::send_rows(Subscription& subscription, const QueryStep& step) {
+  std::size_t begin = 0;
+  for (const QueryStep::Row& row : step.rows) {
+    send(std::string_view(step.text).substr(begin, row.end - begin));
+    begin = row.end;
+    subscription.sent.push_back(row.event);
+  }
+  context_.metrics.stored_sent.add(step.rows.size());
+}
+
+void Session::finish_stored(Subscription& subscription, const QueryStep& step) {
+  send(eose_text(subscription.id));
+  context_.metrics.queries_done.add();
+  subscription.query.reset();
+  subscription.last_commit_seen = step.commits_announced + 1;
+  std::ranges::sort(subscription.sent);
+  for (const auto& event : std::exchange(subscription.held, {})) {
+    if (!std::ranges::binary_search(subscription.sent, fingerprint_of(event->event->id))) {
+      send_event(subscription, event);
+    }
+  }
+}
+
+// --- The live part.
+
+void Session::deliver(Subscription& subscription,
+                      const std::shared_ptr<const CommittedEvent>& event, std::uint64_t commit) {
+  if (subscription.query) {
+    if (subscription.is_overrun) return;
+    if (subscription.held.size() < context_.limits.held_events_max) {
+      subscription.held.push_back(event);
+      return;
+    }
+    // Not removed here: the index is being searched. The next step tells the client.
+    subscription.is_overrun = true;
+    subscription.held = {};
+    return;
+  }
+  if (!subscription.sent.empty()) {
+    if (commit > subscription.last_commit_seen) {
+      subscription.sent = {};
+    } else if (std::ranges::binary_search(subscription.sent, fingerprint_of(event->event->id))) {
+      return;
+    }
+  }
+  send_event(subscription, event);
+}
+
+void Session::send_event(const Subscription& subscription,
+                         const std::shared_ptr<const CommittedEvent>& event) {
+  context_.metrics.live_sent.add();
+  context_.host.send_event(connection_, subscription.prefix, {event, &event->json});
+}
+
+void Session::deliver(const Subscription& subscription, const std::shared_ptr<Ephemeral>& event) {
+  context_.metrics.ephemeral_sent.add();
+  context_.host.send_event(connection_, subscription.prefix, event->json);
+}
+
+void Session::forget_sent() {
+  for (auto& [id, subscription] : subscriptions_) {
+    if (!subscription->query) subscription->sent = {};
+  }
+}
+
+// --- Pressure.
+
+void Session::retry() {
+  if (refused_event_) {
+    auto event = std::move(*refused_event_);
+    refused_event_.reset();
+    publish(std::move(event));
+  }
+  advance();
+}
+
+void Session::update_reading() {
+  const bool must_pause = is_stopping_ || refused_event_.has_value() || step_is_refused_ ||
+                          publishes_under_way_ >= context_.limits.publishes_under_way_max;
+  if (must_pause == is_paused_) return;
+  is_paused_ = must_pause;
+  if (must_pause) {
+    context_.metrics.reading_paused.add();
+    context_.host.pause_reading(connection_);
+  } else {
+    context_.host.resume_reading(connection_);
+  }
+}
+
+void Session::stop_reading() {
+  is_stopping_ = true;
+  update_reading();
+}
+
+}  // namespace nostril::relay

@@ -1,0 +1,174 @@
+#pragma once
+
+#include "base/clock.h"
+#include "events/messages.h"
+#include "relay/admission.h"
+#include "relay/deliveries.h"
+#include "relay/ingest.h"
+#include "relay/metrics.h"
+#include "relay/query.h"
+#include "relay/session_id.h"
+#include "relay/subscription_index.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nostril::relay {
+
+/// What one connection may cost. NIP-11 advertises the same numbers.
+struct SessionLimits {
+  MessageLimits message;
+  std::size_t subscriptions_max = 64;
+  std::size_t filter_values_max = 20'000;  ///< over all its subscriptions; 100 bytes each
+  std::uint64_t limit_default = 500;       ///< stored events of a filter that names no limit
+  std::uint64_t limit_max = 5'000;
+  std::size_t publishes_under_way_max = 256;  ///< then it is not read until answers come
+  std::size_t held_events_max = 4'096;  ///< new events while stored ones are sent; 16 bytes each
+  std::size_t stored_pending_bytes_max = 256 << 10;  ///< output queued before stored events wait
+  double events_a_second_max = 0;                    ///< published, 0: any
+  double events_burst_max = 100;                     ///< published at once, when above is set
+};
+
+/// What a session needs of its loop. Threads: the loop's.
+class SessionHost {
+ public:
+  virtual void send(net::ConnectionId to, std::string_view message) = 0;
+  /// The message `prefix` + json + "]".
+  virtual void send_event(net::ConnectionId to, std::string_view prefix,
+                          std::shared_ptr<const std::string> json) = 0;
+  [[nodiscard]] virtual std::size_t pending_bytes(net::ConnectionId of) const = 0;
+  virtual void pause_reading(net::ConnectionId of) = 0;
+  virtual void resume_reading(net::ConnectionId of) = 0;
+  /// Calls retry() soon.
+  virtual void retry_later(net::ConnectionId of) = 0;
+  [[nodiscard]] virtual Offer offer(UnverifiedEvent& event, net::ConnectionId origin) = 0;
+  /// False when the workers' queue is full. A step comes back to on_step().
+  [[nodiscard]] virtual bool start_step(std::shared_ptr<Query>& query) = 0;
+
+ protected:
+  SessionHost() = default;
+  ~SessionHost() = default;
+};
+
+/// What all sessions of a loop share; outlives them.
+struct SessionContext {
+  SessionHost& host;
+  SubscriptionIndex& index;
+  LoopMetrics& metrics;
+  const SessionLimits& limits;
+  const Admission& admission;
+  const Clock& clock;
+};
+
+class Session;
+
+struct Subscription final : IndexedSubscription {
+  std::string id;
+  std::string prefix;  ///< ["EVENT","id",
+  Session* session = nullptr;
+  std::uint64_t number = 0;      ///< tells it from an earlier one of the same id
+  std::size_t values = 0;        ///< of its filters
+  std::shared_ptr<Query> query;  ///< while its stored part is being sent
+  /// New events that wait for EOSE.
+  std::vector<std::shared_ptr<const CommittedEvent>> held;
+  bool is_overrun = false;  ///< more of them came than may be held: it ends with CLOSED
+  /// What the stored part sent, as long as the same events may still come as new ones. Sorted after
+  /// EOSE.
+  std::vector<Fingerprint> sent;
+  std::uint64_t last_commit_seen = 0;  ///< by the stored part, at most
+};
+
+/// One client: its subscriptions and what it has under way. Knows the protocol, no socket.
+///
+/// Stored part and live part of a subscription meet without gap and without double: it enters the
+/// index first, then the scan begins; so an event is in the scan's snapshot, or its commit reaches
+/// the loop later, or both. New events wait in `held` until EOSE; those that the scan has sent are
+/// left out, then and until the loop has handled every commit that the scan may have seen.
+///
+/// Threads: its loop's.
+class Session {
+ public:
+  Session(net::ConnectionId connection, const SessionContext& context);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  Session(Session&&) = delete;
+  Session& operator=(Session&&) = delete;
+
+  void on_text(std::string_view text);
+  void on_binary();
+  /// The answer to an event that was queued.
+  void on_answer(const EventId& id, bool accepted, std::string_view message);
+  void on_step(QueryStep&& step);
+
+  /// All output has left: stored events may go on.
+  void on_drained() { advance(); }
+
+  /// Tries again what a full queue refused.
+  void retry();
+  /// An event of a commit matches.
+  void deliver(Subscription& subscription, const std::shared_ptr<const CommittedEvent>& event,
+               std::uint64_t commit);
+  /// Ephemeral events don't wait for EOSE: nothing stored could be the same.
+  void deliver(const Subscription& subscription, const std::shared_ptr<Ephemeral>& event);
+  /// Every commit so far has been handled: no stored event can come again.
+  void forget_sent();
+  /// Reads no more; answers still go out.
+  void stop_reading();
+
+  [[nodiscard]] std::size_t subscription_count() const { return subscriptions_.size(); }
+
+ private:
+  using Subscriptions = std::map<std::string, std::unique_ptr<Subscription>, std::less<>>;
+
+  void on(client_message::Publish&& message);
+  void on(client_message::Request&& message);
+  void on(client_message::Count&& message);
+  void on(client_message::Close&& message);
+  void on(client_message::Auth&& message);
+  void on_error(const MessageError& error);
+
+  void publish(UnverifiedEvent event);
+  [[nodiscard]] bool take_rate_token();
+  void answer(const EventId& id, bool accepted, std::string_view message);
+  void refuse(std::string_view subscription, std::string_view message);
+  [[nodiscard]] std::optional<std::string> refusal_of(const client_message::Request& request) const;
+  void open(client_message::Request&& request);
+  void remove(Subscriptions::iterator at);
+  void end(Subscriptions::iterator at, std::string_view message);
+  void send_rows(Subscription& subscription, const QueryStep& step);
+  void finish_stored(Subscription& subscription, const QueryStep& step);
+  void advance();
+  void update_reading();
+
+  void send(std::string_view message) { context_.host.send(connection_, message); }
+
+  void send_event(const Subscription& subscription,
+                  const std::shared_ptr<const CommittedEvent>& event);
+
+  const net::ConnectionId connection_;
+  const SessionContext& context_;
+  Subscriptions subscriptions_;
+  std::uint64_t next_number_ = 1;
+  std::size_t filter_values_ = 0;
+  // Stored parts that are not finished, by subscription number, in turn; one step at a time is out.
+  std::deque<std::shared_ptr<Query>> runnable_;
+  bool step_is_out_ = false;
+  bool step_is_refused_ = false;
+  // Publishing.
+  std::optional<UnverifiedEvent> refused_event_;
+  std::size_t publishes_under_way_ = 0;
+  double rate_tokens_ = 0;
+  std::int64_t rate_filled_ms_ = 0;
+  bool is_paused_ = false;
+  bool is_stopping_ = false;
+};
+
+}  // namespace nostril::relay

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "net/server.h"
+
+#include <compare>
+#include <cstdint>
+
+namespace nostril::relay {
+
+/// Names a session from any thread: its loop, and its connection there. Connection ids are never
+/// reused within a run, so an answer to a session that has gone finds nobody, never somebody else.
+struct SessionId {
+  std::uint32_t loop = 0;
+  net::ConnectionId connection = net::ConnectionId::None;
+
+  auto operator<=>(const SessionId&) const = default;
+};
+
+}  // namespace nostril::relay
