@@ -218,15 +218,15 @@ TEST_F(GatewayTest, WithoutANodeItIsUnavailable) {
   const auto reply = post(chat("x", false));
   EXPECT_EQ(reply->status, 503);
   EXPECT_EQ(error_type(*reply), "node_unavailable");
+  EXPECT_EQ(reply->headers.find("Retry-After"), "1");
   EXPECT_EQ(finish(send("GET", "/health"))->status, 503);
 }
 
-TEST_F(GatewayTest, AModelThatNobodyOffersIsUnavailableAfterAWait) {
+TEST_F(GatewayTest, AModelThatNobodyOffersIsNotFound) {
   wait_for_offer();
   const auto reply = post(R"({"model":"none","messages":[]})");
-  EXPECT_EQ(reply->status, 503);
-  EXPECT_EQ(error_type(*reply), "node_unavailable");
-  EXPECT_EQ(reply->headers.find("Retry-After"), "1");
+  EXPECT_EQ(reply->status, 404);
+  EXPECT_EQ(error_type(*reply), "model_not_found");
 }
 
 TEST_F(GatewayTest, StopsWithRequestsUnderWay) {
