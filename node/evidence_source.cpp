@@ -5,10 +5,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <span>
 #include <system_error>
 
 namespace nostril::node {
@@ -31,9 +33,24 @@ std::optional<Bytes> read_whole(const fs::path& path) {
   return Bytes(std::istreambuf_iterator<char>(file), {});
 }
 
+/// The same at each start, so that clients which were given the root keep it. It protects nothing.
+std::optional<std::array<std::uint8_t, 32>> simulator_seed(const fs::path& file, Rng& rng) {
+  std::array<std::uint8_t, 32> seed{};
+  if (const auto kept = read_whole(file); kept && kept->size() == seed.size()) {
+    std::ranges::copy(*kept, seed.begin());
+    return seed;
+  }
+  rng.fill(seed);
+  std::ofstream out(file, std::ios::binary | std::ios::trunc);
+  out << as_text(seed);
+  out.close();
+  if (out.fail()) return std::nullopt;
+  return seed;
+}
+
 class SimulatedSource final : public EvidenceSource {
  public:
-  explicit SimulatedSource(Rng& rng) : simulator_(rng) {}
+  explicit SimulatedSource(std::span<const std::uint8_t, 32> seed) : simulator_(seed) {}
 
   Result<attestation::Evidence, std::string> evidence(const attestation::Statement& statement,
                                                       std::int64_t now_s) override {
@@ -149,7 +166,9 @@ Result<std::unique_ptr<EvidenceSource>, std::string> make_evidence_source(std::s
       return failure("this machine has " + found.front() +
                      ": simulated evidence is refused beside a real TEE");
     }
-    auto source = std::make_unique<SimulatedSource>(rng);
+    const auto seed = simulator_seed(data / "sim-seed", rng);
+    if (!seed) return failure((data / "sim-seed").string() + ": can't be written");
+    auto source = std::make_unique<SimulatedSource>(*seed);
     const fs::path root = data / "sim-root.der";
     std::ofstream file(root, std::ios::binary | std::ios::trunc);
     file << as_text(source->root());

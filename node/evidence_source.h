@@ -33,8 +33,8 @@ class EvidenceSource {
 };
 
 /// `backend` "sim": the simulator, its root written to `data`/sim-root.der for clients that ask for
-/// it; refused on a machine with a real TEE. "tdx": quotes by Linux' configfs-tsm. There is no
-/// default: what a node proves is chosen by name.
+/// it and the same at each start (`data`/sim-seed); refused on a machine with a real TEE. "tdx":
+/// quotes by Linux' configfs-tsm. There is no default: what a node proves is chosen by name.
 [[nodiscard]] Result<std::unique_ptr<EvidenceSource>, std::string> make_evidence_source(
     std::string_view backend, const std::filesystem::path& data, Rng& rng);
 

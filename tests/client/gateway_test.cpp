@@ -218,11 +218,12 @@ TEST_F(GatewayTest, WithoutANodeItIsUnavailable) {
   const auto reply = post(chat("x", false));
   EXPECT_EQ(reply->status, 503);
   EXPECT_EQ(error_type(*reply), "node_unavailable");
+  EXPECT_EQ(reply->headers.find("Retry-After"), "1");
   EXPECT_EQ(finish(send("GET", "/health"))->status, 503);
 }
 
 // Final, so not a status that SDKs repeat by themselves.
-TEST_F(GatewayTest, AModelThatNobodyOffersIsNotFoundAfterAWait) {
+TEST_F(GatewayTest, AModelThatNobodyOffersIsNotFound) {
   wait_for_offer();
   const auto reply = post(R"({"model":"none","messages":[]})");
   EXPECT_EQ(reply->status, 404);

@@ -132,6 +132,10 @@ TEST(EvidenceSource, SimulatedEvidencePassesUnderTheRootItWroteAndNoOther) {
   const auto roots = attestation::TrustRoots::with_test_root(root);
   ASSERT_TRUE(roots);
 
+  ASSERT_TRUE(make_evidence_source("sim", folder.path(), rng));
+  std::ifstream later(folder.path() / "sim-root.der", std::ios::binary);
+  EXPECT_EQ(Bytes(std::istreambuf_iterator<char>(later), {}), root) << "the same at each start";
+
   constexpr std::int64_t kNow = 1'790'000'000;
   attestation::Statement statement;
   statement.node = Keypair::generate(rng).public_key();
