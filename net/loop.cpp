@@ -168,6 +168,8 @@ void Loop::run() {
   Impl& self = *impl_;
   std::thread::id nobody{};
   CHECK(self.running_thread.compare_exchange_strong(nobody, std::this_thread::get_id()));
+  // What was posted while the last run stopped is still there, and its wake-up was used up then.
+  wake();
   if (!self.stopping.load()) uv_run(&self.uv, UV_RUN_DEFAULT);
   self.end_turn();
   self.stopping.store(false);

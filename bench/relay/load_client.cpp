@@ -12,12 +12,12 @@
 
 #include <secp256k1.h>
 #include <secp256k1_schnorrsig.h>
-#include <time.h>
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <functional>

@@ -150,5 +150,24 @@ TEST(LoopDeathTest, RefusesToBeTouchedFromAnotherThread) {
       "CHECK");
 }
 
+TEST(Loop, RunsInTheNextRunWhatWasPostedWhileItStopped) {
+  Loop loop;
+  bool ran = false;
+  loop.after(0, [&] {
+    loop.stop();
+    EXPECT_TRUE(loop.post([&] {
+      ran = true;
+      loop.stop();
+    }));
+  });
+  loop.run();
+  if (!ran) {
+    const TimerId limit = loop.after(5'000, [&] { loop.stop(); });
+    loop.run();
+    loop.cancel(limit);
+  }
+  EXPECT_TRUE(ran);
+}
+
 }  // namespace
 }  // namespace nostril::net

@@ -249,7 +249,9 @@ TEST(AgentFaults, AnAnswerLostWithItsClientDoesNotBlockTheNext) {
   world.start_client();
   ASSERT_TRUE(world.wait_for_offer());
   const auto next = world.query(chat("y", false));
-  ASSERT_TRUE(world.finish(next));
+  ASSERT_TRUE(world.finish(next)) << "asked " << world.engine.asked() << ", frames "
+                                  << world.relay.seen_count(kinds::kFrame) << ", received "
+                                  << next->body.size() << " bytes";
   EXPECT_TRUE(next->result->verified()) << next->result->detail;
 }
 
