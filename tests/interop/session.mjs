@@ -200,7 +200,7 @@ export class FrameOpener {
  *   every second: session.onTimer(); done when session.ended or session.failed is set.
  */
 export class SessionClient {
-  constructor(offerEvent, { method = 'POST', path = '/v1/chat/completions', headers = [['content-type', 'application/json']], body = new Uint8Array(), durable = false, payment = null, onData = () => {} }) {
+  constructor(offerEvent, { method = 'POST', path = '/v1/chat/completions', request = bytesToHex(randomBytes(16)), headers = [['content-type', 'application/json']], body = new Uint8Array(), durable = false, payment = null, onData = () => {} }) {
     const tag = name => offerEvent.tags.find(t => t[0] === name)
     this.offer = offerEvent
     this.secret = generateSecretKey()
@@ -208,7 +208,7 @@ export class SessionClient {
     this.N = tag('key')[1]
     this.attestation = tag('attestation')[1]
     this.k0 = conversationKey(this.secret, this.N)
-    this.request = bytesToHex(randomBytes(16))
+    this.request = request // the same again: the same answer, charged once
     this.body = typeof body === 'string' ? utf8ToBytes(body) : body
     this.bodySent = Math.min(this.body.length, OPEN_BODY_BYTES_MAX)
     this.payment = payment // { signer, salt, sign(template) -> event, channel: PayerChannel }
