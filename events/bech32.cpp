@@ -12,14 +12,20 @@ namespace {
 constexpr std::string_view kCharset = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 constexpr std::size_t kChecksumCharacters = 6;
 
-constexpr std::array<std::int8_t, 128> kValues = [] {
-  std::array<std::int8_t, 128> table{};
-  for (auto& entry : table) entry = -1;
-  for (std::size_t i = 0; i < kCharset.size(); ++i) {
-    table[static_cast<std::size_t>(kCharset[i])] = static_cast<std::int8_t>(i);
+constexpr std::uint8_t kNotInCharset = 0xff;
+
+constexpr std::array<std::uint8_t, 256> kValues = [] {
+  std::array<std::uint8_t, 256> table{};
+  for (auto& entry : table) entry = kNotInCharset;
+  for (std::uint8_t i = 0; i < kCharset.size(); ++i) {
+    table[static_cast<std::uint8_t>(kCharset[i])] = i;
   }
   return table;
 }();
+
+std::uint8_t value_of(char c) {
+  return kValues[static_cast<std::uint8_t>(c)];
+}
 
 /// The BCH code of BIP-173, fed with one 5-bit value at a time.
 class Checksum {
@@ -56,8 +62,7 @@ bool to_bytes(std::string_view characters, Bytes& out) {
   std::uint32_t bits = 0;
   unsigned count = 0;
   for (const char c : characters) {
-    const auto value = static_cast<std::uint32_t>(kValues[static_cast<std::size_t>(c)]);
-    bits = (bits << 5 | value) & 0xfff;
+    bits = (bits << 5 | value_of(c)) & 0xfff;
     count += 5;
     if (count >= 8) {
       count -= 8;
@@ -83,9 +88,8 @@ Result<Bech32, Bech32Error> decode_bech32(std::string_view code) {
   Checksum checksum(prefix);
   std::string_view characters = code.substr(separator + 1);
   for (const char c : characters) {
-    const auto index = static_cast<std::uint8_t>(c);
-    if (index >= kValues.size() || kValues[index] < 0) return failure(Bech32Error::BadForm);
-    checksum.add(static_cast<std::uint32_t>(kValues[index]));
+    if (value_of(c) == kNotInCharset) return failure(Bech32Error::BadForm);
+    checksum.add(value_of(c));
   }
   if (checksum.state() != 1) return failure(Bech32Error::BadChecksum);
   characters.remove_suffix(kChecksumCharacters);

@@ -113,8 +113,9 @@ TEST(VerifiedEvent, IsSharedByCopies) {
   Verifier verifier;
   const auto event = VerifiedEvent::verify(*check_id(signed_event({})), verifier);
   ASSERT_TRUE(event);
-  const VerifiedEvent copy = *event;
-  EXPECT_EQ(&copy.event(), &event->event());
+  const std::vector<VerifiedEvent> copies(2, *event);
+  EXPECT_EQ(&copies[0].event(), &event->event());
+  EXPECT_EQ(&copies[1].event(), &event->event());
 }
 
 TEST(Tags, FindsTheFirstOfAName) {

@@ -11,11 +11,11 @@ namespace nostril::test {
 
 /// The same author in every test of a process.
 inline const Keypair& author() {
-  static const Keypair key = [] {
+  static const Keypair kKey = [] {
     SystemRng rng;
     return Keypair::generate(rng);
   }();
-  return key;
+  return kKey;
 }
 
 inline Event signed_event(EventDraft draft) {

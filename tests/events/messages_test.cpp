@@ -3,6 +3,7 @@
 #include "base/hex.h"
 #include "tests/events/make_event.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace nostril {
@@ -133,15 +134,18 @@ TEST(ClientMessage, NeedsASubscriptionIdOf1To64Bytes) {
   for (const std::string_view command : {"REQ", "COUNT", "CLOSE"}) {
     const std::string start = "[\"" + std::string(command) + "\"";
     const std::string rest = command == "CLOSE" ? "]" : ",{}]";
+    const auto message = [&](const std::string& id) {
+      return fmt::format("{},{}{}", start, id, rest);
+    };
     EXPECT_EQ(client_error(start + "]").error, ParseError::MissingField);
     for (const std::string& id :
          {std::string("\"\""), "\"" + std::string(65, 'x') + "\"", std::string("7"),
           std::string("null"), std::string("{}"), std::string("\"\\u0000\"")}) {
-      const MessageError error = client_error(start + "," + id + rest);
+      const MessageError error = client_error(message(id));
       EXPECT_EQ(error.error, ParseError::BadSubscriptionId) << id;
       EXPECT_FALSE(error.subscription);
     }
-    EXPECT_TRUE(parse_client_message(start + ",\"" + std::string(64, 'x') + "\"" + rest, kLimits));
+    EXPECT_TRUE(parse_client_message(message("\"" + std::string(64, 'x') + "\""), kLimits));
   }
 }
 

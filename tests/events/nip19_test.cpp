@@ -144,9 +144,9 @@ TEST(Nip19, RefusesMalformedTlv) {
   EXPECT_EQ(refusal(tlv("nprofile", key)), std::nullopt);
   for (const std::string& bad :
        {std::string(""), std::string("00"), std::string("0020"), "0021" + kKeyHex,
-        "001f" + kKeyHex.substr(2), key + "01", key + "0105" + "61", key + key, key + "010161ff",
-        key + "010120", key + "0101c3", key + author + author, key + "0201aa", key + "030101",
-        key + "030400010000", key + "030400000001030400000001", author}) {
+        "001f" + kKeyHex.substr(2), key + "01", key + "010561", key + key, key + "010161ff",
+        key + "010120", key + "0101c3", key + std::string(author + author), key + "0201aa",
+        key + "030101", key + "030400010000", key + "030400000001030400000001", author}) {
     EXPECT_EQ(refusal(tlv("nprofile", bad)), Error::BadData) << bad;
   }
   const std::string kind = "030400007aee";

@@ -218,6 +218,7 @@ TEST_F(ParseEvent, AnswersEveryMutationOfOneByteWithoutHarm) {
 
 TEST_F(ParseEvent, WorksInManyThreads) {
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int round = 0; round < 200; ++round) {
