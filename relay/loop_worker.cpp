@@ -30,6 +30,7 @@ LoopWorker::LoopWorker(std::uint32_t index, const LoopShared& shared,
 
 LoopWorker::~LoopWorker() {
   CHECK(!thread_.joinable());
+  is_over_ = true;
 }
 
 void LoopWorker::start() {
@@ -58,6 +59,7 @@ void LoopWorker::finish(std::uint64_t wait_ms_max) {
     server_.close_all("the relay is stopping");
     finish_by_ms_ = loop_.now_ms() + wait_ms_max;
     loop_.every(kFinishLookMs, [this] {
+      if (is_over_) return;
       const auto& counters = server_.counters();
       const bool all_gone =
           counters.connections_accepted.read() == counters.connections_closed.read();
@@ -145,6 +147,7 @@ bool LoopWorker::start_step(std::shared_ptr<Query>& query) {
 }
 
 void LoopWorker::retry() {
+  if (is_over_) return;
   for (const net::ConnectionId id : std::exchange(retries_, {})) {
     if (Session* session = find(id)) session->retry();
   }
@@ -153,6 +156,7 @@ void LoopWorker::retry() {
 // --- From other threads.
 
 void LoopWorker::on_mail() {
+  if (is_over_) return;
   for (LoopMail& mail : inbox_.take_all()) {
     std::visit([this](auto&& one) { on(std::move(one)); }, mail);
   }
@@ -211,7 +215,7 @@ void LoopWorker::on(QueryStep&& step) {
 }
 
 void LoopWorker::each_second() {
-  if (!shared_.ingest.stored_idle()) return;
+  if (is_over_ || !shared_.ingest.stored_idle()) return;
   for (auto& [id, session] : sessions_) session->forget_sent();
 }
 
