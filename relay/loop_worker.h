@@ -101,7 +101,8 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   const std::uint32_t index_;
   const LoopShared& shared_;
   LoopMetrics metrics_;
-  // Before loop_: that one's destructor makes a few more turns, and what it then runs must see this.
+  // Before loop_: that one's destructor makes a few more turns, and what it then runs must see
+  // this.
   bool is_over_ = false;
   net::Loop loop_;
   SubscriptionIndex subscriptions_;
