@@ -143,7 +143,7 @@ void Agent::check_engine() {
     if (stopping_) return;
     if (found) {
       failed_checks_ = 0;
-      if (!publisher_.offering()) use_engine(*found);
+      if (!publisher_.offering() || publisher_.refused()) use_engine(*found);
     } else if (++failed_checks_ >= kFailedChecksMax && publisher_.offering()) {
       engine_lost();
     } else if (failed_checks_ == kFailedChecksMax) {

@@ -13,6 +13,9 @@ namespace nostril::node {
 
 namespace {
 
+/// Offers made anew after a refusal, in a row.
+constexpr int kRefusalsMax = 5;
+
 Digest digest_of(const attestation::Nonce& nonce) {
   Digest out;
   out.bytes = nonce;
@@ -115,6 +118,7 @@ bool Publisher::publish() {
   live_.push_back({offer, settlement::PriceTable::of(offer)});
   attestation_ = attestation.digest;
   offering_ = true;
+  refused_ = false;
   publish_again();
   return true;
 }
@@ -125,12 +129,17 @@ void Publisher::publish_again() {
   const Offer& offer = live_.back().offer;
   pool_.publish(*offer_event_, [this, offer](const client::PublishResult& result) {
     if (result.accepted) {
+      refused_in_a_row_ = 0;
+      refused_ = false;
       if (offered_) offered_(offer);
       return;
     }
     for (const std::string& refusal : result.refusals) {
       log(LogLevel::Warning, "offer not taken by {}", refusal);
     }
+    // A node that has just stopped withdrew offers up to a moment that may not be over: a later one
+    // is taken. A relay that refuses for good is not asked for ever.
+    refused_ = ++refused_in_a_row_ <= kRefusalsMax;
   });
 }
 

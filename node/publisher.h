@@ -50,6 +50,9 @@ class Publisher {
 
   [[nodiscard]] bool offering() const { return offering_; }
 
+  /// No relay took the newest offer: a new one, made later, may be taken.
+  [[nodiscard]] bool refused() const { return refused_; }
+
   /// The offer of that id while it may still be used: not expired, not withdrawn.
   [[nodiscard]] const LiveOffer* find(const EventId& id) const;
 
@@ -74,6 +77,8 @@ class Publisher {
   std::optional<Event> attestation_event_;
   std::optional<Event> offer_event_;
   bool offering_ = false;
+  bool refused_ = false;
+  int refused_in_a_row_ = 0;
   std::int64_t last_created_at_ = 0;
 };
 
