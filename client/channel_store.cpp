@@ -3,6 +3,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "events/big_endian.h"
 
 #include <algorithm>
 #include <utility>
@@ -10,12 +11,6 @@
 namespace nostril::client {
 
 namespace {
-
-void append_big_endian(Bytes& out, Uint128 value, std::size_t bytes) {
-  for (std::size_t i = bytes; i-- > 0;) {
-    out.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
-  }
-}
 
 Bytes to_bytes(std::string_view text) {
   const ByteSpan span = as_bytes(text);

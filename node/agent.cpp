@@ -175,7 +175,6 @@ void Agent::use_engine(const FoundEngine& found) {
       weights_ = *digest;
     }
   }
-  found_ = found;
   log(LogLevel::Info, "engine {} at {} serves {}", found.name, found.address.base_url, model->id);
   if (!services_) {
     services_.emplace(

@@ -90,7 +90,6 @@ class Agent {
   std::unique_ptr<DemoEngineProcess> demo_;
   std::int64_t demo_restart_ms_ = 1000;
   std::unique_ptr<Engine> engine_;
-  std::optional<FoundEngine> found_;
   std::optional<Digest> weights_;
   int failed_checks_ = 0;
   bool stopping_ = false;

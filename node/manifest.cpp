@@ -1,5 +1,6 @@
 #include "node/manifest.h"
 
+#include "events/big_endian.h"
 #include "schnorr/hash.h"
 
 #include <algorithm>
@@ -12,10 +13,6 @@ namespace nostril::node {
 namespace {
 
 constexpr std::size_t kPieceBytes = 1U << 20;
-
-void append_big_endian(Bytes& out, std::uint64_t value, std::size_t bytes) {
-  for (std::size_t i = bytes; i-- > 0;) out.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
-}
 
 struct FileDigest {
   std::uint64_t bytes = 0;

@@ -1,6 +1,7 @@
 #include "settlement/channel.h"
 
 #include "base/check.h"
+#include "events/big_endian.h"
 #include "schnorr/hash.h"
 
 #include <algorithm>
@@ -13,12 +14,6 @@ namespace {
 template <typename Fixed>
 void append(Bytes& out, const Fixed& value) {
   out.insert(out.end(), value.bytes.begin(), value.bytes.end());
-}
-
-void append_big_endian(Bytes& out, Uint128 value, std::size_t bytes) {
-  for (std::size_t index = bytes; index-- > 0;) {
-    out.push_back(static_cast<std::uint8_t>(value >> (8 * index)));
-  }
 }
 
 Amount minus(Amount a, Amount b) {
