@@ -129,7 +129,7 @@ net::ListenConfig RelayConfig::listen_config() const {
   const std::size_t colon = listen.rfind(':');
   if (colon == std::string::npos) {
     throw ConfigError(
-        fmt::format("listen: \"{}\" must be ADDRESS:PORT, e.g. 127.0.0.1:7777", listen));
+        fmt::format("listen: \"{}\" must be ADDRESS:PORT, e.g. 127.0.0.1:7447", listen));
   }
   net::ListenConfig out;
   out.host = listen.substr(0, colon);
