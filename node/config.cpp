@@ -23,6 +23,11 @@ std::optional<std::string> NodeConfig::problem() const {
   if (!is_name(offer.asset, InferenceLimits::kAssetBytesMax)) {
     return "offer.asset: 1 to 96 printable characters without spaces";
   }
+  const std::int64_t dearest =
+      std::max({offer.input_price, offer.cached_price, offer.output_price});
+  if (offer.credit < dearest / 1'000'000 + (dearest % 1'000'000 == 0 ? 0 : 1)) {
+    return "offer.credit: must cover one token at these prices, or nothing can be served";
+  }
   if (!offer.operator_key.empty() && !from_hex<PublicKey>(offer.operator_key)) {
     return "offer.operator: a public key of 64 lowercase hex digits";
   }
