@@ -32,7 +32,8 @@ struct Publication {
 
   void report() {
     if (std::exchange(reported, true)) return;
-    result.nobody_listens = muted > 0 && muted == answered;
+    result.refused = !result.accepted && answered > 0;
+    result.nobody_listens = result.refused && muted == answered;
     if (callback) callback(result);
   }
 
@@ -217,6 +218,11 @@ struct RelayPool::Impl {
       publication->accept();
     } else {
       publication->refuse(relay.name, ok.message);
+      // Those that are away are not waited for; should one come back, it still gets the event.
+      const auto may_answer = [&ok](const auto& other) {
+        return other->connected && other->unanswered_by_id.contains(ok.id);
+      };
+      if (std::ranges::none_of(relays, may_answer)) publication->report();
     }
   }
 

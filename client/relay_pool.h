@@ -42,10 +42,11 @@ struct SubscriptionCallbacks {
   std::function<void(const std::string& relay, const std::string& reason)> on_closed;
 };
 
-/// What became of one publish(): reported once, when the first relay took the event or the last one
-/// did not.
+/// What became of one publish(): reported once, when the first relay took the event or the last
+/// connected one did not.
 struct PublishResult {
   bool accepted = false;
+  bool refused = false;  ///< not accepted, and a relay said so
   /// "relay: reason" of those that refused or did not answer so far.
   std::vector<std::string> refusals;
   /// Every relay that answered said `mute:`: nobody listens there (an ephemeral event is lost).
