@@ -62,7 +62,10 @@ using PublishCallback = std::function<void(const PublishResult&)>;
 /// call every method but the destructor.
 class RelayPool {
  public:
-  RelayPool(net::Loop& loop, Clock& clock, const RelayPoolLimits& limits = {});
+  /// `ca_file`: PEM file of the roots that wss:// relays are checked against; empty: the system's.
+  /// Throws std::runtime_error that names the file when it can't be used.
+  RelayPool(net::Loop& loop, Clock& clock, const RelayPoolLimits& limits = {},
+            const std::string& ca_file = {});
   ~RelayPool();
   RelayPool(const RelayPool&) = delete;
   RelayPool& operator=(const RelayPool&) = delete;

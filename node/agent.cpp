@@ -37,7 +37,7 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       rng_(rng),
       source_(std::move(source)),
       journal_(std::move(journal)),
-      pool_(loop, clock),
+      pool_(loop, clock, {}, config.ca_file),
       keys_(config.limits.key_life_s, rng),
       publisher_(config, identity_, keys_, *source_, pool_, clock, rng),
       gate_(static_cast<std::size_t>(config.limits.running_max)) {}

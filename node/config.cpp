@@ -37,6 +37,8 @@ std::optional<std::string> NodeConfig::problem() const {
 void NodeConfig::declare(Config& config) {
   config.section("", "nostril-node: serves an OpenAI-compatible engine to a Nostr relay network.");
   config.list("relays", &relays, "Relays that this node dials out to; it needs no open port.");
+  config.text("ca_file", &ca_file,
+              "PEM file of the roots that wss:// relays are checked against; empty: the system's.");
   config.text("data", &data, "Folder for the node's identity and its journal of receipts.");
   config.text("log_level", &log_level, "debug, info, warning, error or off.");
 
