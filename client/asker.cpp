@@ -179,7 +179,7 @@ std::shared_ptr<const VerifiedOffer> Asker::choose(const Ask& ask) {
   std::erase_if(usable, [&](const auto& candidate) { return order(candidate) != best; });
   std::array<std::uint8_t, 4> random{};
   rng_.fill(random);
-  const std::uint32_t word = static_cast<std::uint32_t>(random[0]) | random[1] << 8U;
+  const std::uint32_t word = random[0] | static_cast<std::uint32_t>(random[1]) << 8U;
   return usable[word % usable.size()];
 }
 

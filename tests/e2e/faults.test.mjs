@@ -28,6 +28,19 @@ async function undisturbed(bed) {
   return answer.choices[0].message.content;
 }
 
+/** The saved answer is what the engine said when it was asked, once; its record. */
+function whole_and_charged_once(tap, save) {
+  const [call, ...others] = tap.completions();
+  assert.equal(others.length, 0, "the engine is asked once");
+  assert.deepEqual(read(save, "response.txt"), Buffer.concat(call.response));
+  const record = read_json(save, "record.json");
+  assert.equal(tag(record, "status"), "ok");
+  assert.equal(tag(record, "channel", 2), "1");
+  assert.equal(tag(record, "cost"), tag(record, "spent"));
+  assert.equal(tag(read_json(save, "receipt.json"), "amount"), tag(record, "spent"));
+  return record;
+}
+
 async function offers(bed, options) {
   return bed.client(["offers", ...bed.client_options(options)]).end(15_000);
 }
@@ -104,12 +117,7 @@ describe("in the middle of a streamed answer", { concurrency: 3 }, () => {
     assert.equal(back.url, relay.url);
     const { code, err } = await chat.end(60_000);
     assert.equal(code, 0, err);
-    const [call, ...others] = tap.completions();
-    assert.equal(others.length, 0, "the engine is asked once");
-    assert.deepEqual(read(save, "response.txt"), Buffer.concat(call.response));
-    const record = read_json(save, "record.json");
-    assert.equal(tag(record, "channel", 2), "1");
-    assert.equal(tag(record, "cost"), tag(record, "spent"));
+    whole_and_charged_once(tap, save);
     assert.equal((await offers(bed, { relay: back, node })).code, 0, "the offer survived the relay's death");
   });
 
@@ -131,14 +139,7 @@ describe("in the middle of a streamed answer", { concurrency: 3 }, () => {
     assert.equal(tap.completions()[0].done, false, "the relay died in the middle of the answer");
     const { code, err } = await chat.end(60_000);
     assert.equal(code, 0, err);
-    const [call, ...others] = tap.completions();
-    assert.equal(others.length, 0, "the engine is asked once");
-    assert.deepEqual(read(save, "response.txt"), Buffer.concat(call.response));
-    const record = read_json(save, "record.json");
-    assert.equal(tag(record, "status"), "ok");
-    assert.equal(tag(record, "channel", 2), "1");
-    assert.equal(tag(record, "cost"), tag(record, "spent"));
-    assert.equal(tag(read_json(save, "receipt.json"), "amount"), tag(record, "spent"));
+    const record = whole_and_charged_once(tap, save);
     const listed = await bed.client(["receipts", "--home", path.join(bed.folder, "user")]).end(10_000);
     assert.match(listed.out, new RegExp(`spent    ${tag(record, "spent")} msat in 1 statements`));
   });
