@@ -33,7 +33,7 @@ bool worth_another_try(const QueryResult& result) {
 }  // namespace
 
 struct Asker::Ask {
-  AskId id;
+  AskId id = AskId::None;
   std::string model;
   std::string path;
   std::string body;

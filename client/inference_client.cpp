@@ -160,7 +160,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     const bool queued = owner_.pool_.publish(event, [weak](const PublishResult& result) {
       if (const auto query = weak.lock()) query->on_published(result);
     });
-    if (!queued) problems_.push_back("no relay can take more events");
+    if (!queued) problems_.emplace_back("no relay can take more events");
   }
 
   void on_published(const PublishResult& result) {
@@ -280,7 +280,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     drive();
   }
 
-  void end(QueryResult result) {
+  void end(const QueryResult& result) {
     if (std::exchange(ended_, true)) return;
     if (session_ && subscribed_) {
       for (const Event& event : session_->take_events()) owner_.pool_.publish(event);

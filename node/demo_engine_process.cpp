@@ -64,6 +64,7 @@ Result<void, std::string> DemoEngineProcess::start() {
     words.push_back(std::to_string(settings_.slow_ms));
   }
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
 

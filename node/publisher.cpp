@@ -143,7 +143,7 @@ void Publisher::publish_again() {
   });
 }
 
-void Publisher::withdraw(std::function<void()> done) {
+void Publisher::withdraw(const std::function<void()>& done) {
   if (!std::exchange(offering_, false) || live_.empty()) {
     if (done) done();
     return;

@@ -163,23 +163,23 @@ void add_inspection(CLI::App& app, Options& o, Command& run) {
 
 int main(int argc, char** argv) {
   namespace cli = nostril::client::cli;
-  nostril::protect_process_memory();
-  CLI::App app("nostril: private, verified inference over Nostr relays");
-  app.set_version_flag("--version", cli::kVersion);
-  cli::Options options;
-  cli::Command run;
-  app.add_option("--log", options.log_level, "debug, info, warning, error or off")
-      ->capture_default_str();
-  app.require_subcommand(1);
-  cli::add_key(app, options, run);
-  cli::add_event(app, options, run);
-  cli::add_request(app, options, run);
-  cli::add_inference(app, options, run);
-  cli::add_inspection(app, options, run);
-  CLI11_PARSE(app, argc, argv);
-  nostril::set_log_level(nostril::log_level_from(options.log_level));
-  options.client.home = options.home;
   try {
+    nostril::protect_process_memory();
+    CLI::App app("nostril: private, verified inference over Nostr relays");
+    app.set_version_flag("--version", cli::kVersion);
+    cli::Options options;
+    cli::Command run;
+    app.add_option("--log", options.log_level, "debug, info, warning, error or off")
+        ->capture_default_str();
+    app.require_subcommand(1);
+    cli::add_key(app, options, run);
+    cli::add_event(app, options, run);
+    cli::add_request(app, options, run);
+    cli::add_inference(app, options, run);
+    cli::add_inspection(app, options, run);
+    CLI11_PARSE(app, argc, argv);
+    nostril::set_log_level(nostril::log_level_from(options.log_level));
+    options.client.home = options.home;
     cli::Process process;
     return run(process);
   } catch (const std::exception& error) {
