@@ -139,10 +139,22 @@ export class Bed {
     return program;
   }
 
-  /** A relay; with the port and data of an earlier one its successor. */
-  async relay({ port = 0, data = path.join(this.folder, "relay") } = {}) {
+  #config(name, head, sections) {
+    let toml = head;
+    for (const [section, values] of Object.entries(sections)) {
+      toml += `[${section}]\n`;
+      for (const [key, value] of Object.entries(values)) toml += `${key} = ${JSON.stringify(value)}\n`;
+    }
+    const config = path.join(this.folder, `${name}.toml`);
+    fs.writeFileSync(config, toml);
+    return config;
+  }
+
+  /** A relay; with the port and data of an earlier one its successor. `sections`: see node(). */
+  async relay({ port = 0, data = path.join(this.folder, "relay"), sections = {} } = {}) {
+    const config = this.#config(path.basename(data), "", sections);
     const program = this.#run("relay", path.join(kBin, "nostril-relay"),
-      ["run", "--listen", `127.0.0.1:${port}`, "--data", data]);
+      ["run", "--config", config, "--listen", `127.0.0.1:${port}`, "--data", data]);
     const [, url] = await program.line(/^listening on (ws:\/\/\S+)$/m);
     return { url, port: Number(new URL(url).port), data, program };
   }
@@ -160,13 +172,8 @@ export class Bed {
   async node({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, sections = {} }) {
     const engine = engine_url ? { url: engine_url } : { demo_folder: kDemoFolder, demo_slow_ms: slow_ms };
     const all = { tee: { backend: "sim" }, ...sections, engine: { ...engine, ...sections.engine } };
-    let toml = `relays = [${JSON.stringify(relay.url)}]\ndata = ${JSON.stringify(data)}\nlog_level = "debug"\n`;
-    for (const [section, values] of Object.entries(all)) {
-      toml += `[${section}]\n`;
-      for (const [key, value] of Object.entries(values)) toml += `${key} = ${JSON.stringify(value)}\n`;
-    }
-    const config = path.join(this.folder, `${path.basename(data)}.toml`);
-    fs.writeFileSync(config, toml);
+    const head = `relays = [${JSON.stringify(relay.url)}]\ndata = ${JSON.stringify(data)}\nlog_level = "debug"\n`;
+    const config = this.#config(path.basename(data), head, all);
     const program = this.#run("node", path.join(kBin, "nostril-node"), ["run", "--config", config]);
     const [, model, npub] = await program.line(/^serving (\S+) as (npub1\S+) on /m);
     return { program, data, model, npub, root: path.join(data, "sim-root.der") };
