@@ -150,7 +150,7 @@ std::uint16_t Relay::port() const {
 std::string Relay::listen_url() const {
   const bool is_v6 = listen_.host.find(':') != std::string::npos;
   const std::string host = is_v6 ? "[" + listen_.host + "]" : listen_.host;
-  return fmt::format("ws://{}:{}", host, port());
+  return fmt::format("{}://{}:{}", listen_.tls.enabled() ? "wss" : "ws", host, port());
 }
 
 void Relay::committed(std::shared_ptr<const Committed> committed) {

@@ -49,7 +49,7 @@ class Relay final : public Deliveries {
   void stop();
 
   [[nodiscard]] std::uint16_t port() const;
-  /// ws://HOST:PORT
+  /// ws://HOST:PORT, or wss:// with a certificate
   [[nodiscard]] std::string listen_url() const;
   [[nodiscard]] std::string metrics_text() const;
 
