@@ -533,6 +533,7 @@ void Server::Impl::deflate(const Connection& connection, Outgoing& message) {
   const std::size_t bytes = message.bytes();
   const auto window_bits = static_cast<unsigned>(connection.deflate_window_bits);
   if (window_bits == 0 || bytes < deflate_options.message_bytes_min) return;
+  if (!message.shared && deflate_options.shared_only) return;
   if (connection.deflate_window_bits < deflate_options.window_bits && bytes >> window_bits != 0)
     return;
   deflate_scratch.clear();

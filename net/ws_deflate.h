@@ -31,6 +31,9 @@ struct WsDeflateOptions {
   int level = 1;
   /// 9 to 15: how far back matches reach, 2^n bytes. 15: 264 KiB for each compressor.
   int window_bits = 15;
+  /// Only what goes to many (Server::send_shared): a message for one reader costs a compression of
+  /// its own.
+  bool shared_only = false;
   /// Shorter messages are sent as they are: the codes of a block take 60 to 80 bytes.
   std::size_t message_bytes_min = 150;
 };
