@@ -56,9 +56,9 @@ class Journal {
   [[nodiscard]] bool commit(std::vector<JournalChange> changes, std::function<void(bool)> done);
 
   /// What was committed; not what is still queued.
-  [[nodiscard]] std::optional<Bytes> get(JournalTable table, ByteSpan key);
+  [[nodiscard]] std::optional<Bytes> get(JournalTable name, ByteSpan key);
   /// Calls `visit` for each key from `first` on in byte order until it returns false.
-  void scan(JournalTable table, ByteSpan first,
+  void scan(JournalTable name, ByteSpan first,
             const std::function<bool(ByteSpan key, ByteSpan value)>& visit);
 
  private:

@@ -135,7 +135,8 @@ void OfferBook::judge(Entry& entry) {
     return;
   }
   entry.reason.clear();
-  entry.verified.reset(new VerifiedOffer(entry.offer, *entry.verdict, found->second.id));
+  entry.verified = std::make_shared<const VerifiedOffer>(
+      VerifiedOffer(entry.offer, *entry.verdict, found->second.id));
 }
 
 std::vector<std::shared_ptr<const VerifiedOffer>> OfferBook::usable() const {

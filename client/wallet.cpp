@@ -106,9 +106,10 @@ void Wallet::pay(const Offer& offer, const ResponseRecord& record, const Event& 
       channel.book.pay(record, expected, settlement::PriceTable::of(offer), clock_.unix_s());
   if (!judged && judged.error() == settlement::PayerRefusal::Early &&
       channel.early.size() < kEarlyMax) {
-    channel.early.push_back([this, offer, record, record_event, expected, done = std::move(done)] {
-      pay(offer, record, record_event, expected, done);
-    });
+    channel.early.emplace_back(
+        [this, offer, record, record_event, expected, done = std::move(done)] {
+          pay(offer, record, record_event, expected, done);
+        });
     return;
   }
   if (!judged) {

@@ -17,8 +17,8 @@ constexpr std::uint8_t kNotInCharset = 0xff;
 constexpr std::array<std::uint8_t, 256> kValues = [] {
   std::array<std::uint8_t, 256> table{};
   for (auto& entry : table) entry = kNotInCharset;
-  for (std::uint8_t i = 0; i < kCharset.size(); ++i) {
-    table[static_cast<std::uint8_t>(kCharset[i])] = i;
+  for (std::size_t i = 0; i < kCharset.size(); ++i) {
+    table[static_cast<std::uint8_t>(kCharset[i])] = static_cast<std::uint8_t>(i);
   }
   return table;
 }();

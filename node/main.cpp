@@ -108,7 +108,7 @@ int doctor(const std::string& path) {
       report(found ? std::vector<FoundEngine>{*found} : std::vector<FoundEngine>{});
     });
   }
-  client::RelayPool pool(loop, clock);
+  client::RelayPool pool(loop, clock, {}, config.ca_file);
   for (const std::string& relay : config.relays) {
     if (!pool.add_relay(relay)) fmt::print("relay: {} is no ws:// or wss:// URL\n", relay);
   }
@@ -127,21 +127,21 @@ int doctor(const std::string& path) {
 }  // namespace nostril::node
 
 int main(int argc, char** argv) {
-  nostril::protect_process_memory();
-  CLI::App app(
-      "nostril-node: serves an OpenAI-compatible engine, attested and sealed, to clients "
-      "that come through Nostr relays");
-  app.set_version_flag("--version", nostril::node::kVersion);
-  bool print = false;
-  app.add_flag("--print-config", print, "print the commented default configuration");
-  std::string config;
-  auto* run = app.add_subcommand("run", "serve until SIGTERM");
-  run->add_option("--config", config, "configuration file (TOML)")->required();
-  auto* doctor = app.add_subcommand("doctor", "look for a TEE, an engine and the relays");
-  doctor->add_option("--config", config, "configuration file (TOML)");
-  app.require_subcommand(0, 1);
-  CLI11_PARSE(app, argc, argv);
   try {
+    nostril::protect_process_memory();
+    CLI::App app(
+        "nostril-node: serves an OpenAI-compatible engine, attested and sealed, to clients "
+        "that come through Nostr relays");
+    app.set_version_flag("--version", nostril::node::kVersion);
+    bool print = false;
+    app.add_flag("--print-config", print, "print the commented default configuration");
+    std::string config;
+    auto* run = app.add_subcommand("run", "serve until SIGTERM");
+    run->add_option("--config", config, "configuration file (TOML)")->required();
+    auto* doctor = app.add_subcommand("doctor", "look for a TEE, an engine and the relays");
+    doctor->add_option("--config", config, "configuration file (TOML)");
+    app.require_subcommand(0, 1);
+    CLI11_PARSE(app, argc, argv);
     if (print) return nostril::node::print_config();
     if (*run) return nostril::node::run(config);
     if (*doctor) return nostril::node::doctor(config);

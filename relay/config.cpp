@@ -57,6 +57,9 @@ void RelayConfig::declare(Config& config) {
   config.text("data", &data, "directory of the event store; made when missing");
   config.text("url", &url,
               "what clients call this relay, e.g. wss://relay.example.org; empty: unknown");
+  config.text("tls_certificate", &tls_certificate,
+              "PEM file of the certificate and those up to its root: serves wss://, not ws://");
+  config.text("tls_key", &tls_key, "PEM file of its private key");
   config.text("log_level", &log_level, "debug, info, warning, error or off");
   config.flag("metrics", &metrics, "serve /metrics (Prometheus) on the same port");
 
@@ -129,7 +132,7 @@ net::ListenConfig RelayConfig::listen_config() const {
   const std::size_t colon = listen.rfind(':');
   if (colon == std::string::npos) {
     throw ConfigError(
-        fmt::format("listen: \"{}\" must be ADDRESS:PORT, e.g. 127.0.0.1:7777", listen));
+        fmt::format("listen: \"{}\" must be ADDRESS:PORT, e.g. 127.0.0.1:7447", listen));
   }
   net::ListenConfig out;
   out.host = listen.substr(0, colon);
@@ -140,6 +143,10 @@ net::ListenConfig RelayConfig::listen_config() const {
   if (out.host == "*" || out.host.empty()) out.host = "::";
   out.port =
       parse_number<std::uint16_t>(std::string_view(listen).substr(colon + 1), "listen: port");
+  if (tls_certificate.empty() != tls_key.empty()) {
+    throw ConfigError("tls_certificate and tls_key: set both or none");
+  }
+  out.tls = {tls_certificate, tls_key};
   return out;
 }
 

@@ -15,9 +15,11 @@ namespace nostril::relay {
 
 /// Everything an operator may set, with the defaults. `--print-config` shows it with comments.
 struct RelayConfig {
-  std::string listen = "127.0.0.1:7777";
+  std::string listen = "127.0.0.1:7447";
   std::string data = "nostril-relay-data";
   std::string url;
+  std::string tls_certificate;
+  std::string tls_key;
   std::string log_level = "info";
   bool metrics = true;
 

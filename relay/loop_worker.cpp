@@ -158,7 +158,7 @@ void LoopWorker::retry() {
 void LoopWorker::on_mail() {
   if (is_over_) return;
   for (LoopMail& mail : inbox_.take_all()) {
-    std::visit([this](auto&& one) { on(std::move(one)); }, mail);
+    std::visit([this](auto& one) { on(std::move(one)); }, mail);
   }
   if (!retries_.empty()) retry();
 }

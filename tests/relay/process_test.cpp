@@ -17,6 +17,12 @@ using Ids = std::vector<std::string>;
 
 class RelayTest : public testing::Test {
  protected:
+  // Each test ends with a clean stop: a sanitizer that found something in the relay's process
+  // changes its exit status.
+  void TearDown() override {
+    if (relay && relay->process().is_running()) stop_cleanly();
+  }
+
   void start(const std::string& config = {}) {
     relay = std::make_unique<RelayProcess>(dir.path(), config);
   }
@@ -531,7 +537,7 @@ TEST_F(RelayTest, ImportsAndExports) {
 TEST(RelayCommandLine, SaysWhatIsWrong) {
   EXPECT_EQ(run({}).status, 1);
   EXPECT_EQ(run({"run", "--config", "/nonexistent/relay.toml"}).status, 1);
-  EXPECT_NE(run({"run", "--nonsense"}).status, 0);
+  EXPECT_EQ(run({"run", "--nonsense"}).status, 109);  // CLI11: an argument that was not expected
   EXPECT_EQ(run({"--version"}).output.substr(0, 14), "nostril-relay ");
   EXPECT_EQ(run({"--help"}).status, 0);
 }
