@@ -1,6 +1,7 @@
 nostril_test(relay/admission)
 nostril_test(relay/crash)
 nostril_test(relay/credits)
+nostril_test(relay/dictionary)
 nostril_test(relay/import_export)
 nostril_test(relay/ingest)
 nostril_test(relay/query_pool)
