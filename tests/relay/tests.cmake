@@ -1,5 +1,7 @@
 nostril_test(relay/admission)
 nostril_test(relay/crash)
+nostril_test(relay/crash_steps)
+target_sources(relay_crash_steps_test PRIVATE relay/disk_faults.cpp)
 nostril_test(relay/credits)
 nostril_test(relay/dictionary)
 nostril_test(relay/import_export)
