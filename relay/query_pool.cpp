@@ -61,8 +61,13 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, QueryMetrics& metrics) {
   {
     ReadTxn txn = store_.read();
     const auto scanned = self.scan->step(txn, options_.budget, [&](const RecordView& record) {
+      const std::size_t start = out.text.size();
       out.text += self.prefix;
-      append_json(out.text, record);
+      if (!append_json(out.text, record)) {  // damaged: check() names it
+        out.text.resize(start);
+        metrics.failures.add();
+        return RowAction::Skip;
+      }
       out.text += ']';
       out.rows.push_back({fingerprint_of(record.id()), out.text.size()});
       return out.text.size() >= options_.step_bytes_max ? RowAction::TakeAndPause : RowAction::Take;
