@@ -1,3 +1,4 @@
+nostril_bench(relay/query)
 nostril_bench(relay/steps)
 nostril_bench(relay/store)
 
