@@ -12,8 +12,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -117,7 +115,7 @@ class Session {
   void deliver(Subscription& subscription, const std::shared_ptr<const CommittedEvent>& event,
                std::uint64_t commit);
   /// Ephemeral events don't wait for EOSE: nothing stored could be the same.
-  void deliver(const Subscription& subscription, const std::shared_ptr<Ephemeral>& event);
+  void deliver(const Subscription& subscription, const Ephemeral& event);
   /// Every commit so far has been handled: no stored event can come again.
   void forget_sent();
   /// Reads no more; answers still go out.
@@ -126,7 +124,8 @@ class Session {
   [[nodiscard]] std::size_t subscription_count() const { return subscriptions_.size(); }
 
  private:
-  using Subscriptions = std::map<std::string, std::unique_ptr<Subscription>, std::less<>>;
+  // Few: searched one by one.
+  using Subscriptions = std::vector<std::unique_ptr<Subscription>>;
 
   void on(client_message::Publish&& message);
   void on(client_message::Request&& message);
@@ -141,8 +140,9 @@ class Session {
   void refuse(std::string_view subscription, std::string_view message);
   [[nodiscard]] std::optional<std::string> refusal_of(const client_message::Request& request) const;
   void open(client_message::Request&& request);
-  void remove(Subscriptions::iterator at);
-  void end(Subscriptions::iterator at, std::string_view message);
+  [[nodiscard]] Subscriptions::const_iterator find(std::string_view id) const;
+  void remove(Subscriptions::const_iterator at);
+  void end(Subscriptions::const_iterator at, std::string_view message);
   void send_rows(Subscription& subscription, const QueryStep& step);
   void finish_stored(Subscription& subscription, const QueryStep& step);
   void advance();
@@ -159,11 +159,11 @@ class Session {
   std::uint64_t next_number_ = 1;
   std::size_t filter_values_ = 0;
   // Stored parts that are not finished, by subscription number, in turn; one step at a time is out.
-  std::deque<std::shared_ptr<Query>> runnable_;
+  std::vector<std::shared_ptr<Query>> runnable_;
   bool step_is_out_ = false;
   bool step_is_refused_ = false;
   // Publishing.
-  std::optional<UnverifiedEvent> refused_event_;
+  std::unique_ptr<UnverifiedEvent> refused_event_;
   std::size_t publishes_under_way_ = 0;
   double rate_tokens_ = 0;
   std::int64_t rate_filled_ms_ = 0;
