@@ -86,7 +86,7 @@ struct Loop::Impl {
   std::uint64_t next_id = 1;
   std::unordered_map<TimerId, Timer*> timers;
   std::map<HookId, Task> hooks;
-  bool ending_turn = false;
+  HookId hook_running = HookId::None;  // hooks before it have run in this turn's end
   std::vector<std::unique_ptr<Signal>> signals;
 
   std::mutex mutex;
@@ -222,15 +222,15 @@ void Loop::Impl::drain_posts() {
 }
 
 void Loop::Impl::end_turn() {
-  ending_turn = true;
   // A hook may add or remove hooks: look each one up by its id.
   for (auto it = hooks.begin(); it != hooks.end();) {
     const HookId id = it->first;
     const Task hook = it->second;
+    hook_running = id;
     hook();
     it = hooks.upper_bound(id);
   }
-  ending_turn = false;
+  hook_running = HookId::None;
 }
 
 void Loop::Impl::on_timer(uv_timer_t* handle) {
@@ -299,8 +299,8 @@ void Loop::remove_turn_end(HookId id) {
   impl_->hooks.erase(id);
 }
 
-bool Loop::ending_turn() const {
-  return impl_->ending_turn;
+bool Loop::hook_has_begun(HookId id) const {
+  return impl_->hook_running >= id;
 }
 
 void Loop::wake() {

@@ -64,8 +64,9 @@ class Loop {
   /// Runs `hook` once a turn, before the loop waits: the place to write what the turn gathered.
   HookId on_turn_end(Task hook);
   void remove_turn_end(HookId id);
-  /// True while the hooks run: what a hook queues for another hook may need a wake().
-  [[nodiscard]] bool ending_turn() const;
+  /// True when a turn is ending and this hook's part of it has begun or is over: what is queued for
+  /// it now may need a wake(). Hooks run in the order in which they were added.
+  [[nodiscard]] bool hook_has_begun(HookId id) const;
   /// Makes one more turn follow without waiting. Any thread.
   void wake();
 

@@ -79,12 +79,7 @@ void OutQueue::consume(std::size_t bytes) {
 }
 
 void OutQueue::clear() {
-  // One small chunk is kept for a connection that talks often; anything larger goes back.
-  if (chunks_.size() == 1 && !chunks_[0].shared && chunks_[0].own.capacity() <= 4'096) {
-    chunks_[0].own.clear();
-  } else {
-    std::vector<Chunk>().swap(chunks_);
-  }
+  std::vector<Chunk>().swap(chunks_);
   head_ = 0;
   offset_ = 0;
   bytes_ = 0;

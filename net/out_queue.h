@@ -8,8 +8,8 @@
 
 namespace nostril::net {
 
-/// Bytes waiting for one socket: copied ones, and shared ones that many sockets wait for. Keeps
-/// at most 4 KiB while empty. One thread.
+/// Bytes waiting for one socket: copied ones, and shared ones that many sockets wait for. Holds no
+/// memory while empty. One thread.
 class OutQueue {
  public:
   void append(std::string_view bytes);

@@ -569,7 +569,7 @@ void Server::Impl::queued(Connection& connection) {
   if (connection.dirty) return;
   connection.dirty = true;
   dirty.push_back(connection.id);
-  if (loop.ending_turn()) loop.wake();  // our hook may have run already
+  if (loop.hook_has_begun(hook)) loop.wake();
 }
 
 void Server::Impl::flush(Connection& connection) {

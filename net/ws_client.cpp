@@ -275,7 +275,7 @@ bool WsClient::Impl::send(WsOpcode opcode, std::string_view payload) {
   append_ws_frame(tail, opcode, payload, masks.next(), form);
   out.grew(tail.size() - before);
   wants_drained = true;
-  if (loop.ending_turn()) loop.wake();  // our hook may have run already
+  if (loop.hook_has_begun(hook)) loop.wake();
   return true;
 }
 

@@ -2,44 +2,47 @@
 
 #include "events/event.h"
 #include "relay/credits.h"
+#include "relay/event_text.h"
 #include "relay/query.h"
 #include "relay/session_id.h"
 #include "relay/store/writer.h"
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 namespace nostril::relay {
 
-/// What one commit means for the loops: the same object for all of them.
+/// What one commit means for the loops: the same object for all that it concerns.
 struct Committed {
   CommittedBatch batch;
   std::uint64_t number = 0;  ///< 1 for the first commit of this run
   Credit credit;             ///< of the events in it
 };
 
-/// A verified ephemeral event on its way through all loops. The last of them knows whether anybody
-/// was subscribed.
+/// A verified ephemeral event for the loops: those where somebody is subscribed to it, and its
+/// publisher's, which answers it.
 struct Ephemeral {
-  Ephemeral(VerifiedEvent the_event, std::shared_ptr<const std::string> text, SessionId from,
-            Credit unit, std::uint32_t loop_count)
-      : event(std::move(the_event)),
-        json(std::move(text)),
-        origin(from),
-        credit(std::move(unit)),
-        loops_left(loop_count) {}
+  Ephemeral(VerifiedEvent verified, SessionId publisher, bool has_subscriber, Credit its_credit)
+      : event(std::move(verified)),
+        origin(publisher),
+        is_heard(has_subscriber),
+        credit(std::move(its_credit)) {}
 
-  VerifiedEvent event;
   /// On its own: a slow reader keeps the text, not the credit.
-  std::shared_ptr<const std::string> json;
-  SessionId origin;
-  Credit credit;
-  std::atomic<std::uint32_t> loops_left;
-  std::atomic<std::uint32_t> matched{0};  ///< subscriptions
+  [[nodiscard]] const std::shared_ptr<const std::string>& json() const {
+    return text.of(event.event());
+  }
+
+  const VerifiedEvent event;
+  const EventText text;
+  const SessionId origin;
+  const bool is_heard;  ///< somebody is subscribed
+  const Credit credit;
 };
 
 /// An answer that is ready: OK for an event of this session.
@@ -52,8 +55,8 @@ struct Answer {
 };
 
 /// What other threads send to a loop.
-using LoopMail =
-    std::variant<std::shared_ptr<const Committed>, std::shared_ptr<Ephemeral>, Answer, QueryStep>;
+using LoopMail = std::variant<std::shared_ptr<const Committed>, std::shared_ptr<const Ephemeral>,
+                              Answer, QueryStep>;
 
 /// Where the verifiers' and the writer's results go. Threads: any.
 class Deliveries {
@@ -64,12 +67,15 @@ class Deliveries {
   Deliveries(Deliveries&&) = delete;
   Deliveries& operator=(Deliveries&&) = delete;
 
-  /// Once to every loop.
+  /// Once to every loop with a publisher of it, or a subscription that matches.
   virtual void committed(std::shared_ptr<const Committed> committed) = 0;
-  virtual void ephemeral(std::shared_ptr<Ephemeral> ephemeral) = 0;
+  /// The loops with a subscription that matches now.
+  [[nodiscard]] virtual std::vector<std::uint32_t> loops_that_want(const Event& event) = 0;
+  /// Once to each of these.
+  virtual void ephemeral(std::shared_ptr<const Ephemeral> ephemeral,
+                         std::span<const std::uint32_t> loops) = 0;
   /// To the origin's loop.
   virtual void answer(Answer&& answer) = 0;
-  [[nodiscard]] virtual std::uint32_t loop_count() const = 0;
 
  protected:
   Deliveries() = default;

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "events/kinds.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace nostril::relay {
@@ -57,7 +58,7 @@ void Ingest::stop() {
   writer_->stop();
 }
 
-Offer Ingest::offer(UnverifiedEvent& event, SessionId origin) {
+Offer Ingest::offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own) {
   const EventId& id = event.event().id;
   if (const auto settled = ids_.find_settled(id)) return Settled{*settled};
   Credits& credits = is_ephemeral(event.event()) ? ephemeral_ : stored_;
@@ -67,7 +68,21 @@ Offer Ingest::offer(UnverifiedEvent& event, SessionId origin) {
     if (store_.has_id(id)) return Settled{PutResult::Duplicate};
   }
   if (!credits.try_take()) return QueueFull{};
-  CHECK(queue_.push(Job{std::move(event), origin, Credit(credits, 1)}));
+  Credit credit(credits, 1);
+  if (own == nullptr || !own->may_verify || verifying_.load() > 0) {
+    verifying_.fetch_add(1);
+    CHECK(queue_.push(Job{std::move(event), origin, std::move(credit)}));
+    return Queued{};
+  }
+  own->may_verify = false;
+  auto verified = VerifiedEvent::verify(std::move(event), own->verifier);
+  own->metrics.verified.add();
+  own->metrics.batches.add();
+  if (!verified) {
+    own->metrics.bad_signatures.add();
+    return Forged{};
+  }
+  pass_on(std::move(*verified), origin, std::move(credit));
   return Queued{};
 }
 
@@ -92,38 +107,35 @@ void Ingest::run(VerifierMetrics& metrics) {
     for (std::size_t i = 0; i < jobs->size(); ++i) {
       Job& job = (*jobs)[i];
       if (verified[i]) {
-        pass_on(std::move(*verified[i]), std::move(job));
+        pass_on(std::move(*verified[i]), job.origin, std::move(job.credit));
       } else {
         metrics.bad_signatures.add();
         deliveries_.answer(
-            {job.origin, ids[i], false, "invalid: wrong signature", std::move(job.credit)});
+            {job.origin, ids[i], false, std::string(kWrongSignature), std::move(job.credit)});
       }
     }
+    verifying_.fetch_sub(static_cast<std::int64_t>(jobs->size()));
   }
 }
 
-void Ingest::pass_on(VerifiedEvent event, Job job) {
+void Ingest::pass_on(VerifiedEvent event, SessionId origin, Credit credit) {
   if (!is_ephemeral(event.event())) {
     ids_.add_pending(event);
-    job.credit.hand_over();
-    CHECK(writer_->submit({std::move(event), token_of(job.origin)}));
+    credit.hand_over();
+    CHECK(writer_->submit({std::move(event), token_of(origin)}));
     return;
   }
   if (!ids_.claim_ephemeral(event->id)) {
-    deliveries_.answer({job.origin, event->id, is_accepted(PutResult::Duplicate),
-                        std::string(ok_message(PutResult::Duplicate)), std::move(job.credit)});
+    deliveries_.answer({origin, event->id, is_accepted(PutResult::Duplicate),
+                        std::string(ok_message(PutResult::Duplicate)), std::move(credit)});
     return;
   }
-  auto json = std::make_shared<const std::string>(to_json(event.event()));
-  deliveries_.ephemeral(std::make_shared<Ephemeral>(std::move(event), std::move(json), job.origin,
-                                                    std::move(job.credit),
-                                                    deliveries_.loop_count()));
-}
-
-bool Ingest::finish(const Ephemeral& ephemeral) {
-  if (ephemeral.matched.load() > 0) return true;
-  ids_.forget_ephemeral(ephemeral.event->id);
-  return false;
+  auto loops = deliveries_.loops_that_want(event.event());
+  const bool is_heard = !loops.empty();
+  if (!is_heard) ids_.forget_ephemeral(event->id);  // before its author is told, and tries again
+  if (std::ranges::find(loops, origin.loop) == loops.end()) loops.push_back(origin.loop);
+  deliveries_.ephemeral(
+      std::make_shared<Ephemeral>(std::move(event), origin, is_heard, std::move(credit)), loops);
 }
 
 void Ingest::on_commit(CommittedBatch&& batch) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -37,9 +38,22 @@ struct Settled {
   PutResult result = PutResult::Duplicate;
 };
 
-using Offer = std::variant<Queued, QueueFull, Settled>;
+/// Its signature is not its author's.
+struct Forged {};
 
-/// From an admitted event to its answer: known ids, verifier threads, the writer. Stored events
+inline constexpr std::string_view kWrongSignature = "invalid: wrong signature";
+
+using Offer = std::variant<Queued, QueueFull, Settled, Forged>;
+
+/// A loop's own means to check a signature, where handing the event to a verifier thread and
+/// waiting for it would cost more. One event a turn: the loop's other connections wait meanwhile.
+struct LoopVerifier {
+  Verifier verifier{1024};
+  VerifierMetrics metrics;
+  bool may_verify = true;  ///< in this turn
+};
+
+/// From an admitted event to its answer: known ids, signatures, the writer. Stored events
 /// leave by Deliveries::committed() after the commit that made them durable, ephemeral ones by
 /// Deliveries::ephemeral() without touching the disk, false signatures by Deliveries::answer().
 ///
@@ -54,13 +68,11 @@ class Ingest {
   Ingest& operator=(Ingest&&) = delete;
 
   /// Takes the event only when it answers Queued: an answer will come to `origin`. QueueFull: stop
-  /// reading that peer, offer again later.
-  [[nodiscard]] Offer offer(UnverifiedEvent& event, SessionId origin);
+  /// reading that peer, offer again later. While no verifier has work the calling loop checks the
+  /// signature itself, if it may; so at a low rate events keep their order too.
+  [[nodiscard]] Offer offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own = nullptr);
 
-  /// The last loop is done with it: true when somebody got it. A copy may be sent again if not.
-  [[nodiscard]] bool finish(const Ephemeral& ephemeral);
-
-  /// Nothing is under way: every commit so far has been handled by every loop.
+  /// Nothing is under way: every commit so far has been handled by every loop it concerns.
   [[nodiscard]] bool stored_idle() const { return stored_.all_back(); }
 
   [[nodiscard]] bool idle() const { return stored_.all_back() && ephemeral_.all_back(); }
@@ -92,7 +104,7 @@ class Ingest {
 
   Offer queue_copy(VerifiedEvent event, SessionId origin);
   void run(VerifierMetrics& metrics);
-  void pass_on(VerifiedEvent event, Job job);
+  void pass_on(VerifiedEvent event, SessionId origin, Credit credit);
   void on_commit(CommittedBatch&& batch);
 
   // Constant after construction.
@@ -104,6 +116,7 @@ class Ingest {
   Credits ephemeral_;
   VerifiedIds ids_;
   Mailbox<Job> queue_;
+  std::atomic<std::int64_t> verifying_{0};  // in queue_ or with a verifier thread
   std::atomic<std::uint64_t> commits_announced_{0};
   std::vector<std::unique_ptr<VerifierMetrics>> metrics_;
   std::unique_ptr<StoreWriter> writer_;

@@ -25,10 +25,10 @@ LoopWorker::LoopWorker(std::uint32_t index, const LoopShared& shared,
                        const net::ListenConfig& listen, const net::ServerLimits& limits)
     : index_(index),
       shared_(shared),
-      subscriptions_(shared.rng),
+      turn_end_(loop_.on_turn_end([this] { end_turn(); })),
+      subscriptions_(shared.hash),
       context_{*this, subscriptions_, metrics_, shared.limits, shared.admission, shared.clock},
-      // One task at a time: the mailbox wakes when it was empty.
-      inbox_(shared.mail_max, [this] { CHECK(loop_.post([this] { on_mail(); })); }),
+      inbox_(shared.mail_max, [this] { wake(); }),
       server_(loop_, *this, listen, limits) {
   loop_.every(1'000, [this] { each_second(); });
 }
@@ -143,7 +143,7 @@ void LoopWorker::retry_later(net::ConnectionId of) {
 }
 
 Offer LoopWorker::offer(UnverifiedEvent& event, net::ConnectionId origin) {
-  return shared_.ingest.offer(event, {index_, origin});
+  return shared_.ingest.offer(event, {index_, origin}, &verifier_);
 }
 
 bool LoopWorker::start_step(std::shared_ptr<Query>& query) {
@@ -174,12 +174,20 @@ void LoopWorker::retry() {
 
 // --- From other threads.
 
-void LoopWorker::on_mail() {
+// The mailbox was empty. What this thread itself puts in is seen when its turn ends.
+void LoopWorker::wake() {
+  if (!loop_.on_loop_thread() || loop_.hook_has_begun(turn_end_)) loop_.wake();
+}
+
+void LoopWorker::end_turn() {
   if (is_over_) return;
-  for (LoopMail& mail : inbox_.take_all()) {
+  verifier_.may_verify = true;
+  auto mails = inbox_.take_all();
+  for (LoopMail& mail : mails) {
     std::visit([this](auto& one) { on(std::move(one)); }, mail);
   }
-  if (!retries_.empty()) retry();
+  // Mail gives back what a full queue was full of.
+  if (!mails.empty() && !retries_.empty()) retry();
 }
 
 void LoopWorker::on(std::shared_ptr<const Committed>&& committed) {
@@ -201,24 +209,17 @@ void LoopWorker::on(std::shared_ptr<const Committed>&& committed) {
   }
 }
 
-void LoopWorker::on(std::shared_ptr<Ephemeral>&& ephemeral) {
-  std::uint32_t matched = 0;
-  subscriptions_.match(ephemeral->event.event(), [&](IndexedSubscription& found) {
+void LoopWorker::on(std::shared_ptr<const Ephemeral>&& ephemeral) {
+  const std::shared_ptr<const Ephemeral> mine = std::move(ephemeral);  // and its credit
+  subscriptions_.match(mine->event.event(), [&](IndexedSubscription& found) {
     auto& subscription = static_cast<Subscription&>(found);
-    subscription.session->deliver(subscription, ephemeral);
-    ++matched;
+    subscription.session->deliver(subscription, *mine);
   });
-  ephemeral->matched.fetch_add(matched);
-  if (ephemeral->loops_left.fetch_sub(1) != 1) return;
-  const bool was_heard = shared_.ingest.finish(*ephemeral);
-  if (!was_heard) metrics_.ephemeral_unheard.add();
-  Answer answer{ephemeral->origin, ephemeral->event->id, was_heard,
-                was_heard ? "" : "mute: nobody is subscribed to this event",
-                std::move(ephemeral->credit)};
-  if (answer.origin.loop == index_) {
-    on(std::move(answer));
-  } else {
-    shared_.deliveries.answer(std::move(answer));
+  if (mine->origin.loop != index_) return;
+  if (!mine->is_heard) metrics_.ephemeral_unheard.add();
+  if (Session* session = find(mine->origin.connection)) {
+    session->on_answer(mine->event->id, mine->is_heard,
+                       mine->is_heard ? "" : "mute: nobody is subscribed to this event");
   }
 }
 
@@ -234,7 +235,9 @@ void LoopWorker::on(QueryStep&& step) {
 }
 
 void LoopWorker::each_second() {
-  if (is_over_ || !shared_.ingest.stored_idle()) return;
+  const std::uint64_t queries_done = metrics_.queries_done.read();
+  if (is_over_ || forgot_after_ == queries_done || !shared_.ingest.stored_idle()) return;
+  forgot_after_ = queries_done;
   for (auto& [id, session] : sessions_) session->forget_sent();
 }
 

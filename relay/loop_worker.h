@@ -1,7 +1,6 @@
 #pragma once
 
 #include "base/mailbox.h"
-#include "base/rng.h"
 #include "net/loop.h"
 #include "net/server.h"
 #include "relay/deliveries.h"
@@ -15,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <unordered_map>
@@ -26,19 +26,18 @@ namespace nostril::relay {
 struct LoopShared {
   Ingest& ingest;
   QueryPool& queries;
-  Deliveries& deliveries;
   const HttpFace& http;
   const SessionLimits& limits;
   const Admission& admission;
   const Clock& clock;
-  Rng& rng;
+  const SubscriptionHash& hash;
   std::size_t mail_max = 0;  ///< more than can be under way
 };
 
 /// One loop thread with its share of the connections, their sessions and the index of their
 /// subscriptions.
-/// Threads: constructor, destructor and start() from one; mail(), stop_reading(), finish() and the
-/// counters from any; the rest is the loop's own.
+/// Threads: constructor, destructor and start() from one; mail(), wants(), stop_reading(),
+/// finish() and the counters from any; the rest is the loop's own.
 class LoopWorker final : private net::ServerHandler, private SessionHost {
  public:
   /// Binds and listens; throws std::runtime_error.
@@ -53,6 +52,11 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   void start();
   void mail(LoopMail&& mail);
 
+  /// See SubscriptionIndex.
+  [[nodiscard]] bool wants(const Event& event, std::span<const SubscriptionIndex::Key> keys) const {
+    return subscriptions_.wants(event, keys);
+  }
+
   /// No new connections, nothing more read; what is under way is still answered.
   void stop_reading();
   /// Closes all connections and ends the thread, at the latest after `wait_ms_max`.
@@ -62,6 +66,8 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   [[nodiscard]] std::uint16_t port() const { return server_.local_port(); }
 
   [[nodiscard]] const LoopMetrics& metrics() const { return metrics_; }
+
+  [[nodiscard]] const VerifierMetrics& verifier_metrics() const { return verifier_.metrics; }
 
   [[nodiscard]] const net::ServerCounters& server_counters() const { return server_.counters(); }
 
@@ -90,9 +96,10 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   [[nodiscard]] bool start_step(std::shared_ptr<Query>& query) override;
   [[nodiscard]] std::optional<QueryStep> step_now(const std::shared_ptr<Query>& query) override;
 
-  void on_mail();
+  void wake();
+  void end_turn();
   void on(std::shared_ptr<const Committed>&& committed);
-  void on(std::shared_ptr<Ephemeral>&& ephemeral);
+  void on(std::shared_ptr<const Ephemeral>&& ephemeral);
   void on(Answer&& answer);
   void on(QueryStep&& step);
   void retry();
@@ -106,6 +113,9 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   // this.
   bool is_over_ = false;
   net::Loop loop_;
+  // Before server_: its own hook then writes what this one sends.
+  const net::HookId turn_end_;
+  LoopVerifier verifier_;
   SubscriptionIndex subscriptions_;
   const SessionContext context_;
   Mailbox<LoopMail> inbox_;
@@ -114,6 +124,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   net::TimerId retry_timer_ = net::TimerId::None;
   std::int64_t store_is_slow_until_ms_ = 0;  // on shared_.clock's monotonic scale
   bool is_stopping_ = false;
+  std::uint64_t forgot_after_ = 0;  // queries: none done since, so no session remembers anything
   std::uint64_t finish_by_ms_ = 0;
   net::Server server_;
   std::thread thread_;

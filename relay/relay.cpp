@@ -93,6 +93,7 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
       loop_count_(config.loop_threads()),
       session_limits_(config.session_limits()),
       admission_(config.admission_rules()),
+      hash_(rng),
       http_(config, [this] { return metrics_text(); }),
       lock_(config.data),
       store_(open_store(config.data)) {
@@ -109,7 +110,7 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
       static_cast<std::size_t>(ingest.stored_under_way_max + ingest.ephemeral_under_way_max);
   // An answer may wait here after its event's credit went to the last loop's answer: twice.
   shared_ = std::make_unique<LoopShared>(
-      LoopShared{*ingest_, *queries_, *this, http_, session_limits_, admission_, clock, rng,
+      LoopShared{*ingest_, *queries_, http_, session_limits_, admission_, clock, hash_,
                  2 * under_way + queries.queue_max + queries.threads});
   check_port_free(listen_);
   net::ListenConfig listen = listen_;
@@ -154,11 +155,39 @@ std::string Relay::listen_url() const {
 }
 
 void Relay::committed(std::shared_ptr<const Committed> committed) {
-  for (auto& loop : loops_) loop->mail(std::shared_ptr(committed));
+  std::vector<bool> concerned(loop_count_);
+  std::size_t left = loop_count_;
+  const auto concerns = [&](std::size_t loop) {
+    if (!concerned[loop]) --left;
+    concerned[loop] = true;
+  };
+  for (const WriteOutcome& outcome : committed->batch.outcomes) concerns(outcome.token.loop);
+  std::vector<SubscriptionHash::Key> keys;
+  for (const auto& event : committed->batch.events) {
+    if (left == 0) break;
+    hash_.keys_of(event->event.event(), keys);
+    for (std::size_t loop = 0; loop < loop_count_; ++loop) {
+      if (!concerned[loop] && loops_[loop]->wants(event->event.event(), keys)) concerns(loop);
+    }
+  }
+  for (std::size_t loop = 0; loop < loop_count_; ++loop) {
+    if (concerned[loop]) loops_[loop]->mail(std::shared_ptr(committed));
+  }
 }
 
-void Relay::ephemeral(std::shared_ptr<Ephemeral> ephemeral) {
-  for (auto& loop : loops_) loop->mail(std::shared_ptr(ephemeral));
+std::vector<std::uint32_t> Relay::loops_that_want(const Event& event) {
+  std::vector<SubscriptionHash::Key> keys;
+  hash_.keys_of(event, keys);
+  std::vector<std::uint32_t> wanting;
+  for (std::uint32_t loop = 0; loop < loop_count_; ++loop) {
+    if (loops_[loop]->wants(event, keys)) wanting.push_back(loop);
+  }
+  return wanting;
+}
+
+void Relay::ephemeral(std::shared_ptr<const Ephemeral> ephemeral,
+                      std::span<const std::uint32_t> loops) {
+  for (const std::uint32_t loop : loops) loops_[loop]->mail(std::shared_ptr(ephemeral));
 }
 
 void Relay::answer(Answer&& answer) {

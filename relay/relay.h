@@ -9,9 +9,11 @@
 #include "relay/loop_worker.h"
 #include "relay/query_pool.h"
 #include "relay/store/store.h"
+#include "relay/subscription_hash.h"
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,16 +57,17 @@ class Relay final : public Deliveries {
 
   // Deliveries, for its own threads.
   void committed(std::shared_ptr<const Committed> committed) override;
-  void ephemeral(std::shared_ptr<Ephemeral> ephemeral) override;
+  [[nodiscard]] std::vector<std::uint32_t> loops_that_want(const Event& event) override;
+  void ephemeral(std::shared_ptr<const Ephemeral> ephemeral,
+                 std::span<const std::uint32_t> loops) override;
   void answer(Answer&& answer) override;
-
-  [[nodiscard]] std::uint32_t loop_count() const override { return loop_count_; }
 
  private:
   const net::ListenConfig listen_;
   const std::uint32_t loop_count_;
   const SessionLimits session_limits_;
   const Admission admission_;
+  const SubscriptionHash hash_;
   const HttpFace http_;
   DataLock lock_;
   std::unique_ptr<Store> store_;

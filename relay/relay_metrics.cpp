@@ -125,15 +125,17 @@ std::string_view name_of(PutResult result) {
   return "unknown";
 }
 
-void write_ingest(MetricsText& out, const Ingest& ingest) {
+void write_ingest(MetricsText& out, const Ingest& ingest, const Loops& loops) {
   std::uint64_t verified = 0;
   std::uint64_t bad = 0;
   std::uint64_t batches = 0;
-  for (const auto& metrics : ingest.metrics()) {
-    verified += metrics->verified.read();
-    bad += metrics->bad_signatures.read();
-    batches += metrics->batches.read();
-  }
+  const auto add = [&](const VerifierMetrics& metrics) {
+    verified += metrics.verified.read();
+    bad += metrics.bad_signatures.read();
+    batches += metrics.batches.read();
+  };
+  for (const auto& metrics : ingest.metrics()) add(*metrics);
+  for (const auto& loop : loops) add(loop->verifier_metrics());
   out.counter("verifications_total", verified, "signatures checked");
   out.counter("verifications_failed_total", bad, "signatures that were wrong");
   out.counter("verification_batches_total", batches, "batches of them");
@@ -180,7 +182,7 @@ std::string Relay::metrics_text() const {
   MetricsText out;
   write_connections(out, loops_);
   write_protocol(out, loops_);
-  write_ingest(out, *ingest_);
+  write_ingest(out, *ingest_, loops_);
   out.sample(queries_->queued(), label("queue", "query"));
   out.sample(sum(loops_, [](const LoopWorker& loop) { return loop.mail_queued(); }),
              label("queue", "loop_mail"));

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <variant>
 
@@ -63,7 +64,7 @@ Session::Session(net::ConnectionId connection, const SessionContext& context)
       rate_filled_ms_(context.clock.monotonic_ms()) {}
 
 Session::~Session() {
-  while (!subscriptions_.empty()) remove(subscriptions_.begin());
+  while (!subscriptions_.empty()) remove(std::prev(subscriptions_.end()));
   while (!counts_.empty()) cancel_count(counts_.begin()->first);
 }
 
@@ -129,11 +130,13 @@ void Session::publish(UnverifiedEvent event) {
   if (const auto* settled = std::get_if<Settled>(&offer)) {
     context_.metrics.duplicates_early.add();
     answer(id, is_accepted(settled->result), ok_message(settled->result));
+  } else if (std::holds_alternative<Forged>(offer)) {
+    answer(id, false, kWrongSignature);
   } else if (const auto* queued = std::get_if<Queued>(&offer)) {
     if (queued->is_copy) context_.metrics.duplicates_early.add();
     ++publishes_under_way_;
   } else {
-    refused_event_ = std::move(event);
+    refused_event_ = std::make_unique<UnverifiedEvent>(std::move(event));
     context_.host.retry_later(connection_);
   }
   update_reading();
@@ -160,10 +163,9 @@ void Session::on(client_message::Auth&& message) {
 
 void Session::on(client_message::Request&& message) {
   context_.metrics.requests.add();
-  const auto found = subscriptions_.find(message.subscription);
+  const auto found = find(message.subscription);
   const bool is_new = found == subscriptions_.end();
-  const auto refusal =
-      refusal_of(message.filters, is_new ? 0 : 1, is_new ? 0 : found->second->values);
+  const auto refusal = refusal_of(message.filters, is_new ? 0 : 1, is_new ? 0 : (*found)->values);
   if (refusal) {
     // The earlier subscription of that id has ended too: the client believes it replaced.
     if (!is_new) remove(found);
@@ -190,7 +192,7 @@ std::optional<std::string> Session::refusal_of(const std::vector<Filter>& filter
 }
 
 void Session::open(client_message::Request&& request) {
-  const auto replaced = subscriptions_.find(request.subscription);
+  const auto replaced = find(request.subscription);
   if (replaced != subscriptions_.end()) remove(replaced);
 
   auto subscription = std::make_unique<Subscription>();
@@ -215,7 +217,7 @@ void Session::open(client_message::Request&& request) {
   filter_values_ += subscription->values;
   context_.index.add(*subscription);
   context_.metrics.subscriptions_opened.add();
-  subscriptions_.emplace(subscription->id, std::move(subscription));
+  subscriptions_.push_back(std::move(subscription));
   start(std::move(query));
 }
 
@@ -237,7 +239,7 @@ bool Session::peer_keeps_up() const {
 
 void Session::on(client_message::Close&& message) {
   context_.metrics.closes.add();
-  const auto found = subscriptions_.find(message.subscription);
+  const auto found = find(message.subscription);
   if (found != subscriptions_.end()) remove(found);
   cancel_count(message.subscription);
 }
@@ -267,8 +269,12 @@ void Session::refuse(std::string_view subscription, std::string_view message) {
   send(closed_text(subscription, message));
 }
 
-void Session::remove(Subscriptions::iterator at) {
-  Subscription& subscription = *at->second;
+Session::Subscriptions::const_iterator Session::find(std::string_view id) const {
+  return std::ranges::find_if(subscriptions_, [&](const auto& one) { return one->id == id; });
+}
+
+void Session::remove(Subscriptions::const_iterator at) {
+  Subscription& subscription = **at;
   if (subscription.query) cancel(subscription.query);
   filter_values_ -= subscription.values;
   context_.index.remove(subscription);
@@ -297,7 +303,8 @@ void Session::advance() {
   if (!step_is_out_ && !runnable_.empty() && peer_keeps_up()) {
     std::shared_ptr<Query> query = runnable_.front();
     if (context_.host.start_step(query)) {
-      runnable_.pop_front();
+      runnable_.erase(runnable_.begin());
+      if (runnable_.empty()) runnable_.shrink_to_fit();
       step_is_out_ = true;
     } else {
       step_is_refused_ = true;
@@ -316,10 +323,10 @@ void Session::on_step(QueryStep&& step) {
 void Session::take_step(QueryStep&& step) {
   if (step.query->is_count) return take_count(std::move(step));
   const auto number = step.query->subscription_number;
-  const auto found = std::ranges::find_if(
-      subscriptions_, [&](const auto& entry) { return entry.second->number == number; });
+  const auto found =
+      std::ranges::find_if(subscriptions_, [&](const auto& one) { return one->number == number; });
   if (found != subscriptions_.end()) {
-    Subscription& subscription = *found->second;
+    Subscription& subscription = **found;
     send_rows(subscription, step);
     if (step.failed) {
       end(found, "error: the store can't be read");
@@ -353,8 +360,8 @@ void Session::take_count(QueryStep&& step) {
   }
 }
 
-void Session::end(Subscriptions::iterator at, std::string_view message) {
-  const std::string id = at->first;
+void Session::end(Subscriptions::const_iterator at, std::string_view message) {
+  const std::string id = (*at)->id;
   remove(at);
   refuse(id, message);
 }
@@ -410,16 +417,16 @@ void Session::deliver(Subscription& subscription,
 void Session::send_event(const Subscription& subscription,
                          const std::shared_ptr<const CommittedEvent>& event) {
   context_.metrics.live_sent.add();
-  context_.host.send_event(connection_, subscription.prefix, {event, &event->json});
+  context_.host.send_event(connection_, subscription.prefix, event->json());
 }
 
-void Session::deliver(const Subscription& subscription, const std::shared_ptr<Ephemeral>& event) {
+void Session::deliver(const Subscription& subscription, const Ephemeral& event) {
   context_.metrics.ephemeral_sent.add();
-  context_.host.send_event(connection_, subscription.prefix, event->json);
+  context_.host.send_event(connection_, subscription.prefix, event.json());
 }
 
 void Session::forget_sent() {
-  for (auto& [id, subscription] : subscriptions_) {
+  for (auto& subscription : subscriptions_) {
     if (!subscription->query) subscription->sent = {};
   }
 }
@@ -428,15 +435,14 @@ void Session::forget_sent() {
 
 void Session::retry() {
   if (refused_event_) {
-    auto event = std::move(*refused_event_);
-    refused_event_.reset();
-    publish(std::move(event));
+    const auto event = std::exchange(refused_event_, nullptr);
+    publish(std::move(*event));
   }
   advance();
 }
 
 void Session::update_reading() {
-  const bool must_pause = is_stopping_ || refused_event_.has_value() || step_is_refused_ ||
+  const bool must_pause = is_stopping_ || refused_event_ != nullptr || step_is_refused_ ||
                           publishes_under_way_ >= context_.limits.publishes_under_way_max;
   if (must_pause == is_paused_) return;
   is_paused_ = must_pause;

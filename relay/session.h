@@ -12,7 +12,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -122,7 +121,7 @@ class Session {
   void deliver(Subscription& subscription, const std::shared_ptr<const CommittedEvent>& event,
                std::uint64_t commit);
   /// Ephemeral events don't wait for EOSE: nothing stored could be the same.
-  void deliver(const Subscription& subscription, const std::shared_ptr<Ephemeral>& event);
+  void deliver(const Subscription& subscription, const Ephemeral& event);
   /// Every commit so far has been handled: no stored event can come again.
   void forget_sent();
   /// Reads no more; answers still go out.
@@ -131,7 +130,8 @@ class Session {
   [[nodiscard]] std::size_t subscription_count() const { return subscriptions_.size(); }
 
  private:
-  using Subscriptions = std::map<std::string, std::unique_ptr<Subscription>, std::less<>>;
+  // Few: searched one by one.
+  using Subscriptions = std::vector<std::unique_ptr<Subscription>>;
 
   void on(client_message::Publish&& message);
   void on(client_message::Request&& message);
@@ -150,8 +150,9 @@ class Session {
   void open(client_message::Request&& request);
   void start(std::shared_ptr<Query> query);
   [[nodiscard]] bool peer_keeps_up() const;
-  void remove(Subscriptions::iterator at);
-  void end(Subscriptions::iterator at, std::string_view message);
+  [[nodiscard]] Subscriptions::const_iterator find(std::string_view id) const;
+  void remove(Subscriptions::const_iterator at);
+  void end(Subscriptions::const_iterator at, std::string_view message);
   void take_step(QueryStep&& step);
   void take_count(QueryStep&& step);
   void cancel(const std::shared_ptr<Query>& query);
@@ -178,11 +179,11 @@ class Session {
   std::uint64_t next_number_ = 1;
   std::size_t filter_values_ = 0;
   // Stored parts that are not finished, by subscription number, in turn; one step at a time is out.
-  std::deque<std::shared_ptr<Query>> runnable_;
+  std::vector<std::shared_ptr<Query>> runnable_;
   bool step_is_out_ = false;
   bool step_is_refused_ = false;
   // Publishing.
-  std::optional<UnverifiedEvent> refused_event_;
+  std::unique_ptr<UnverifiedEvent> refused_event_;
   std::size_t publishes_under_way_ = 0;
   double rate_tokens_ = 0;
   std::int64_t rate_filled_ms_ = 0;

@@ -1,22 +1,12 @@
 #include "relay/subscription_index.h"
 
-#include "base/bytes.h"
 #include "base/check.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace nostril::relay {
 
 namespace {
-
-__extension__ using Wide = unsigned __int128;
-
-// Both halves of the product: without the secret nobody can say which inputs meet (wyhash's mix).
-std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
-  const Wide product = Wide{a} * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
-}
 
 template <typename Entries, typename Subscription>
 void erase_one(Entries& entries, const Subscription* subscription) {
@@ -29,30 +19,8 @@ void erase_one(Entries& entries, const Subscription* subscription) {
 
 }  // namespace
 
-SubscriptionIndex::SubscriptionIndex(Rng& rng) {
-  std::array<std::uint8_t, sizeof secret_> bytes{};
-  rng.fill(bytes);
-  std::memcpy(secret_.data(), bytes.data(), bytes.size());
-  for (auto& word : secret_) word |= 1U;
-}
-
-std::uint64_t SubscriptionIndex::hash(Member member, char tag, std::string_view bytes) const {
-  std::uint64_t state = fold(
-      secret_[0] ^ (static_cast<std::uint64_t>(member) << 8U | static_cast<unsigned char>(tag)),
-      secret_[1] ^ bytes.size());
-  while (!bytes.empty()) {
-    std::uint64_t word = 0;
-    const std::size_t count = std::min<std::size_t>(bytes.size(), 8);
-    std::memcpy(&word, bytes.data(), count);
-    state = fold(state ^ word ^ secret_[1], secret_[2] ^ state);
-    bytes.remove_prefix(count);
-  }
-  return fold(state ^ secret_[0], secret_[2]);
-}
-
-std::uint64_t SubscriptionIndex::hash_kind(std::uint32_t kind) const {
-  return hash(Member::Kind, 0, {reinterpret_cast<const char*>(&kind), sizeof kind});
-}
+SubscriptionIndex::SubscriptionIndex(const SubscriptionHash& hash)
+    : hash_(hash), filed_counts_(kBuckets) {}
 
 template <typename File>
 bool SubscriptionIndex::for_each_key(const Filter& filter, File file) const {
@@ -62,20 +30,20 @@ bool SubscriptionIndex::for_each_key(const Filter& filter, File file) const {
   for (const auto& tag : filter.tags) fewest = std::min(fewest, tag.values.size());
   // A kind is shared by many events: only when nothing else is there.
   if (filter.ids && filter.ids->size() == fewest) {
-    for (const auto& id : *filter.ids) file(hash(Member::Id, 0, as_text(id.bytes)));
+    for (const auto& id : *filter.ids) file(hash_.of_id(id));
     return true;
   }
   for (const auto& tag : filter.tags) {
     if (tag.values.size() != fewest) continue;
-    for (const auto& value : tag.values) file(hash(Member::Tag, tag.name, value));
+    for (const auto& value : tag.values) file(hash_.of_tag(tag.name, value));
     return true;
   }
   if (filter.authors) {
-    for (const auto& author : *filter.authors) file(hash(Member::Author, 0, as_text(author.bytes)));
+    for (const auto& author : *filter.authors) file(hash_.of_author(author));
     return true;
   }
   if (filter.kinds) {
-    for (const std::uint32_t kind : *filter.kinds) file(hash_kind(kind));
+    for (const std::uint32_t kind : *filter.kinds) file(hash_.of_kind(kind));
     return true;
   }
   return false;
@@ -85,9 +53,16 @@ void SubscriptionIndex::add(IndexedSubscription& subscription) {
   for (const Filter& filter : subscription.filters) {
     if (filter.matches_nothing()) continue;
     const Entry entry{&subscription, &filter};
-    const bool is_filed =
-        for_each_key(filter, [&](std::uint64_t key) { filed_[key].push_back(entry); });
-    if (!is_filed) always_.push_back(entry);
+    const bool is_filed = for_each_key(filter, [&](Key key) {
+      const std::lock_guard lock(mutex_);
+      filed_[key].push_back(entry);
+      bucket(key).fetch_add(1);
+    });
+    if (!is_filed) {
+      const std::lock_guard lock(mutex_);
+      always_.push_back(entry);
+      always_count_.fetch_add(1);
+    }
   }
   ++subscriptions_;
 }
@@ -95,32 +70,50 @@ void SubscriptionIndex::add(IndexedSubscription& subscription) {
 void SubscriptionIndex::remove(IndexedSubscription& subscription) {
   for (const Filter& filter : subscription.filters) {
     if (filter.matches_nothing()) continue;
-    const bool is_filed = for_each_key(filter, [&](std::uint64_t key) {
+    const bool is_filed = for_each_key(filter, [&](Key key) {
+      const std::lock_guard lock(mutex_);
       const auto found = filed_.find(key);
       CHECK(found != filed_.end());
       erase_one(found->second, &subscription);
       if (found->second.empty()) filed_.erase(found);
+      bucket(key).fetch_sub(1);
     });
-    if (!is_filed) erase_one(always_, &subscription);
+    if (!is_filed) {
+      const std::lock_guard lock(mutex_);
+      erase_one(always_, &subscription);
+      always_count_.fetch_sub(1);
+    }
   }
   --subscriptions_;
 }
 
-void SubscriptionIndex::gather(std::uint64_t key) {
-  const auto found = filed_.find(key);
-  if (found != filed_.end()) found_.push_back(&found->second);
+// In the one order of all sequentially consistent operations: whoever commits an event, then does
+// not see a subscription here, has committed before that subscription's scan of the store began.
+bool SubscriptionIndex::may_want(std::span<const Key> keys) const {
+  if (always_count_.load() != 0) return true;
+  return std::ranges::any_of(keys,
+                             [this](Key key) { return filed_counts_[key % kBuckets].load() != 0; });
+}
+
+bool SubscriptionIndex::wants(const Event& event, std::span<const Key> keys) const {
+  if (!may_want(keys)) return false;
+  const auto matches = [&](const Entry& entry) { return entry.filter->matches(event); };
+  const std::lock_guard lock(mutex_);
+  if (std::ranges::any_of(always_, matches)) return true;
+  return std::ranges::any_of(keys, [&](Key key) {
+    const auto found = filed_.find(key);
+    return found != filed_.end() && std::ranges::any_of(found->second, matches);
+  });
 }
 
 void SubscriptionIndex::gather(const Event& event) {
   found_.clear();
   if (!always_.empty()) found_.push_back(&always_);
   if (filed_.empty()) return;
-  gather(hash(Member::Id, 0, as_text(event.id.bytes)));
-  gather(hash(Member::Author, 0, as_text(event.pubkey.bytes)));
-  gather(hash_kind(event.kind));
-  for (const Tags::View tag : event.tags) {
-    if (tag.size() < 2 || tag.name().size() != 1) continue;
-    gather(hash(Member::Tag, tag.name()[0], tag[1]));
+  hash_.keys_of(event, keys_);
+  for (const Key key : keys_) {
+    const auto found = filed_.find(key);
+    if (found != filed_.end()) found_.push_back(&found->second);
   }
 }
 

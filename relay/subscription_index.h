@@ -1,12 +1,13 @@
 #pragma once
 
-#include "base/rng.h"
 #include "events/filter.h"
+#include "relay/subscription_hash.h"
 
-#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
+#include <mutex>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -22,16 +23,23 @@ struct IndexedSubscription {
 /// Which subscriptions want this event? Each filter is filed under the values of one of its
 /// members, the one with the fewest (ids, authors, kinds, or one tag); an event looks up its own
 /// id, author, kind and tags, and the candidates are then compared exactly. Filters without any
-/// such member are candidates always. Files by a keyed hash of 64 bits: a collision costs a
-/// comparison, and nobody outside can make one.
+/// such member are candidates always. A collision of two keys costs a comparison.
 ///
-/// Threads: one. Memory: about 50 bytes for each value filed.
+/// Threads: one, but wants() from any. Memory: about 100 bytes for each value filed, and 256
+/// KiB.
 class SubscriptionIndex {
  public:
-  explicit SubscriptionIndex(Rng& rng);
+  using Key = SubscriptionHash::Key;
 
+  explicit SubscriptionIndex(const SubscriptionHash& hash);
+
+  /// Seen by every wants() that comes later, by anybody's order of events.
   void add(IndexedSubscription& subscription);
   void remove(IndexedSubscription& subscription);
+
+  /// Whether a subscription here matches: if none, this index's thread need not be woken. `keys`:
+  /// the event's own by the same hash.
+  [[nodiscard]] bool wants(const Event& event, std::span<const Key> keys) const;
 
   /// Calls visit(IndexedSubscription&) once for each subscription with a filter that matches. The
   /// visit may not add or remove.
@@ -51,7 +59,8 @@ class SubscriptionIndex {
   [[nodiscard]] std::size_t size() const { return subscriptions_; }
 
  private:
-  enum class Member : std::uint8_t { Id, Author, Kind, Tag };
+  static constexpr std::size_t kBuckets = 1U << 16U;
+  using Count = std::atomic<std::uint32_t>;
 
   struct Entry {
     IndexedSubscription* subscription;
@@ -59,23 +68,30 @@ class SubscriptionIndex {
   };
 
   struct AsIs {
-    std::size_t operator()(std::uint64_t hash) const { return hash; }
+    std::size_t operator()(Key key) const { return key; }
   };
 
-  [[nodiscard]] std::uint64_t hash(Member member, char tag, std::string_view bytes) const;
-  [[nodiscard]] std::uint64_t hash_kind(std::uint32_t kind) const;
   // Calls file(key) for each value the filter is filed under; false when there is no such member.
   template <typename File>
   bool for_each_key(const Filter& filter, File file) const;
   void gather(const Event& event);
-  void gather(std::uint64_t key);
+  [[nodiscard]] bool may_want(std::span<const Key> keys) const;
 
-  std::array<std::uint64_t, 3> secret_{};
-  std::unordered_map<std::uint64_t, std::vector<Entry>, AsIs> filed_;
+  Count& bucket(Key key) { return filed_counts_[key % kBuckets]; }
+
+  const SubscriptionHash hash_;
+  // Changed by the one thread with mutex_ held, for a value at a time; others read with it.
+  mutable std::mutex mutex_;
+  std::unordered_map<Key, std::vector<Entry>, AsIs> filed_;
   std::vector<Entry> always_;
-  std::vector<const std::vector<Entry>*> found_;  // of the present search
+  // Of the present search.
+  std::vector<Key> keys_;
+  std::vector<const std::vector<Entry>*> found_;
   std::uint64_t search_ = 0;
   std::size_t subscriptions_ = 0;
+  // What other threads look at first: entries filed, by the low bits of their keys.
+  std::vector<Count> filed_counts_;
+  Count always_count_{0};
 };
 
 }  // namespace nostril::relay

@@ -36,7 +36,7 @@ void StoreWriter::run() {
 void StoreWriter::write(std::vector<WriteRequest> batch) {
   std::vector<VerifiedEvent> events;
   events.reserve(batch.size());
-  for (const auto& request : batch) events.push_back(request.event);
+  for (auto& request : batch) events.push_back(std::move(request.event));
   auto results = store_.put(events, clock_.unix_s());
   if (!results) {
     log(LogLevel::Error, "{}", results.error().text);
@@ -50,10 +50,7 @@ void StoreWriter::write(std::vector<WriteRequest> batch) {
     outcomes_[static_cast<std::size_t>(result)].add();
     committed.outcomes.push_back({batch[i].token, events[i]->id, result});
     if (result != PutResult::Stored) continue;
-    std::string json;
-    append_json(json, events[i].event());
-    committed.events.push_back(std::make_shared<const CommittedEvent>(
-        CommittedEvent{std::move(events[i]), std::move(json)}));
+    committed.events.push_back(std::make_shared<const CommittedEvent>(std::move(events[i])));
   }
   batches_.add();
   on_commit_(std::move(committed));

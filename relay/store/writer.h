@@ -4,6 +4,7 @@
 #include "base/mailbox.h"
 #include "base/metrics.h"
 #include "events/event.h"
+#include "relay/event_text.h"
 #include "relay/store/store.h"
 
 #include <array>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace nostril::relay {
@@ -29,8 +31,14 @@ struct WriteRequest {
 
 /// An event that is on disk, with its JSON text made once for all who get it.
 struct CommittedEvent {
-  VerifiedEvent event;
-  std::string json;
+  explicit CommittedEvent(VerifiedEvent committed) : event(std::move(committed)) {}
+
+  [[nodiscard]] const std::shared_ptr<const std::string>& json() const {
+    return text.of(event.event());
+  }
+
+  const VerifiedEvent event;
+  const EventText text;
 };
 
 struct WriteOutcome {

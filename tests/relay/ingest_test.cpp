@@ -29,10 +29,18 @@ class FakeDeliveries final : public Deliveries {
     changed_.notify_all();
   }
 
-  void ephemeral(std::shared_ptr<Ephemeral> ephemeral) override {
+  [[nodiscard]] std::vector<std::uint32_t> loops_that_want(const Event& /*event*/) override {
+    if (verifier_gate != nullptr) verifier_gate->wait();
+    const Lock lock(mutex_);
+    return wanting_loops;
+  }
+
+  void ephemeral(std::shared_ptr<const Ephemeral> ephemeral,
+                 std::span<const std::uint32_t> loops) override {
     if (verifier_gate != nullptr) verifier_gate->wait();
     const Lock lock(mutex_);
     ephemerals_.push_back(std::move(ephemeral));
+    told_loops.assign(loops.begin(), loops.end());
     changed_.notify_all();
   }
 
@@ -41,8 +49,6 @@ class FakeDeliveries final : public Deliveries {
     answers_.push_back(std::move(answer));
     changed_.notify_all();
   }
-
-  [[nodiscard]] std::uint32_t loop_count() const override { return 2; }
 
   /// Once that many events are answered, by any of the three ways: how, in words.
   std::multimap<std::string, std::string> wait_for(std::size_t count) {
@@ -59,7 +65,7 @@ class FakeDeliveries final : public Deliveries {
     answers_.clear();
   }
 
-  std::shared_ptr<Ephemeral> first_ephemeral() {
+  std::shared_ptr<const Ephemeral> first_ephemeral() {
     const Lock lock(mutex_);
     return ephemerals_.at(0);
   }
@@ -69,6 +75,8 @@ class FakeDeliveries final : public Deliveries {
     return commits_;
   }
 
+  std::vector<std::uint32_t> wanting_loops = {0, 1};
+  std::vector<std::uint32_t> told_loops;  // of the last ephemeral event
   Gate* writer_gate = nullptr;
   Gate* verifier_gate = nullptr;
 
@@ -93,7 +101,7 @@ class FakeDeliveries final : public Deliveries {
   std::condition_variable changed_;
   // Guarded by mutex_.
   std::vector<std::shared_ptr<const Committed>> commits_;
-  std::vector<std::shared_ptr<Ephemeral>> ephemerals_;
+  std::vector<std::shared_ptr<const Ephemeral>> ephemerals_;
   std::vector<Answer> answers_;
 };
 
@@ -163,7 +171,7 @@ TEST_F(IngestTest, AnEventIsAnnouncedOnceItIsStored) {
   EXPECT_EQ(commit->number, 1U);
   EXPECT_EQ(ingest->commits_announced(), 1U);
   ASSERT_EQ(commit->batch.events.size(), 1U);
-  EXPECT_EQ(commit->batch.events[0]->json, to_json(event));
+  EXPECT_EQ(*commit->batch.events[0]->json(), to_json(event));
   EXPECT_EQ(commit->batch.outcomes[0].token.session, 9U);
   EXPECT_EQ(commit->batch.outcomes[0].token.loop, 1U);
   EXPECT_FALSE(ingest->stored_idle());  // this test has not let go of it
@@ -242,8 +250,7 @@ TEST_F(IngestTest, EphemeralEventsAreNeverStored) {
   EXPECT_EQ(offered(event), "new");
   deliveries.wait_for(1);
   const auto ephemeral = deliveries.first_ephemeral();
-  EXPECT_EQ(*ephemeral->json, to_json(event));
-  EXPECT_EQ(ephemeral->loops_left.load(), 2U);
+  EXPECT_EQ(*ephemeral->json(), to_json(event));
   EXPECT_EQ(ephemeral->origin, kOrigin);
   EXPECT_EQ(offered(event), kDuplicate);
   EXPECT_EQ(ingest->ephemeral_under_way(), 1);
@@ -252,21 +259,48 @@ TEST_F(IngestTest, EphemeralEventsAreNeverStored) {
   EXPECT_EQ(ingest->commits_announced(), 0U);
 }
 
+TEST_F(IngestTest, ALoopChecksOneSignatureATurnItself) {
+  start();
+  LoopVerifier own;
+  const Event first = alice.sign(20001, "first");
+  UnverifiedEvent event = unverified(first);
+  EXPECT_TRUE(std::holds_alternative<Queued>(ingest->offer(event, kOrigin, &own)));
+  EXPECT_EQ(deliveries.wait_for(1).size(), 1U);
+  EXPECT_EQ(own.metrics.verified.read(), 1U);
+  EXPECT_EQ(verified_count(), 0U);
+  event = unverified(alice.sign(20001, "second"));
+  EXPECT_TRUE(std::holds_alternative<Queued>(ingest->offer(event, kOrigin, &own)));
+  EXPECT_EQ(deliveries.wait_for(2).size(), 2U);
+  EXPECT_EQ(own.metrics.verified.read(), 1U);
+  EXPECT_EQ(verified_count(), 1U);
+}
+
+TEST_F(IngestTest, AForgeryThatTheLoopFindsKeepsNothingUnderWay) {
+  start();
+  LoopVerifier own;
+  UnverifiedEvent event = unverified(forged(alice.sign(1)));
+  EXPECT_TRUE(std::holds_alternative<Forged>(ingest->offer(event, kOrigin, &own)));
+  EXPECT_EQ(own.metrics.bad_signatures.read(), 1U);
+  EXPECT_TRUE(ingest->idle());
+}
+
 TEST_F(IngestTest, AnEphemeralEventThatNobodyHeardMayBeSentAgain) {
   start();
+  deliveries.wanting_loops = {};
   const Event unheard = alice.sign(20001, "unheard");
   EXPECT_EQ(offered(unheard), "new");
   deliveries.wait_for(1);
-  EXPECT_FALSE(ingest->finish(*deliveries.first_ephemeral()));
+  EXPECT_FALSE(deliveries.first_ephemeral()->is_heard);
+  EXPECT_EQ(deliveries.told_loops, std::vector<std::uint32_t>{kOrigin.loop});
   EXPECT_EQ(offered(unheard), "new");
   deliveries.wait_for(2);
   deliveries.let_go();
+  deliveries.wanting_loops = {3};
   const Event heard = alice.sign(20001, "heard");
   EXPECT_EQ(offered(heard), "new");
   deliveries.wait_for(1);
-  const auto ephemeral = deliveries.first_ephemeral();
-  ephemeral->matched.fetch_add(1);
-  EXPECT_TRUE(ingest->finish(*ephemeral));
+  EXPECT_TRUE(deliveries.first_ephemeral()->is_heard);
+  EXPECT_EQ(deliveries.told_loops, (std::vector<std::uint32_t>{3, kOrigin.loop}));
   EXPECT_EQ(offered(heard), kDuplicate);
 }
 

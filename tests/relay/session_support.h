@@ -83,7 +83,7 @@ class FakeHost final : public SessionHost {
 };
 
 inline std::shared_ptr<const CommittedEvent> committed(const Event& event) {
-  return std::make_shared<const CommittedEvent>(CommittedEvent{verified(event), to_json(event)});
+  return std::make_shared<const CommittedEvent>(verified(event));
 }
 
 /// One session, with what a loop has, and the loop's way of delivering.
@@ -102,11 +102,10 @@ class SessionBed {
   }
 
   void deliver_ephemeral(const Event& event) {
-    const auto shared = std::shared_ptr<Ephemeral>(new Ephemeral{
-        verified(event), std::make_shared<const std::string>(to_json(event)), {}, {}, 1});
+    const Ephemeral ephemeral(verified(event), SessionId{}, true, Credit{});
     index.match(event, [&](IndexedSubscription& found) {
       auto& subscription = static_cast<Subscription&>(found);
-      subscription.session->deliver(subscription, shared);
+      subscription.session->deliver(subscription, ephemeral);
     });
   }
 

@@ -86,7 +86,7 @@ TEST(StoreWriter, AnswersEveryRequestInOrderAfterTheCommit) {
   EXPECT_EQ(outcomes[50].token.session, 99U);
   const auto committed = collector.events();
   ASSERT_EQ(committed.size(), 50U);
-  EXPECT_EQ(committed[3]->json, to_json(events[3].event()));
+  EXPECT_EQ(*committed[3]->json(), to_json(events[3].event()));
   EXPECT_EQ(store->count(), 50U);
   writer.stop();
   EXPECT_EQ(writer.outcomes(PutResult::Stored), 50U);
