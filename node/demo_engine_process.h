@@ -46,7 +46,7 @@ class DemoEngineProcess {
   std::function<void(std::string)> on_ready_;
   std::function<void(std::string)> on_exit_;
   pid_t child_ = -1;
-  int output_ = -1;  // read end of its standard output
+  int output_ = -1;    // read end of its standard output
   std::string lines_;  ///< of its output, not read yet
   net::TimerId poll_timer_ = net::TimerId::None;
 };

@@ -320,7 +320,7 @@ void scan(benchmark::State& state, Question question) {
     ReadTxn txn = store.read();
     Scan one(store, {question(n++)}, {});
     const auto step = one.step(txn, budget, [&json](const RecordView& row) {
-      append_json(json, row);
+      CHECK(append_json(json, row));
       return RowAction::Take;
     });
     CHECK(step.has_value() && step->done);
