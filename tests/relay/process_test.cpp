@@ -116,7 +116,7 @@ TEST_F(RelayTest, AnswersEveryEventOfABurst) {
     return live.size() >= 200;
   }));
   std::ranges::sort(live);
-  EXPECT_EQ(std::ranges::unique(live).size(), 0U);
+  EXPECT_EQ(std::ranges::adjacent_find(live), live.end());
   EXPECT_GT(relay->metric(world, "reading_paused_total"), 0U);
   EXPECT_LT(relay->metric(world, "commits_total"), 200U);
 }
@@ -276,7 +276,7 @@ TEST_F(RelayTest, BadInputIsAnsweredAndDisturbsNobody) {
   EXPECT_EQ(bad->publish(event).substr(0, 14), "false invalid:");
   bad->send(R"(["REQ","r",{"nope":1}])");
   EXPECT_TRUE(bad->take("CLOSED", "r"));
-  bad->send(R"(["COUNT","n",{}])");
+  bad->send(R"(["COUNT","n",{"nope":1}])");
   EXPECT_TRUE(bad->take("CLOSED", "n"));
   const Event auth = alice.sign(22242);
   bad->send(auth_text(auth));
@@ -291,9 +291,11 @@ TEST_F(RelayTest, BadInputIsAnsweredAndDisturbsNobody) {
   EXPECT_EQ(good->publish(fine), "true ");
   EXPECT_EQ(good->next_event("s"), hex(fine));
   EXPECT_EQ(good->messages.size(), 0U);
-  EXPECT_EQ(relay->metric(world, "connection_errors_total{reason=\"bad_utf8\"}"), 1U);
-  EXPECT_EQ(relay->metric(world, "connection_errors_total{reason=\"too_big\"}"), 1U);
-  EXPECT_EQ(relay->metric(world, "messages_unsupported_total"), 3U);
+  EXPECT_TRUE(world.poll(
+      [&] { return relay->metric(world, "connection_errors_total{reason=\"bad_utf8\"}") == 1; }));
+  EXPECT_TRUE(world.poll(
+      [&] { return relay->metric(world, "connection_errors_total{reason=\"too_big\"}") == 1; }));
+  EXPECT_EQ(relay->metric(world, "messages_unsupported_total"), 2U);
   stop_cleanly();
 }
 
@@ -320,7 +322,9 @@ TEST_F(RelayTest, RefusesUnmaskedFrames) {
   close(fd);
   EXPECT_NE(answer.find("101 Switching"), std::string::npos);
   EXPECT_NE(answer.find("\x03\xea"), std::string::npos);  // Close 1002
-  EXPECT_EQ(relay->metric(world, "connection_errors_total{reason=\"protocol\"}"), 1U);
+  EXPECT_TRUE(world.poll([&] {  // counted when the socket is gone: the peer may know first
+    return relay->metric(world, "connection_errors_total{reason=\"protocol\"}") == 1;
+  }));
 }
 
 TEST_F(RelayTest, WhatWasAnsweredSurvivesAKill) {
@@ -460,7 +464,7 @@ TEST_F(RelayTest, TellsAboutItself) {
   EXPECT_EQ(json->find_string("name"), "Test <relay>");
   std::vector<std::int64_t> nips;
   for (const Json& nip : json->find("supported_nips")->items()) nips.push_back(*nip.integer());
-  EXPECT_EQ(nips, (std::vector<std::int64_t>{1, 9, 11, 40}));
+  EXPECT_EQ(nips, (std::vector<std::int64_t>{1, 9, 11, 40, 45}));
   EXPECT_EQ(json->find("limitation")->find_integer("max_subscriptions"), 7);
   EXPECT_EQ(json->find("limitation")->find_integer("max_subid_length"), 64);
   const auto page = http_get(world, relay->http_url());

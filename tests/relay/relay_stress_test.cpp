@@ -117,8 +117,8 @@ class RelayStress : public testing::Test {
     }
   }
 
-  const TempDir dir;
-  const SystemClock clock;
+  TempDir dir;
+  SystemClock clock;
   SystemRng rng;
   std::unique_ptr<Relay> relay;
   std::vector<std::unique_ptr<BusyClient>> clients;
