@@ -1,9 +1,6 @@
 #include "attestation/der.h"
 #include "attestation/x509.h"
 
-#include <openssl/asn1.h>
-#include <openssl/objects.h>
-
 #include <algorithm>
 #include <bitset>
 
@@ -108,14 +105,9 @@ bool parse_entry(const Entry& entry, SgxExtension& out) {
 }  // namespace
 
 std::optional<SgxExtension> sgx_extension(const Certificate& certificate) {
-  ASN1_OBJECT* object = OBJ_txt2obj(kSgxExtensionOid, 1);
-  const int index = X509_get_ext_by_OBJ(certificate.get(), object, -1);
-  const bool once = index >= 0 && X509_get_ext_by_OBJ(certificate.get(), object, index) < 0;
-  ASN1_OBJECT_free(object);
-  if (!once) return std::nullopt;
-  const ASN1_OCTET_STRING* data = X509_EXTENSION_get_data(X509_get_ext(certificate.get(), index));
-  der::Reader outer(
-      {ASN1_STRING_get0_data(data), static_cast<std::size_t>(ASN1_STRING_length(data))});
+  const auto content = extension_of(certificate, kSgxExtensionOid);
+  if (!content) return std::nullopt;
+  der::Reader outer(*content);
   const auto sequence = outer.next(der::kSequence);
   if (!sequence || !outer.at_end()) return std::nullopt;
 

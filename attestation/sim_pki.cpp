@@ -10,23 +10,16 @@ namespace nostril::attestation {
 
 namespace {
 
-constexpr std::array<std::uint8_t, 8> kEcdsaWithSha256 = {0x2a, 0x86, 0x48, 0xce,
-                                                          0x3d, 0x04, 0x03, 0x02};
-constexpr std::array<std::uint8_t, 7> kEcPublicKey = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
-constexpr std::array<std::uint8_t, 8> kPrime256v1 = {0x2a, 0x86, 0x48, 0xce,
-                                                     0x3d, 0x03, 0x01, 0x07};
 constexpr std::array<std::uint8_t, 3> kCommonName = {0x55, 0x04, 0x03};
 constexpr std::array<std::uint8_t, 3> kKeyUsage = {0x55, 0x1d, 0x0f};
 constexpr std::array<std::uint8_t, 3> kBasicConstraints = {0x55, 0x1d, 0x13};
 constexpr std::array<std::uint8_t, 3> kCrlNumber = {0x55, 0x1d, 0x14};
 constexpr std::array<std::uint8_t, 9> kSgxArcs = {0x2a, 0x86, 0x48, 0x86, 0xf8,
                                                   0x4d, 0x01, 0x0d, 0x01};
+constexpr std::array<std::uint8_t, 8> kAmdArcs = {0x2b, 0x06, 0x01, 0x04, 0x01, 0x9c, 0x78, 0x01};
+constexpr std::uint8_t kIa5String = 0x16;
 constexpr std::uint8_t kContext0 = 0xa0;
 constexpr std::uint8_t kContext3 = 0xa3;
-
-Bytes algorithm() {
-  return der::constructed(der::kSequence, {der::oid(kEcdsaWithSha256)});
-}
 
 Bytes name(std::string_view common_name) {
   const Bytes attribute = der::constructed(
@@ -52,14 +45,6 @@ Bytes bit_string(std::uint8_t unused_bits, ByteSpan bits) {
   return der::value(der::kBitString, content);
 }
 
-Bytes public_key_info(const SimKey& key) {
-  Bytes point{4};
-  point.insert(point.end(), key.public_xy().begin(), key.public_xy().end());
-  const Bytes curve =
-      der::constructed(der::kSequence, {der::oid(kEcPublicKey), der::oid(kPrime256v1)});
-  return der::constructed(der::kSequence, {curve, bit_string(0, point)});
-}
-
 Bytes extension(ByteSpan arcs, bool critical, const Bytes& content) {
   const Bytes flag = critical ? Bytes{der::kBoolean, 1, 0xff} : Bytes{};
   return der::constructed(der::kSequence,
@@ -75,16 +60,13 @@ Bytes extensions(const SimCertificate& fields) {
                    : der::constructed(der::kSequence, {});
   return der::constructed(der::kSequence,
                           {extension(kKeyUsage, true, usage),
-                           extension(kBasicConstraints, true, constraints), fields.sgx_extension});
+                           extension(kBasicConstraints, true, constraints), fields.extensions});
 }
 
 /// SEQUENCE { body, algorithm, signature of body }.
-Bytes sign(const Bytes& body, const SimKey& issuer) {
-  const std::array<std::uint8_t, 64> raw = issuer.sign(body);
-  const Bytes signature =
-      der::constructed(der::kSequence, {der::positive_integer(ByteSpan(raw).first(32)),
-                                        der::positive_integer(ByteSpan(raw).last(32))});
-  return der::constructed(der::kSequence, {body, algorithm(), bit_string(0, signature)});
+Bytes sign(const Bytes& body, const SimCertKey& issuer) {
+  return der::constructed(der::kSequence,
+                          {body, issuer.algorithm(), bit_string(0, issuer.sign_certificate(body))});
 }
 
 /// SEQUENCE { OID of the SGX extension with more arcs, value }.
@@ -96,18 +78,20 @@ Bytes sgx_entry(std::initializer_list<std::uint8_t> more_arcs, const Bytes& valu
 
 }  // namespace
 
-Bytes make_certificate(const SimCertificate& fields, const SimKey& subject, const SimKey& issuer) {
+Bytes make_certificate(const SimCertificate& fields, const SimCertKey& subject,
+                       const SimCertKey& issuer) {
   const Bytes validity =
       der::constructed(der::kSequence, {time(fields.not_before), time(fields.not_after)});
   const Bytes version = der::constructed(kContext0, {der::small_integer(2)});
-  const Bytes body = der::constructed(
-      der::kSequence, {version, der::small_integer(fields.serial), algorithm(), name(fields.issuer),
-                       validity, name(fields.subject), public_key_info(subject),
-                       der::constructed(kContext3, {extensions(fields)})});
+  const Bytes body =
+      der::constructed(der::kSequence, {version, der::small_integer(fields.serial),
+                                        issuer.algorithm(), name(fields.issuer), validity,
+                                        name(fields.subject), subject.public_key_info(),
+                                        der::constructed(kContext3, {extensions(fields)})});
   return sign(body, issuer);
 }
 
-Bytes make_crl(const SimCrl& fields, const SimKey& issuer) {
+Bytes make_crl(const SimCrl& fields, const SimCertKey& issuer) {
   Bytes revoked;
   for (const std::uint32_t serial : fields.revoked_serials) {
     const Bytes entry =
@@ -118,7 +102,7 @@ Bytes make_crl(const SimCrl& fields, const SimKey& issuer) {
   const Bytes number = extension(kCrlNumber, false, der::small_integer(1));
   const Bytes more = der::constructed(kContext0, {der::constructed(der::kSequence, {number})});
   const Bytes body = der::constructed(
-      der::kSequence, {der::small_integer(1), algorithm(), name(fields.issuer),
+      der::kSequence, {der::small_integer(1), issuer.algorithm(), name(fields.issuer),
                        time(fields.this_update), time(fields.next_update), revoked, more});
   return sign(body, issuer);
 }
@@ -142,6 +126,28 @@ Bytes make_sgx_extension(const SimPlatformTcb& tcb) {
                                         sgx_entry({4}, der::value(der::kOctetString, tcb.fmspc)),
                                         sgx_entry({5}, der::value(der::kEnumerated, Bytes{1}))});
   return extension(kSgxArcs, false, content);
+}
+
+Bytes make_vek_extensions(const SimVek& vek) {
+  Bytes out;
+  const auto append = [&out](std::initializer_list<std::uint8_t> more_arcs, const Bytes& content) {
+    Bytes arcs(kAmdArcs.begin(), kAmdArcs.end());
+    arcs.insert(arcs.end(), more_arcs);
+    const Bytes whole = extension(arcs, false, content);
+    out.insert(out.end(), whole.begin(), whole.end());
+  };
+  append({1}, der::small_integer(vek.turin ? 1 : 0));
+  append({2}, der::value(kIa5String, as_bytes(vek.product)));
+  if (vek.turin) append({3, 9}, der::small_integer(vek.fmc));
+  append({3, 1}, der::small_integer(vek.bootloader));
+  append({3, 2}, der::small_integer(vek.tee));
+  append({3, 3}, der::small_integer(vek.snp));
+  for (std::uint8_t reserved = 4; reserved <= 7; ++reserved)
+    append({3, reserved}, der::small_integer(0));
+  append({3, 8}, der::small_integer(vek.microcode));
+  if (!vek.hwid.empty()) append({4}, vek.hwid);
+  if (!vek.csp_id.empty()) append({5}, der::value(kIa5String, as_bytes(vek.csp_id)));
+  return out;
 }
 
 std::string to_pem(std::span<const Bytes> certificates) {

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-/// Writes the certificates and CRLs of the simulator's PKI, byte by byte: X.509 v3 with P-256 keys.
+/// Writes the certificates and CRLs of the simulator's PKI, byte by byte: X.509 v3.
 namespace nostril::attestation {
 
 struct SimCertificate {
@@ -22,11 +22,12 @@ struct SimCertificate {
   UnixTime not_after = 0;
   bool is_ca = false;
   std::uint32_t path_length = 0;
-  /// A whole extension of a PCK leaf; empty otherwise.
-  Bytes sgx_extension;
+  /// Whole extensions of a leaf: the SGX one, or AMD's; empty otherwise.
+  Bytes extensions;
 };
 
-Bytes make_certificate(const SimCertificate& fields, const SimKey& subject, const SimKey& issuer);
+Bytes make_certificate(const SimCertificate& fields, const SimCertKey& subject,
+                       const SimCertKey& issuer);
 
 struct SimCrl {
   std::string issuer;
@@ -35,7 +36,7 @@ struct SimCrl {
   std::vector<std::uint32_t> revoked_serials;
 };
 
-Bytes make_crl(const SimCrl& fields, const SimKey& issuer);
+Bytes make_crl(const SimCrl& fields, const SimCertKey& issuer);
 
 /// What the platform's PCK certificate says; the layout is in attestation/x509.h.
 struct SimPlatformTcb {
@@ -46,6 +47,21 @@ struct SimPlatformTcb {
 };
 
 Bytes make_sgx_extension(const SimPlatformTcb& tcb);
+
+/// What a VCEK or VLEK certificate says; the layout is in attestation/snp_verify.h.
+struct SimVek {
+  std::string product;
+  bool turin = false;
+  std::uint8_t fmc = 0;  ///< Turin only
+  std::uint8_t bootloader = 0;
+  std::uint8_t tee = 0;
+  std::uint8_t snp = 0;
+  std::uint8_t microcode = 0;
+  Bytes hwid;          ///< empty: none
+  std::string csp_id;  ///< empty: none
+};
+
+Bytes make_vek_extensions(const SimVek& vek);
 
 std::string to_pem(std::span<const Bytes> certificates);
 

@@ -1,5 +1,6 @@
 #include "attestation/simulator.h"
 
+#include "attestation/byte_writer.h"
 #include "attestation/sim_key.h"
 #include "attestation/sim_pki.h"
 #include "attestation/tdx_quote.h"
@@ -36,21 +37,6 @@ constexpr std::array<std::uint8_t, 16> kQeAttributes = {0x11};
 
 std::array<std::uint8_t, 32> qe_signer() {
   return chain_names(TrustRoots::Class::Test).qe_signer;
-}
-
-template <typename T>
-void append_le(Bytes& out, T value) {
-  for (std::size_t i = 0; i < sizeof(T); ++i) {
-    out.push_back(static_cast<std::uint8_t>(static_cast<std::uint64_t>(value) >> (8U * i)));
-  }
-}
-
-void append(Bytes& out, ByteSpan bytes) {
-  out.insert(out.end(), bytes.begin(), bytes.end());
-}
-
-void append_zeros(Bytes& out, std::size_t count) {
-  out.resize(out.size() + count);
 }
 
 std::string upper(std::string text) {

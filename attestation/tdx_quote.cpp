@@ -1,5 +1,7 @@
 #include "attestation/tdx_quote.h"
 
+#include "attestation/byte_reader.h"
+
 #include <algorithm>
 
 namespace nostril::attestation {
@@ -13,48 +15,6 @@ constexpr std::uint16_t kBodyTypeTd15 = 3;
 constexpr std::uint16_t kCertificationQeReport = 6;
 constexpr std::uint16_t kCertificationPemChain = 5;
 
-/// Takes bytes from the front of a span; after the first short read every take is empty and
-/// ok() is false.
-class Reader {
- public:
-  explicit Reader(ByteSpan data) : rest_(data) {}
-
-  ByteSpan take(std::size_t count) {
-    if (!ok_ || rest_.size() < count) {
-      ok_ = false;
-      return {};
-    }
-    const ByteSpan out = rest_.first(count);
-    rest_ = rest_.subspan(count);
-    return out;
-  }
-
-  template <typename T>
-  T take_le() {
-    T value = 0;
-    unsigned shift = 0;
-    for (const std::uint8_t byte : take(sizeof(T))) {
-      value = static_cast<T>(value | static_cast<T>(static_cast<T>(byte) << shift));
-      shift += 8;
-    }
-    return value;
-  }
-
-  template <std::size_t N>
-  void take_into(std::array<std::uint8_t, N>& out) {
-    const ByteSpan bytes = take(N);
-    std::copy(bytes.begin(), bytes.end(), out.begin());
-  }
-
-  [[nodiscard]] bool ok() const { return ok_; }
-
-  [[nodiscard]] ByteSpan rest() const { return rest_; }
-
- private:
-  ByteSpan rest_;
-  bool ok_ = true;
-};
-
 ///   off size field             off size field          off size field
 ///     0   16 tee_tcb_svn       128    8 xfam           328 4*48 rtmr0..3
 ///    16   48 mrseam            136   48 mrtd           520   64 report_data
@@ -62,7 +22,7 @@ class Reader {
 ///   112    8 seamattributes    232   48 mrowner        600   48 mrservicetd (1.5)
 ///   120    8 tdattributes      280   48 mrownerconfig
 TdReport parse_td_report(ByteSpan body) {
-  Reader reader(body);
+  ByteReader reader(body);
   TdReport td;
   Measurements& m = td.measurements;
   reader.take_into(td.tee_tcb_svn);
@@ -88,7 +48,7 @@ TdReport parse_td_report(ByteSpan body) {
 ///    0 16 cpusvn, 16 4 miscselect, 48 16 attributes, 64 32 mrenclave, 128 32 mrsigner,
 ///    256 2 isvprodid, 258 2 isvsvn, 320 64 report_data; the rest is reserved
 EnclaveReport parse_enclave_report(ByteSpan body) {
-  Reader reader(body);
+  ByteReader reader(body);
   EnclaveReport qe;
   reader.take(16);
   reader.take_into(qe.miscselect);
@@ -105,7 +65,7 @@ EnclaveReport parse_enclave_report(ByteSpan body) {
 }
 
 /// Reads the header; leaves `reader` at the body.
-std::optional<QuoteError> parse_header(Reader& reader, TdxQuoteView& out) {
+std::optional<QuoteError> parse_header(ByteReader& reader, TdxQuoteView& out) {
   out.version = reader.take_le<std::uint16_t>();
   const auto key_type = reader.take_le<std::uint16_t>();
   const auto tee_type = reader.take_le<std::uint32_t>();
@@ -123,7 +83,7 @@ std::optional<QuoteError> parse_header(Reader& reader, TdxQuoteView& out) {
 }
 
 /// Reads version 5's body descriptor and the TD report.
-std::optional<QuoteError> parse_body(Reader& reader, TdxQuoteView& out) {
+std::optional<QuoteError> parse_body(ByteReader& reader, TdxQuoteView& out) {
   std::size_t body_bytes = kTdReport10Bytes;
   if (out.version == 5) {
     const auto type = reader.take_le<std::uint16_t>();
@@ -140,7 +100,7 @@ std::optional<QuoteError> parse_body(Reader& reader, TdxQuoteView& out) {
 }
 
 std::optional<QuoteError> parse_signature_data(ByteSpan data, TdxQuoteView& out) {
-  Reader reader(data);
+  ByteReader reader(data);
   out.signature = reader.take(64);
   out.attestation_key = reader.take(64);
   const auto outer_type = reader.take_le<std::uint16_t>();
@@ -194,7 +154,7 @@ std::string_view to_string(QuoteError error) {
 
 Result<TdxQuoteView, QuoteError> parse_tdx_quote(ByteSpan quote) {
   if (quote.size() > kQuoteBytesMax) return failure(QuoteError::TooLarge);
-  Reader reader(quote);
+  ByteReader reader(quote);
   TdxQuoteView out;
   if (const auto error = parse_header(reader, out)) return failure(*error);
   if (const auto error = parse_body(reader, out)) return failure(*error);

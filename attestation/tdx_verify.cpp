@@ -1,6 +1,6 @@
 #include "attestation/tdx_verify.h"
 
-#include "attestation/p256.h"
+#include "attestation/ecdsa.h"
 #include "schnorr/hash.h"
 
 #include <algorithm>
@@ -33,7 +33,7 @@ Result<TrustedChain, ChainError> check_trusted_chain(std::string_view pem, std::
   if (certificates->size() != length) return failure(ChainError::WrongLength);
   const auto root_class = roots.classify(certificates->back().der);
   if (!root_class) return failure(ChainError::UntrustedRoot);
-  if (const auto error = check_chain(*certificates, now)) return failure(*error);
+  if (const auto error = check_chain(*certificates, Algorithms::Intel, now)) return failure(*error);
   return TrustedChain{std::move(*certificates), *root_class};
 }
 

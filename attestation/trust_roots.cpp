@@ -5,6 +5,9 @@
 
 #include <openssl/err.h>
 
+#include <algorithm>
+#include <array>
+
 namespace nostril::attestation {
 
 namespace {
@@ -15,6 +18,22 @@ constexpr Digest kIntelRootSha256 = {{0x44, 0xa0, 0x19, 0x6b, 0x2b, 0x99, 0xf8, 
                                       0xb8, 0xe1, 0x49, 0xe9, 0x5b, 0x80, 0x7a, 0x35,
                                       0x0e, 0x74, 0x24, 0x96, 0x43, 0x99, 0xe8, 0x85,
                                       0xa7, 0xcb, 0xb8, 0xcc, 0xfa, 0xb6, 0x74, 0xd3}};
+
+/// SHA-256 of the DER of AMD's self-signed ARK certificates, as its key server gives them.
+constexpr Digest kArkMilanSha256 = {{0x69, 0xd0, 0x63, 0xb4, 0x53, 0x44, 0xd2, 0x6a,
+                                     0x2e, 0x94, 0xe1, 0xf4, 0x21, 0x0d, 0xe4, 0x9e,
+                                     0xf5, 0x55, 0x30, 0x82, 0x87, 0xd4, 0xc1, 0x74,
+                                     0x44, 0x5c, 0x95, 0x63, 0x9a, 0x54, 0x0b, 0xcd}};
+constexpr Digest kArkGenoaSha256 = {{0x4c, 0x65, 0x98, 0xd1, 0x9c, 0x18, 0x71, 0x9c,
+                                     0x5d, 0xfd, 0x4a, 0x7d, 0x33, 0x5f, 0x67, 0x4e,
+                                     0x5b, 0xfe, 0x1d, 0x8f, 0x80, 0x0c, 0xea, 0x2c,
+                                     0xf2, 0x70, 0xc1, 0x0d, 0x10, 0x3d, 0xb2, 0xf1}};
+constexpr Digest kArkTurinSha256 = {{0x1f, 0x08, 0x41, 0x61, 0xa4, 0x4b, 0xb6, 0xd9,
+                                     0x37, 0x78, 0xa9, 0x04, 0x87, 0x7d, 0x48, 0x19,
+                                     0xca, 0xfa, 0x5d, 0x05, 0xef, 0x41, 0x93, 0xb2,
+                                     0xde, 0xd9, 0xdd, 0x9c, 0x73, 0xdd, 0x3f, 0x6a}};
+constexpr std::array<Digest, 4> kPinned = {kIntelRootSha256, kArkMilanSha256, kArkGenoaSha256,
+                                           kArkTurinSha256};
 
 bool is_test_root(const Certificate& root) {
   if (common_name(root) != kTestRootName) return false;
@@ -38,6 +57,26 @@ std::string_view to_string(RootError error) {
 TrustRoots TrustRoots::intel() {
   TrustRoots out;
   out.roots_.push_back({kIntelRootSha256, Class::Genuine});
+  return out;
+}
+
+TrustRoots TrustRoots::amd() {
+  TrustRoots out;
+  for (const Digest& ark : {kArkMilanSha256, kArkGenoaSha256, kArkTurinSha256}) {
+    out.roots_.push_back({ark, Class::Genuine});
+  }
+  return out;
+}
+
+Result<TrustRoots, RootError> TrustRoots::only(ByteSpan der) {
+  const auto root = parse_certificate(der);
+  if (!root) return failure(RootError::Malformed);
+  const Digest digest = sha256(der);
+  const bool pinned = std::find(kPinned.begin(), kPinned.end(), digest) != kPinned.end();
+  TrustRoots out;
+  out.roots_.push_back({digest, pinned                ? Class::Genuine
+                                : is_test_root(*root) ? Class::Test
+                                                      : Class::Given});
   return out;
 }
 

@@ -28,13 +28,24 @@ class TrustRoots {
   /// Intel SGX Root CA (valid 2018-05-21 to 2049-12-31). What every program uses by default.
   static TrustRoots intel();
 
+  /// AMD's root keys ARK-Milan, ARK-Genoa and ARK-Turin (valid to 2045, 2047, 2048).
+  static TrustRoots amd();
+
+  /// This root in place of the built-in ones. Evidence under it is called simulated, unless it is
+  /// the very certificate of a vendor that is pinned here.
+  static Result<TrustRoots, RootError> only(ByteSpan der);
+
   /// The given test root and nothing else: genuine evidence is then refused.
   static Result<TrustRoots, RootError> with_test_root(ByteSpan der);
 
   /// Intel's root and the given test root.
   static Result<TrustRoots, RootError> intel_and_test_root(ByteSpan der);
 
-  enum class Class : std::uint8_t { Genuine, Test };
+  enum class Class : std::uint8_t {
+    Genuine,  ///< a vendor's, pinned here
+    Test,     ///< named kTestRootName
+    Given,    ///< any other that the caller named: the vendor's names below it, no TEE for sure
+  };
 
   /// What kind of root this certificate is; nothing when it is not trusted.
   [[nodiscard]] std::optional<Class> classify(ByteSpan der) const;

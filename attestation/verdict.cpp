@@ -1,6 +1,7 @@
 #include "attestation/verdict.h"
 
 #include "base/hex.h"
+#include "base/json.h"
 
 #include <fmt/format.h>
 
@@ -9,11 +10,6 @@ namespace nostril::attestation {
 namespace {
 
 constexpr std::string_view kSimulatedText = " (SIMULATED EVIDENCE - not a TEE)";
-
-bool refuses(const Check& check) {
-  return check.status == CheckStatus::Failed ||
-         (check.status == CheckStatus::NotChecked && check.required);
-}
 
 std::string headline(const Verdict& verdict) {
   return std::string(verdict.accepted ? "ACCEPTED" : "REFUSED") +
@@ -26,37 +22,83 @@ std::string join(const std::vector<std::string>& words) {
   return out;
 }
 
-void explain_platform(const Verdict& verdict, std::string& out) {
-  out += fmt::format("platform      {}, FMSPC {}, PPID {}\n", verdict.platform,
-                     verdict.platform_id.fmspc, verdict.platform_id.ppid);
-  out += fmt::format("TCB status    {}\n",
-                     verdict.tcb_status.empty() ? "not evaluated" : verdict.tcb_status);
-  if (!verdict.advisories.empty()) {
-    out += fmt::format("advisories    {}\n", join(verdict.advisories));
-  }
-  out += fmt::format("mrtd          {}\n", encode_hex(verdict.measurements.mrtd));
-  for (std::size_t i = 0; i < verdict.measurements.rtmr.size(); ++i) {
-    out += fmt::format("rtmr{}         {}\n", i, encode_hex(verdict.measurements.rtmr.at(i)));
-  }
-  out += fmt::format("mrconfigid    {}\n", encode_hex(verdict.measurements.mrconfigid));
+std::string to_text(const Claim::Value& value) {
+  if (const auto* number = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *number);
+  if (const auto* words = std::get_if<std::vector<std::string>>(&value)) return join(*words);
+  return std::get<std::string>(value);
 }
 
 void explain_check(const Check& check, std::string& out) {
   switch (check.status) {
     case CheckStatus::Passed:
-      out += fmt::format("  ok        {}: {}\n", check.name, check.found);
+      out += fmt::format("  ok        {}: {}; wanted: {}", check.name, check.found, check.wanted);
       break;
     case CheckStatus::Failed:
-      out += fmt::format("  FAILED    {}: {}; wanted: {}\n", check.name, check.found, check.wanted);
+      out += fmt::format("  FAILED    {}: {}; wanted: {}", check.name, check.found, check.wanted);
       break;
     case CheckStatus::NotChecked:
-      out += fmt::format("  {} {}: not checked{}{}\n", check.required ? "MISSING  " : "-        ",
+      out += fmt::format("  {} {}: not checked{}{}", check.required ? "MISSING  " : "-        ",
                          check.name, check.wanted.empty() ? "" : "; wanted: ", check.wanted);
       break;
   }
+  out += check.source.empty() ? "\n" : fmt::format("  [{}]\n", check.source);
+}
+
+void explain_statement(const Statement& statement, std::string& out) {
+  out += fmt::format("node          {}\n", encode_hex(statement.node));
+  out += fmt::format("encryption    {}, expires {}\n", encode_hex(statement.encryption_key),
+                     statement.encryption_key_expires_at);
+  out += fmt::format("model         {}\n", encode_hex(statement.model_manifest));
+}
+
+std::string status_of(const Verdict& verdict) {
+  if (!verdict.tcb_status.empty()) return verdict.tcb_status;
+  return verdict.accepted ? "Verified" : "Refused";
+}
+
+void write_value(JsonWriter& json, const Claim::Value& value) {
+  if (const auto* number = std::get_if<std::int64_t>(&value)) {
+    json.integer(*number);
+  } else if (const auto* words = std::get_if<std::vector<std::string>>(&value)) {
+    json.begin_array();
+    for (const std::string& word : *words) json.string(word);
+    json.end_array();
+  } else {
+    json.string(std::get<std::string>(value));
+  }
+}
+
+void write_claims(JsonWriter& json, const std::vector<Claim>& claims) {
+  json.begin_object();
+  std::string_view open_group;
+  for (const Claim& claim : claims) {
+    const std::string_view name = claim.name;
+    const std::size_t dot = name.find('.');
+    const std::string_view group = dot == std::string_view::npos ? "" : name.substr(0, dot);
+    if (group != open_group) {
+      if (!open_group.empty()) json.end_object();
+      if (!group.empty()) json.key(group).begin_object();
+      open_group = group;
+    }
+    write_value(json.key(group.empty() ? name : name.substr(dot + 1)), claim.value);
+  }
+  if (!open_group.empty()) json.end_object();
+  json.end_object();
 }
 
 }  // namespace
+
+bool refuses(const Check& check) {
+  return check.status == CheckStatus::Failed ||
+         (check.status == CheckStatus::NotChecked && check.required);
+}
+
+const Claim* Verdict::claim(std::string_view name) const {
+  for (const Claim& claim : claims) {
+    if (claim.name == name) return &claim;
+  }
+  return nullptr;
+}
 
 const Check* Verdict::find(std::string_view name) const {
   for (const Check& check : checks) {
@@ -94,14 +136,31 @@ std::string_view to_string(Level level) {
 std::string explain(const Verdict& verdict) {
   std::string out = headline(verdict) + "\n";
   out += fmt::format("level         {}\n", to_string(verdict.level));
-  if (!verdict.platform.empty()) explain_platform(verdict, out);
-  out += fmt::format("node          {}\n", encode_hex(verdict.statement.node));
-  out += fmt::format("encryption    {}, expires {}\n", encode_hex(verdict.statement.encryption_key),
-                     verdict.statement.encryption_key_expires_at);
-  out += fmt::format("model         {}\n", encode_hex(verdict.statement.model_manifest));
+  for (const Claim& claim : verdict.claims) {
+    out += fmt::format("{:<13} {}  [{}]\n", claim.name, to_text(claim.value), claim.source);
+  }
+  if (verdict.statement) explain_statement(*verdict.statement, out);
   out += "checks\n";
   for (const Check& check : verdict.checks) explain_check(check, out);
   return out;
+}
+
+std::string to_json(const Verdict& verdict) {
+  JsonWriter json;
+  json.begin_object().key("ok").boolean(verdict.accepted);
+  json.key("status").string(status_of(verdict)).key("simulated").boolean(verdict.simulated);
+  json.key("failed").begin_array();
+  for (const Check& check : verdict.checks) {
+    if (!refuses(check)) continue;
+    const bool missing = check.status == CheckStatus::NotChecked;
+    json.begin_object().key("check").string(check.name);
+    json.key("found").string(missing ? "not checked" : check.found);
+    json.key("wanted").string(check.wanted).end_object();
+  }
+  json.end_array();
+  write_claims(json.key("claims"), verdict.claims);
+  json.end_object();
+  return std::move(json).take();
 }
 
 std::string summary(const Verdict& verdict) {

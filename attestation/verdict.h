@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace nostril::attestation {
@@ -21,6 +22,19 @@ struct Check {
   bool required = true;
   std::string found;
   std::string wanted;
+  /// Which bytes were looked at.
+  std::string source;
+};
+
+/// One thing that the evidence says of itself: true as far as the checks passed.
+struct Claim {
+  using Value = std::variant<std::string, std::int64_t, std::vector<std::string>>;
+
+  /// A dot groups: "tcb.snp" is "snp" of "tcb". Claims of a group stand together.
+  std::string name;
+  Value value;
+  /// Where it stands in the evidence.
+  std::string source;
 };
 
 /// How much the verdict proves, in rising order. Simulated evidence never proves more than
@@ -60,28 +74,41 @@ struct Verdict {
   /// The quote chains to a test root: no TEE stands behind it, whatever the other fields say.
   bool simulated = false;
   Level level = Level::None;
-  /// "tdx", or empty when the quote was not understood.
+  /// "tdx" or "snp"; empty when the quote or report was not understood.
   std::string platform;
   Measurements measurements;
   PlatformId platform_id;
   /// Intel's word, as "UpToDate"; empty when not evaluated.
   std::string tcb_status;
   std::vector<std::string> advisories;
-  /// The expected statement that the evidence was compared with.
-  Statement statement;
+  /// The expected statement that the evidence was compared with; none when only the quote or report
+  /// was judged.
+  std::optional<Statement> statement;
+  /// What was read, for people and scripts, in the order of the evidence.
+  std::vector<Claim> claims;
   /// Every check of the verifier, always all of them, in a fixed order.
   std::vector<Check> checks;
 
   /// The check of that name, or nullptr.
   [[nodiscard]] const Check* find(std::string_view name) const;
+  /// The claim of that name, or nullptr.
+  [[nodiscard]] const Claim* claim(std::string_view name) const;
 };
 
 std::string_view to_string(CheckStatus status);
 std::string_view to_string(Level level);
 
-/// Text for a person, several lines. The first line is the verdict, e.g.
-/// "ACCEPTED (SIMULATED EVIDENCE - not a TEE)".
+/// The check makes the verdict a refusal.
+bool refuses(const Check& check);
+
+/// Text for a person, several lines: every claim and every check with its value and its source. The
+/// first line is the verdict, e.g. "ACCEPTED (SIMULATED EVIDENCE - not a TEE)".
 std::string explain(const Verdict& verdict);
+
+/// One JSON object, compact:
+///   {"ok":bool,"status":text,"simulated":bool,"failed":[{"check","found","wanted"}],"claims":{…}}
+/// `status` is Intel's TCB status where it was evaluated, else "Verified" or "Refused".
+std::string to_json(const Verdict& verdict);
 
 /// One line for a log: verdict, platform, TCB status, and the names of the checks that refused.
 std::string summary(const Verdict& verdict);

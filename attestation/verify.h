@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,5 +56,14 @@ struct Policy {
 /// network; safe from any thread. Never throws on any bytes; about 2 ms with collateral.
 Verdict verify(const Evidence& evidence, const Statement& expected, const TrustRoots& roots,
                UnixTime now, const Policy& policy);
+
+/// Judges a quote for itself: everything verify() looks at, but no statement and no GPU. `nonce`,
+/// when it is not empty, must be the end of report_data (64 bytes: all of it). `collateral` may be
+/// null. Pure, as verify().
+Verdict verify_tdx_quote(ByteSpan quote, const Collateral* collateral, const TrustRoots& roots,
+                         UnixTime now, const Policy& policy, ByteSpan nonce);
+
+/// `report_data` ends in `nonce`.
+bool carries_nonce(std::span<const std::uint8_t, 64> report_data, ByteSpan nonce);
 
 }  // namespace nostril::attestation

@@ -18,6 +18,7 @@ namespace {
 constexpr std::string_view kPemBegin = "-----BEGIN CERTIFICATE-----\n";
 constexpr std::string_view kPemEnd = "-----END CERTIFICATE-----";
 constexpr std::size_t kPemLine = 64;
+constexpr int kRsaBitsMin = 2048;
 
 std::optional<UnixTime> to_unix(const ASN1_TIME* time) {
   std::tm parts{};
@@ -71,6 +72,40 @@ std::optional<ChainError> check_link(const Certificate& child, const Certificate
   return std::nullopt;
 }
 
+/// The certificate's key when it is on this curve, else null.
+EVP_PKEY* ec_key_of(const Certificate& certificate, std::string_view curve) {
+  EVP_PKEY* key = X509_get0_pubkey(certificate.get());
+  std::array<char, 32> group{};
+  std::size_t length = 0;
+  const bool ok = key != nullptr && EVP_PKEY_is_a(key, "EC") == 1 &&
+                  EVP_PKEY_get_group_name(key, group.data(), group.size(), &length) == 1 &&
+                  std::string_view(group.data(), length) == curve;
+  ERR_clear_error();
+  return ok ? key : nullptr;
+}
+
+bool is_rsa_key(const Certificate& certificate) {
+  EVP_PKEY* key = X509_get0_pubkey(certificate.get());
+  const bool ok =
+      key != nullptr && EVP_PKEY_is_a(key, "RSA") == 1 && EVP_PKEY_get_bits(key) >= kRsaBitsMin;
+  ERR_clear_error();
+  return ok;
+}
+
+bool is_signed_by_pss_sha384(const Certificate& certificate) {
+  int hash = 0;
+  int key = 0;
+  const bool known = X509_get_signature_info(certificate.get(), &hash, &key, nullptr, nullptr) == 1;
+  ERR_clear_error();
+  return known && hash == NID_sha384 && key == NID_rsassaPss;
+}
+
+bool is_of(const Certificate& certificate, Algorithms algorithms, bool is_leaf) {
+  if (algorithms == Algorithms::Intel) return p256_key_of(certificate) != nullptr;
+  const bool key = is_leaf ? p384_key_of(certificate) != nullptr : is_rsa_key(certificate);
+  return key && is_signed_by_pss_sha384(certificate);
+}
+
 /// Takes one PEM block off the front of `text`.
 std::optional<Bytes> take_pem_block(std::string_view& text) {
   if (!text.starts_with(kPemBegin)) return std::nullopt;
@@ -120,8 +155,8 @@ std::string_view to_string(ChainError error) {
       return "certificate not yet valid";
     case ChainError::Expired:
       return "certificate expired";
-    case ChainError::NotP256:
-      return "key is not P-256";
+    case ChainError::WrongAlgorithm:
+      return "key or signature of another algorithm";
   }
   return "unknown";
 }
@@ -171,11 +206,12 @@ Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view te
   return chain;
 }
 
-std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, UnixTime now) {
+std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Algorithms algorithms,
+                                      UnixTime now) {
   if (chain.empty()) return ChainError::WrongLength;
   for (std::size_t i = 0; i < chain.size(); ++i) {
     const Certificate& certificate = chain[i];
-    if (p256_key_of(certificate) == nullptr) return ChainError::NotP256;
+    if (!is_of(certificate, algorithms, i == 0)) return ChainError::WrongAlgorithm;
     if (const auto error = check_validity(certificate, now)) return error;
     if (has_unknown_critical_extension(certificate)) return ChainError::UnknownCriticalExtension;
     if (i > 0 && !may_issue(certificate, static_cast<long>(i) - 1)) return ChainError::NotCa;
@@ -189,23 +225,33 @@ std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Uni
 }
 
 std::string common_name(const Certificate& certificate) {
-  const X509_NAME* subject = X509_get_subject_name(certificate.get());
-  const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-  if (index < 0 || X509_NAME_get_index_by_NID(subject, NID_commonName, index) >= 0) return {};
-  const ASN1_STRING* data = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index));
+  return common_name(X509_get_subject_name(certificate.get()));
+}
+
+std::string common_name(const X509_NAME* name) {
+  const int index = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+  if (index < 0 || X509_NAME_get_index_by_NID(name, NID_commonName, index) >= 0) return {};
+  const ASN1_STRING* data = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index));
   return std::string(
       as_text({ASN1_STRING_get0_data(data), static_cast<std::size_t>(ASN1_STRING_length(data))}));
 }
 
 EVP_PKEY* p256_key_of(const Certificate& certificate) {
-  EVP_PKEY* key = X509_get0_pubkey(certificate.get());
-  std::array<char, 32> group{};
-  std::size_t length = 0;
-  const bool ok = key != nullptr && EVP_PKEY_is_a(key, "EC") == 1 &&
-                  EVP_PKEY_get_group_name(key, group.data(), group.size(), &length) == 1 &&
-                  std::string_view(group.data(), length) == "prime256v1";
-  ERR_clear_error();
-  return ok ? key : nullptr;
+  return ec_key_of(certificate, "prime256v1");
+}
+
+EVP_PKEY* p384_key_of(const Certificate& certificate) {
+  return ec_key_of(certificate, "secp384r1");
+}
+
+std::optional<ByteSpan> extension_of(const Certificate& certificate, const char* oid) {
+  ASN1_OBJECT* object = OBJ_txt2obj(oid, 1);
+  const int index = X509_get_ext_by_OBJ(certificate.get(), object, -1);
+  const bool once = index >= 0 && X509_get_ext_by_OBJ(certificate.get(), object, index) < 0;
+  ASN1_OBJECT_free(object);
+  if (!once) return std::nullopt;
+  const ASN1_OCTET_STRING* data = X509_EXTENSION_get_data(X509_get_ext(certificate.get(), index));
+  return ByteSpan(ASN1_STRING_get0_data(data), static_cast<std::size_t>(ASN1_STRING_length(data)));
 }
 
 Result<CrlPtr, CrlError> parse_crl(ByteSpan der, const Certificate& issuer, UnixTime now) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "attestation/p256.h"
+#include "attestation/ecdsa.h"
 #include "attestation/statement.h"
 #include "base/bytes.h"
 #include "base/result.h"
@@ -15,8 +15,8 @@
 #include <string_view>
 #include <vector>
 
-/// X.509 in the narrow form attestation needs: chains of fixed length and order, P-256 only, no
-/// system stores, time as an argument. Every step is explicit.
+/// X.509 in the narrow form attestation needs: chains of fixed length and order, one set of
+/// algorithms a vendor, no system stores, time as an argument. Every step is explicit.
 namespace nostril::attestation {
 
 struct CertDeleter {
@@ -52,7 +52,7 @@ enum class ChainError : std::uint8_t {
   UnknownCriticalExtension,
   NotYetValid,
   Expired,
-  NotP256,
+  WrongAlgorithm,
 };
 
 std::string_view to_string(ChainError error);
@@ -64,17 +64,30 @@ std::optional<Certificate> parse_certificate(ByteSpan der);
 /// last LF may be missing. Anything else would be bytes that no signature covers.
 Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view text);
 
+/// What a vendor signs with. All else is refused: a chain of another kind is not the vendor's.
+enum class Algorithms : std::uint8_t {
+  Intel,  ///< every key P-256
+  Amd,    ///< leaf P-384; issuers RSA of 2048 bits or more, RSASSA-PSS, SHA-384 (AMD's have 4096)
+};
+
 /// Checks `chain`, leaf first, root last: each issuer's name and signature, every validity at `now`
 /// (bounds inclusive), that issuers are CAs and the leaf is not, path lengths, critical extensions,
-/// and that all keys are P-256. Does not judge the root, nor its signature of itself, which would
-/// prove nothing: TrustRoots pins its bytes.
-std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, UnixTime now);
+/// and that keys and signatures are of the vendor's algorithms. Does not judge the root, nor its
+/// signature of itself, which would prove nothing: TrustRoots pins its bytes.
+std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Algorithms algorithms,
+                                      UnixTime now);
 
-/// The subject's only common name; empty when there is none or more than one.
+/// The only common name of the subject, or of a name; empty when there is none or more than one.
 std::string common_name(const Certificate& certificate);
+std::string common_name(const X509_NAME* name);
 
-/// The certificate's P-256 key; null when it has another.
+/// The certificate's P-256 or P-384 key; null when it has another.
 EVP_PKEY* p256_key_of(const Certificate& certificate);
+EVP_PKEY* p384_key_of(const Certificate& certificate);
+
+/// The content of the certificate's extension `oid` (dotted); nothing when there is none, or more
+/// than one. Borrows from the certificate.
+std::optional<ByteSpan> extension_of(const Certificate& certificate, const char* oid);
 
 enum class CrlError : std::uint8_t {
   Malformed,

@@ -61,6 +61,14 @@ struct RelayConfig {
     std::int64_t write_stall_s_max = 60;
   } limits;
 
+  struct Net {
+    bool compression = true;
+    bool compress_stored = false;
+    std::int64_t compression_level = 1;
+    std::int64_t compression_window_bits = 15;
+    std::int64_t compression_bytes_min = 150;
+  } net;
+
   struct Policy {
     std::vector<std::string> blocked_kinds;
     std::vector<std::string> blocked_authors;

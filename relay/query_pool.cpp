@@ -66,8 +66,13 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     if (self.is_count) bound.rows_max = SIZE_MAX;
     const auto scanned = self.scan->step(txn, bound, [&](const RecordView& record) {
       if (self.is_count) return RowAction::Take;
+      const std::size_t start = out.text.size();
       out.text += self.prefix;
-      append_json(out.text, record);
+      if (!append_json(out.text, record)) {  // damaged: check() names it
+        out.text.resize(start);
+        metrics.failures.add();
+        return RowAction::Skip;
+      }
       out.text += ']';
       out.rows.push_back({fingerprint_of(record.id()), out.text.size()});
       return out.text.size() >= options_.step_bytes_max ? RowAction::TakeAndPause : RowAction::Take;

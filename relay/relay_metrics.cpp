@@ -51,6 +51,10 @@ void write_connections(MetricsText& out, const Loops& loops) {
   out.counter("messages_in_total", sum(loops, &Counters::messages_in), "WebSocket messages read");
   out.counter("messages_out_total", sum(loops, &Counters::messages_out),
               "WebSocket messages queued");
+  out.counter("messages_deflated_total", sum(loops, &Counters::messages_deflated),
+              "messages sent compressed");
+  out.counter("deflates_total", sum(loops, &Counters::deflates),
+              "compressions made for them; one serves all readers of an event on a loop");
   out.counter("bytes_in_total", sum(loops, &Counters::bytes_in), "bytes read");
   out.counter("bytes_out_total", sum(loops, &Counters::bytes_out), "bytes written");
   out.counter("writes_total", sum(loops, &Counters::writes), "writes to sockets");

@@ -78,6 +78,26 @@ struct VerifyOptions {
 
 int verify(Process& process, const ClientSettings& settings, const VerifyOptions& options);
 
+/// Evidence from files, judged without a network. 0 accepted, 1 refused, 2 unusable input.
+struct EvidenceOptions {
+  std::string quote;  ///< files
+  std::string collateral;
+  std::string report;
+  std::string vcek;
+  std::string chain;
+  std::string crl;
+  std::string policy;
+  std::string root;   ///< in place of the built-in ones; marks the verdict
+  std::string nonce;  ///< hex; the end of report_data
+  std::optional<std::int64_t> now;
+  bool json = false;
+  bool explain = false;
+};
+
+int verify_intel(Process& process, const EvidenceOptions& options);
+int verify_snp(Process& process, const EvidenceOptions& options);
+int print_policy();
+
 int receipts(Process& process, const ClientSettings& settings, bool json);
 
 int gateway(Process& process, const ClientSettings& settings, const std::string& listen);

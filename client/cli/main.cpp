@@ -15,6 +15,7 @@ namespace nostril::client::cli {
 namespace {
 
 constexpr const char* kVersion = "0.1.0";
+constexpr int kWrongUsage = 2;
 
 void add_relays(CLI::App& app, std::vector<std::string>& relays, std::string& ca_file,
                 bool required) {
@@ -52,6 +53,7 @@ struct Options {
   RequestOptions request;
   ChatOptions chat;
   VerifyOptions verify;
+  EvidenceOptions evidence;
 };
 
 using Command = std::function<int(Process&)>;
@@ -139,10 +141,44 @@ void add_inference(CLI::App& app, Options& o, Command& run) {
       [&] { run = [&o](Process& process) { return gateway(process, o.client, o.listen); }; });
 }
 
+void add_evidence_options(CLI::App& app, EvidenceOptions& options) {
+  app.add_option("--now", options.now, "unix seconds in place of the clock");
+  app.add_option("--policy", options.policy, "TOML file; `nostril verify policy` prints all keys");
+  app.add_option("--root", options.root,
+                 "certificate (PEM or DER) in place of the built-in roots; marks the verdict");
+  app.add_option("--nonce", options.nonce, "hex: report_data must end in it");
+  app.add_flag("--json", options.json, "the verdict as one JSON object");
+  app.add_flag("--explain", options.explain, "every step with its value and its source");
+}
+
+void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
+  auto* intel =
+      verify_app.add_subcommand("intel", "an Intel TDX quote; 0 accepted, 1 refused, 2 unusable");
+  intel->add_option("--quote", o.evidence.quote, "raw quote")->required();
+  intel->add_option("--collateral", o.evidence.collateral,
+                    "JSON: TCB info, QE identity, CRLs, signatures, issuer chains");
+  add_evidence_options(*intel, o.evidence);
+  intel->callback(
+      [&] { run = [&o](Process& process) { return verify_intel(process, o.evidence); }; });
+
+  auto* snp =
+      verify_app.add_subcommand("snp", "an AMD SEV-SNP report; 0 accepted, 1 refused, 2 unusable");
+  snp->add_option("--report", o.evidence.report, "raw report, 1184 bytes")->required();
+  snp->add_option("--vcek", o.evidence.vcek, "certificate of the VCEK or VLEK, DER or PEM")
+      ->required();
+  snp->add_option("--chain", o.evidence.chain, "PEM: ASK or ASVK, then ARK; else AMD's own");
+  snp->add_option("--crl", o.evidence.crl, "DER: CRL of the ARK");
+  add_evidence_options(*snp, o.evidence);
+  snp->callback([&] { run = [&o](Process& process) { return verify_snp(process, o.evidence); }; });
+
+  auto* policy = verify_app.add_subcommand("policy", "print a policy file with all defaults");
+  policy->callback([&] { run = [](Process&) { return print_policy(); }; });
+}
+
 void add_inspection(CLI::App& app, Options& o, Command& run) {
   auto* verify_app = app.add_subcommand(
       "verify", "check a saved answer without a network; 0 right, 1 wrong, 3 right but simulated");
-  verify_app->add_option("record", o.verify.record, "record.json")->required();
+  verify_app->add_option("record", o.verify.record, "record.json");
   verify_app->add_option("--request", o.verify.request, "exact request body");
   verify_app->add_option("--response", o.verify.response, "exact response body");
   verify_app->add_option("--receipt", o.verify.receipt, "receipt.json");
@@ -150,8 +186,12 @@ void add_inspection(CLI::App& app, Options& o, Command& run) {
   verify_app->add_option("--attestation", o.verify.attestation, "attestation event")->needs(offer);
   verify_app->add_option("--trust-test-root", o.client.test_root, "DER file of a test root");
   verify_app->add_flag("--allow-unchecked-tcb", o.client.allow_unchecked_tcb);
-  verify_app->callback(
-      [&] { run = [&o](Process& process) { return verify(process, o.client, o.verify); }; });
+  add_evidence(*verify_app, o, run);
+  verify_app->callback([&, verify_app] {
+    if (!verify_app->get_subcommands().empty()) return;
+    if (o.verify.record.empty()) throw CLI::RequiredError("record");
+    run = [&o](Process& process) { return verify(process, o.client, o.verify); };
+  });
 
   auto* receipts_app = app.add_subcommand("receipts", "channels and what was paid");
   receipts_app->add_option("--home", o.home)->capture_default_str();
@@ -180,7 +220,11 @@ int main(int argc, char** argv) {
     cli::add_request(app, options, run);
     cli::add_inference(app, options, run);
     cli::add_inspection(app, options, run);
-    CLI11_PARSE(app, argc, argv);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return app.exit(error) == 0 ? 0 : cli::kWrongUsage;
+    }
     nostril::set_log_level(nostril::log_level_from(options.log_level));
     options.client.home = options.home;
     cli::Process process;

@@ -1,18 +1,17 @@
 // Quotes of real machines with the collateral Intel served for them, from the shared vectors:
 // every case of intel/cases.json, at the clock the case gives.
 #include "attestation/collateral.h"
+#include "attestation/collateral_json.h"
 #include "attestation/pack.h"
 #include "attestation/verify.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "tests/attestation/fixtures.h"
-#include "tests/support/shared_data.h"
+#include "tests/attestation/vector_case.h"
 
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,76 +20,27 @@ namespace {
 
 constexpr const char* kFolder = "vectors/attestation/intel/";
 
-std::string read_vector(const std::string& name) {
-  return nostril::test::read_file(nostril::test::shared_path(kFolder + name));
-}
-
 Bytes read_bytes(const std::string& name) {
-  const std::string text = read_vector(name);
-  return {text.begin(), text.end()};
+  return test::read_vector_bytes("intel/" + name);
 }
 
 Json read_json(const std::string& name) {
-  auto json = Json::parse(read_vector(name));
-  EXPECT_TRUE(json.has_value()) << name;
-  return json.value_or(Json());
+  return test::read_vector_json("intel/" + name);
 }
 
-using Fields = std::map<std::string, std::string>;
-
-Fields read_fields(const std::string& name) {
-  Fields out;
-  const Json json = read_json(name);
-  for (const auto& [key, value] : json.members()) out[key] = value.string().value_or("");
-  return out;
-}
-
-Collateral to_collateral(const Fields& fields) {
-  Collateral out;
-  const auto signature = [&](const std::string& key, std::array<std::uint8_t, 64>& to) {
-    EXPECT_TRUE(decode_hex(fields.at(key), to)) << key;
-  };
-  out.tcb_info = fields.at("tcb_info");
-  signature("tcb_info_signature", out.tcb_info_signature);
-  out.tcb_info_issuer_chain = fields.at("tcb_info_issuer_chain");
-  out.qe_identity = fields.at("qe_identity");
-  signature("qe_identity_signature", out.qe_identity_signature);
-  out.qe_identity_issuer_chain = fields.at("qe_identity_issuer_chain");
-  out.root_ca_crl = decode_hex(fields.at("root_ca_crl")).value();
-  out.pck_crl = decode_hex(fields.at("pck_crl")).value();
-  return out;
+Collateral to_collateral(const std::string& json) {
+  auto out = parse_collateral_json(json);
+  EXPECT_TRUE(out.has_value());
+  return out.value_or(Collateral{});
 }
 
 Collateral case_collateral(const Json& item) {
-  Fields fields = read_fields(std::string(*item.find_string("collateral")));
-  if (const Json* from = item.find("collateral_field_from")) {
-    for (const auto& [key, file] : from->members()) {
-      fields[key] = read_fields(std::string(*file.string())).at(key);
-    }
-  }
-  if (const Json* values = item.find("collateral_field_value")) {
-    for (const auto& [key, value] : values->members()) fields[key] = *value.string();
-  }
-  return to_collateral(fields);
+  return to_collateral(test::to_json(test::collateral_fields(item)));
 }
 
 Bytes case_quote(const Json& item) {
-  Bytes quote = read_bytes(std::string(*item.find_string("quote")));
-  const Json* patches = item.find("quote_patch");
-  if (patches == nullptr) return quote;
-  for (const Json& patch : patches->items()) {
-    if (const auto size = patch.find_integer("truncate")) {
-      quote.resize(static_cast<std::size_t>(*size));
-    } else if (const auto more = patch.find_string("append")) {
-      const Bytes bytes = decode_hex(*more).value();
-      quote.insert(quote.end(), bytes.begin(), bytes.end());
-    } else {
-      const Bytes bits = decode_hex(*patch.find_string("xor")).value();
-      const auto offset = static_cast<std::size_t>(*patch.find_integer("offset"));
-      for (std::size_t i = 0; i < bits.size(); ++i) quote.at(offset + i) ^= bits[i];
-    }
-  }
-  return quote;
+  return test::patched(read_bytes(std::string(*item.find_string("quote"))),
+                       item.find("quote_patch"));
 }
 
 /// Genuine quotes bind statements of other protocols, so report_data never fits ours; everything
@@ -108,32 +58,6 @@ Verdict judge_at(const Evidence& evidence, UnixTime now, const TrustRoots& roots
   copy.statement.encryption_key_expires_at = now + 60;
   copy.statement.gpu_evidence = gpu_evidence_digest({});
   return verify(copy, copy.statement, roots, now, Policy{});
-}
-
-/// Which of our checks may refuse, by the error class of the vectors: one of these must.
-std::vector<std::string> checks_for(const std::string& error) {
-  static const std::map<std::string, std::vector<std::string>> kChecks = {
-      {"malformed", {"quote_format", "revocation"}},
-      {"unsupported_quote", {"quote_format"}},
-      {"trailing_bytes", {"quote_format"}},
-      {"quote_signature", {"quote_signature"}},
-      {"qe_report_data", {"qe_report_data"}},
-      {"qe_report_signature", {"qe_report_signature"}},
-      {"cert_not_yet_valid", {"pck_chain"}},
-      {"service_td_not_allowed", {"service_td"}},
-      {"tcb_not_supported", {"tcb"}},
-      {"fmspc_mismatch", {"tcb"}},
-      {"tee_type_mismatch", {"tcb_info"}},
-      {"collateral_signature", {"tcb_info"}},
-      {"collateral_not_yet_valid", {"tcb_info", "qe_identity"}},
-      {"no_crl", {"revocation"}},
-      {"crl_signature", {"revocation", "pck_chain"}},
-      {"chain_broken", {"revocation"}},
-      {"untrusted_root", {"tcb_info", "qe_identity"}},
-      {"crl_expired", {"revocation", "tcb_info", "qe_identity"}},
-  };
-  const auto found = kChecks.find(error);
-  return found == kChecks.end() ? std::vector<std::string>{} : found->second;
 }
 
 void expect_ok(const Json& expect, const Verdict& verdict, const std::string& id) {
@@ -155,8 +79,9 @@ void expect_refused(const Json& expect, const Verdict& verdict, const std::strin
   const bool tcb_passed = verdict.find("tcb")->status == CheckStatus::Passed;
   EXPECT_FALSE(is_sound(verdict) && tcb_passed) << id << "\n" << explain(verdict);
   bool refused = false;
-  for (const std::string& name : checks_for(std::string(*expect.find_string("error")))) {
-    refused |= verdict.find(name)->status == CheckStatus::Failed;
+  for (const std::string& name : test::checks_for(*expect.find_string("error"))) {
+    const Check* check = verdict.find(name);
+    refused |= check != nullptr && check->status == CheckStatus::Failed;
   }
   EXPECT_TRUE(refused) << id << "\n" << explain(verdict);
 }
@@ -190,7 +115,7 @@ Evidence redpill() {
   Evidence out;
   out.kind = kKindTdx;
   out.cpu_quote = read_bytes("quotes/tdx-v4-90C06F-redpill.bin");
-  out.collateral = to_collateral(read_fields("collateral/tdx-90C06F-2026-02-18.json"));
+  out.collateral = to_collateral(test::read_vector("intel/collateral/tdx-90C06F-2026-02-18.json"));
   return out;
 }
 

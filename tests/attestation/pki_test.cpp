@@ -133,7 +133,7 @@ struct Pki {
                                      make_certificate(root, root_key, root_key)};
     auto chain = parse_pem_chain(to_pem(ders));
     if (!chain) return chain.error();
-    return check_chain(*chain, kNow);
+    return check_chain(*chain, Algorithms::Intel, kNow);
   }
 };
 
@@ -159,7 +159,8 @@ TEST(CheckChain, RefusesSignaturesOfAnotherKey) {
   const std::vector<Bytes> ders = {make_certificate(pki.leaf, pki.leaf_key, stranger),
                                    make_certificate(pki.ca, pki.ca_key, pki.root_key),
                                    make_certificate(pki.root, pki.root_key, pki.root_key)};
-  EXPECT_EQ(check_chain(*parse_pem_chain(to_pem(ders)), kNow), ChainError::BrokenLink);
+  EXPECT_EQ(check_chain(*parse_pem_chain(to_pem(ders)), Algorithms::Intel, kNow),
+            ChainError::BrokenLink);
 }
 
 TEST(CheckChain, RefusesWrongRolesAndPathLengths) {
@@ -177,7 +178,7 @@ TEST(CheckChain, RefusesWrongRolesAndPathLengths) {
 TEST(CheckChain, RefusesUnknownCriticalExtensions) {
   Pki pki;
   const Bytes arcs = {0x2a, 0x03, 0x04};
-  pki.leaf.sgx_extension =
+  pki.leaf.extensions =
       der::constructed(der::kSequence, {der::oid(arcs), Bytes{der::kBoolean, 1, 0xff},
                                         der::value(der::kOctetString, Bytes{der::kBoolean, 1, 0})});
   EXPECT_EQ(pki.check(), ChainError::UnknownCriticalExtension);
@@ -241,7 +242,7 @@ TEST(SgxExtension, RefusesPartsMissingDoubledOrOutOfRange) {
   tcb.fmspc.assign(6, 2);
   const auto read = [](const SimPlatformTcb& wanted) {
     Pki pki;
-    pki.leaf.sgx_extension = make_sgx_extension(wanted);
+    pki.leaf.extensions = make_sgx_extension(wanted);
     const Bytes der = make_certificate(pki.leaf, pki.leaf_key, pki.ca_key);
     return sgx_extension(*parse_certificate(der));
   };
@@ -265,9 +266,8 @@ TEST(SgxExtension, RefusesPartsMissingDoubledOrOutOfRange) {
   // Every byte of the extension matters: none may be changed into another accepted form silently.
   Pki doubled;
   const Bytes extension = make_sgx_extension(tcb);
-  doubled.leaf.sgx_extension = extension;
-  doubled.leaf.sgx_extension.insert(doubled.leaf.sgx_extension.end(), extension.begin(),
-                                    extension.end());
+  doubled.leaf.extensions = extension;
+  doubled.leaf.extensions.insert(doubled.leaf.extensions.end(), extension.begin(), extension.end());
   const auto twice = parse_certificate(make_certificate(doubled.leaf, pki.leaf_key, pki.ca_key));
   EXPECT_TRUE(!twice || !sgx_extension(*twice));
 }

@@ -125,6 +125,8 @@ export function alive(pid) {
 
 const urls_of = (relays) => [relays].flat().map((relay) => relay.url);
 const toml_lines = (values) => Object.entries(values).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join("");
+const toml_text = (settings, sections) =>
+  [toml_lines(settings), ...Object.entries(sections).map(([name, values]) => `[${name}]\n${toml_lines(values)}`)].join("");
 
 /** All that a scenario starts. Made and taken down by scenario(). */
 export class Bed {
@@ -142,10 +144,10 @@ export class Bed {
     return program;
   }
 
-  /** A relay; with the port and data of an earlier one its successor. `settings` of its configuration's first part. */
-  async relay({ port = 0, data = path.join(this.folder, "relay"), settings = {} } = {}) {
+  /** A relay; with the port and data of an earlier one its successor. `settings`, `sections`: see node(). */
+  async relay({ port = 0, data = path.join(this.folder, "relay"), settings = {}, sections = {} } = {}) {
     const config = `${data}.toml`;
-    fs.writeFileSync(config, toml_lines(settings));
+    fs.writeFileSync(config, toml_text(settings, sections));
     const program = this.#run("relay", path.join(kBin, "nostril-relay"),
       ["run", "--config", config, "--listen", `127.0.0.1:${port}`, "--data", data]);
     const [, url] = await program.line(/^listening on (wss?:\/\/\S+)$/m);
@@ -172,10 +174,8 @@ export class Bed {
   node_program({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, settings = {}, sections = {} }) {
     const engine = engine_url ? { url: engine_url } : { demo_folder: kDemoFolder, demo_slow_ms: slow_ms };
     const all = { tee: { backend: "sim" }, ...sections, engine: { ...engine, ...sections.engine } };
-    let toml = toml_lines({ relays: urls_of(relay), data, log_level: "debug", ...settings });
-    for (const [section, values] of Object.entries(all)) toml += `[${section}]\n${toml_lines(values)}`;
     const config = path.join(this.folder, `${path.basename(data)}.toml`);
-    fs.writeFileSync(config, toml);
+    fs.writeFileSync(config, toml_text({ relays: urls_of(relay), data, log_level: "debug", ...settings }, all));
     const program = this.#run("node", path.join(kBin, "nostril-node"), ["run", "--config", config]);
     return { program, data, root: path.join(data, "sim-root.der") };
   }

@@ -103,7 +103,7 @@ class SessionBed {
 
   void deliver_ephemeral(const Event& event) {
     const auto shared = std::shared_ptr<Ephemeral>(new Ephemeral{
-        verified(event), std::make_shared<const std::string>(to_json(event)), {}, {}, {1}});
+        verified(event), std::make_shared<const std::string>(to_json(event)), {}, {}, 1});
     index.match(event, [&](IndexedSubscription& found) {
       auto& subscription = static_cast<Subscription&>(found);
       subscription.session->deliver(subscription, shared);

@@ -1,4 +1,4 @@
-#include "attestation/p256.h"
+#include "attestation/ecdsa.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -28,11 +28,12 @@ struct SignatureDeleter {
 using PkeyContextPtr = std::unique_ptr<EVP_PKEY_CTX, PkeyContextDeleter>;
 
 /// r||s as the DER that OpenSSL wants; empty on failure.
-Bytes signature_to_der(std::span<const std::uint8_t, 64> raw) {
+Bytes signature_to_der(ByteSpan raw) {
+  const std::size_t half = raw.size() / 2;
   const std::unique_ptr<ECDSA_SIG, SignatureDeleter> signature(ECDSA_SIG_new());
   if (!signature) return {};
-  BIGNUM* r = BN_bin2bn(raw.data(), 32, nullptr);
-  BIGNUM* s = BN_bin2bn(raw.data() + 32, 32, nullptr);
+  BIGNUM* r = BN_bin2bn(raw.data(), static_cast<int>(half), nullptr);
+  BIGNUM* s = BN_bin2bn(raw.data() + half, static_cast<int>(half), nullptr);
   if (r == nullptr || s == nullptr || ECDSA_SIG_set0(signature.get(), r, s) != 1) {
     BN_free(r);
     BN_free(s);
@@ -44,6 +45,17 @@ Bytes signature_to_der(std::span<const std::uint8_t, 64> raw) {
   unsigned char* out = der.data();
   i2d_ECDSA_SIG(signature.get(), &out);
   return der;
+}
+
+bool verify(EVP_PKEY* key, const EVP_MD* hash, ByteSpan message, ByteSpan signature) {
+  const Bytes der = signature_to_der(signature);
+  const std::unique_ptr<EVP_MD_CTX, MdContextDeleter> context(EVP_MD_CTX_new());
+  const bool ok =
+      key != nullptr && !der.empty() && context &&
+      EVP_DigestVerifyInit(context.get(), nullptr, hash, nullptr, key) == 1 &&
+      EVP_DigestVerify(context.get(), der.data(), der.size(), message.data(), message.size()) == 1;
+  ERR_clear_error();
+  return ok;
 }
 
 }  // namespace
@@ -72,14 +84,11 @@ PkeyPtr p256_public_key(std::span<const std::uint8_t, 64> xy) {
 }
 
 bool verify_p256(EVP_PKEY* key, ByteSpan message, std::span<const std::uint8_t, 64> signature) {
-  const Bytes der = signature_to_der(signature);
-  const std::unique_ptr<EVP_MD_CTX, MdContextDeleter> context(EVP_MD_CTX_new());
-  const bool ok =
-      key != nullptr && !der.empty() && context &&
-      EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key) == 1 &&
-      EVP_DigestVerify(context.get(), der.data(), der.size(), message.data(), message.size()) == 1;
-  ERR_clear_error();
-  return ok;
+  return verify(key, EVP_sha256(), message, signature);
+}
+
+bool verify_p384(EVP_PKEY* key, ByteSpan message, std::span<const std::uint8_t, 96> signature) {
+  return verify(key, EVP_sha384(), message, signature);
 }
 
 }  // namespace nostril::attestation

@@ -7,7 +7,8 @@
 #include <memory>
 #include <span>
 
-/// ECDSA over P-256 with SHA-256 as quotes and Intel's JSON use it: raw big-endian x||y and r||s.
+/// ECDSA as attestation uses it: P-256 with SHA-256 (Intel's quotes and JSON), P-384 with SHA-384
+/// (AMD's reports). Keys and signatures are raw: big-endian x||y and r||s.
 namespace nostril::attestation {
 
 struct PkeyDeleter {
@@ -21,5 +22,6 @@ PkeyPtr p256_public_key(std::span<const std::uint8_t, 64> xy);
 
 /// False for a wrong signature, and for r or s out of range.
 bool verify_p256(EVP_PKEY* key, ByteSpan message, std::span<const std::uint8_t, 64> signature);
+bool verify_p384(EVP_PKEY* key, ByteSpan message, std::span<const std::uint8_t, 96> signature);
 
 }  // namespace nostril::attestation

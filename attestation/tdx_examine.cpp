@@ -1,0 +1,271 @@
+#include "attestation/tdx_examine.h"
+
+#include "attestation/collateral.h"
+#include "attestation/tdx_verify.h"
+#include "base/hex.h"
+#include "schnorr/hash.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace nostril::attestation {
+
+namespace {
+
+constexpr std::uint64_t kAttributeUntrustedMask = 0xff;  // bits 0..7: debug and reserved
+constexpr std::uint64_t kAttributeSeptVeDisable = 1ULL << 28U;
+constexpr std::uint64_t kAttributeMigratable = 1ULL << 29U;
+constexpr std::uint8_t kEnclaveDebug = 0x02;
+
+std::string_view name_of(TrustRoots::Class root_class) {
+  switch (root_class) {
+    case TrustRoots::Class::Genuine:
+      return "Intel SGX Root CA";
+    case TrustRoots::Class::Test:
+      return kTestRootName;
+    case TrustRoots::Class::Given:
+      break;
+  }
+  return "the root given by the caller";
+}
+
+std::string describe(const std::vector<std::string>& words) {
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
+class TdxExamination {
+ public:
+  TdxExamination(const TdxInput& input, Verdict& verdict)
+      : input_(input),
+        now_(input.now),
+        policy_(input.policy),
+        verdict_(verdict),
+        checks_(verdict.checks) {}
+
+  std::optional<TrustRoots::Class> run(const TdxQuoteView& quote) {
+    verdict_.platform = "tdx";
+    verdict_.measurements = quote.td.measurements;
+    claim_body(quote);
+    check_attributes(quote);
+    check_measurements(quote);
+    return check_signatures(quote);
+  }
+
+ private:
+  bool record(std::string_view name, bool passed, std::string found, std::string wanted) {
+    return checks_.record(name, passed, std::move(found), std::move(wanted));
+  }
+
+  void claim(std::string name, Claim::Value value, std::string source) {
+    verdict_.claims.push_back({std::move(name), std::move(value), std::move(source)});
+  }
+
+  void claim_body(const TdxQuoteView& quote) {
+    const Measurements& m = quote.td.measurements;
+    const std::string body = fmt::format("quote, TD report {}", quote.td.is_td15 ? "1.5" : "1.0");
+    claim("quote_version", std::int64_t{quote.version}, "quote, header");
+    claim("mrtd", encode_hex(m.mrtd), body);
+    for (std::size_t i = 0; i < m.rtmr.size(); ++i) {
+      claim(fmt::format("rtmr{}", i), encode_hex(m.rtmr.at(i)), body);
+    }
+    claim("mrconfigid", encode_hex(m.mrconfigid), body);
+    claim("mrowner", encode_hex(m.mrowner), body);
+    claim("mrownerconfig", encode_hex(m.mrownerconfig), body);
+    claim("mrseam", encode_hex(m.mrseam), body);
+    claim("mrservicetd", encode_hex(m.mrservicetd), body);
+    claim("td_attributes", fmt::format("{:016x}", quote.td.td_attributes), body);
+    claim("tee_tcb_svn", encode_hex(quote.td.tee_tcb_svn), body);
+    claim("report_data", encode_hex(quote.td.report_data), body);
+  }
+
+  void check_attributes(const TdxQuoteView& quote) {
+    const std::uint64_t bits = quote.td.td_attributes;
+    const std::string found = fmt::format("TD attributes {:016x}", bits);
+    const bool qe_debug = (quote.qe.attributes[0] & kEnclaveDebug) != 0;
+    record("debug", (bits & kAttributeUntrustedMask) == 0 && !qe_debug,
+           found + (qe_debug ? ", quoting enclave in debug mode" : ""), "no debug bit");
+    record("sept_ve_disable", (bits & kAttributeSeptVeDisable) != 0, found, "bit 28 set");
+    record("migratable", (bits & kAttributeMigratable) == 0 || policy_.allow_migratable, found,
+           policy_.allow_migratable ? "any" : "bit 29 clear");
+    record("tdx_module",
+           quote.td.mrsignerseam == Measurement{} &&
+               quote.td.seam_attributes == decltype(quote.td.seam_attributes){},
+           "signer " + encode_hex(quote.td.mrsignerseam), "Intel's (all zero), no attributes");
+    const Measurement& service = quote.td.measurements.mrservicetd;
+    const auto& allowed = policy_.allowed_service_tds;
+    const bool listed = std::find(allowed.begin(), allowed.end(), service) != allowed.end();
+    record("service_td", service == Measurement{} || listed, encode_hex(service),
+           "none, or one in the policy's list");
+  }
+
+  void check_measurements(const TdxQuoteView& quote) {
+    const Measurements& found = quote.td.measurements;
+    const auto matches = [&found](const AllowedMeasurements& allowed) {
+      bool same = found.mrtd == allowed.mrtd &&
+                  (!allowed.mrconfigid || *allowed.mrconfigid == found.mrconfigid);
+      for (std::size_t i = 0; i < allowed.rtmr.size(); ++i) {
+        same &= !allowed.rtmr.at(i) || *allowed.rtmr.at(i) == found.rtmr.at(i);
+      }
+      return same;
+    };
+    const auto& images = policy_.allowed_measurements;
+    if (images.empty()) return;
+    record("measurements", std::any_of(images.begin(), images.end(), matches),
+           "MRTD " + encode_hex(found.mrtd), "an image in the policy's list");
+  }
+
+  std::optional<TrustRoots::Class> check_signatures(const TdxQuoteView& quote) {
+    const auto chain = check_pck_chain(quote.pck_chain, input_.roots, now_);
+    const auto root_class = chain ? std::optional(chain->root_class) : std::nullopt;
+    // Anything that smells of the simulator is called simulated, trusted or not.
+    verdict_.simulated |= (chain && chain->root_class != TrustRoots::Class::Genuine) ||
+                          quote.qe_vendor == kSimulatorQeVendor;
+    record_simulated(verdict_, policy_.accept_simulated);
+    record("pck_chain", chain.has_value(),
+           std::string(chain ? name_of(chain->root_class) : to_string(chain.error())),
+           "leaf, PCK CA and a trusted root, valid now");
+    record("qe_report_data", check_qe_report_data(quote), "QE report data",
+           "hash of the attestation key");
+    record("quote_signature", check_quote_signature(quote), "quote signature",
+           "by the attestation key");
+    if (!chain) return std::nullopt;
+    claim("root_sha256", encode_hex(sha256(chain->root().der)), "quote, PCK chain");
+
+    // Any enclave with provisioning rights gets a PCK signature: which one it is must be known even
+    // without collateral.
+    const ChainNames names = chain_names(chain->root_class);
+    checks_.compare("qe_signer", quote.qe.mrsigner, names.qe_signer);
+    record("qe_report_signature", check_qe_report_signature(quote, chain->leaf()),
+           "QE report signature", "by the PCK key");
+    const auto platform = sgx_extension(chain->leaf());
+    if (check_platform(quote, *chain, platform) && input_.collateral != nullptr) {
+      check_collateral(quote, *chain, *platform);
+    }
+    return root_class;
+  }
+
+  /// Platform data of the PCK certificate; vendor id and FMSPC tell the simulator apart a second
+  /// time, should a root ever be mistaken.
+  bool check_platform(const TdxQuoteView& quote, const TrustedChain& chain,
+                      const std::optional<SgxExtension>& platform) {
+    if (!platform) {
+      return record("platform", false, "malformed SGX extension", "a PCK certificate's");
+    }
+    verdict_.platform_id = {encode_hex(platform->fmspc), encode_hex(platform->ppid)};
+    claim("fmspc", verdict_.platform_id.fmspc, "PCK certificate");
+    claim("ppid", verdict_.platform_id.ppid, "PCK certificate");
+    const bool test = chain.root_class == TrustRoots::Class::Test;
+    const bool test_vendor = quote.qe_vendor == kSimulatorQeVendor;
+    const bool test_fmspc = platform->fmspc == kSimulatorFmspc;
+    return record("platform", test == test_vendor && test == test_fmspc,
+                  fmt::format("FMSPC {}, QE vendor {}", verdict_.platform_id.fmspc,
+                              encode_hex(quote.qe_vendor)),
+                  test ? "the simulator's" : "a genuine platform's");
+  }
+
+  void check_collateral(const TdxQuoteView& quote, const TrustedChain& pck,
+                        const SgxExtension& platform) {
+    const Collateral& collateral = *input_.collateral;
+    const auto tcb = check_tcb_info(collateral, input_.roots, pck.root(), now_);
+    check_tcb_document(tcb);
+    const auto qe = attestation::check_qe_identity(collateral, input_.roots, pck.root(), now_);
+    const SvnLevel* qe_level = qe ? match_qe(qe->document, quote.qe) : nullptr;
+    const std::string qe_found(qe ? "quoting enclave not known" : to_string(qe.error()));
+    record("qe_identity", qe_level != nullptr,
+           qe_level != nullptr ? std::string(to_string(qe_level->status)) : qe_found,
+           "Intel's quoting enclave");
+    if (!tcb || !qe) return;
+
+    const auto revoked =
+        check_revocation(collateral, pck, tcb->chain.leaf(), qe->chain.leaf(), now_);
+    record("revocation", !revoked, std::string(revoked ? to_string(*revoked) : "not revoked"),
+           "current CRLs of root and PCK CA");
+    if (qe_level != nullptr) check_tcb(*tcb, platform, quote, *qe_level);
+  }
+
+  void check_tcb_document(const Result<Vouched<TcbInfo>, CollateralError>& tcb) {
+    const std::uint32_t number = tcb ? tcb->document.evaluation_number : 0;
+    if (tcb) claim("tcb_evaluation_number", std::int64_t{number}, "TCB info");
+    record("tcb_info", tcb && number >= policy_.tcb_evaluation_number_min,
+           tcb ? fmt::format("evaluation number {}", number) : std::string(to_string(tcb.error())),
+           fmt::format("signed, current, evaluation number {} or later",
+                       policy_.tcb_evaluation_number_min));
+  }
+
+  void check_tcb(const Vouched<TcbInfo>& tcb, const SgxExtension& platform,
+                 const TdxQuoteView& quote, const SvnLevel& qe_level) {
+    std::vector<std::string> accepted = policy_.accepted_tcb_statuses;
+    accepted.emplace_back(to_string(TcbStatus::UpToDate));
+    const auto evaluation = evaluate_tcb(tcb.document, platform, quote.td, qe_level);
+    if (!evaluation) {
+      record("tcb", false, std::string(to_string(evaluation.error())), describe(accepted));
+      return;
+    }
+    verdict_.tcb_status = to_string(evaluation->status);
+    verdict_.advisories = evaluation->advisories;
+    claim("tcb_status", verdict_.tcb_status, "TCB info, QE identity");
+    claim("module_status", std::string(to_string(evaluation->module_status)), "TCB info");
+    claim("qe_status", std::string(to_string(qe_level.status)), "QE identity");
+    claim("advisories", verdict_.advisories, "TCB info, QE identity");
+    const bool listed =
+        std::find(accepted.begin(), accepted.end(), verdict_.tcb_status) != accepted.end();
+    record("tcb", listed && evaluation->status != TcbStatus::Revoked, verdict_.tcb_status,
+           describe(accepted));
+  }
+
+  const TdxInput& input_;
+  const UnixTime now_;
+  const Policy& policy_;
+  Verdict& verdict_;
+  Checklist checks_;
+};
+
+}  // namespace
+
+void list_tdx_checks(Checklist& checks, const Policy& policy, bool wants_nonce) {
+  const bool tcb = !policy.allow_unchecked_tcb;
+  checks.add("quote_format", true, "quote");
+  checks.add("report_data", wants_nonce, "quote, TD report, report_data");
+  checks.add("simulated", true, "root, QE vendor id");
+  checks.add("pck_chain", true, "quote, certification data");
+  checks.add("platform", true, "PCK certificate, SGX extension");
+  checks.add("qe_signer", true, "quote, QE report, MRSIGNER");
+  checks.add("qe_report_signature", true, "quote, QE report");
+  checks.add("qe_report_data", true, "quote, QE report, report_data");
+  checks.add("quote_signature", true, "quote, header and TD report");
+  checks.add("tcb_info", tcb, "collateral, TCB info");
+  checks.add("qe_identity", tcb, "collateral, QE identity; quote, QE report");
+  checks.add("revocation", tcb, "collateral, CRLs of root and PCK CA");
+  checks.add("tcb", tcb, "TCB info; PCK certificate; quote, TD report, tee_tcb_svn");
+  checks.add("tdx_module", true, "quote, TD report, mrsignerseam, seamattributes");
+  checks.add("debug", true, "quote, TD report, tdattributes; QE report, attributes");
+  checks.add("sept_ve_disable", true, "quote, TD report, tdattributes");
+  checks.add("migratable", true, "quote, TD report, tdattributes");
+  checks.add("service_td", true, "quote, TD report, mrservicetd");
+  checks.add("measurements", !policy.allowed_measurements.empty(),
+             "quote, TD report, mrtd, rtmr, mrconfigid");
+}
+
+std::optional<TdxQuoteView> examine_quote_format(ByteSpan bytes, Checklist& checks) {
+  const auto quote = parse_tdx_quote(bytes);
+  checks.record("quote_format", quote.has_value(),
+                quote ? fmt::format("TDX quote, version {}", quote->version)
+                      : std::string(to_string(quote.error())),
+                "a TDX quote");
+  return quote ? std::optional(*quote) : std::nullopt;
+}
+
+std::optional<TrustRoots::Class> examine_tdx(const TdxQuoteView& quote, const TdxInput& input,
+                                             Verdict& verdict) {
+  return TdxExamination(input, verdict).run(quote);
+}
+
+void record_simulated(Verdict& verdict, bool accepted) {
+  Checklist(verdict.checks)
+      .record("simulated", !verdict.simulated || accepted,
+              verdict.simulated ? "simulated" : "not simulated",
+              accepted ? "any" : "not simulated");
+}
+
+}  // namespace nostril::attestation

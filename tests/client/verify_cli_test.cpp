@@ -1,0 +1,402 @@
+// `nostril verify intel` and `nostril verify snp`, run as a process: every case of the shared
+// vectors, and the simulator's own evidence for checkouts without them.
+#include "tests/attestation/fixtures.h"
+#include "tests/attestation/snp_fixtures.h"
+#include "tests/attestation/vector_case.h"
+#include "tests/support/process.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace nostril::client {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace attestation;  // NOLINT(google-build-using-namespace): a test of its commands
+using attestation::test::kNow;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr const char* kIntelCases = "vectors/attestation/intel/cases.json";
+constexpr const char* kSnpCases = "vectors/attestation/snp/cases.json";
+
+struct Outcome {
+  int exit = -1;
+  std::string output;
+  Json verdict;  ///< null when the output is no JSON
+};
+
+class VerifyCli : public ::testing::Test {
+ protected:
+  VerifyCli() {
+    std::string pattern = (fs::temp_directory_path() / "nostril-verify-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+  }
+
+  ~VerifyCli() override { fs::remove_all(folder_); }
+
+  std::string write(const std::string& name, ByteSpan bytes) const {
+    const std::string path = (folder_ / name).string();
+    std::ofstream(path, std::ios::binary) << as_text(bytes);
+    return path;
+  }
+
+  std::string write(const std::string& name, std::string_view text) const {
+    return write(name, as_bytes(text));
+  }
+
+  static Outcome run(std::vector<std::string> arguments) {
+    std::vector<std::string> command = {nostril::test::program("nostril"), "verify"};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    nostril::test::Process process(command);
+    Outcome out;
+    out.output = process.read_all();
+    out.exit = process.wait().value_or(-1);
+    out.verdict = Json::parse(out.output).value_or(Json());
+    return out;
+  }
+
+  fs::path folder_;
+};
+
+/// Runs `snp` or `intel` with JSON output at `now`.
+std::vector<std::string> at(std::int64_t now, std::vector<std::string> arguments) {
+  arguments.insert(arguments.end(), {"--json", "--now", fmt::format("{}", now)});
+  return arguments;
+}
+
+std::vector<std::string> with(std::vector<std::string> arguments,
+                              const std::vector<std::string>& more) {
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+/// The names under "failed"; each must say what was found and what was wanted.
+std::vector<std::string> failed_checks(const Json& verdict) {
+  std::vector<std::string> out;
+  const Json* failed = verdict.find("failed");
+  if (failed == nullptr) return {"no list of failed checks"};
+  for (const Json& item : failed->items()) {
+    out.emplace_back(item.find_string("check").value_or("nameless"));
+    EXPECT_FALSE(item.find_string("found").value_or("").empty()) << out.back();
+    EXPECT_TRUE(item.find_string("wanted").has_value()) << out.back();
+  }
+  return out;
+}
+
+bool names_one_of(const std::vector<std::string>& failed, const std::vector<std::string>& wanted) {
+  return std::any_of(wanted.begin(), wanted.end(), [&failed](const std::string& name) {
+    return std::find(failed.begin(), failed.end(), name) != failed.end();
+  });
+}
+
+void print_row(const std::string& id, const Outcome& outcome,
+               const std::vector<std::string>& failed) {
+  fmt::print("{:34} exit {}  {:34} {}\n", id, outcome.exit,
+             outcome.verdict.find_string("status").value_or(""), fmt::join(failed, ", "));
+}
+
+// ---- own evidence ----
+
+struct SnpFiles {
+  std::vector<std::string> arguments;
+  std::string root;
+};
+
+class VerifySnpCli : public VerifyCli {
+ protected:
+  SnpFiles files(const SnpSimulator& simulator) const {
+    const SnpEvidence evidence = attestation::test::snp_evidence(simulator);
+    SnpFiles out;
+    out.root = write("root.der", simulator.root_der());
+    out.arguments = {"snp",
+                     "--report",
+                     write("report.bin", evidence.report),
+                     "--vcek",
+                     write("vcek.der", evidence.vek),
+                     "--chain",
+                     write("chain.pem", evidence.chain)};
+    return out;
+  }
+
+  Outcome judge(const SnpSimulatorOptions& options,
+                const std::vector<std::string>& more = {}) const {
+    const SnpFiles made = files(attestation::test::snp_simulator(options));
+    return run(with(at(kNow, with(made.arguments, {"--root", made.root})), more));
+  }
+};
+
+TEST_F(VerifySnpCli, AcceptsUnderTheNamedRootAndMarksTheVerdict) {
+  SnpSimulatorOptions turin;
+  turin.product = SnpProduct::Turin;
+  turin.report_version = 5;
+  SnpSimulatorOptions vlek;
+  vlek.signer = SnpSigner::Vlek;
+  for (const auto& options : {SnpSimulatorOptions{}, turin, vlek}) {
+    const Outcome done = judge(options);
+    EXPECT_EQ(done.exit, 0) << done.output;
+    const Json& verdict = done.verdict;
+    EXPECT_EQ(verdict.find_boolean("ok"), true);
+    EXPECT_EQ(verdict.find_string("status"), "Verified");
+    EXPECT_EQ(verdict.find_boolean("simulated"), true);
+    EXPECT_TRUE(failed_checks(verdict).empty());
+    EXPECT_EQ(verdict.find("claims")->find_string("product"), to_string(options.product));
+    EXPECT_THAT(std::string(*verdict.find("claims")->find_string("root_file")),
+                HasSubstr("root.der"));
+  }
+}
+
+TEST_F(VerifySnpCli, RefusesWithoutTheRoot) {
+  const SnpFiles made = files(attestation::test::snp_simulator());
+  const Outcome done = run(at(kNow, made.arguments));
+  EXPECT_EQ(done.exit, 1);
+  EXPECT_EQ(done.verdict.find_boolean("ok"), false);
+  EXPECT_EQ(done.verdict.find_boolean("simulated"), true);
+  EXPECT_TRUE(names_one_of(failed_checks(done.verdict), {"vek_chain"})) << done.output;
+}
+
+TEST_F(VerifySnpCli, TakesPolicyNonceAndCrl) {
+  SnpSimulatorOptions options;
+  options.guest_svn = 4;
+  const std::string strict = write("strict.toml", "[snp]\nguest_svn_min = 5\n");
+  EXPECT_EQ(failed_checks(judge(options, {"--policy", strict}).verdict),
+            std::vector<std::string>{"guest_svn"});
+  const std::string loose = write("loose.toml",
+                                  "[snp]\nguest_svn_min = 4\nabi_min = \"0.0\"\n"
+                                  "platform_required = [\"alias_check\"]\n"
+                                  "tcb_minimums = [\"product=Milan, bl=4, snp=23, ucode=213\"]\n");
+  EXPECT_EQ(judge(options, {"--policy", loose}).exit, 0);
+
+  const auto report_data = attestation::test::snp_report_data();
+  const std::string nonce = encode_hex(ByteSpan(report_data).last(32));
+  EXPECT_EQ(judge(options, {"--nonce", nonce}).exit, 0);
+  EXPECT_EQ(failed_checks(judge(options, {"--nonce", std::string(64, '0')}).verdict),
+            std::vector<std::string>{"report_data"});
+
+  options.revoke_issuer = true;
+  const Bytes crl = attestation::test::snp_simulator(options).crl(kNow);
+  EXPECT_EQ(failed_checks(judge(options, {"--crl", write("ark.crl", crl)}).verdict),
+            std::vector<std::string>{"revocation"});
+}
+
+TEST_F(VerifySnpCli, ExplainsEveryStepWithItsSource) {
+  const SnpFiles made = files(attestation::test::snp_simulator());
+  const Outcome done = run(
+      with(made.arguments, {"--explain", "--root", made.root, "--now", fmt::format("{}", kNow)}));
+  EXPECT_EQ(done.exit, 0);
+  EXPECT_THAT(done.output, StartsWith("ACCEPTED (SIMULATED EVIDENCE - not a TEE)\n"));
+  std::size_t last = 0;
+  for (const char* step :
+       {"measurement", "chip_id", "ok        report_format: ", "ok        vek_chain: ",
+        "ok        report_signature: ", "ok        tcb: ", "ok        level: "}) {
+    const std::size_t place = done.output.find(step, last);
+    ASSERT_NE(place, std::string::npos) << step << "\n" << done.output;
+    last = place;
+  }
+  EXPECT_THAT(done.output, HasSubstr("[report 0x090]"));
+  EXPECT_THAT(done.output, HasSubstr("; wanted: bit 19 clear  [report 0x008, policy bit 19]"));
+}
+
+TEST_F(VerifySnpCli, SaysWhichInputIsUnusable) {
+  const SnpFiles made = files(attestation::test::snp_simulator());
+  const auto exit_of = [&](const std::vector<std::string>& more) {
+    return run(with(made.arguments, more)).exit;
+  };
+  EXPECT_EQ(exit_of({"--policy", "/nowhere.toml"}), 2);
+  EXPECT_EQ(exit_of({"--policy", write("key.toml", "[snp]\nno_such_key = 1\n")}), 2);
+  EXPECT_EQ(exit_of({"--policy", write("hex.toml", "[snp]\nmeasurements = [\"00\"]\n")}), 2);
+  EXPECT_EQ(exit_of({"--policy", write("word.toml", "[snp]\nplatform_required = [\"x\"]\n")}), 2);
+  EXPECT_EQ(exit_of({"--policy", write("tcb.toml", "[snp]\ntcb_minimums = [\"bl=1\"]\n")}), 2);
+  EXPECT_EQ(exit_of({"--root", write("root.txt", "no certificate")}), 2);
+  EXPECT_EQ(exit_of({"--nonce", "xyz"}), 2);
+  EXPECT_EQ(exit_of({"--nonce", std::string(130, '0')}), 2);
+  EXPECT_EQ(exit_of({"--now", "soon"}), 2);
+  EXPECT_EQ(run({"snp", "--report", "/nowhere", "--vcek", "/nowhere"}).exit, 2);
+  EXPECT_EQ(run({"snp", "--report", folder_.string(), "--vcek", "/nowhere"}).exit, 2);
+  EXPECT_EQ(run({"snp"}).exit, 2);
+  EXPECT_EQ(run({}).exit, 2);
+  // A report that is none is judged, not called unusable.
+  const Outcome empty =
+      run(at(kNow, {"snp", "--report", write("empty", ""), "--vcek", write("vcek", "")}));
+  EXPECT_EQ(empty.exit, 1);
+  EXPECT_TRUE(names_one_of(failed_checks(empty.verdict), {"report_format"}));
+}
+
+class VerifyIntelCli : public VerifyCli {
+ protected:
+  /// Arguments for a quote with collateral, both in files.
+  std::vector<std::string> arguments(const Bytes& quote, const Collateral& collateral) const {
+    const std::map<std::string, std::string> fields = {
+        {"tcb_info", collateral.tcb_info},
+        {"tcb_info_signature", encode_hex(collateral.tcb_info_signature)},
+        {"tcb_info_issuer_chain", collateral.tcb_info_issuer_chain},
+        {"qe_identity", collateral.qe_identity},
+        {"qe_identity_signature", encode_hex(collateral.qe_identity_signature)},
+        {"qe_identity_issuer_chain", collateral.qe_identity_issuer_chain},
+        {"root_ca_crl", encode_hex(collateral.root_ca_crl)},
+        {"pck_crl", encode_hex(collateral.pck_crl)}};
+    return {"intel", "--quote", write("quote.bin", quote), "--collateral",
+            write("collateral.json", attestation::test::to_json(fields))};
+  }
+};
+
+TEST_F(VerifyIntelCli, JudgesSimulatedQuotesUnderTheNamedRootOnly) {
+  const Simulator sim = attestation::test::simulator();
+  const Bytes quote =
+      sim.tdx_quote(report_data(attestation::test::statement()), attestation::test::measurements());
+  const auto command = at(kNow, arguments(quote, sim.collateral(kNow)));
+  EXPECT_EQ(run(command).exit, 1);
+  const std::string root = write("root.der", sim.root_der());
+  const Outcome done = run(with(command, {"--root", root}));
+  EXPECT_EQ(done.exit, 0) << done.output;
+  EXPECT_EQ(done.verdict.find_string("status"), "UpToDate");
+  EXPECT_EQ(done.verdict.find_boolean("simulated"), true);
+  EXPECT_EQ(done.verdict.find("claims")->find_string("fmspc"), "514d00000000");
+
+  const std::string nonce = encode_hex(attestation::test::statement().nonce);
+  EXPECT_EQ(run(with(command, {"--root", root, "--nonce", nonce})).exit, 0);
+  const Outcome other = run(with(command, {"--root", root, "--nonce", std::string(64, '1')}));
+  EXPECT_EQ(failed_checks(other.verdict), std::vector<std::string>{"report_data"});
+
+  const std::string images =
+      write("images.toml", fmt::format("[tdx]\nimages = [\"mrtd={}, rtmr1={}\"]\n",
+                                       encode_hex(attestation::test::measurements().mrtd),
+                                       encode_hex(attestation::test::measurements().rtmr[1])));
+  EXPECT_EQ(run(with(command, {"--root", root, "--policy", images})).exit, 0);
+}
+
+TEST_F(VerifyIntelCli, AcceptsAStatusThatThePolicyNames) {
+  SimulatorOptions options;
+  options.tcb_status = "SWHardeningNeeded";
+  const Simulator sim = attestation::test::simulator(options);
+  const Bytes quote = sim.tdx_quote(report_data(attestation::test::statement()), {});
+  const auto command = with(at(kNow, arguments(quote, sim.collateral(kNow))),
+                            {"--root", write("root.der", sim.root_der())});
+  const Outcome refused = run(command);
+  EXPECT_EQ(refused.exit, 1);
+  EXPECT_EQ(refused.verdict.find_string("status"), "SWHardeningNeeded");
+  EXPECT_EQ(failed_checks(refused.verdict), std::vector<std::string>{"tcb"});
+  const std::string policy =
+      write("policy.toml", "[tdx]\naccepted_tcb_statuses = [\"SWHardeningNeeded\"]\n");
+  EXPECT_EQ(run(with(command, {"--policy", policy})).exit, 0);
+}
+
+TEST_F(VerifyIntelCli, WithoutCollateralTheTcbIsMissing) {
+  const Simulator sim = attestation::test::simulator();
+  const Bytes quote = sim.tdx_quote(report_data(attestation::test::statement()), {});
+  const auto command = at(kNow, {"intel", "--quote", write("quote.bin", quote), "--root",
+                                 write("root.der", sim.root_der())});
+  const Outcome done = run(command);
+  EXPECT_EQ(done.exit, 1);
+  EXPECT_EQ(failed_checks(done.verdict),
+            (std::vector<std::string>{"tcb_info", "qe_identity", "revocation", "tcb"}));
+  const Outcome bad = run(with(command, {"--collateral", write("collateral.json", "{}")}));
+  EXPECT_EQ(bad.exit, 2);
+}
+
+TEST_F(VerifyCli, PrintsThePolicyWithItsDefaults) {
+  const Outcome printed = run({"policy"});
+  EXPECT_EQ(printed.exit, 0);
+  EXPECT_THAT(printed.output, HasSubstr("accepted_tcb_statuses = []"));
+  EXPECT_THAT(printed.output, HasSubstr("vmpl_max = 0"));
+}
+
+// ---- the shared vectors ----
+
+void expect_refusal(const Json& expect, const Outcome& done, const std::string& id) {
+  EXPECT_EQ(done.exit, 1) << id;
+  EXPECT_EQ(done.verdict.find_boolean("ok"), false) << id;
+  const auto wanted = attestation::test::checks_for(*expect.find_string("error"));
+  EXPECT_TRUE(names_one_of(failed_checks(done.verdict), wanted)) << id << done.output;
+}
+
+TEST_F(VerifySnpCli, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
+  REQUIRE_SHARED(kSnpCases);
+  int count = 0;
+  const Json cases = attestation::test::read_vector_json("snp/cases.json");
+  for (const Json& item : cases.find("cases")->items()) {
+    const std::string id(*item.find_string("id"));
+    const auto vector = [&item](const char* name) {
+      return attestation::test::read_vector("snp/" + std::string(*item.find_string(name)));
+    };
+    const Bytes report = attestation::test::patched(
+        attestation::test::read_vector_bytes("snp/" + std::string(*item.find_string("report"))),
+        item.find("report_patch"));
+    const Outcome done =
+        run(at(*item.find_integer("now"),
+               {"snp", "--report", write("report", report), "--vcek", write("vcek", vector("vcek")),
+                "--chain", write("chain", vector("ask") + vector("ark"))}));
+    print_row(id, done, failed_checks(done.verdict));
+    const Json& expect = *item.find("expect");
+    ++count;
+    if (!*expect.find_boolean("ok")) {
+      expect_refusal(expect, done, id);
+      continue;
+    }
+    EXPECT_EQ(done.exit, 0) << id;
+    EXPECT_EQ(done.verdict.find_boolean("ok"), true) << id;
+    EXPECT_EQ(done.verdict.find_boolean("simulated"), false) << id;
+    for (const auto& [name, value] : expect.members()) {
+      if (name == "ok") continue;
+      const Json* claim = done.verdict.find("claims")->find(name);
+      ASSERT_NE(claim, nullptr) << id << " " << name;
+      EXPECT_EQ(claim->dump(), value.dump()) << id << " " << name;
+    }
+  }
+  EXPECT_GE(count, 14);
+}
+
+/// Sound evidence: accepted when it is up to date, else refused for its status and nothing else.
+void expect_status(const Json& expect, const Outcome& done, const std::string& id) {
+  const Json& verdict = done.verdict;
+  const std::string status(*expect.find_string("status"));
+  EXPECT_EQ(verdict.find_string("status"), status) << id << done.output;
+  EXPECT_EQ(done.exit, status == "UpToDate" ? 0 : 1) << id;
+  EXPECT_EQ(failed_checks(verdict),
+            status == "UpToDate" ? std::vector<std::string>{} : std::vector<std::string>{"tcb"})
+      << id;
+  const Json& claims = *verdict.find("claims");
+  EXPECT_EQ(claims.find("advisories")->dump(), expect.find("advisories")->dump()) << id;
+  for (const char* name : {"fmspc", "ppid", "qe_status"}) {
+    EXPECT_EQ(claims.find_string(name), expect.find_string(name)) << id << " " << name;
+  }
+}
+
+TEST_F(VerifyIntelCli, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
+  REQUIRE_SHARED(kIntelCases);
+  int count = 0;
+  const Json cases = attestation::test::read_vector_json("intel/cases.json");
+  for (const Json& item : cases.find("cases")->items()) {
+    const std::string id(*item.find_string("id"));
+    const Bytes quote = attestation::test::patched(
+        attestation::test::read_vector_bytes("intel/" + std::string(*item.find_string("quote"))),
+        item.find("quote_patch"));
+    const Outcome done =
+        run(at(*item.find_integer("now"),
+               {"intel", "--quote", write("quote", quote), "--collateral",
+                write("collateral",
+                      attestation::test::to_json(attestation::test::collateral_fields(item)))}));
+    print_row(id, done, failed_checks(done.verdict));
+    const Json& expect = *item.find("expect");
+    ++count;
+    if (id.starts_with("sgx-")) {  // enclaves are not machines: no SGX quotes here
+      EXPECT_EQ(done.exit, 1) << id;
+      EXPECT_TRUE(names_one_of(failed_checks(done.verdict), {"quote_format"})) << id;
+    } else if (*expect.find_boolean("ok")) {
+      expect_status(expect, done, id);
+    } else {
+      expect_refusal(expect, done, id);
+    }
+  }
+  EXPECT_GE(count, 56);
+}
+
+}  // namespace
+}  // namespace nostril::client
