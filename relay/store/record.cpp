@@ -165,6 +165,12 @@ void append_number(std::string& out, std::uint64_t value) {
   out.append(text.data(), end);
 }
 
+// Lists come sorted from parse_filter(): to see that is cheap, to sort 500 keys again is not.
+template <typename T>
+void sort(std::optional<std::vector<T>>& values) {
+  if (values && !std::ranges::is_sorted(*values)) std::ranges::sort(*values);
+}
+
 std::optional<std::int64_t> parse_expiration(std::string_view text) {
   std::uint64_t value = 0;
   const char* end = text.data() + text.size();
@@ -224,9 +230,9 @@ RecordFilter::RecordFilter(Filter filter) : filter_(std::move(filter)) {
     tags_.push_back(std::move(values));
   }
   // Made by hand rather than parsed, a filter may be unsorted.
-  if (filter_.ids) std::ranges::sort(*filter_.ids);
-  if (filter_.authors) std::ranges::sort(*filter_.authors);
-  if (filter_.kinds) std::ranges::sort(*filter_.kinds);
+  sort(filter_.ids);
+  sort(filter_.authors);
+  sort(filter_.kinds);
 }
 
 Result<RecordView, RecordError> RecordView::parse(ByteSpan record, const Dictionaries* known) {
