@@ -538,6 +538,39 @@ TEST_F(RelayTest, ImportsAndExports) {
   EXPECT_EQ(run({"check", "--data", data}).status, 0);
 }
 
+TEST_F(RelayTest, IsLookedAfterWhileItRuns) {
+  const std::string data = dir.path().string();
+  const std::string copy = (dir.path() / "copy").string();
+  start();
+  auto client = connect();
+  std::string lines;
+  std::string text;
+  for (int i = 0; i < 200; ++i) {
+    text = fmt::format("{} relays store what {} authors sign, and all of {} readers ask for it", i,
+                       i * 7, i * 13);
+    lines += to_json(alice.sign(1, text)) + "\n";
+  }
+  EXPECT_EQ(run({"import", "--data", data}, lines).status, 0);
+  EXPECT_EQ(run({"dict", "train", "--data", data, "--samples", "150"}).status, 0);
+  // The relay packs with it from the next event on, and unpacks what it sends.
+  const Event packed =
+      alice.sign(7, "5 relays store what 6 authors sign, and all of 7 readers ask for it");
+  EXPECT_EQ(client->publish(packed), "true ");
+  EXPECT_EQ(client->query("s", R"({"kinds":[7]})"), Ids{hex(packed)});
+  EXPECT_NE(run({"dict", "stats", "--data", data}).output.find("dictionary 1 records 1 "),
+            std::string::npos);
+  EXPECT_EQ(run({"dict", "list", "--data", data}).output.substr(0, 13), "dictionary 1 ");
+  EXPECT_EQ(run({"stats", "--data", data}).output.substr(0, 11), "events 201\n");
+  EXPECT_EQ(run({"check", "--data", data}).status, 0);
+  EXPECT_EQ(run({"compact", "--recompress", "--data", data, "--to", copy}).status, 0);
+  EXPECT_EQ(run({"export", "--data", copy}).output, run({"export", "--data", data}).output);
+  EXPECT_NE(run({"dict", "stats", "--data", copy}).output.find("dictionary 1 records 201 "),
+            std::string::npos);
+  EXPECT_EQ(run({"compact", "--data", data, "--to", copy}).status, 1);  // not over another store
+  EXPECT_NE(run({"compact", "--data", data}).status, 0);
+  stop_cleanly();
+}
+
 TEST(RelayCommandLine, SaysWhatIsWrong) {
   EXPECT_EQ(run({}).status, 1);
   EXPECT_EQ(run({"run", "--config", "/nonexistent/relay.toml"}).status, 1);

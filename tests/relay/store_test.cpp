@@ -1,6 +1,7 @@
 #include "relay/store/store.h"
 
 #include "relay/store/compact.h"
+#include "relay/store/pending_keys.h"
 #include "tests/relay/store_support.h"
 
 #include <gmock/gmock.h>
@@ -316,6 +317,30 @@ TEST_F(StoreTest, CompactsToAnEqualCopy) {
   EXPECT_EQ(copy->count(), 500U);
   test::expect_consistent(*copy);
   EXPECT_FALSE(compact(*store_, copy_dir.path() / "copy").has_value());  // not over another file
+}
+
+TEST(PendingKeys, AreWrittenOnceAndSortedAndTellWhenTheyAreTooMany) {
+  const test::TempDir dir;
+  auto env = lmdb::Env::open(dir.path(), {});
+  ASSERT_TRUE(env.has_value());
+  const auto one = (*env)->open_table("one", true);
+  const auto two = (*env)->open_table("two", true);
+  ASSERT_TRUE(one.has_value() && two.has_value());
+  lmdb::WriteTxn txn(**env);
+  PendingKeys pending;
+  std::uint64_t added = 0;
+  for (; !pending.is_full(); ++added) {
+    pending.add(added % 2 == 0 ? *one : *two, Key().add_integer(added * 7919 % 65536, 4));
+  }
+  EXPECT_EQ(added, PendingKeys::kCountMax);
+  pending.flush(txn);
+  EXPECT_FALSE(pending.is_full());
+  EXPECT_EQ(txn.entries(*one) + txn.entries(*two), 65536U);
+  pending.flush(txn);
+  EXPECT_TRUE(txn.ok());
+  lmdb::Cursor cursor(txn, *one);
+  ASSERT_TRUE(cursor.last());
+  EXPECT_EQ(read_integer(cursor.key()), 65534U);  // 7919 is odd: the even ones went there
 }
 
 // --- Files that are not as they should be.
