@@ -4,13 +4,13 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { median } from "./measure.mjs";
 
 const kRoot = fileURLToPath(new URL("..", import.meta.url));
 const kBin = path.join(kRoot, "build/release/bin");
 const kResults = path.join(kRoot, "build/bench/results.jsonl");
 const kRepetitions = 7;
-const kLoadMsMax = 150_000;
 
 const text_of = (file, args) => execFileSync(file, args, { cwd: kRoot, encoding: "utf8" }).trim();
 
@@ -86,43 +86,13 @@ function raw(report) {
     ["question", "contender", "CPU each", "to raw"], rows);
 }
 
-const kLoads = {
-  ingest: "take an event (64 connections x 32 in flight, durable)",
-  duplicates: "answer a duplicate (same load)",
-  hop_ephemeral: "deliver an ephemeral event to 1 of 200 (200/s)",
-  hop_stored: "deliver a stored event to 1 of 200 (200/s)",
-  request_answer: "request and answer, ephemeral (one at a time)",
-  query: "answer a query, an event of 100",
-};
-
-async function relay(report) {
+async function relay(report, { peers, quick, only }) {
   build(["nostril-relay", "nostril-bench-relay"]);
-  process.env.NOSTRIL_BIN_DIR = kBin;
-  const { Bed, Program } = await import("../tests/e2e/lib.mjs");
-  const bed = new Bed();
-  let lines;
-  try {
-    const { url, program } = await bed.relay();
-    const load = new Program("load", path.join(kBin, "nostril-bench-relay"), [url, `${program.pid}`]);
-    const { code, out, err } = await load.end(kLoadMsMax);
-    if (code !== 0) throw new Error(err);
-    lines = out.trim().split("\n").map((line) => JSON.parse(line));
-  } finally {
-    await bed.close();
-  }
-  const floor = median(lines.filter((line) => line.raw_us).map((line) => line.raw_us));
-  let rounds = 0;
-  const rows = Object.entries(kLoads).map(([name, question]) => {
-    const mine = lines.filter((line) => line.question === name);
-    const middle = (key) => (mine[0][key] === undefined ? undefined : median(mine.map((line) => line[key])));
-    const found = Object.fromEntries(["cpu_us", "per_s", "p50_us", "p99_us"].map((key) => [key, middle(key)]));
-    rounds = mine.length;
-    report.keep({ part: "relay", question, contender: "nostril-relay", ...found, raw_us: floor, runs: mine.length });
-    return [question, "nostril-relay", us(found.cpu_us), ratio(found.cpu_us, floor),
-      found.per_s ? `${Math.round(found.per_s)}/s` : "", us(found.p50_us), us(found.p99_us)];
-  });
-  print_table(`relay: CPU of the server process, raw cost ${us(floor)}, medians of ${rounds} rounds; the load shares the machine`,
-    ["question", "contender", "CPU each", "to raw", "rate", "p50", "p99"], rows);
+  const { measure_relay } = await import("./relay.mjs");
+  const right = await measure_relay({ bin: kBin, peers, quick, only,
+    keep: (row) => report.keep({ part: "relay", ...row }),
+    print: (title, { columns, rows }) => print_table(title, columns, rows) });
+  if (!right) process.exitCode = 1;
 }
 
 async function whole_path(report) {
@@ -136,13 +106,17 @@ async function whole_path(report) {
 }
 
 const kParts = { raw, relay, path: whole_path };
-const what = process.argv[2] ?? "all";
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { peer: { type: "string", multiple: true }, quick: { type: "boolean" }, only: { type: "string" } },
+});
+const what = positionals[0] ?? "all";
 if (what !== "all" && !kParts[what]) {
-  console.error("usage: bench.mjs [all|raw|relay|path]");
+  console.error("usage: bench.mjs [all|raw|relay|path] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--only MODE,...]");
   process.exit(2);
 }
 const report = new Report();
 for (const [name, part] of Object.entries(kParts)) {
-  if (what === "all" || what === name) await part(report);
+  if (what === "all" || what === name) await part(report, { ...options, peers: options.peer ?? [] });
 }
 console.log(`\nkept in ${path.relative(kRoot, kResults)}`);

@@ -5,11 +5,15 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 namespace nostril::client {
 
 namespace {
+
+/// A longer pause is as good as for ever.
+constexpr std::uint64_t kRetryAfterMsRead = 1ULL << 40U;
 
 /// What a million tokens in and a million out would cost: good enough to rank by.
 Uint128 rank(const Offer& offer) {
@@ -21,6 +25,7 @@ Uint128 rank(const Offer& offer) {
 bool worth_another_try(const QueryResult& result) {
   switch (result.failure) {
     case QueryFailure::NobodyListens:
+    case QueryFailure::NotTaken:
     case QueryFailure::NoAnswer:
       return true;
     case QueryFailure::Refused:
@@ -39,6 +44,7 @@ struct Asker::Ask {
   std::string body;
   AskCallbacks callbacks;
   std::set<PublicKey> tried;
+  std::map<PublicKey, std::int64_t> not_before_ms;  ///< loop time, of nodes that asked for a pause
   std::shared_ptr<const VerifiedOffer> offer;
   std::vector<std::shared_ptr<const VerifiedOffer>> earlier;  ///< that the request was sent under
   QueryId query = QueryId::None;
@@ -137,12 +143,34 @@ void Asker::give_up(const std::shared_ptr<Ask>& ask) {
   finish(ask, none);
 }
 
-/// The cheapest; a node that was tried already only when there is no other.
-std::shared_ptr<const VerifiedOffer> Asker::choose(const Ask& ask) {
+std::vector<std::shared_ptr<const VerifiedOffer>> Asker::candidates(const Ask& ask) const {
   auto usable = book_.usable();
   std::erase_if(usable, [&ask](const auto& candidate) {
     return !ask.model.empty() && candidate->offer().model != ask.model;
   });
+  return usable;
+}
+
+/// How long until one of the nodes may be asked; 0 also when there is none.
+std::int64_t Asker::pause_ms(const Ask& ask) const {
+  std::optional<std::int64_t> shortest;
+  for (const auto& candidate : candidates(ask)) {
+    const std::int64_t left = pause_ms(ask, *candidate);
+    shortest = std::min(shortest.value_or(left), left);
+  }
+  return shortest.value_or(0);
+}
+
+std::int64_t Asker::pause_ms(const Ask& ask, const VerifiedOffer& offer) const {
+  const auto found = ask.not_before_ms.find(offer.offer().node);
+  if (found == ask.not_before_ms.end()) return 0;
+  return std::max<std::int64_t>(0, found->second - static_cast<std::int64_t>(loop_.now_ms()));
+}
+
+/// The cheapest; a node that was tried already only when there is no other.
+std::shared_ptr<const VerifiedOffer> Asker::choose(const Ask& ask) {
+  auto usable = candidates(ask);
+  std::erase_if(usable, [&](const auto& candidate) { return pause_ms(ask, *candidate) > 0; });
   if (usable.empty()) return nullptr;
   const auto order = [&ask](const auto& candidate) {
     return std::pair(ask.tried.contains(candidate->offer().node), rank(candidate->offer()));
@@ -151,20 +179,27 @@ std::shared_ptr<const VerifiedOffer> Asker::choose(const Ask& ask) {
   std::erase_if(usable, [&](const auto& candidate) { return order(candidate) != best; });
   std::array<std::uint8_t, 4> random{};
   rng_.fill(random);
-  const std::uint32_t word = static_cast<std::uint32_t>(random[0]) | random[1] << 8U;
+  const std::uint32_t word = random[0] | static_cast<std::uint32_t>(random[1]) << 8U;
   return usable[word % usable.size()];
 }
 
 void Asker::on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& result) {
-  const bool again =
-      !ask->bytes_came && ask->tries < limits_.tries_max && worth_another_try(result);
+  if (result.error && result.error->retry_after_ms > 0) {
+    const std::uint64_t wait_ms = std::min(result.error->retry_after_ms, kRetryAfterMsRead);
+    ask->not_before_ms[ask->offer->offer().node] =
+        static_cast<std::int64_t>(loop_.now_ms() + wait_ms);
+  }
+  const std::int64_t wait_ms = std::max(limits_.retry_ms, pause_ms(*ask));
+  const bool again = !ask->bytes_came && ask->tries < limits_.tries_max &&
+                     worth_another_try(result) &&
+                     wait_ms <= std::max(limits_.retry_ms, limits_.retry_after_ms_max);
   if (!again) {
     finish(ask, result);
     return;
   }
   ask->query = QueryId::None;
   ask->last_problem = result.detail;
-  ask->timer = loop_.after(static_cast<std::uint64_t>(limits_.retry_ms), [this, ask] {
+  ask->timer = loop_.after(static_cast<std::uint64_t>(wait_ms), [this, ask] {
     ask->timer = net::TimerId::None;
     try_next(ask);
   });
@@ -194,7 +229,11 @@ std::string Asker::why_no_offer(const Ask& ask) const {
   std::string out =
       ask.model.empty() ? "no node offers a model" : "no node offers the model " + ask.model;
   if (!ask.last_problem.empty()) out += " any longer; the last try: " + ask.last_problem;
-  if (!book_.complete()) return out + ": no relay has answered yet";
+  if (!book_.complete()) {
+    out += ": no relay has answered yet";
+    for (const std::string& problem : inference_.relay_problems()) out += "; " + problem;
+    return out;
+  }
   for (const RejectedOffer& rejected : book_.rejected()) {
     out += "; an offer of " + rejected.offer.model + " was refused: " + rejected.reason;
   }

@@ -30,7 +30,10 @@ struct AskLimits {
   std::int64_t offer_wait_ms = 10'000;  ///< for a usable offer, when there is none of any model
   /// For an offer of the model, when others are offered: a slower relay may still bring it.
   std::int64_t model_wait_ms = 2'000;
-  std::int64_t retry_ms = 500;  ///< pause before the same node is asked again
+  std::int64_t retry_ms = 500;  ///< pause before the next try
+  /// A node that asks for a pause (`retry_after_ms`) is not asked again before; when it wants more
+  /// than this and there is no other node, its refusal is the answer.
+  std::int64_t retry_after_ms_max = 10'000;
 };
 
 /// Finds a node for a model and asks it: the cheapest verified offer, random among equals; another
@@ -55,6 +58,9 @@ class Asker {
   void wait_for_offer(const std::shared_ptr<Ask>& ask);
   void try_next(const std::shared_ptr<Ask>& ask);
   [[nodiscard]] std::shared_ptr<const VerifiedOffer> choose(const Ask& ask);
+  [[nodiscard]] std::vector<std::shared_ptr<const VerifiedOffer>> candidates(const Ask& ask) const;
+  [[nodiscard]] std::int64_t pause_ms(const Ask& ask) const;
+  [[nodiscard]] std::int64_t pause_ms(const Ask& ask, const VerifiedOffer& offer) const;
   void on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& result);
   void give_up(const std::shared_ptr<Ask>& ask);
   void finish(const std::shared_ptr<Ask>& ask, const QueryResult& result);

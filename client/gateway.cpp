@@ -46,6 +46,7 @@ int status_of(const QueryResult& result) {
     case QueryFailure::NotOffered:
       return 404;
     case QueryFailure::NobodyListens:
+    case QueryFailure::NotTaken:
     case QueryFailure::NoAnswer:
       return 503;
     case QueryFailure::Refused:
@@ -55,6 +56,12 @@ int status_of(const QueryResult& result) {
     default:
       return 424;  // the node can't be trusted: repeating would pay it again
   }
+}
+
+/// Whole seconds that the node asked for, upwards; else one.
+std::uint64_t retry_after_s(const QueryResult& result) {
+  const std::uint64_t wait_ms = result.error ? result.error->retry_after_ms : 0;
+  return std::max<std::uint64_t>(1, wait_ms / 1000 + (wait_ms % 1000 == 0 ? 0 : 1));
 }
 
 std::string type_of(const QueryResult& result) {
@@ -296,7 +303,9 @@ void Gateway::finish(net::ConnectionId id, Exchange& exchange, const QueryResult
   log(LogLevel::Warning, "request failed: {}", detail);
   net::HttpResponse response =
       json_response(status_of(result), error_body(type_of(result), detail));
-  if (response.status == 429 || response.status == 503) response.headers.add("Retry-After", "1");
+  if (response.status == 429 || response.status == 503) {
+    response.headers.add("Retry-After", std::to_string(retry_after_s(result)));
+  }
   server_.respond(id, response);
 }
 

@@ -59,7 +59,7 @@ std::unique_ptr<Journal> open_home_journal(const std::filesystem::path& home, ne
 
 ClientHome::ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& clock, Rng& rng)
     : trust_(trust_from(settings)),
-      pool_(loop, clock),
+      pool_(loop, clock, {}, settings.ca_file),
       journal_(open_home_journal(settings.home, loop)) {
   if (settings.relays.empty()) throw std::runtime_error("no relay: name one with --relay ws://…");
   for (const std::string& relay : settings.relays) {

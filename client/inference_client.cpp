@@ -6,6 +6,7 @@
 #include "schnorr/hash.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace nostril::client {
@@ -13,8 +14,13 @@ namespace nostril::client {
 namespace {
 
 /// First frames that found no listener before the query gives up: a node that reconnects needs one
-/// repeat.
-constexpr int kMutedTriesMax = 3;
+/// repeat, a second later.
+constexpr int kMutedTriesMax = 2;
+/// How long a node may be away from the relays in the middle of an answer, and how often it is
+/// looked for then. While a relay of ours is away, or was since the query began, the node may need
+/// longer to find back: the session's limit of silence holds.
+constexpr std::int64_t kAwayMsMax = 5'000;
+constexpr std::int64_t kLookMs = 1'000;
 /// How long a finished query stays to see its receipt acknowledged.
 constexpr std::int64_t kReceiptWaitMs = 3'000;
 /// How long a record waits for the one before it (of another answer over the same channel) and for
@@ -31,6 +37,8 @@ std::string_view to_string(QueryFailure failure) {
       return "nobody offers this model";
     case QueryFailure::NobodyListens:
       return "the node is not connected to these relays";
+    case QueryFailure::NotTaken:
+      return "the relays refuse the request";
     case QueryFailure::NoAnswer:
       return "the node does not answer";
     case QueryFailure::Refused:
@@ -95,8 +103,8 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     callbacks.on_event = [weak](const VerifiedEvent& event) {
       if (const auto self = weak.lock()) self->on_event(event.event());
     };
-    callbacks.on_stored_end = [weak](const std::string&) {
-      if (const auto self = weak.lock()) self->on_subscribed();
+    callbacks.on_stored_end = [weak](const std::string& relay) {
+      if (const auto self = weak.lock()) self->on_subscribed(relay);
     };
     callbacks.on_closed = [weak](const std::string& relay, const std::string& reason) {
       if (const auto self = weak.lock()) self->problems_.push_back(relay + ": " + reason);
@@ -118,12 +126,14 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
 
   /// The first time: nothing may leave before, because an ephemeral answer would find nobody. Later
   /// times: a relay came back, and what was missed is asked for.
-  void on_subscribed() {
+  void on_subscribed(const std::string& relay) {
+    relay_came_back_ = relay_came_back_ || !ready_relays_.insert(relay).second;
     if (std::exchange(subscribed_, true)) session_->resume(now());
     drive();
   }
 
   void on_event(const Event& event) {
+    away_since_ms_.reset();
     session_->on_event(event, now());
     drive();
   }
@@ -166,9 +176,29 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   void on_published(const PublishResult& result) {
     if (result.accepted) return;
     problems_ = result.refusals;
-    if (!result.nobody_listens || accepted_ || result_) return;
-    if (++muted_ < kMutedTriesMax) return;
-    end({.failure = QueryFailure::NobodyListens, .detail = explain("")});
+    if (!result.refused || result_ || ended_) return;
+    if (accepted_) {
+      if (result.nobody_listens) on_node_away();
+    } else if (!result.nobody_listens) {
+      end({.failure = QueryFailure::NotTaken, .detail = explain("")});
+    } else if (++muted_ >= kMutedTriesMax) {
+      end({.failure = QueryFailure::NobodyListens, .detail = explain("")});
+    }
+  }
+
+  /// It answered before, and nobody listens to the session's key now.
+  void on_node_away() {
+    if (relay_came_back_ || owner_.pool_.connected_count() < ready_relays_.size()) return;
+    const std::int64_t now_ms = owner_.clock_.monotonic_ms();
+    if (!away_since_ms_) away_since_ms_ = now_ms;
+    if (now_ms - *away_since_ms_ >= kAwayMsMax) {
+      end({.failure = QueryFailure::NobodyListens,
+           .detail = explain("the node left in the middle of its answer"),
+           .error = error_});
+      return;
+    }
+    look_at_ms_ = now_ms + kLookMs;
+    arm_timer();
   }
 
   void arm_timer() {
@@ -176,15 +206,23 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     std::optional<std::int64_t> due_ms = session_->next_timer_ms();
     if (result_) due_ms = std::min(due_ms.value_or(linger_until_ms_), linger_until_ms_);
     if (pay_until_ms_) due_ms = std::min(due_ms.value_or(*pay_until_ms_), *pay_until_ms_);
+    if (look_at_ms_) due_ms = std::min(due_ms.value_or(*look_at_ms_), *look_at_ms_);
     if (!due_ms) return;
     const std::int64_t wait_ms =
         std::clamp<std::int64_t>(*due_ms - owner_.clock_.monotonic_ms(), 1, 60'000);
     timer_ = owner_.loop_.after(static_cast<std::uint64_t>(wait_ms), [weak = weak_from_this()] {
       const auto self = weak.lock();
       if (!self) return;
+      self->look_for_node();
       self->session_->on_timer(self->now());
       self->drive();
     });
+  }
+
+  void look_for_node() {
+    if (!look_at_ms_ || owner_.clock_.monotonic_ms() < *look_at_ms_) return;
+    look_at_ms_.reset();
+    if (away_since_ms_) session_->resume(now());  // its refusal comes to on_published()
   }
 
   void handle(ClientNotes note) {
@@ -307,7 +345,11 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   bool driving_ = false;
   bool record_came_ = false;
   bool settled_ = false;
+  std::set<std::string> ready_relays_;  ///< that have sent EOSE to us
+  bool relay_came_back_ = false;
   int muted_ = 0;
+  std::optional<std::int64_t> away_since_ms_;  ///< the node is: nothing came since
+  std::optional<std::int64_t> look_at_ms_;     ///< when to see whether it is back
   std::vector<std::string> problems_;
   std::optional<ErrorFrame> error_;
   std::optional<QueryResult> result_;  ///< waits for the receipt to arrive

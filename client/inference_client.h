@@ -35,6 +35,7 @@ enum class QueryFailure : std::uint8_t {
   None,
   NotOffered,     ///< nodes offer other models only
   NobodyListens,  ///< no relay knows anybody who listens to the node's key
+  NotTaken,       ///< the relays refuse the request itself
   NoAnswer,       ///< the node did not accept, or fell silent
   Refused,        ///< the node said no: `error`
   Broken,         ///< the session's rules or the record's signature and hashes were violated
@@ -81,6 +82,9 @@ class InferenceClient {
                 QueryCallbacks callbacks);
   /// Stops the engine; on_end still comes, with the record of what was used.
   void cancel(QueryId id, std::string reason);
+
+  /// Why relays are not connected, for a message to the user.
+  [[nodiscard]] std::vector<std::string> relay_problems() const { return pool_.problems(); }
 
   [[nodiscard]] std::size_t running() const { return queries_.size(); }
 

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "net/tls.h"
 #include "net/url.h"
 #include "net/ws_client.h"
 
@@ -32,7 +33,8 @@ struct Publication {
 
   void report() {
     if (std::exchange(reported, true)) return;
-    result.nobody_listens = muted > 0 && muted == answered;
+    result.refused = !result.accepted && answered > 0;
+    result.nobody_listens = result.refused && muted == answered;
     if (callback) callback(result);
   }
 
@@ -108,8 +110,13 @@ struct RelayPool::Impl {
     std::unordered_map<EventId, std::uint64_t, FixedBytesHash> unanswered_by_id;
   };
 
-  Impl(net::Loop& loop_in, Clock& clock_in, const RelayPoolLimits& limits_in)
+  Impl(net::Loop& loop_in, Clock& clock_in, const RelayPoolLimits& limits_in,
+       const std::string& ca_file)
       : loop(loop_in), clock(clock_in), limits(limits_in) {
+    if (!ca_file.empty()) {
+      roots = net::TlsContext::client(ca_file);
+      options.ca_path = ca_file;
+    }
     deadline_timer = loop.every(kDeadlineCheckMs, [this] { check_deadlines(); });
   }
 
@@ -127,7 +134,7 @@ struct RelayPool::Impl {
     callbacks.on_open = [this, &relay] { opened(relay); };
     callbacks.on_text = [this, &relay](std::string_view text) { received(relay, text); };
     callbacks.on_close = [this, &relay](const net::WsCloseInfo& info) { closed(relay, info); };
-    relay.socket.connect(relay.url, std::move(callbacks));
+    relay.socket.connect(relay.url, std::move(callbacks), options);
   }
 
   void opened(Relay& relay) {
@@ -145,7 +152,11 @@ struct RelayPool::Impl {
 
   void closed(Relay& relay, const net::WsCloseInfo& info) {
     const bool was_connected = std::exchange(relay.connected, false);
-    relay.problem = info.reason.empty() ? "connection closed" : info.reason;
+    const std::string problem = info.reason.empty() ? "connection closed" : info.reason;
+    if (!was_connected && problem != relay.problem) {
+      log(LogLevel::Info, "{}: {}", relay.name, problem);
+    }
+    relay.problem = problem;
     relay.reconnect =
         loop.after(static_cast<std::uint64_t>(relay.wait_ms), [this, &relay] { connect(relay); });
     relay.wait_ms = std::min(relay.wait_ms * 2, limits.reconnect_ms_max);
@@ -217,6 +228,11 @@ struct RelayPool::Impl {
       publication->accept();
     } else {
       publication->refuse(relay.name, ok.message);
+      // Those that are away are not waited for; should one come back, it still gets the event.
+      const auto may_answer = [&ok](const auto& other) {
+        return other->connected && other->unanswered_by_id.contains(ok.id);
+      };
+      if (std::ranges::none_of(relays, may_answer)) publication->report();
     }
   }
 
@@ -247,6 +263,8 @@ struct RelayPool::Impl {
   net::Loop& loop;
   Clock& clock;
   const RelayPoolLimits limits;
+  net::WsClientOptions options;
+  std::shared_ptr<net::TlsContext> roots;  ///< of the file, kept: it is read once
   const MessageLimits message_limits = [] {
     MessageLimits wide;
     wide.event.json_bytes_max = 1U << 20;  // evidence is large; the socket bounds the message
@@ -262,8 +280,9 @@ struct RelayPool::Impl {
   net::TimerId deadline_timer = net::TimerId::None;
 };
 
-RelayPool::RelayPool(net::Loop& loop, Clock& clock, const RelayPoolLimits& limits)
-    : impl_(std::make_unique<Impl>(loop, clock, limits)) {}
+RelayPool::RelayPool(net::Loop& loop, Clock& clock, const RelayPoolLimits& limits,
+                     const std::string& ca_file)
+    : impl_(std::make_unique<Impl>(loop, clock, limits, ca_file)) {}
 
 RelayPool::~RelayPool() = default;
 

@@ -42,10 +42,11 @@ struct SubscriptionCallbacks {
   std::function<void(const std::string& relay, const std::string& reason)> on_closed;
 };
 
-/// What became of one publish(): reported once, when the first relay took the event or the last one
-/// did not.
+/// What became of one publish(): reported once, when the first relay took the event or the last
+/// connected one did not.
 struct PublishResult {
   bool accepted = false;
+  bool refused = false;  ///< not accepted, and a relay said so
   /// "relay: reason" of those that refused or did not answer so far.
   std::vector<std::string> refusals;
   /// Every relay that answered said `mute:`: nobody listens there (an ephemeral event is lost).
@@ -61,7 +62,10 @@ using PublishCallback = std::function<void(const PublishResult&)>;
 /// call every method but the destructor.
 class RelayPool {
  public:
-  RelayPool(net::Loop& loop, Clock& clock, const RelayPoolLimits& limits = {});
+  /// `ca_file`: PEM file of the roots that wss:// relays are checked against; empty: the system's.
+  /// Throws std::runtime_error that names the file when it can't be used.
+  RelayPool(net::Loop& loop, Clock& clock, const RelayPoolLimits& limits = {},
+            const std::string& ca_file = {});
   ~RelayPool();
   RelayPool(const RelayPool&) = delete;
   RelayPool& operator=(const RelayPool&) = delete;

@@ -59,6 +59,8 @@ std::string_view to_string(ServerError error) {
       return "protocol";
     case ServerError::BadUtf8:
       return "bad_utf8";
+    case ServerError::BadDeflate:
+      return "bad_deflate";
     case ServerError::TooBig:
       return "too_big";
     case ServerError::PingTimeout:
@@ -113,6 +115,7 @@ struct Server::Impl {
     bool ending = false;   // in endings
     bool told = false;     // the handler knows that it is over: the id is stale
     bool wants_drained = false;
+    std::uint8_t deflate_window_bits = 0;  // 0: what we send is not compressed
     bool output_finished = false;
     // Last: its destructor may still call into libwebsockets, never back into us.
     std::unique_ptr<RawSocket> socket;
@@ -160,6 +163,18 @@ struct Server::Impl {
   void revisit_later(Connection& connection);
 
   // Output.
+  struct Outgoing {
+    std::string_view prefix;
+    std::shared_ptr<const std::string> shared;
+    std::string_view suffix;
+    WsPayload form = WsPayload::Plain;
+
+    [[nodiscard]] std::size_t bytes() const {
+      return prefix.size() + (shared ? shared->size() : 0) + suffix.size();
+    }
+  };
+
+  void deflate(const Connection& connection, Outgoing& message);
   bool room(Connection& connection, std::size_t bytes);
   void queued(Connection& connection);
   void flush(Connection& connection);
@@ -173,6 +188,11 @@ struct Server::Impl {
   ServerHandler& handler;
   ServerLimits limits;
   ServerCounters counters;
+  // Without context takeover: one of each serves all connections.
+  const WsDeflateOptions deflate_options;
+  WsSharedForms deflated;
+  WsInflater inflater{false};
+  std::string deflate_scratch;
   std::shared_ptr<TlsContext> tls;
   std::vector<Slot> slots;
   std::vector<std::uint32_t> free_slots;
@@ -190,7 +210,11 @@ struct Server::Impl {
 
 Server::Impl::Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfig& listen,
                    const ServerLimits& the_limits)
-    : loop(the_loop), handler(the_handler), limits(the_limits) {
+    : loop(the_loop),
+      handler(the_handler),
+      limits(the_limits),
+      deflate_options(listen.deflate),
+      deflated(listen.deflate) {
   if (listen.tls.enabled())
     tls = TlsContext::server(listen.tls.certificate_path, listen.tls.key_path);
   listener =
@@ -394,7 +418,7 @@ void Server::Impl::on_request(Connection& connection) {
 }
 
 void Server::Impl::upgrade(Connection& connection, const HttpRequest& request) {
-  const Result<std::string, WsHandshakeError> answer = answer_ws_handshake(request);
+  const auto answer = answer_ws_handshake(request, deflate_options);
   if (!answer) {
     const bool version = answer.error() == WsHandshakeError::BadVersion;
     const HttpHeaders headers =
@@ -408,11 +432,14 @@ void Server::Impl::upgrade(Connection& connection, const HttpRequest& request) {
     return;
   }
   counters.websockets_opened.add();
-  connection.out.append(*answer);
+  connection.out.append(answer->text);
   connection.was_websocket = true;
   connection.state = State::Open;
   connection.parser.reset();
-  connection.decoder = std::make_unique<WsDecoder>(WsRole::Server, limits.message_bytes_max);
+  connection.decoder = std::make_unique<WsDecoder>(WsRole::Server, limits.message_bytes_max,
+                                                   answer->deflate ? &inflater : nullptr);
+  if (answer->deflate)
+    connection.deflate_window_bits = static_cast<std::uint8_t>(answer->deflate->server_window_bits);
   queued(connection);
   handler.on_ws_open(connection.id, connection.peer, request);
 }
@@ -474,7 +501,8 @@ void Server::Impl::on_event(Connection& connection, const WsEvent& event) {
 void Server::Impl::fail_frames(Connection& connection, WsError error) {
   switch (close_code_of(error)) {
     case kWsCloseBadData:
-      connection.error = ServerError::BadUtf8;
+      connection.error =
+          error == WsError::BadDeflate ? ServerError::BadDeflate : ServerError::BadUtf8;
       break;
     case kWsCloseTooBig:
       connection.error = ServerError::TooBig;
@@ -498,6 +526,33 @@ void Server::Impl::revisit_later(Connection& connection) {
   connection.revisit = true;
   revisits.push_back(connection.id);
   loop.wake();
+}
+
+// Replaces the message by its compressed form where that is shorter. Distances are shorter than the
+// message, so a peer with a small window understands what is not larger than the window.
+void Server::Impl::deflate(const Connection& connection, Outgoing& message) {
+  const std::size_t bytes = message.bytes();
+  const int window_bits = connection.deflate_window_bits;
+  if (window_bits == 0 || bytes < deflate_options.message_bytes_min) return;
+  if (!message.shared && deflate_options.shared_only) return;
+  if (window_bits < deflate_options.window_bits && bytes >> window_bits != 0) return;
+  deflate_scratch.clear();
+  if (deflate_scratch.capacity() > kHeldBytesMax) deflate_scratch.shrink_to_fit();
+  const std::uint64_t made_before = deflated.made_count();
+  if (message.shared) {
+    if (message.prefix.size() > kStoredBlockBytesMax) return;
+    auto payload = deflated.form_of(message.shared, message.suffix);
+    counters.deflates.add(deflated.made_count() - made_before);
+    if (!payload) return;
+    if (!message.prefix.empty()) append_stored_block(deflate_scratch, message.prefix);
+    message = {deflate_scratch, std::move(payload), {}, WsPayload::Compressed};
+  } else {
+    deflated.deflater().append_message(deflate_scratch, message.prefix, message.suffix);
+    counters.deflates.add();
+    if (deflate_scratch.size() >= bytes) return;
+    message = {deflate_scratch, nullptr, {}, WsPayload::Compressed};
+  }
+  counters.messages_deflated.add();
 }
 
 // False: the connection is dropped for not reading.
@@ -594,6 +649,7 @@ void Server::Impl::end_turn() {
     if (connection->state == State::Dead) bury(*connection);
   }
   graveyard.clear();
+  deflated.clear();
   // What the handler did meanwhile must not wait for the next event.
   if (!revisits.empty() || !dirty.empty() || !endings.empty()) loop.wake();
 }
@@ -716,16 +772,17 @@ bool Server::send_shared(ConnectionId id, std::string_view prefix,
                          std::shared_ptr<const std::string> shared, std::string_view suffix) {
   Impl::Connection* connection = impl_->live(id);
   if (connection == nullptr || connection->state != State::Open) return false;
-  const std::size_t payload = prefix.size() + (shared ? shared->size() : 0) + suffix.size();
-  if (!impl_->room(*connection, payload + kWsHeaderBytesMax)) return false;
+  Impl::Outgoing message{prefix, std::move(shared), suffix};
+  impl_->deflate(*connection, message);
+  if (!impl_->room(*connection, message.bytes() + kWsHeaderBytesMax)) return false;
   OutQueue& out = connection->out;
   std::string& tail = out.tail();
   const std::size_t before = tail.size();
-  append_ws_header(tail, WsOpcode::Text, payload);
-  tail.append(prefix);
+  append_ws_header(tail, WsOpcode::Text, message.bytes(), message.form);
+  tail.append(message.prefix);
   out.grew(tail.size() - before);
-  out.append_shared(std::move(shared));
-  out.append(suffix);
+  out.append_shared(std::move(message.shared));
+  out.append(message.suffix);
   impl_->counters.messages_out.add();
   impl_->queued(*connection);
   return true;

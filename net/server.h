@@ -62,6 +62,7 @@ struct ListenConfig {
   std::uint16_t port = 0;          ///< 0: the system picks, see local_port()
   int backlog = 4'096;
   TlsConfig tls;
+  WsDeflateOptions deflate;  ///< permessage-deflate, where a client offers it
 };
 
 /// Why a connection or message was refused; for counters and logs.
@@ -72,9 +73,10 @@ enum class ServerError : std::uint8_t {
   BadHandshake,
   RefusedUpgrade,
   HandshakeTimeout,
-  Protocol,  ///< WebSocket 1002
-  BadUtf8,   ///< 1007
-  TooBig,    ///< 1009
+  Protocol,    ///< WebSocket 1002
+  BadUtf8,     ///< 1007
+  BadDeflate,  ///< 1007
+  TooBig,      ///< 1009
   PingTimeout,
   SlowReader,
   WriteStall,
@@ -93,6 +95,8 @@ struct ServerCounters {
   Counter http_requests;
   Counter messages_in;
   Counter messages_out;
+  Counter messages_deflated;  ///< of those: sent compressed
+  Counter deflates;           ///< compressions made for them: one serves many
   Counter bytes_in;
   Counter bytes_out;
   Counter
@@ -170,10 +174,11 @@ class Server {
   bool write_stream(ConnectionId id, std::string_view bytes);
   bool end_stream(ConnectionId id);
 
-  /// Queue one text message. False: stale, closing, or dropped for pending_bytes_max.
+  /// Where the client agreed to permessage-deflate, messages are sent compressed if that is
+  /// shorter. Queue one text message. False: stale, closing, or dropped for pending_bytes_max.
   bool send_text(ConnectionId id, std::string_view message);
   /// The message `prefix` + `*shared` + `suffix`; `shared` is not copied while it waits and may be
-  /// common to many.
+  /// common to many. It is compressed once a turn for all of them.
   bool send_shared(ConnectionId id, std::string_view prefix,
                    std::shared_ptr<const std::string> shared, std::string_view suffix = {});
 

@@ -1,6 +1,7 @@
 #include "net/sse.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace nostril::net {
 
@@ -64,6 +65,36 @@ bool SseParser::field(std::string_view name, std::string_view value) {
     last_id_ = value;
   }
   return true;
+}
+
+std::optional<std::string> SseSplitter::next() {
+  while (scanned_ < unread_.size()) {
+    const char c = unread_[scanned_++];
+    const bool pair = std::exchange(after_cr_, c == '\r') && c == '\n';
+    if (pair) continue;
+    if (c != '\r' && c != '\n') {
+      line_empty_ = false;
+    } else if (std::exchange(line_empty_, true)) {
+      if (after_cr_ && scanned_ < unread_.size() && unread_[scanned_] == '\n') {
+        ++scanned_;
+        after_cr_ = false;
+      }
+      return take(scanned_);
+    }
+  }
+  if (unread_.size() > piece_bytes_max_) return take(unread_.size());
+  return std::nullopt;
+}
+
+std::string SseSplitter::take_rest() {
+  return take(unread_.size());
+}
+
+std::string SseSplitter::take(std::size_t count) {
+  std::string out = unread_.substr(0, count);
+  unread_.erase(0, count);
+  scanned_ = 0;
+  return out;
 }
 
 std::string sse_encode(std::string_view event, std::string_view data) {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,32 @@ class SseParser {
   bool after_cr_ = false;
   bool first_line_ = true;
   bool failed_ = false;
+};
+
+/// Cuts a stream of server-sent events behind the empty line that ends each, without changing a
+/// byte. Fed in pieces cut anywhere; of the LF of a CR LF that is cut there, the next piece begins
+/// with it. Pure; one thread.
+class SseSplitter {
+ public:
+  /// `piece_bytes_max`: an event that grows beyond it comes in parts.
+  explicit SseSplitter(std::size_t piece_bytes_max = SseLimits{}.event_bytes_max)
+      : piece_bytes_max_(piece_bytes_max) {}
+
+  void add(std::string_view bytes) { unread_.append(bytes); }
+
+  /// The next event with its empty line; nothing while it is not complete.
+  std::optional<std::string> next();
+  /// What is left when the stream has ended.
+  std::string take_rest();
+
+ private:
+  std::string take(std::size_t count);
+
+  std::size_t piece_bytes_max_;
+  std::string unread_;
+  std::size_t scanned_ = 0;  ///< bytes of unread_ that were looked at
+  bool line_empty_ = true;   ///< nothing but its begin was seen of the present line
+  bool after_cr_ = false;
 };
 
 /// One event as text: "event: …" when named, a "data: " line for each line of `data`, an empty

@@ -50,6 +50,7 @@ struct WsClient::Impl final : RawSocketOwner, std::enable_shared_from_this<Impl>
   void connected(int fd, const std::string& why);
   void send_handshake();
   bool read_handshake(std::span<std::uint8_t>& bytes);
+  void begin_frames(const std::optional<WsDeflateAgreement>& agreed);
   void read_frames(std::span<std::uint8_t> bytes);
   void on_event(const WsEvent& event);
   bool send(WsOpcode opcode, std::string_view payload);
@@ -67,9 +68,13 @@ struct WsClient::Impl final : RawSocketOwner, std::enable_shared_from_this<Impl>
       callbacks;  // shared: the client may be destroyed inside one
   Url target;
   HttpHeaders headers;
+  WsDeflateOptions deflate;
   std::shared_ptr<TlsContext> tls;
   std::unique_ptr<Connector> connector;
   std::unique_ptr<RawSocket> socket;
+  std::unique_ptr<WsInflater> inflater;  // these two: when agreed on
+  std::unique_ptr<WsDeflater> deflater;
+  std::string deflated;
   std::unique_ptr<WsDecoder> decoder;
   OutQueue out;
   std::string scratch;
@@ -93,6 +98,8 @@ void WsClient::Impl::connect(const Url& url, const WsClientOptions& options) {
   state = State::Connecting;
   target = url;
   headers = options.headers;
+  deflate = options.deflate;
+  if (deflate.enabled) headers.add("Sec-WebSocket-Extensions", std::string(kWsDeflateOffer));
   info = WsCloseInfo{};
   try {
     tls = url.secure() ? TlsContext::client(options.ca_path) : nullptr;
@@ -169,8 +176,9 @@ bool WsClient::Impl::read_handshake(std::span<std::uint8_t>& bytes) {
   if (end == std::string::npos) return false;
   const std::string head = held.substr(0, end + kEnd.size());
   held = std::string();
-  if (const std::optional<WsHandshakeError> error = check_ws_handshake_response(head, key)) {
-    info.reason = std::string(to_string(*error)) + ": " +
+  const auto answer = check_ws_handshake_response(head, key, deflate.enabled);
+  if (!answer) {
+    info.reason = std::string(to_string(answer.error())) + ": " +
                   head.substr(0, std::min<std::size_t>(head.find("\r\n"), 80));
     finish();
     return false;
@@ -179,7 +187,7 @@ bool WsClient::Impl::read_handshake(std::span<std::uint8_t>& bytes) {
   state = State::Open;
   info.was_open = true;
   loop.cancel(std::exchange(deadline, TimerId::None));
-  decoder = std::make_unique<WsDecoder>(WsRole::Client, limits.message_bytes_max);
+  begin_frames(*answer);
   if (limits.ping_after_ms > 0) {
     const std::uint64_t period =
         std::max<std::uint64_t>(10, std::min(limits.ping_after_ms, limits.pong_wait_ms_max) / 4);
@@ -188,6 +196,19 @@ bool WsClient::Impl::read_handshake(std::span<std::uint8_t>& bytes) {
   const auto call = callbacks;
   if (call->on_open) call->on_open();
   return state == State::Open || state == State::Closing;
+}
+
+void WsClient::Impl::begin_frames(const std::optional<WsDeflateAgreement>& agreed) {
+  inflater.reset();
+  deflater.reset();
+  if (agreed) {
+    inflater = std::make_unique<WsInflater>(!agreed->server_no_context_takeover);
+    const int bits = std::min(deflate.window_bits, agreed->client_window_bits);
+    // zlib makes no window of 2^8 bytes: then what we send is not compressed.
+    if (bits >= 9)
+      deflater = std::make_unique<WsDeflater>(deflate, bits, !agreed->client_no_context_takeover);
+  }
+  decoder = std::make_unique<WsDecoder>(WsRole::Client, limits.message_bytes_max, inflater.get());
 }
 
 void WsClient::Impl::read_frames(std::span<std::uint8_t> bytes) {
@@ -241,9 +262,17 @@ bool WsClient::Impl::send(WsOpcode opcode, std::string_view payload) {
   if (payload.size() > limits.pending_bytes_max ||
       pending > limits.pending_bytes_max - payload.size())
     return false;
+  WsPayload form = WsPayload::Plain;
+  const bool is_message = opcode == WsOpcode::Text || opcode == WsOpcode::Binary;
+  if (deflater && is_message && payload.size() >= deflate.message_bytes_min) {
+    deflated.clear();
+    deflater->append_message(deflated, payload);
+    payload = deflated;  // also if it is longer: with context takeover the next one refers to it
+    form = WsPayload::Compressed;
+  }
   std::string& tail = out.tail();
   const std::size_t before = tail.size();
-  append_ws_frame(tail, opcode, payload, masks.next());
+  append_ws_frame(tail, opcode, payload, masks.next(), form);
   out.grew(tail.size() - before);
   wants_drained = true;
   if (loop.ending_turn()) loop.wake();  // our hook may have run already

@@ -27,6 +27,8 @@ struct WsClientLimits {
 struct WsClientOptions {
   HttpHeaders headers;  ///< more fields for the handshake
   std::string ca_path;  ///< PEM file of roots for wss; empty: the system's
+  /// Offers permessage-deflate; what it then costs: 40 KiB and 264 KiB once used.
+  WsDeflateOptions deflate;
 };
 
 struct WsCloseInfo {

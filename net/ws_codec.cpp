@@ -88,6 +88,8 @@ std::string_view to_string(WsError error) {
       return "invalid UTF-8";
     case WsError::MessageTooBig:
       return "message too big";
+    case WsError::BadDeflate:
+      return "compressed data damaged";
   }
   return "unknown";
 }
@@ -95,6 +97,7 @@ std::string_view to_string(WsError error) {
 std::uint16_t close_code_of(WsError error) {
   switch (error) {
     case WsError::BadUtf8:
+    case WsError::BadDeflate:
       return kWsCloseBadData;
     case WsError::MessageTooBig:
       return kWsCloseTooBig;
@@ -130,11 +133,10 @@ Result<std::optional<WsEvent>, WsError> WsDecoder::next(std::span<std::uint8_t>&
     input = input.subspan(take);
     if (role_ == WsRole::Server) apply_mask(piece, mask_, mask_phase_);
     mask_phase_ = static_cast<std::uint8_t>((mask_phase_ + take) & 3U);
-    const bool whole_frame = take == frame_bytes_;
     frame_left_ -= take;
 
     std::string& joined = is_control(frame_opcode_) ? control_ : message_;
-    const bool direct = whole_frame && frame_final_ && joined.empty();
+    const bool direct = frame_left_ == 0 && frame_final_ && joined.empty();  // all in one piece
     if (!direct) joined.append(as_text(piece));
     if (frame_left_ > 0) return std::optional<WsEvent>{};
     in_payload_ = false;
@@ -171,8 +173,11 @@ Result<bool, WsError> WsDecoder::read_header(std::span<std::uint8_t>& input) {
 }
 
 std::optional<WsError> WsDecoder::check_first_bytes() {
-  if ((header_[0] & 0x70U) != 0) return WsError::ReservedBits;
   const std::uint8_t opcode = header_[0] & 0x0FU;
+  // RSV1: on the first frame of a message only (RFC 7692 6).
+  const bool may_be_compressed = inflater_ != nullptr && (opcode == 0x1 || opcode == 0x2);
+  const bool compressed = may_be_compressed && (header_[0] & 0x40U) != 0;
+  if ((header_[0] & (compressed ? 0x30U : 0x70U)) != 0) return WsError::ReservedBits;
   if (!is_known(opcode)) return WsError::UnknownOpcode;
   const bool masked = (header_[1] & 0x80U) != 0;
   if (masked != (role_ == WsRole::Server)) return WsError::MaskWrong;
@@ -187,6 +192,7 @@ std::optional<WsError> WsDecoder::check_first_bytes() {
   if (frame_opcode_ == WsOpcode::Continuation)
     return in_message ? std::nullopt : std::optional(WsError::ContinuationUnexpected);
   if (in_message) return WsError::ContinuationExpected;
+  message_compressed_ = compressed;
   return std::nullopt;
 }
 
@@ -200,49 +206,63 @@ std::optional<WsError> WsDecoder::check_length(std::size_t header_bytes) {
     if (length < (short_length == 126 ? 126U : 65'536U)) return WsError::LengthNotMinimal;
   }
   if (!is_control(frame_opcode_)) {
-    if (length > message_bytes_max_ || message_.size() > message_bytes_max_ - length)
-      return WsError::MessageTooBig;
+    const std::size_t bytes_max =
+        message_compressed_ ? deflated_bytes_max(message_bytes_max_) : message_bytes_max_;
+    if (length > bytes_max || message_.size() > bytes_max - length) return WsError::MessageTooBig;
     if (message_opcode_ == WsOpcode::Continuation) message_opcode_ = frame_opcode_;
   }
   if (role_ == WsRole::Server)
     std::copy_n(header_.begin() + static_cast<std::ptrdiff_t>(header_bytes) - 4, 4, mask_.begin());
-  frame_bytes_ = length;
   frame_left_ = length;
   mask_phase_ = 0;
   return std::nullopt;
 }
 
 Result<std::optional<WsEvent>, WsError> WsDecoder::finish(std::string_view payload, bool direct) {
+  if (is_control(frame_opcode_)) return finish_control(payload, direct);
   WsEvent event;
-  event.payload = payload;
-  if (is_control(frame_opcode_)) {
-    event.kind = kind_of(frame_opcode_);
-    control_delivered_ = !direct;
-    if (event.kind != WsEventKind::Close) return std::optional(event);
-    event.close_code = kWsCloseNoStatus;
-    if (payload.empty()) return std::optional(event);
-    if (payload.size() == 1) return failure(WsError::BadClosePayload);
-    event.close_code = static_cast<std::uint16_t>(static_cast<unsigned char>(payload[0]) << 8U |
-                                                  static_cast<unsigned char>(payload[1]));
-    if (!is_ws_close_code(event.close_code)) return failure(WsError::BadCloseCode);
-    event.payload = payload.substr(2);
-    if (!is_utf8(event.payload)) return failure(WsError::BadUtf8);
-    return std::optional(event);
-  }
   event.kind = kind_of(message_opcode_);
+  event.payload = payload;
   message_opcode_ = WsOpcode::Continuation;
   deliver_from_message_ = !direct;
-  if (event.kind == WsEventKind::Text && !is_utf8(payload)) return failure(WsError::BadUtf8);
+  if (message_compressed_) {
+    const auto inflated = inflater_->inflate(payload, message_bytes_max_);
+    if (!inflated) {
+      return failure(inflated.error() == WsInflateError::TooBig ? WsError::MessageTooBig
+                                                                : WsError::BadDeflate);
+    }
+    event.payload = *inflated;
+  }
+  if (event.kind == WsEventKind::Text && !is_utf8(event.payload)) return failure(WsError::BadUtf8);
+  return std::optional(event);
+}
+
+Result<std::optional<WsEvent>, WsError> WsDecoder::finish_control(std::string_view payload,
+                                                                  bool direct) {
+  WsEvent event;
+  event.kind = kind_of(frame_opcode_);
+  event.payload = payload;
+  control_delivered_ = !direct;
+  if (event.kind != WsEventKind::Close) return std::optional(event);
+  event.close_code = kWsCloseNoStatus;
+  if (payload.empty()) return std::optional(event);
+  if (payload.size() == 1) return failure(WsError::BadClosePayload);
+  event.close_code = static_cast<std::uint16_t>(static_cast<unsigned char>(payload[0]) << 8U |
+                                                static_cast<unsigned char>(payload[1]));
+  if (!is_ws_close_code(event.close_code)) return failure(WsError::BadCloseCode);
+  event.payload = payload.substr(2);
+  if (!is_utf8(event.payload)) return failure(WsError::BadUtf8);
   return std::optional(event);
 }
 
 namespace {
 
 void append_header(std::string& out, WsOpcode opcode, std::uint64_t payload_bytes,
-                   std::uint8_t mask_bit) {
+                   std::uint8_t mask_bit, WsPayload form) {
   std::array<char, kWsHeaderBytesMax> header{};
   std::size_t size = 2;
-  header[0] = static_cast<char>(0x80U | static_cast<std::uint8_t>(opcode));
+  header[0] = static_cast<char>((form == WsPayload::Compressed ? 0xC0U : 0x80U) |
+                                static_cast<std::uint8_t>(opcode));
   std::size_t length_bytes = 0;
   if (payload_bytes < 126) {
     header[1] = static_cast<char>(mask_bit | payload_bytes);
@@ -257,13 +277,14 @@ void append_header(std::string& out, WsOpcode opcode, std::uint64_t payload_byte
 
 }  // namespace
 
-void append_ws_header(std::string& out, WsOpcode opcode, std::uint64_t payload_bytes) {
-  append_header(out, opcode, payload_bytes, 0);
+void append_ws_header(std::string& out, WsOpcode opcode, std::uint64_t payload_bytes,
+                      WsPayload form) {
+  append_header(out, opcode, payload_bytes, 0, form);
 }
 
 void append_ws_frame(std::string& out, WsOpcode opcode, std::string_view payload,
-                     std::optional<std::array<std::uint8_t, 4>> mask) {
-  append_header(out, opcode, payload.size(), mask ? 0x80U : 0);
+                     std::optional<std::array<std::uint8_t, 4>> mask, WsPayload form) {
+  append_header(out, opcode, payload.size(), mask ? 0x80U : 0, form);
   if (mask) out.append(reinterpret_cast<const char*>(mask->data()), mask->size());
   const std::size_t start = out.size();
   out.append(payload);
@@ -316,6 +337,8 @@ std::string_view to_string(WsHandshakeError error) {
       return "server chose an extension that was not offered";
     case WsHandshakeError::UnwantedProtocol:
       return "server chose a subprotocol that was not offered";
+    case WsHandshakeError::BadExtension:
+      return "bad Sec-WebSocket-Extensions";
   }
   return "unknown";
 }
@@ -324,7 +347,8 @@ bool wants_websocket(const HttpRequest& request) {
   return request.headers.has_token("Upgrade", "websocket");
 }
 
-Result<std::string, WsHandshakeError> answer_ws_handshake(const HttpRequest& request) {
+Result<WsHandshakeAnswer, WsHandshakeError> answer_ws_handshake(const HttpRequest& request,
+                                                                const WsDeflateOptions& deflate) {
   const HttpHeaders& headers = request.headers;
   if (!wants_websocket(request)) return failure(WsHandshakeError::NoUpgrade);
   if (request.method != "GET" || request.http_1_0 || !request.body.empty())
@@ -338,9 +362,21 @@ Result<std::string, WsHandshakeError> answer_ws_handshake(const HttpRequest& req
   const std::optional<Bytes> nonce = decode_base64(key);
   if (headers.count("Sec-WebSocket-Key") != 1 || !nonce || nonce->size() != 16)
     return failure(WsHandshakeError::BadKey);
-  return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
-         "Upgrade\r\nSec-WebSocket-Accept: " +
-         ws_accept_key(key) + "\r\n\r\n";
+  WsHandshakeAnswer answer;
+  answer.text =
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
+      "Upgrade\r\nSec-WebSocket-Accept: " +
+      ws_accept_key(key) + "\r\n";
+  if (deflate.enabled) {
+    const auto agreed = answer_ws_deflate(headers, deflate.window_bits);
+    if (!agreed) return failure(WsHandshakeError::BadExtension);
+    if (*agreed) {
+      answer.text.append("Sec-WebSocket-Extensions: ").append((*agreed)->text).append("\r\n");
+      answer.deflate = (*agreed)->agreement;
+    }
+  }
+  answer.text += "\r\n";
+  return answer;
 }
 
 std::string ws_handshake_request(std::string_view authority, std::string_view target,
@@ -360,24 +396,19 @@ std::string ws_handshake_request(std::string_view authority, std::string_view ta
   return out;
 }
 
-std::optional<WsHandshakeError> check_ws_handshake_response(std::string_view head,
-                                                            std::string_view key) {
-  const std::size_t line_end = head.find("\r\n");
-  const std::string_view status_line = head.substr(0, std::min(line_end, head.size()));
-  if (status_line.substr(0, 12) != "HTTP/1.1 101" ||
-      (status_line.size() > 12 && status_line[12] != ' ')) {
-    return WsHandshakeError::BadStatus;
-  }
+namespace {
+
+// The fields under a status line; nothing when one is malformed.
+std::optional<HttpHeaders> read_fields(std::string_view lines) {
   HttpHeaders headers;
-  head.remove_prefix(std::min(status_line.size() + 2, head.size()));
-  while (!head.empty()) {
-    const std::size_t end = std::min(head.find("\r\n"), head.size());
-    const std::string_view line = head.substr(0, end);
-    head.remove_prefix(std::min(end + 2, head.size()));
+  while (!lines.empty()) {
+    const std::size_t end = std::min(lines.find("\r\n"), lines.size());
+    const std::string_view line = lines.substr(0, end);
+    lines.remove_prefix(std::min(end + 2, lines.size()));
     if (line.empty()) break;
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos || !is_http_token(line.substr(0, colon)))
-      return WsHandshakeError::BadStatus;
+      return std::nullopt;
     std::string_view value = line.substr(colon + 1);
     const std::size_t first = value.find_first_not_of(" \t");
     value = first == std::string_view::npos
@@ -385,15 +416,37 @@ std::optional<WsHandshakeError> check_ws_handshake_response(std::string_view hea
                 : value.substr(first, value.find_last_not_of(" \t") - first + 1);
     headers.add(std::string(line.substr(0, colon)), std::string(value));
   }
-  if (!headers.has_token("Upgrade", "websocket")) return WsHandshakeError::NoUpgrade;
-  if (!headers.has_token("Connection", "upgrade")) return WsHandshakeError::BadConnection;
-  if (headers.count("Sec-WebSocket-Accept") != 1 ||
-      *headers.find("Sec-WebSocket-Accept") != ws_accept_key(key)) {
-    return WsHandshakeError::BadAccept;
+  return headers;
+}
+
+}  // namespace
+
+Result<std::optional<WsDeflateAgreement>, WsHandshakeError> check_ws_handshake_response(
+    std::string_view head, std::string_view key, bool deflate_offered) {
+  const std::size_t line_end = head.find("\r\n");
+  const std::string_view status_line = head.substr(0, std::min(line_end, head.size()));
+  if (status_line.substr(0, 12) != "HTTP/1.1 101" ||
+      (status_line.size() > 12 && status_line[12] != ' ')) {
+    return failure(WsHandshakeError::BadStatus);
   }
-  if (headers.count("Sec-WebSocket-Extensions") != 0) return WsHandshakeError::UnwantedExtension;
-  if (headers.count("Sec-WebSocket-Protocol") != 0) return WsHandshakeError::UnwantedProtocol;
-  return std::nullopt;
+  head.remove_prefix(std::min(status_line.size() + 2, head.size()));
+  const std::optional<HttpHeaders> headers = read_fields(head);
+  if (!headers) return failure(WsHandshakeError::BadStatus);
+  if (!headers->has_token("Upgrade", "websocket")) return failure(WsHandshakeError::NoUpgrade);
+  if (!headers->has_token("Connection", "upgrade")) return failure(WsHandshakeError::BadConnection);
+  if (headers->count("Sec-WebSocket-Accept") != 1 ||
+      *headers->find("Sec-WebSocket-Accept") != ws_accept_key(key)) {
+    return failure(WsHandshakeError::BadAccept);
+  }
+  if (headers->count("Sec-WebSocket-Protocol") != 0)
+    return failure(WsHandshakeError::UnwantedProtocol);
+  if (!deflate_offered && headers->count("Sec-WebSocket-Extensions") != 0)
+    return failure(WsHandshakeError::UnwantedExtension);
+  const auto agreed = read_ws_deflate_answer(*headers);
+  if (agreed) return *agreed;
+  return failure(agreed.error() == WsExtensionError::Malformed
+                     ? WsHandshakeError::BadExtension
+                     : WsHandshakeError::UnwantedExtension);
 }
 
 }  // namespace nostril::net

@@ -2,6 +2,8 @@
 
 #include "base/result.h"
 #include "net/http.h"
+#include "net/ws_deflate.h"
+#include "net/ws_deflate_offer.h"
 
 #include <array>
 #include <cstddef>
@@ -13,7 +15,8 @@
 
 namespace nostril::net {
 
-// RFC 6455 without extensions and subprotocols. Pure: no socket, no clock.
+// RFC 6455 with permessage-deflate (RFC 7692) where agreed on, without subprotocols. Pure: no
+// socket, no clock.
 
 enum class WsOpcode : std::uint8_t {
   Continuation = 0x0,
@@ -32,7 +35,9 @@ enum class WsEventKind : std::uint8_t { Text, Binary, Ping, Pong, Close };
 
 struct WsEvent {
   WsEventKind kind = WsEventKind::Text;
-  std::string_view payload;      ///< for Close: the reason text. Valid until the next call.
+  /// For Close: the reason text. Valid until the next call; of a compressed message, until the next
+  /// call of any decoder with the same inflater.
+  std::string_view payload;
   std::uint16_t close_code = 0;  ///< Close only; 1005 when the peer gave none
 };
 
@@ -59,6 +64,7 @@ enum class WsError : std::uint8_t {
   BadClosePayload,
   BadUtf8,
   MessageTooBig,
+  BadDeflate,
 };
 
 std::string_view to_string(WsError error);
@@ -67,12 +73,14 @@ std::uint16_t close_code_of(WsError error);
 
 /// Reads frames and joins fragments. Bytes come in pieces cut anywhere; a frame that lies whole in
 /// one piece is unmasked in place and delivered without a copy. Text is checked as UTF-8 when the
-/// message is complete. Memory: at most `message_bytes_max` and 125 bytes, allocated only as bytes
-/// arrive.
+/// message is complete. A compressed message is joined as it came and inflated when it is complete.
+/// Memory: at most `message_bytes_max` (an eighth more where compressed) and 125 bytes, allocated
+/// only as bytes arrive; the inflater's is its own.
 class WsDecoder {
  public:
-  WsDecoder(WsRole role, std::size_t message_bytes_max)
-      : message_bytes_max_(message_bytes_max), role_(role) {}
+  /// With an `inflater` (outlives the decoder) messages may be compressed: agreed on by handshake.
+  WsDecoder(WsRole role, std::size_t message_bytes_max, WsInflater* inflater = nullptr)
+      : message_bytes_max_(message_bytes_max), inflater_(inflater), role_(role) {}
 
   /// Takes bytes off the front of `input` (and unmasks in it) until one event is complete or the
   /// input is used up (nothing). Call again until it returns nothing. After an error or a Close
@@ -84,11 +92,12 @@ class WsDecoder {
   std::optional<WsError> check_first_bytes();
   std::optional<WsError> check_length(std::size_t header_bytes);
   Result<std::optional<WsEvent>, WsError> finish(std::string_view payload, bool direct);
+  Result<std::optional<WsEvent>, WsError> finish_control(std::string_view payload, bool direct);
 
   std::size_t message_bytes_max_;
+  WsInflater* inflater_;
   std::string message_;  // joined payload of the data message under way
   std::string control_;  // payload of a control frame that came in pieces
-  std::uint64_t frame_bytes_ = 0;
   std::uint64_t frame_left_ = 0;
   std::array<std::uint8_t, 14> header_{};
   std::array<std::uint8_t, 4> mask_{};
@@ -99,6 +108,7 @@ class WsDecoder {
   WsOpcode message_opcode_ = WsOpcode::Continuation;  // Continuation: no message under way
   bool frame_final_ = false;
   bool in_payload_ = false;
+  bool message_compressed_ = false;
   bool deliver_from_message_ = false;
   bool control_delivered_ = false;
 };
@@ -106,11 +116,16 @@ class WsDecoder {
 /// Largest header: 2 + 8 length + 4 mask.
 inline constexpr std::size_t kWsHeaderBytesMax = 14;
 
+/// Whether a message's payload is a compressed one (RSV1).
+enum class WsPayload : std::uint8_t { Plain, Compressed };
+
 /// Appends the header of one final frame, unmasked (server to client).
-void append_ws_header(std::string& out, WsOpcode opcode, std::uint64_t payload_bytes);
+void append_ws_header(std::string& out, WsOpcode opcode, std::uint64_t payload_bytes,
+                      WsPayload form = WsPayload::Plain);
 /// Appends one whole final frame; masked when `mask` is given (client to server).
 void append_ws_frame(std::string& out, WsOpcode opcode, std::string_view payload,
-                     std::optional<std::array<std::uint8_t, 4>> mask = std::nullopt);
+                     std::optional<std::array<std::uint8_t, 4>> mask = std::nullopt,
+                     WsPayload form = WsPayload::Plain);
 /// Payload of a Close frame: big-endian code, then the reason cut to 123 bytes at a character
 /// border.
 std::string ws_close_payload(std::uint16_t code, std::string_view reason);
@@ -131,20 +146,28 @@ enum class WsHandshakeError : std::uint8_t {
   BadAccept,
   UnwantedExtension,
   UnwantedProtocol,
+  BadExtension,
 };
 std::string_view to_string(WsHandshakeError error);
 
 /// Whether the request asks for a WebSocket at all ("Upgrade: websocket").
 [[nodiscard]] bool wants_websocket(const HttpRequest& request);
-/// Server side: the text of the 101 answer. BadVersion is to be answered by 426 and
-/// Sec-WebSocket-Version: 13.
-Result<std::string, WsHandshakeError> answer_ws_handshake(const HttpRequest& request);
+
+struct WsHandshakeAnswer {
+  std::string text;
+  std::optional<WsDeflateAgreement> deflate;
+};
+
+/// Server side: the 101 answer. BadVersion is to be answered by 426 and Sec-WebSocket-Version: 13.
+Result<WsHandshakeAnswer, WsHandshakeError> answer_ws_handshake(
+    const HttpRequest& request, const WsDeflateOptions& deflate = {});
 
 /// Client side: the request text. `key` is base64 of 16 random bytes.
 std::string ws_handshake_request(std::string_view authority, std::string_view target,
                                  std::string_view key, const HttpHeaders& extra = {});
-/// Client side: checks a whole response head (through the empty line) against the key sent.
-std::optional<WsHandshakeError> check_ws_handshake_response(std::string_view head,
-                                                            std::string_view key);
+/// Client side: checks a whole response head (through the empty line) against the key sent, and
+/// whether kWsDeflateOffer was. Returns what was agreed on about compression.
+Result<std::optional<WsDeflateAgreement>, WsHandshakeError> check_ws_handshake_response(
+    std::string_view head, std::string_view key, bool deflate_offered = false);
 
 }  // namespace nostril::net

@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint64_t kEngineCheckMs = 3'000;
 /// An engine that misses this many checks in a row is gone.
 constexpr int kFailedChecksMax = 2;
-constexpr std::uint64_t kKeyCheckMs = 10'000;
+constexpr std::uint64_t kKeyCheckMs = 1'000;
 constexpr std::uint64_t kSweepMs = 1'000;
 constexpr std::size_t kExpiredAnswersAtOnce = 65'536;
 constexpr std::int64_t kDemoRestartMsMax = 60'000;
@@ -37,7 +37,7 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       rng_(rng),
       source_(std::move(source)),
       journal_(std::move(journal)),
-      pool_(loop, clock),
+      pool_(loop, clock, {}, config.ca_file),
       keys_(config.limits.key_life_s, rng),
       publisher_(config, identity_, keys_, *source_, pool_, clock, rng),
       gate_(static_cast<std::size_t>(config.limits.running_max)) {}
@@ -269,6 +269,9 @@ void Agent::on_first_frame(const Event& event, const Keypair& encryption) {
   }
   if (stopping_ || !services_) return refuse(*handshake, ErrorCode::Busy, "no engine at present");
   const LiveOffer* offer = publisher_.find(handshake->open().offer);
+  if (offer == nullptr && encryption.public_key() != keys_.newest().key.public_key()) {
+    return refuse(*handshake, ErrorCode::KeyExpired, "this offer has ended; there is a newer one");
+  }
   if (offer == nullptr || offer->offer.attestation != handshake->open().attestation) {
     return refuse(*handshake, ErrorCode::UnknownOffer, "this offer was withdrawn; read it again");
   }

@@ -64,6 +64,9 @@ class CompletionTap {
   /// A finish reason, and for a stream also [DONE].
   [[nodiscard]] bool complete() const;
 
+  /// Of a response that is no stream: all that was fed.
+  [[nodiscard]] std::string_view whole_body() const { return body_; }
+
   [[nodiscard]] const std::optional<TokenUsage>& usage() const { return usage_; }
 
   [[nodiscard]] const std::string& finish_reason() const { return finish_reason_; }

@@ -23,6 +23,11 @@ std::optional<std::string> NodeConfig::problem() const {
   if (!is_name(offer.asset, InferenceLimits::kAssetBytesMax)) {
     return "offer.asset: 1 to 96 printable characters without spaces";
   }
+  const std::int64_t dearest =
+      std::max({offer.input_price, offer.cached_price, offer.output_price});
+  if (offer.credit < dearest / 1'000'000 + (dearest % 1'000'000 == 0 ? 0 : 1)) {
+    return "offer.credit: must cover one token at these prices, or nothing can be served";
+  }
   if (!offer.operator_key.empty() && !from_hex<PublicKey>(offer.operator_key)) {
     return "offer.operator: a public key of 64 lowercase hex digits";
   }
@@ -32,6 +37,8 @@ std::optional<std::string> NodeConfig::problem() const {
 void NodeConfig::declare(Config& config) {
   config.section("", "nostril-node: serves an OpenAI-compatible engine to a Nostr relay network.");
   config.list("relays", &relays, "Relays that this node dials out to; it needs no open port.");
+  config.text("ca_file", &ca_file,
+              "PEM file of the roots that wss:// relays are checked against; empty: the system's.");
   config.text("data", &data, "Folder for the node's identity and its journal of receipts.");
   config.text("log_level", &log_level, "debug, info, warning, error or off.");
 

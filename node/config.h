@@ -12,6 +12,7 @@ namespace nostril::node {
 /// Everything an operator sets. Read once at the start; comments and defaults: --print-config.
 struct NodeConfig {
   std::vector<std::string> relays = {"ws://127.0.0.1:7447"};
+  std::string ca_file;
   std::string data = "nostril-node-data";
   std::string log_level = "info";
 

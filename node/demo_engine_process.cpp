@@ -64,6 +64,7 @@ Result<void, std::string> DemoEngineProcess::start() {
     words.push_back(std::to_string(settings_.slow_ms));
   }
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
 
@@ -86,17 +87,7 @@ Result<void, std::string> DemoEngineProcess::start() {
 void DemoEngineProcess::poll() {
   std::array<char, 512> piece{};
   const ssize_t got = read(output_, piece.data(), piece.size());
-  if (got > 0 && on_ready_ && line_.size() < kLineBytesMax) {
-    line_.append(piece.data(), static_cast<std::size_t>(got));
-    if (const std::size_t end = line_.find('\n'); end != std::string::npos) {
-      std::string_view line = std::string_view(line_).substr(0, end);
-      if (line.starts_with(kReady)) {
-        line.remove_prefix(kReady.size());
-        std::exchange(on_ready_, nullptr)(std::string(line.substr(0, line.find(' '))));
-      }
-      line_.clear();
-    }
-  }
+  if (got > 0) read_lines(std::string_view(piece.data(), static_cast<std::size_t>(got)));
   int status = 0;
   if (child_ <= 0 || waitpid(child_, &status, WNOHANG) != child_) return;
   child_ = -1;
@@ -104,6 +95,19 @@ void DemoEngineProcess::poll() {
   const bool missing = WIFEXITED(status) && WEXITSTATUS(status) == 127;
   on_exit_(missing ? "Node.js was not found; run ./scripts/setup demo"
                    : "the demo engine ended by itself");
+}
+
+/// Looks for the line that says where it listens; all others are its own business.
+void DemoEngineProcess::read_lines(std::string_view output) {
+  lines_ += output;
+  for (std::size_t end = 0; on_ready_ && (end = lines_.find('\n')) != std::string::npos;) {
+    std::string line = lines_.substr(0, end);
+    lines_.erase(0, end + 1);
+    if (!line.starts_with(kReady)) continue;
+    line.erase(0, kReady.size());
+    std::exchange(on_ready_, nullptr)(line.substr(0, line.find(' ')));
+  }
+  if (!on_ready_ || lines_.size() > kLineBytesMax) lines_.clear();
 }
 
 DemoEngineProcess::~DemoEngineProcess() {

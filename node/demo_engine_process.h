@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace nostril::node {
 
@@ -38,6 +39,7 @@ class DemoEngineProcess {
 
  private:
   void poll();
+  void read_lines(std::string_view output);
 
   net::Loop& loop_;
   DemoEngineSettings settings_;
@@ -45,7 +47,7 @@ class DemoEngineProcess {
   std::function<void(std::string)> on_exit_;
   pid_t child_ = -1;
   int output_ = -1;  // read end of its standard output
-  std::string line_;
+  std::string lines_;  ///< of its output, not read yet
   net::TimerId poll_timer_ = net::TimerId::None;
 };
 

@@ -18,6 +18,8 @@ constexpr std::size_t kModelsBytesMax = 1U << 20;
 constexpr std::size_t kModelsMax = 1000;
 /// Of one answer: what a client takes at most (ClientSessionLimits).
 constexpr std::size_t kAnswerBytesMax = 64U << 20;
+/// Of an answer that is no stream, handed on at a time.
+constexpr std::size_t kPieceBytesMax = 64U << 10;
 
 std::string name_of_owner(std::string_view owner) {
   if (owner == "vllm" || owner == "sglang") return std::string(owner);
@@ -95,12 +97,62 @@ std::string_view to_string(EngineFailure failure) {
 }
 
 struct Engine::Pending {
-  explicit Pending(bool stream) : tap(stream) {}
+  explicit Pending(bool stream) : is_stream(stream), tap(stream) {}
 
   EngineCallbacks callbacks;
+  Call call = Call::None;
+  bool is_stream;
   CompletionTap tap;
+  net::SseSplitter events;  ///< not handed on yet
+  std::size_t whole_sent = 0;
   int status = 0;
   bool overflow = false;
+  bool paused = false;
+  bool delivering = false;
+  bool cancelled = false;
+  bool rest_taken = false;
+  std::optional<net::HttpCallResult> ended;  ///< how the connection ended
+
+  [[nodiscard]] bool is_answer() const { return status == 200; }
+
+  void feed_tap(std::string_view bytes) {
+    if (is_answer() && !tap.feed(bytes)) overflow = true;
+  }
+
+  void take(std::string_view bytes) {
+    if (is_answer() && !is_stream) {
+      feed_tap(bytes);
+    } else {
+      events.add(bytes);
+    }
+  }
+
+  /// The next bytes to hand on, counted by the tap.
+  std::optional<std::string> next_piece() {
+    auto piece = events.next();
+    if (piece) {
+      feed_tap(*piece);
+    } else if (ended && !std::exchange(rest_taken, true)) {
+      piece = events.take_rest();
+      feed_tap(*piece);
+      if (is_answer() && ended->ok()) tap.finish();
+    }
+    if (overflow) return std::nullopt;
+    if (piece && !piece->empty()) return piece;
+    if (!ended || is_stream || !is_answer()) return std::nullopt;
+    const std::string_view left = tap.whole_body().substr(whole_sent);
+    if (left.empty()) return std::nullopt;
+    piece = left.substr(0, kPieceBytesMax);
+    whole_sent += piece->size();
+    return piece;
+  }
+
+  [[nodiscard]] EngineFailure failure() const {
+    if (!ended->ok()) return failure_of(ended->error, status);
+    if (!is_answer()) return EngineFailure::Refused;
+    if (overflow) return EngineFailure::TooLarge;
+    return tap.complete() ? EngineFailure::None : EngineFailure::Broken;
+  }
 
   [[nodiscard]] EngineOutcome outcome(EngineFailure failure, std::string detail) const {
     return {failure,          status, tap.finish_reason(), tap.usage(), tap.output_chunks(),
@@ -159,45 +211,59 @@ Engine::Call Engine::ask(const EngineRequest& request, EngineCallbacks callbacks
     pending->status = status;
     pending->callbacks.on_head(status, std::string(headers.find("Content-Type").value_or("")));
   };
-  http.on_data = [pending](std::string_view bytes) {
-    if (pending->status == 200 && !pending->tap.feed(bytes)) pending->overflow = true;
-    return pending->callbacks.on_bytes(bytes);
+  http.on_data = [this, pending](std::string_view bytes) {
+    pending->take(bytes);
+    deliver(pending);
+    return !pending->paused;
   };
-  const auto id = std::make_shared<Call>(Call::None);
-  http.on_done = [this, pending, id](const net::HttpCallResult& result) {
-    std::erase_if(pending_, [&id](const auto& entry) { return entry.first == *id; });
-    EngineFailure failure = EngineFailure::None;
-    if (!result.ok()) {
-      failure = failure_of(result.error, pending->status);
-    } else if (pending->status != 200) {
-      failure = EngineFailure::Refused;
-    } else {
-      pending->tap.finish();
-      if (pending->overflow) failure = EngineFailure::TooLarge;
-      if (!pending->overflow && !pending->tap.complete()) failure = EngineFailure::Broken;
-    }
-    pending->callbacks.on_done(pending->outcome(failure, result.detail));
+  http.on_done = [this, pending](const net::HttpCallResult& result) {
+    pending->ended = result;
+    deliver(pending);
   };
-  *id = http_.start(std::move(call), std::move(http));
-  pending_.emplace_back(*id, pending);
-  return *id;
+  pending->call = http_.start(std::move(call), std::move(http));
+  pending_.push_back(pending);
+  return pending->call;
+}
+
+/// Hands on what there is until the receiver pauses; after the last byte the outcome.
+void Engine::deliver(const std::shared_ptr<Pending>& pending) {
+  if (std::exchange(pending->delivering, true)) return;  // resumed from inside on_bytes
+  while (!pending->paused && !pending->cancelled) {
+    const auto piece = pending->next_piece();
+    if (!piece) break;
+    pending->paused = !pending->callbacks.on_bytes(*piece);
+  }
+  pending->delivering = false;
+  if (pending->paused || pending->cancelled || !pending->ended) return;
+  std::erase(pending_, pending);
+  pending->callbacks.on_done(pending->outcome(pending->failure(), pending->ended->detail));
+}
+
+std::shared_ptr<Engine::Pending> Engine::find(Call call) const {
+  const auto found = std::ranges::find(pending_, call, &Pending::call);
+  return found == pending_.end() ? nullptr : *found;
 }
 
 EngineOutcome Engine::cancel(Call call) {
   http_.cancel(call);
-  EngineOutcome outcome = peek(call);
-  std::erase_if(pending_, [call](const auto& entry) { return entry.first == call; });
-  return outcome;
+  const auto pending = find(call);
+  if (!pending) return {};
+  pending->cancelled = true;
+  std::erase(pending_, pending);
+  return pending->outcome(EngineFailure::None, {});
 }
 
 EngineOutcome Engine::peek(Call call) const {
-  const auto found = std::ranges::find(pending_, call, &decltype(pending_)::value_type::first);
-  return found == pending_.end() ? EngineOutcome{}
-                                 : found->second->outcome(EngineFailure::None, {});
+  const auto pending = find(call);
+  return pending ? pending->outcome(EngineFailure::None, {}) : EngineOutcome{};
 }
 
 void Engine::resume(Call call) {
-  http_.resume(call);
+  const auto pending = find(call);
+  if (!pending) return;
+  pending->paused = false;
+  deliver(pending);
+  if (!pending->paused && !pending->ended) http_.resume(call);
 }
 
 void detect_engines(net::Loop& loop, std::function<void(std::vector<FoundEngine>)> done) {

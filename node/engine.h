@@ -55,7 +55,9 @@ struct EngineOutcome {
 struct EngineCallbacks {
   /// Status and content type, before any byte of the body.
   std::function<void(int status, const std::string& content_type)> on_head;
-  /// Exact body bytes, consumed by the call. False: deliver no more until resume().
+  /// Exact body bytes, consumed by the call. False: deliver no more until resume(). A stream comes
+  /// event by event; an answer that is no stream when it is whole. peek() has counted these bytes
+  /// and none behind them.
   std::function<bool(std::string_view bytes)> on_bytes;
   /// Once, last. Not after cancel().
   std::function<void(const EngineOutcome&)> on_done;
@@ -77,6 +79,7 @@ class Engine {
   /// Closes the connection: what every engine here takes as an abort. on_done does not come;
   /// `outcome` of what had been read until then is returned for billing.
   EngineOutcome cancel(Call call);
+  /// May call on_bytes and on_done before it returns.
   void resume(Call call);
   /// What a request has come to so far.
   [[nodiscard]] EngineOutcome peek(Call call) const;
@@ -89,9 +92,12 @@ class Engine {
 
  private:
   struct Pending;
+  void deliver(const std::shared_ptr<Pending>& pending);
+  [[nodiscard]] std::shared_ptr<Pending> find(Call call) const;
+
   EngineAddress address_;
   net::HttpClient http_;
-  std::vector<std::pair<Call, std::shared_ptr<Pending>>> pending_;
+  std::vector<std::shared_ptr<Pending>> pending_;
 };
 
 /// Asks the ports where engines listen by custom (vLLM 8000, SGLang 30000, llama-server 8080,

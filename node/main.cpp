@@ -108,7 +108,7 @@ int doctor(const std::string& path) {
       report(found ? std::vector<FoundEngine>{*found} : std::vector<FoundEngine>{});
     });
   }
-  client::RelayPool pool(loop, clock);
+  client::RelayPool pool(loop, clock, {}, config.ca_file);
   for (const std::string& relay : config.relays) {
     if (!pool.add_relay(relay)) fmt::print("relay: {} is no ws:// or wss:// URL\n", relay);
   }

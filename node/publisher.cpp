@@ -15,6 +15,9 @@ namespace {
 
 /// Offers made anew after a refusal, in a row.
 constexpr int kRefusalsMax = 5;
+/// An offer ends so long before its key, or a tenth of the key's life: who comes late is still
+/// told.
+constexpr std::int64_t kLastCallS = 60;
 
 Digest digest_of(const attestation::Nonce& nonce) {
   Digest out;
@@ -75,7 +78,7 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& atte
   offer.tee = source_.tee();
   offer.relays = config_.relays;
   if (!terms.operator_key.empty()) offer.operator_key = from_hex<PublicKey>(terms.operator_key);
-  offer.expires_at = key.expires_at;
+  offer.expires_at = key.expires_at - std::min(kLastCallS, config_.limits.key_life_s / 10);
   return offer;
 }
 
@@ -143,7 +146,7 @@ void Publisher::publish_again() {
   });
 }
 
-void Publisher::withdraw(std::function<void()> done) {
+void Publisher::withdraw(const std::function<void()>& done) {
   if (!std::exchange(offering_, false) || live_.empty()) {
     if (done) done();
     return;

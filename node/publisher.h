@@ -46,7 +46,7 @@ class Publisher {
   void on_offered(std::function<void(const Offer&)> callback) { offered_ = std::move(callback); }
 
   /// Takes the offers back. `done` comes when a relay took that, or none can.
-  void withdraw(std::function<void()> done = {});
+  void withdraw(const std::function<void()>& done = {});
 
   [[nodiscard]] bool offering() const { return offering_; }
 

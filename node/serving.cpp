@@ -19,6 +19,11 @@ constexpr std::int64_t kLingerMs = 60'000;
 /// The same when nothing is missing: the client may only want the last ack once more.
 constexpr std::int64_t kSettledLingerMs = 3'000;
 
+Usage at_least(const Usage& usage, const Usage& floor) {
+  return {std::max(usage.input, floor.input), std::max(usage.cached, floor.cached),
+          std::max(usage.output, floor.output)};
+}
+
 std::string random_salt(Rng& rng) {
   std::array<std::uint8_t, 16> bytes{};
   rng.fill(bytes);
@@ -118,7 +123,7 @@ void Serving::drive() {
   for (const Event& event : session_.take_events()) {
     if (!services_.pool.publish(event)) log(LogLevel::Warning, "no relay takes frames any more");
   }
-  if (engine_paused_ && !receipt_asked_at_ms_ && session_.wants_more()) {
+  if (engine_paused_ && held_.empty() && session_.wants_more()) {
     engine_paused_ = false;
     services_.engine.resume(call_);
   }
@@ -171,7 +176,8 @@ void Serving::start_request(const NodeNote::Request& request) {
   head_ = {};
   body_.clear();
   body_whole_ = true;
-  stated_ = {};
+  stated_ = delivered_ = {};
+  held_.clear();
   receipt_asked_at_ms_.reset();
   accepted_at_ms_ = services_.clock.unix_ms();
   started_at_ms_ = first_at_ms_ = 0;
@@ -191,7 +197,10 @@ void Serving::start_request(const NodeNote::Request& request) {
            std::string(to_string(prepared.error())));
     return;
   }
-  if (!book_->channel().may_serve(request.open.request, {}, 0, offer_.prices)) {
+  const settlement::NodeChannel& channel = book_->channel();
+  const Usage one_token{.output = 1};
+  if (channel.spent() > channel.accepted() &&
+      !channel.may_serve(request.open.request, one_token, 0, offer_.prices)) {
     refuse(ErrorCode::PaymentRequired, "earlier answers of this channel are not paid");
     return;
   }
@@ -234,15 +243,35 @@ void Serving::ask_engine(const EngineRequest& request) {
   call_ = services_.engine.ask(request, std::move(callbacks));
 }
 
-bool Serving::on_engine_bytes(std::string_view bytes) {
-  if (first_at_ms_ == 0) first_at_ms_ = services_.clock.unix_ms();
-  body_whole_ = body_whole_ && body_.size() + bytes.size() <= kKeptBodyBytesMax;
-  if (body_whole_) body_ += bytes;
-  session_.push_response_bytes(as_bytes(bytes), services_.now());
-  if (!receipt_asked_at_ms_ && !may_go_on()) ask_for_receipt();
-  engine_paused_ = receipt_asked_at_ms_.has_value() || !session_.wants_more();
+bool Serving::on_engine_bytes(std::string_view piece) {
+  held_ = piece;
+  pass_held();
+  engine_paused_ = !held_.empty() || !session_.wants_more();
   drive();  // may find room again
   return !engine_paused_;
+}
+
+/// Lets the held piece go when the credit covers it. Else what was delivered has to be paid first,
+/// and then, should the piece alone be worth more than the credit, a part of it at a time.
+void Serving::pass_held() {
+  if (held_.empty() || receipt_asked_at_ms_) return;
+  const Usage wanted = usage_of(services_.engine.peek(call_));
+  if (covers(wanted)) {
+    if (first_at_ms_ == 0) first_at_ms_ = services_.clock.unix_ms();
+    body_whole_ = body_whole_ && body_.size() + held_.size() <= kKeptBodyBytesMax;
+    if (body_whole_) body_ += held_;
+    session_.push_response_bytes(as_bytes(held_), services_.now());
+    delivered_ = wanted;
+    held_.clear();
+    return;
+  }
+  if (owes()) {
+    ask_for_receipt(at_least(delivered_, stated_));
+  } else if (const auto part = instalment(wanted)) {
+    ask_for_receipt(*part);
+  } else {
+    end_early(RecordStatus::Unpaid);
+  }
 }
 
 void Serving::on_engine_done(const EngineOutcome& outcome) {
@@ -280,6 +309,7 @@ EngineOutcome Serving::stop_engine() {
     outcome = services_.engine.cancel(std::exchange(call_, Engine::Call::None));
   }
   engine_paused_ = false;
+  held_.clear();
   receipt_asked_at_ms_.reset();
   if (ticket_) gate_.leave(*std::exchange(ticket_, std::nullopt));
   return outcome;
@@ -288,15 +318,16 @@ EngineOutcome Serving::stop_engine() {
 void Serving::end_early(RecordStatus status) {
   if (state_ != State::Waiting && state_ != State::Running) return;
   const EngineOutcome outcome = stop_engine();
-  session_.drop_buffered();
+  // What is charged as unpaid was covered and leaves whole.
+  if (status != RecordStatus::Unpaid) session_.drop_buffered();
   body_whole_ = false;
   finish(status, outcome);
 }
 
 // ---- Money --------------------------------------------------------------------------------------
 
-/// Tokens that the engine counted, or, when it died before it said so, the pieces it delivered: a
-/// piece is a token at least. Never less than what an earlier statement named.
+/// Tokens that the engine counted, or, as long as it has not said so, the pieces it sent: a piece
+/// is a token at least. Never less than what an earlier statement named.
 Usage Serving::usage_of(const EngineOutcome& outcome) const {
   Usage usage;
   if (outcome.usage) {
@@ -306,12 +337,52 @@ Usage Serving::usage_of(const EngineOutcome& outcome) const {
   } else {
     usage.output = static_cast<std::uint64_t>(outcome.output_chunks);
   }
-  usage.input = std::max(usage.input, stated_.input);
-  usage.output = std::max(usage.output, stated_.output);
-  return usage;
+  return at_least(usage, stated_);
 }
 
-ResponseRecord Serving::draft_record(RecordStatus status, const EngineOutcome& outcome) {
+std::uint64_t Serving::elapsed_ms() const {
+  if (started_at_ms_ == 0) return 0;
+  return static_cast<std::uint64_t>(services_.clock.monotonic_ms() - started_at_ms_);
+}
+
+/// A receipt can be asked for.
+bool Serving::owes() const {
+  const auto owed = book_->channel().exposure(
+      session_.open().request, at_least(delivered_, stated_), elapsed_ms(), offer_.prices);
+  return owed && !owed->is_zero();
+}
+
+bool Serving::covers(const Usage& usage) const {
+  return book_->channel().may_serve(session_.open().request, usage, elapsed_ms(), offer_.prices);
+}
+
+/// The largest part of the way from what was stated to `wanted` that the credit covers; nothing
+/// when it does not cover a token.
+std::optional<Usage> Serving::instalment(const Usage& wanted) const {
+  const std::uint64_t steps =
+      std::max({wanted.input - stated_.input, wanted.cached - stated_.cached,
+                wanted.output - stated_.output});
+  const auto after = [&](std::uint64_t step) {
+    const auto part = [&](std::uint64_t from, std::uint64_t to) {
+      return from + static_cast<std::uint64_t>(Uint128{to - from} * step / steps);
+    };
+    return Usage{part(stated_.input, wanted.input), part(stated_.cached, wanted.cached),
+                 part(stated_.output, wanted.output)};
+  };
+  std::uint64_t covered = 0;
+  for (std::uint64_t above = steps; covered < above;) {
+    const std::uint64_t middle = above - (above - covered) / 2;
+    if (covers(after(middle))) {
+      covered = middle;
+    } else {
+      above = middle - 1;
+    }
+  }
+  if (covered == 0) return std::nullopt;
+  return after(covered);
+}
+
+ResponseRecord Serving::draft_record(RecordStatus status, const Usage& usage) {
   ResponseRecord record;
   record.node = services_.identity.public_key();
   record.created_at = services_.clock.unix_s();
@@ -324,21 +395,17 @@ ResponseRecord Serving::draft_record(RecordStatus status, const EngineOutcome& o
   record.weights = offer_.offer.weights;
   record.engine = offer_.offer.engine;
   record.engine_version = offer_.offer.engine_version;
-  record.usage = usage_of(outcome);
-  if (started_at_ms_ != 0) {
-    record.milliseconds =
-        static_cast<std::uint64_t>(services_.clock.monotonic_ms() - started_at_ms_);
-  }
+  record.usage = usage;
+  record.milliseconds = elapsed_ms();
   record.status = status;
-  record.finish = outcome.finish_reason;
   record.accepted_at_ms = accepted_at_ms_;
   record.first_at_ms = first_at_ms_;
   record.ended_at_ms = services_.clock.unix_ms();
   return record;
 }
 
-void Serving::ask_for_receipt() {
-  ResponseRecord record = draft_record(RecordStatus::Partial, services_.engine.peek(call_));
+void Serving::ask_for_receipt(const Usage& usage) {
+  ResponseRecord record = draft_record(RecordStatus::Partial, usage);
   receipt_asked_at_ms_ = services_.clock.monotonic_ms();  // the engine waits in any case
   const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
   if (!event) return;
@@ -358,7 +425,11 @@ void Serving::on_receipt(const NodeNote::Receipt& note) {
   const settlement::ReceiptVerdict verdict = book_->accept(note.event, note.receipt);
   if (verdict == settlement::ReceiptVerdict::Repeated) {
     // Another session of the channel may have brought a newer one, which pays this one's too.
-    if (receipt_asked_at_ms_ && may_go_on()) receipt_asked_at_ms_.reset();
+    if (!receipt_asked_at_ms_) return;
+    if (!owes() || covers(usage_of(services_.engine.peek(call_)))) {
+      receipt_asked_at_ms_.reset();
+      pass_held();
+    }
     return;
   }
   if (verdict != settlement::ReceiptVerdict::Accepted) {
@@ -373,20 +444,15 @@ void Serving::on_receipt(const NodeNote::Receipt& note) {
         const auto self = weak.lock();
         if (!self || !on_disk) return;
         self->receipt_asked_at_ms_.reset();
+        self->pass_held();
         self->drive();
       });
   if (!queued) log(LogLevel::Error, "the journal is full; a receipt was not stored");
 }
 
-bool Serving::may_go_on() const {
-  const Usage so_far = usage_of(services_.engine.peek(call_));
-  const auto elapsed_ms =
-      static_cast<std::uint64_t>(services_.clock.monotonic_ms() - started_at_ms_);
-  return book_->channel().may_serve(session_.open().request, so_far, elapsed_ms, offer_.prices);
-}
-
 void Serving::finish(RecordStatus status, const EngineOutcome& outcome) {
-  ResponseRecord record = draft_record(status, outcome);
+  ResponseRecord record = draft_record(status, at_least(delivered_, stated_));
+  record.finish = outcome.finish_reason;
   const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
   if (!event) {
     refuse(ErrorCode::PaymentRequired, "too many unpaid statements");

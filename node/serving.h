@@ -98,7 +98,7 @@ class EngineGate {
 
 /// One session: its requests one after the other from first frame to receipt. Drives the pure
 /// machine (events/node_session.h), the engine and the channel's book; the record is on the disk
-/// before the end frame leaves.
+/// before the end frame leaves. No byte leaves that the channel's credit does not cover.
 /// Threads: the loop's only. Held by shared_ptr: callbacks that come late find it gone.
 class Serving : public std::enable_shared_from_this<Serving> {
  public:
@@ -147,18 +147,22 @@ class Serving : public std::enable_shared_from_this<Serving> {
   void start_request(const NodeNote::Request& request);
   void replay(const StoredAnswer& answer);
   void ask_engine(const EngineRequest& request);
-  [[nodiscard]] bool on_engine_bytes(std::string_view bytes);
+  [[nodiscard]] bool on_engine_bytes(std::string_view piece);
+  void pass_held();
   void on_engine_done(const EngineOutcome& outcome);
   /// Takes the request out of the gate or the engine; what the engine had counted by then.
   EngineOutcome stop_engine();
   void end_early(RecordStatus status);
 
-  void ask_for_receipt();
+  void ask_for_receipt(const Usage& usage);
   void on_receipt(const NodeNote::Receipt& note);
-  [[nodiscard]] bool may_go_on() const;
+  [[nodiscard]] std::uint64_t elapsed_ms() const;
+  [[nodiscard]] bool owes() const;
+  [[nodiscard]] bool covers(const Usage& usage) const;
+  [[nodiscard]] std::optional<Usage> instalment(const Usage& wanted) const;
 
   [[nodiscard]] Usage usage_of(const EngineOutcome& outcome) const;
-  [[nodiscard]] ResponseRecord draft_record(RecordStatus status, const EngineOutcome& outcome);
+  [[nodiscard]] ResponseRecord draft_record(RecordStatus status, const Usage& usage);
   void finish(RecordStatus status, const EngineOutcome& outcome);
   void refuse(ErrorCode code, std::string message);
 
@@ -179,6 +183,8 @@ class Serving : public std::enable_shared_from_this<Serving> {
   std::string body_;
   bool body_whole_ = true;
   bool engine_paused_ = false;
+  std::string held_;  ///< what the engine sent last, while the credit does not cover it
+  Usage delivered_;   ///< what all bytes before held_ came to
   std::optional<std::int64_t> receipt_asked_at_ms_;
   Usage stated_;
   std::int64_t accepted_at_ms_ = 0;

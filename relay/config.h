@@ -15,9 +15,11 @@ namespace nostril::relay {
 
 /// Everything an operator may set, with the defaults. `--print-config` shows it with comments.
 struct RelayConfig {
-  std::string listen = "127.0.0.1:7777";
+  std::string listen = "127.0.0.1:7447";
   std::string data = "nostril-relay-data";
   std::string url;
+  std::string tls_certificate;
+  std::string tls_key;
   std::string log_level = "info";
   bool metrics = true;
 
@@ -46,6 +48,7 @@ struct RelayConfig {
     std::int64_t filter_values_max = 20'000;
     std::int64_t limit_default = 500;
     std::int64_t limit_max = 5'000;
+    std::int64_t count_visits_max = 1'000'000;
     std::int64_t held_events_max = 4'096;
     std::int64_t publishes_under_way_max = 256;
     std::int64_t events_a_second_max = 0;
@@ -57,6 +60,14 @@ struct RelayConfig {
     std::int64_t queries_queued_max = 1'024;
     std::int64_t write_stall_s_max = 60;
   } limits;
+
+  struct Net {
+    bool compression = true;
+    bool compress_stored = false;
+    std::int64_t compression_level = 1;
+    std::int64_t compression_window_bits = 15;
+    std::int64_t compression_bytes_min = 150;
+  } net;
 
   struct Policy {
     std::vector<std::string> blocked_kinds;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 
 namespace nostril::relay {
@@ -24,6 +25,14 @@ struct Committed {
 /// A verified ephemeral event on its way through all loops. The last of them knows whether anybody
 /// was subscribed.
 struct Ephemeral {
+  Ephemeral(VerifiedEvent the_event, std::shared_ptr<const std::string> text, SessionId from,
+            Credit unit, std::uint32_t loop_count)
+      : event(std::move(the_event)),
+        json(std::move(text)),
+        origin(from),
+        credit(std::move(unit)),
+        loops_left(loop_count) {}
+
   VerifiedEvent event;
   /// On its own: a slow reader keeps the text, not the credit.
   std::shared_ptr<const std::string> json;
@@ -49,6 +58,12 @@ using LoopMail =
 /// Where the verifiers' and the writer's results go. Threads: any.
 class Deliveries {
  public:
+  virtual ~Deliveries() = default;
+  Deliveries(const Deliveries&) = delete;
+  Deliveries& operator=(const Deliveries&) = delete;
+  Deliveries(Deliveries&&) = delete;
+  Deliveries& operator=(Deliveries&&) = delete;
+
   /// Once to every loop.
   virtual void committed(std::shared_ptr<const Committed> committed) = 0;
   virtual void ephemeral(std::shared_ptr<Ephemeral> ephemeral) = 0;
@@ -58,7 +73,6 @@ class Deliveries {
 
  protected:
   Deliveries() = default;
-  ~Deliveries() = default;
 };
 
 }  // namespace nostril::relay

@@ -115,12 +115,9 @@ void Ingest::pass_on(VerifiedEvent event, Job job) {
     return;
   }
   auto json = std::make_shared<const std::string>(to_json(event.event()));
-  auto ephemeral = std::shared_ptr<Ephemeral>(new Ephemeral{std::move(event),
-                                                            std::move(json),
-                                                            job.origin,
-                                                            std::move(job.credit),
-                                                            {deliveries_.loop_count()}});
-  deliveries_.ephemeral(std::move(ephemeral));
+  deliveries_.ephemeral(std::make_shared<Ephemeral>(std::move(event), std::move(json), job.origin,
+                                                    std::move(job.credit),
+                                                    deliveries_.loop_count()));
 }
 
 bool Ingest::finish(const Ephemeral& ephemeral) {

@@ -101,7 +101,10 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
   ingest_ = std::make_unique<Ingest>(*store_, clock, ingest, *this);
   queries_ = std::make_unique<QueryPool>(
       *store_, queries, [this] { return ingest_->commits_announced(); },
-      [this](QueryStep&& step) { loops_[step.query->owner.loop]->mail(std::move(step)); });
+      [this](QueryStep&& step) {
+        LoopWorker& owner = *loops_[step.query->owner.loop];
+        owner.mail(std::move(step));
+      });
   const auto under_way =
       static_cast<std::size_t>(ingest.stored_under_way_max + ingest.ephemeral_under_way_max);
   // An answer may wait here after its event's credit went to the last loop's answer: twice.
@@ -147,7 +150,7 @@ std::uint16_t Relay::port() const {
 std::string Relay::listen_url() const {
   const bool is_v6 = listen_.host.find(':') != std::string::npos;
   const std::string host = is_v6 ? "[" + listen_.host + "]" : listen_.host;
-  return fmt::format("ws://{}:{}", host, port());
+  return fmt::format("{}://{}:{}", listen_.tls.enabled() ? "wss" : "ws", host, port());
 }
 
 void Relay::committed(std::shared_ptr<const Committed> committed) {

@@ -38,7 +38,7 @@ class Relay final : public Deliveries {
  public:
   /// Opens the store and binds the port; throws std::runtime_error with one clear line.
   Relay(const RelayConfig& config, const Clock& clock, Rng& rng);
-  ~Relay();
+  ~Relay() override;
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
   Relay(Relay&&) = delete;
@@ -49,7 +49,7 @@ class Relay final : public Deliveries {
   void stop();
 
   [[nodiscard]] std::uint16_t port() const;
-  /// ws://HOST:PORT
+  /// ws://HOST:PORT, or wss:// with a certificate
   [[nodiscard]] std::string listen_url() const;
   [[nodiscard]] std::string metrics_text() const;
 

@@ -49,7 +49,7 @@ std::optional<PutResult> VerifiedIds::find_settled(const EventId& id) {
 }
 
 bool VerifiedIds::remember(Shard& shard, const EventId& id, PutResult result) const {
-  if (shard.previous.contains(id)) return false;
+  if (shard.previous.contains(id) || shard.settled.contains(id)) return false;
   if (shard.settled.size() >= settled_a_generation_max_) {
     shard.previous = std::exchange(shard.settled, {});
   }

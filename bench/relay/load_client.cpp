@@ -1,389 +1,172 @@
-// nostril-bench-relay: loads a relay over its real socket and prints a JSON line a round. Works
-// with any relay; the CPU is the server process's, all threads, read from /proc. Signing and
-// checking happen outside the timed parts. One thread; the client's own CPU is not part of any CPU
-// figure, but it shares the machine, so rates and latencies include its competition.
+// nostril-bench-relay: loads relays over their real sockets and prints a line of JSON a question
+// and contender. Works with any relay; the CPU is the server process's, all threads. One thread,
+// but for signing. How to read the figures: bench/README.md.
 
-#include "bench/relay/signed_events.h"
-#include "events/messages.h"
-#include "net/url.h"
-#include "net/ws_client.h"
+#include "bench/relay/load/modes.h"
+#include "bench/relay/load/progress.h"
 
 #include <fmt/format.h>
 
-#include <secp256k1.h>
-#include <secp256k1_schnorrsig.h>
+#include <sys/resource.h>
 
 #include <algorithm>
-#include <charconv>
-#include <chrono>
+#include <array>
+#include <cctype>
 #include <cstdio>
-#include <ctime>
-#include <filesystem>
-#include <fstream>
-#include <functional>
-#include <memory>
+#include <exception>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 namespace nostril::bench {
 
 namespace {
 
-struct Plan {
-  std::string url;
-  int server_pid = 0;
-  std::size_t rounds = 5;
-  std::size_t ingest_events = 8192;  ///< a round
-  std::size_t ingest_peers = 64;
-  std::size_t in_flight = 32;
-  std::size_t subscribers = 200;
-  std::size_t hops = 400;         ///< a round, one each kHopGapMs
-  std::size_t round_trips = 300;  ///< a round
-  std::size_t queries = 100;      ///< a round
-
-  static Plan quick() {
-    Plan plan;
-    plan.rounds = 1;
-    plan.ingest_events = 1024;
-    plan.subscribers = 20;
-    plan.hops = 20;
-    plan.round_trips = 20;
-    plan.queries = 5;
-    return plan;
-  }
-};
-
-constexpr std::size_t kAuthors = 64;
 constexpr std::size_t kFloorEvents = 256;
-constexpr std::uint64_t kHopGapMs = 5;
-constexpr std::uint64_t kPhaseMsMax = 60'000;
-constexpr std::uint64_t kQueryEvents = 100;
-constexpr std::uint32_t kNote = 1;
-constexpr std::uint32_t kEphemeral = 21472;
+constexpr std::array<std::string_view, 6> kModes = {"idle",   "ingest", "query",
+                                                    "fanout", "mixed",  "offline"};
 
-std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
+struct Arguments {
+  std::vector<std::string> targets;
+  std::set<std::string, std::less<>> modes;
+  std::string cache = NOSTRIL_BENCH_CACHE;
+  std::string program;  ///< nostril-relay, for offline
+  bool quick = false;
 
-std::int64_t thread_cpu_ns() {
-  timespec time{};
-  CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-/// All threads of the process; schedstat counts nanoseconds where /proc/PID/stat counts ticks of 10
-/// ms.
-std::int64_t process_cpu_ns(int pid) {
-  std::int64_t sum = 0;
-  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid))) {
-    std::ifstream file(task.path() / "schedstat");
-    std::int64_t ran = 0;
-    if (!(file >> ran)) throw std::runtime_error("the server's CPU time cannot be read");
-    sum += ran;
-  }
-  return sum;
-}
-
-double floor_us(const std::vector<Event>& events) {
-  const std::size_t count = std::min(events.size(), kFloorEvents);
-  const std::int64_t start = thread_cpu_ns();
-  for (std::size_t i = 0; i < count; ++i) {
-    secp256k1_xonly_pubkey key;
-    CHECK(secp256k1_xonly_pubkey_parse(secp256k1_context_static, &key,
-                                       events[i].pubkey.bytes.data()) == 1);
-    CHECK(secp256k1_schnorrsig_verify(secp256k1_context_static, events[i].sig.bytes.data(),
-                                      events[i].id.bytes.data(), events[i].id.bytes.size(),
-                                      &key) == 1);
-  }
-  return static_cast<double>(thread_cpu_ns() - start) / 1e3 / static_cast<double>(count);
-}
-
-/// Latencies of one round.
-class Samples {
- public:
-  void add(std::int64_t ns) { ns_.push_back(ns); }
-
-  [[nodiscard]] std::size_t count() const { return ns_.size(); }
-
-  [[nodiscard]] double quantile_us(double q) {
-    CHECK(!ns_.empty());
-    const auto at = static_cast<std::size_t>(q * static_cast<double>(ns_.size() - 1));
-    const auto nth = ns_.begin() + static_cast<std::ptrdiff_t>(at);
-    std::nth_element(ns_.begin(), nth, ns_.end());
-    return static_cast<double>(*nth) / 1e3;
-  }
-
- private:
-  std::vector<std::int64_t> ns_;
+  [[nodiscard]] bool wants(std::string_view mode) const { return modes.count(mode) > 0; }
 };
 
-/// The connections, all on one loop. A phase is: set on_message, send, run until done().
-class Peers {
- public:
-  using OnMessage = std::function<void(std::size_t peer, std::string_view text)>;
-
-  Peers(const Plan& plan, std::size_t count) {
-    const auto url = net::parse_url(plan.url);
-    if (!url) throw std::runtime_error("not a ws:// URL: " + plan.url);
-    for (std::size_t i = 0; i < count; ++i) {
-      peers_.push_back(std::make_unique<net::WsClient>(loop_));
-      peers_[i]->connect(*url, callbacks(i, count));
+void read_modes(std::string_view text, Arguments& out) {
+  out.modes.clear();
+  while (!text.empty()) {
+    const std::string_view mode = text.substr(0, text.find(','));
+    if (std::find(kModes.begin(), kModes.end(), mode) == kModes.end()) {
+      throw std::runtime_error(fmt::format("modes: {}", fmt::join(kModes, ", ")));
     }
-    run("connecting");
+    out.modes.emplace(mode);
+    text.remove_prefix(std::min(text.size(), mode.size() + 1));
   }
+}
 
-  OnMessage on_message;
-
-  void send(std::size_t peer, std::string_view text) {
-    if (!peers_[peer]->send_text(text)) fail("the client's own queue is full");
-  }
-
-  void done() { loop_.stop(); }
-
-  void fail(std::string why) {
-    failure_ = std::move(why);
-    loop_.stop();
-  }
-
-  void run(const char* phase) {
-    const auto watchdog = loop_.after(kPhaseMsMax, [this] { fail("no end after a minute"); });
-    loop_.run();
-    loop_.cancel(watchdog);
-    if (!failure_.empty()) throw std::runtime_error(fmt::format("{}: {}", phase, failure_));
-  }
-
-  net::Loop& loop() { return loop_; }
-
- private:
-  net::WsClientCallbacks callbacks(std::size_t peer, std::size_t count) {
-    net::WsClientCallbacks out;
-    out.on_open = [this, count] {
-      if (++open_ == count) done();
+Arguments read_arguments(const std::vector<std::string>& words) {
+  Arguments out;
+  out.modes.insert(kModes.begin(), kModes.end());
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    const auto value = [&]() -> const std::string& {
+      if (++i == words.size()) throw std::runtime_error(word + " needs a value");
+      return words[i];
     };
-    out.on_text = [this, peer](std::string_view text) {
-      if (on_message) on_message(peer, text);
-    };
-    out.on_close = [this](const net::WsCloseInfo& info) { fail("closed: " + info.reason); };
-    return out;
-  }
-
-  net::Loop loop_;
-  std::vector<std::unique_ptr<net::WsClient>> peers_;
-  std::size_t open_ = 0;
-  std::string failure_;
-};
-
-class Load {
- public:
-  explicit Load(Plan plan)
-      : plan_(std::move(plan)),
-        source_(kAuthors, std::chrono::duration_cast<std::chrono::seconds>(
-                              std::chrono::system_clock::now().time_since_epoch())
-                                  .count() -
-                              600),
-        peers_(plan_, std::max(plan_.ingest_peers, plan_.subscribers + 1)) {}
-
-  void run() {
-    for (std::size_t round = 0; round < plan_.rounds; ++round) ingest_round();
-    subscribe(kEphemeral);
-    subscribe(kNote);
-    for (std::size_t round = 0; round < plan_.rounds; ++round) {
-      hop_round("hop_ephemeral", kEphemeral);
-      hop_round("hop_stored", kNote);
-      round_trips();
-      queries();
+    if (word == "--quick") {
+      out.quick = true;
+    } else if (word == "--only") {
+      read_modes(value(), out);
+    } else if (word == "--cache") {
+      out.cache = value();
+    } else if (word == "--relay-program") {
+      out.program = value();
+    } else if (!word.empty() && std::isdigit(static_cast<unsigned char>(word[0])) != 0 &&
+               !out.targets.empty()) {
+      out.targets.back() += ",pid=" + word;
+    } else {
+      out.targets.push_back(word);
     }
   }
-
- private:
-  void ingest_round() {
-    std::vector<Event> events;
-    std::vector<std::string> texts;
-    for (std::size_t i = 0; i < plan_.ingest_events; ++i) {
-      events.push_back(source_.next());
-      texts.push_back(publish_text(events.back()));
-    }
-    const double floor = floor_us(events);
-    publish_all("ingest", texts, floor);
-    publish_all("duplicates", texts, floor);
+  if (out.targets.empty()) {
+    throw std::runtime_error(
+        "usage: nostril-bench-relay [NAME=]ws://HOST:PORT[,pid=PID][,data=FOLDER]... [--quick]\n"
+        "         [--only idle,ingest,query,fanout,mixed,offline] [--cache FOLDER]\n"
+        "         [--relay-program FILE]");
   }
+  return out;
+}
 
-  void publish_all(const char* question, const std::vector<std::string>& texts, double floor) {
-    std::size_t sent = 0;
-    std::size_t answered = 0;
-    peers_.on_message = [&](std::size_t peer, std::string_view text) {
-      const auto message = parse_relay_message(text, limits_);
-      const auto* ok = message ? std::get_if<relay_message::Ok>(&*message) : nullptr;
-      if (ok == nullptr || !ok->accepted) return peers_.fail(std::string(text));
-      if (sent < texts.size()) peers_.send(peer, texts[sent++]);
-      if (++answered == texts.size()) peers_.done();
-    };
-    const std::int64_t cpu = process_cpu_ns(plan_.server_pid);
-    const std::int64_t start = now_ns();
-    for (std::size_t i = 0; i < plan_.in_flight * plan_.ingest_peers && sent < texts.size(); ++i) {
-      peers_.send(i % plan_.ingest_peers, texts[sent++]);
-    }
-    peers_.run(question);
-    const double wall_s = static_cast<double>(now_ns() - start) / 1e9;
-    const auto count = static_cast<double>(texts.size());
-    fmt::print("{{\"question\":\"{}\",\"cpu_us\":{:.2f},\"raw_us\":{:.2f},\"per_s\":{:.0f}}}\n",
-               question, cpu_us_since(cpu) / count, floor, count / wall_s);
-  }
+// A connection is a descriptor; the shell's soft limit is often 1,024.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 
-  // Peer i + 1 listens for what names author i, 0 publishes.
-  void subscribe(std::uint32_t kind) {
-    std::size_t ready = 0;
-    peers_.on_message = [&](std::size_t, std::string_view text) {
-      if (text.starts_with("[\"EVENT\"")) return;
-      if (!text.starts_with("[\"EOSE\"")) return peers_.fail(std::string(text));
-      if (++ready == plan_.subscribers) peers_.done();
-    };
-    for (std::size_t i = 0; i < plan_.subscribers; ++i) {
-      Filter filter;
-      filter.kinds = {kind};
-      filter.limit = 1;
-      filter.tags.push_back({'p', {encode_hex(recipient(i))}});
-      peers_.send(i + 1, request_text(fmt::format("hop{}", kind), {filter}));
-    }
-    peers_.run("subscribing");
-  }
+void show_signing(std::size_t made, std::size_t of) {
+  show_progress(made == of ? "" : fmt::format("signing the corpus: {} of {}", made, of));
+}
 
-  void hop_round(const char* question, std::uint32_t kind) {
-    std::vector<std::string> texts;
-    for (std::size_t i = 0; i < plan_.hops; ++i) {
-      texts.push_back(
-          publish_text(source_.next_for(kind, recipient(i * 7919 % plan_.subscribers))));
-    }
-    Samples samples;
-    std::size_t sent = 0;
-    std::int64_t sent_at = 0;
-    peers_.on_message = [&](std::size_t peer, std::string_view text) {
-      if (peer == 0) {
-        if (text.find(",true,") == std::string_view::npos) peers_.fail(std::string(text));
-        return;
-      }
-      samples.add(now_ns() - sent_at);
-      if (samples.count() == texts.size()) peers_.done();
-    };
-    // One at a time and never two under way: else `sent_at` would be another's.
-    const auto timer = peers_.loop().every(kHopGapMs, [&] {
-      if (sent == texts.size() || samples.count() < sent) return;
-      sent_at = now_ns();
-      peers_.send(0, texts[sent++]);
-    });
-    const std::int64_t cpu = process_cpu_ns(plan_.server_pid);
-    peers_.run(question);
-    peers_.loop().cancel(timer);
-    print_latency(question, samples, cpu);
-  }
+void print_floors(const Floors& floors) {
+  fmt::print(
+      "{{\"question\":\"raw\",\"verify_us\":{:.2f},\"send_us\":{:.2f},\"hash_us\":{:.3f},"
+      "\"copy_us\":{:.3f}}}\n",
+      floors.verify_us, floors.send_us, floors.hash_us, floors.copy_us);
+}
 
-  // 0 asks peer 1 by an ephemeral event, which answers by one that names author 1: peer 2 hears it.
-  void round_trips() {
-    std::vector<std::string> requests;
-    std::vector<std::string> answers;
-    for (std::size_t i = 0; i < plan_.round_trips; ++i) {
-      requests.push_back(publish_text(source_.next_for(kEphemeral, recipient(0))));
-      answers.push_back(publish_text(source_.next_for(kEphemeral, recipient(1))));
-    }
-    Samples samples;
-    std::int64_t sent_at = now_ns();
-    const std::int64_t cpu = process_cpu_ns(plan_.server_pid);
-    peers_.on_message = [&](std::size_t peer, std::string_view text) {
-      if (!text.starts_with("[\"EVENT\"")) return;
-      if (peer == 1) return peers_.send(1, answers[samples.count()]);
-      samples.add(now_ns() - sent_at);
-      if (samples.count() == requests.size()) return peers_.done();
-      sent_at = now_ns();
-      peers_.send(0, requests[samples.count()]);
-    };
-    peers_.send(0, requests[0]);
-    peers_.run("round trips");
-    print_latency("request_answer", samples, cpu);
-  }
+bool run(const Arguments& arguments) {
+  raise_descriptor_limit();
+  const Plan plan = arguments.quick ? Plan::quick() : Plan();
+  std::vector<Target> targets;
+  for (const std::string& text : arguments.targets) targets.push_back(read_target(text));
+  LiveEvents live;
+  const std::vector<Event> sample = live.mixed(kFloorEvents);
+  print_floors(measure_floors(sample));
+  Asker asker(targets, sample);
+  const Bench bench{plan, asker, live};
 
-  void queries() {
-    Samples samples;
-    std::uint64_t events = 0;
-    std::int64_t sent_at = 0;
-    const auto ask = [&] {
-      Filter filter;
-      filter.kinds = {kNote};
-      filter.authors = {source_.author(samples.count())};
-      filter.limit = std::min<std::uint64_t>(kQueryEvents, plan_.ingest_events / kAuthors);
-      sent_at = now_ns();
-      peers_.send(0, request_text("query", {filter}));
-    };
-    peers_.on_message = [&](std::size_t, std::string_view text) {
-      if (text.starts_with("[\"EVENT\"")) {
-        ++events;
-        return;
-      }
-      if (text.starts_with("[\"OK\"")) return;  // of the last round trip
-      if (!text.starts_with("[\"EOSE\"")) return peers_.fail(std::string(text));
-      samples.add(now_ns() - sent_at);
-      peers_.send(0, close_text("query"));
-      if (samples.count() == plan_.queries) return peers_.done();
-      ask();
-    };
-    const std::int64_t cpu = process_cpu_ns(plan_.server_pid);
-    ask();
-    peers_.run("queries");
-    const double cpu_us = cpu_us_since(cpu) / static_cast<double>(events);
-    fmt::print(
-        "{{\"question\":\"query\",\"cpu_us\":{:.2f},\"p50_us\":{:.0f},\"p99_us\":{:.0f},"
-        "\"events\":{}}}\n",
-        cpu_us, samples.quantile_us(0.5), samples.quantile_us(0.99), events / plan_.queries);
+  if (arguments.wants("idle")) ask_idle(bench);
+  std::optional<Corpus> corpus;
+  const bool offline = arguments.wants("offline") && !arguments.program.empty();
+  const bool asks = arguments.wants("query") || arguments.wants("mixed");
+  if (asks || offline) corpus.emplace(arguments.cache, plan.corpus_events, show_signing);
+  if (asks) load_corpus(bench, *corpus);
+  if (arguments.wants("ingest")) ask_ingest(bench);
+  if (asks) {
+    const Answers answers(corpus->events());
+    if (arguments.wants("query")) ask_queries(bench, *corpus, answers);
+    if (arguments.wants("mixed")) ask_mixed(bench, *corpus, answers);
   }
-
-  void print_latency(const char* question, Samples& samples, std::int64_t cpu) {
-    fmt::print("{{\"question\":\"{}\",\"cpu_us\":{:.2f},\"p50_us\":{:.0f},\"p99_us\":{:.0f}}}\n",
-               question, cpu_us_since(cpu) / static_cast<double>(samples.count()),
-               samples.quantile_us(0.5), samples.quantile_us(0.99));
+  if (arguments.wants("fanout")) {
+    ask_fanout(bench);
+    ask_rpc(bench);
   }
-
-  [[nodiscard]] double cpu_us_since(std::int64_t start) const {
-    return static_cast<double>(process_cpu_ns(plan_.server_pid) - start) / 1e3;
-  }
-
-  static PublicKey recipient(std::size_t index) {
-    return PublicKey{sha256("bench recipient " + std::to_string(index)).bytes};
-  }
-
-  const Plan plan_;
-  const MessageLimits limits_;
-  SignedEvents source_;
-  Peers peers_;
-};
-
-Plan read_arguments(int argc, char** argv) {
-  const bool quick = argc == 4 && std::string_view(argv[3]) == "--quick";
-  if (argc != 3 && !quick) {
-    throw std::runtime_error("usage: nostril-bench-relay ws://HOST:PORT SERVER_PID [--quick]");
-  }
-  Plan plan = quick ? Plan::quick() : Plan();
-  plan.url = argv[1];
-  const std::string_view pid = argv[2];
-  const auto [end, error] = std::from_chars(pid.begin(), pid.end(), plan.server_pid);
-  if (error != std::errc() || end != pid.end() || plan.server_pid <= 0) {
-    throw std::runtime_error("SERVER_PID must be a number");
-  }
-  return plan;
+  if (offline) ask_offline(plan, *corpus, arguments.program);
+  return asker.all_right();
 }
 
 }  // namespace
+
+Plan Plan::quick() {
+  Plan plan;
+  plan.rounds = 1;
+  plan.corpus_events = 4'000;
+  plan.ingest_events = 1'024;
+  plan.single_events = 30;
+  plan.rate_events = 100;
+  plan.queries = 10;
+  plan.page_events = 20;
+  plan.subscribers = 20;
+  plan.hops = 20;
+  plan.flat_subscribers = 50;
+  plan.flat_events = 200;
+  plan.broadcast_subscribers = 50;
+  plan.broadcast_events = 10;
+  plan.match_connections = 10;
+  plan.match_events = 20;
+  plan.round_trips = 20;
+  plan.rpc_pairs = 4;
+  plan.rpc_round_trips = 40;
+  plan.idle_connections = 100;
+  plan.mixed_s = 1;
+  return plan;
+}
 
 }  // namespace nostril::bench
 
 int main(int argc, char** argv) {
   try {
-    nostril::bench::Load(nostril::bench::read_arguments(argc, argv)).run();
-    return 0;
+    const auto arguments = nostril::bench::read_arguments({argv + 1, argv + argc});
+    return nostril::bench::run(arguments) ? 0 : 1;
   } catch (const std::exception& error) {
     fmt::print(stderr, "nostril-bench-relay: {}\n", error.what());
     return 1;

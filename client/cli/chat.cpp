@@ -59,7 +59,7 @@ class AnswerPrinter {
     }
   }
 
-  void end() {
+  void end() const {
     if (printed_) fmt::print("\n");
     std::fflush(stdout);
   }

@@ -33,13 +33,15 @@ struct EventOptions {
   std::vector<std::string> tags;  ///< NAME=VALUE[,VALUE…]
   std::string key_file;
   std::vector<std::string> relays;  ///< none: print only
-  bool from_stdin = false;          ///< publish signed events, one JSON a line
+  std::string ca_file;
+  bool from_stdin = false;  ///< publish signed events, one JSON a line
 };
 
 int event(Process& process, const EventOptions& options);
 
 struct RequestOptions {
   std::vector<std::string> relays;
+  std::string ca_file;
   std::string filter;  ///< JSON; else from the fields below
   std::vector<std::string> ids;
   std::vector<std::string> authors;

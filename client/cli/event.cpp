@@ -57,10 +57,9 @@ Event make_event(Process& process, const EventOptions& options) {
   return sign_event(std::move(draft), *key, process.rng);
 }
 
-int publish_all(Process& process, const std::vector<std::string>& relays,
-                const std::vector<Event>& events) {
-  RelayPool pool(process.loop, process.clock);
-  for (const std::string& relay : relays) {
+int publish_all(Process& process, const EventOptions& options, const std::vector<Event>& events) {
+  RelayPool pool(process.loop, process.clock, {}, options.ca_file);
+  for (const std::string& relay : options.relays) {
     if (!pool.add_relay(relay)) throw std::runtime_error(relay + ": not a relay's URL");
   }
   std::size_t waiting = events.size();
@@ -132,12 +131,12 @@ int event(Process& process, const EventOptions& options) {
     fmt::print("{}\n", to_json(events.front()));
   }
   if (options.relays.empty() || events.empty()) return 0;
-  return publish_all(process, options.relays, events);
+  return publish_all(process, options, events);
 }
 
 int request(Process& process, const RequestOptions& options) {
   const Filter filter = filter_from(options);
-  RelayPool pool(process.loop, process.clock);
+  RelayPool pool(process.loop, process.clock, {}, options.ca_file);
   for (const std::string& relay : options.relays) {
     if (!pool.add_relay(relay)) throw std::runtime_error(relay + ": not a relay's URL");
   }

@@ -17,14 +17,17 @@ namespace {
 constexpr const char* kVersion = "0.1.0";
 constexpr int kWrongUsage = 2;
 
-void add_relays(CLI::App& app, std::vector<std::string>& relays, bool required) {
+void add_relays(CLI::App& app, std::vector<std::string>& relays, std::string& ca_file,
+                bool required) {
   app.add_option("-r,--relay", relays, "relay, ws://… or wss://…; again for more")
       ->required(required)
       ->envname("NOSTRIL_RELAY");
+  app.add_option("--ca-file", ca_file,
+                 "PEM file of the roots that wss:// relays are checked against; else the system's");
 }
 
 void add_client(CLI::App& app, ClientSettings& settings, std::string& home) {
-  add_relays(app, settings.relays, true);
+  add_relays(app, settings.relays, settings.ca_file, true);
   app.add_option("--home", home, "folder of the payment key and the receipts")
       ->capture_default_str();
   app.add_option("--trust-test-root", settings.test_root,
@@ -82,7 +85,7 @@ void add_event(CLI::App& app, Options& o, Command& run) {
   auto* input = event_app->add_flag("--stdin", o.event.from_stdin,
                                     "publish signed events from standard input, one a line");
   key->excludes(input);
-  add_relays(*event_app, o.event.relays, false);
+  add_relays(*event_app, o.event.relays, o.event.ca_file, false);
   event_app->callback([&] {
     if (!o.event.from_stdin && o.event.key_file.empty()) {
       throw CLI::RequiredError("--key or --stdin");
@@ -93,7 +96,7 @@ void add_event(CLI::App& app, Options& o, Command& run) {
 
 void add_request(CLI::App& app, Options& o, Command& run) {
   auto* req = app.add_subcommand("req", "print the events that match a filter, one JSON a line");
-  add_relays(*req, o.request.relays, true);
+  add_relays(*req, o.request.relays, o.request.ca_file, true);
   req->add_option("filter", o.request.filter, "a filter as JSON; else the options below");
   req->add_option("-i,--id", o.request.ids);
   req->add_option("-a,--author", o.request.authors);

@@ -28,6 +28,19 @@ async function undisturbed(bed) {
   return answer.choices[0].message.content;
 }
 
+/** The saved answer is what the engine said when it was asked, once; its record. */
+function whole_and_charged_once(tap, save) {
+  const [call, ...others] = tap.completions();
+  assert.equal(others.length, 0, "the engine is asked once");
+  assert.deepEqual(read(save, "response.txt"), Buffer.concat(call.response));
+  const record = read_json(save, "record.json");
+  assert.equal(tag(record, "status"), "ok");
+  assert.equal(tag(record, "channel", 2), "1");
+  assert.equal(tag(record, "cost"), tag(record, "spent"));
+  assert.equal(tag(read_json(save, "receipt.json"), "amount"), tag(record, "spent"));
+  return record;
+}
+
 async function offers(bed, options) {
   return bed.client(["offers", ...bed.client_options(options)]).end(15_000);
 }
@@ -104,13 +117,31 @@ describe("in the middle of a streamed answer", { concurrency: 3 }, () => {
     assert.equal(back.url, relay.url);
     const { code, err } = await chat.end(60_000);
     assert.equal(code, 0, err);
-    const [call, ...others] = tap.completions();
-    assert.equal(others.length, 0, "the engine is asked once");
-    assert.deepEqual(read(save, "response.txt"), Buffer.concat(call.response));
-    const record = read_json(save, "record.json");
-    assert.equal(tag(record, "channel", 2), "1");
-    assert.equal(tag(record, "cost"), tag(record, "spent"));
+    whole_and_charged_once(tap, save);
     assert.equal((await offers(bed, { relay: back, node })).code, 0, "the offer survived the relay's death");
+  });
+
+  scenario("one of two relays is killed: the answer goes on over the other, nothing doubled, charged once", async (bed) => {
+    const first = await bed.relay({ data: path.join(bed.folder, "relay-1") });
+    const second = await bed.relay({ data: path.join(bed.folder, "relay-2") });
+    const relay = [first, second];
+    const engine = await bed.engine({ slow_ms: kSlowMs });
+    const tap = await bed.http_tap(engine);
+    const node = await bed.node({ relay, engine_url: tap.url });
+    for (const one of relay) {
+      await until(10_000, "the offer on both relays", async () => (await offers(bed, { relay: one, node })).code === 0);
+    }
+    const save = path.join(bed.folder, "saved");
+    const chat = await chat_in_midstream(bed, { relay, node, save });
+    const printed = chat.out.length;
+    await first.program.kill("SIGKILL");
+    await until(5_000, "words over the other relay", () => chat.out.length > printed + 20);
+    assert.equal(tap.completions()[0].done, false, "the relay died in the middle of the answer");
+    const { code, err } = await chat.end(60_000);
+    assert.equal(code, 0, err);
+    const record = whole_and_charged_once(tap, save);
+    const listed = await bed.client(["receipts", "--home", path.join(bed.folder, "user")]).end(10_000);
+    assert.match(listed.out, new RegExp(`spent    ${tag(record, "spent")} msat in 1 statements`));
   });
 
   scenario("the client is killed: the engine stops and what was used is recorded", async (bed) => {

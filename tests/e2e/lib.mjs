@@ -84,7 +84,7 @@ export class Program {
     return until(ms, `a line ${pattern} from ${this.name}`, () => {
       const found = pattern.exec(this.out.toString());
       if (found) return found;
-      if (this.result) throw new Error(`${this.name} ended before its line ${pattern}: ${JSON.stringify(this.result)}`);
+      if (this.result) throw new Error(`${this.name} ended before its line ${pattern}: ${JSON.stringify(this.result)} ${this.err.slice(-kShownBytes)}`);
       return undefined;
     });
   }
@@ -123,6 +123,11 @@ export function alive(pid) {
   }
 }
 
+const urls_of = (relays) => [relays].flat().map((relay) => relay.url);
+const toml_lines = (values) => Object.entries(values).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join("");
+const toml_text = (settings, sections) =>
+  [toml_lines(settings), ...Object.entries(sections).map(([name, values]) => `[${name}]\n${toml_lines(values)}`)].join("");
+
 /** All that a scenario starts. Made and taken down by scenario(). */
 export class Bed {
   #stops = [];
@@ -139,11 +144,13 @@ export class Bed {
     return program;
   }
 
-  /** A relay; with the port and data of an earlier one its successor. */
-  async relay({ port = 0, data = path.join(this.folder, "relay") } = {}) {
+  /** A relay; with the port and data of an earlier one its successor. `settings`, `sections`: see node(). */
+  async relay({ port = 0, data = path.join(this.folder, "relay"), settings = {}, sections = {} } = {}) {
+    const config = `${data}.toml`;
+    fs.writeFileSync(config, toml_text(settings, sections));
     const program = this.#run("relay", path.join(kBin, "nostril-relay"),
-      ["run", "--listen", `127.0.0.1:${port}`, "--data", data]);
-    const [, url] = await program.line(/^listening on (ws:\/\/\S+)$/m);
+      ["run", "--config", config, "--listen", `127.0.0.1:${port}`, "--data", data]);
+    const [, url] = await program.line(/^listening on (wss?:\/\/\S+)$/m);
     return { url, port: Number(new URL(url).port), data, program };
   }
 
@@ -156,20 +163,21 @@ export class Bed {
     return { url, model: name, program };
   }
 
-  /** A node with simulated evidence. `sections` are added to its configuration: {limits: {…}}. */
-  async node({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, sections = {} }) {
+  /** A node with simulated evidence on one relay or several. `settings` and `sections` are added to its configuration: {limits: {…}}. */
+  async node(options) {
+    const node = this.node_program(options);
+    const [, model, npub] = await node.program.line(/^serving (\S+) as (npub1\S+) on /m);
+    return { ...node, model, npub };
+  }
+
+  /** The same, not waited for. */
+  node_program({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, settings = {}, sections = {} }) {
     const engine = engine_url ? { url: engine_url } : { demo_folder: kDemoFolder, demo_slow_ms: slow_ms };
     const all = { tee: { backend: "sim" }, ...sections, engine: { ...engine, ...sections.engine } };
-    let toml = `relays = [${JSON.stringify(relay.url)}]\ndata = ${JSON.stringify(data)}\nlog_level = "debug"\n`;
-    for (const [section, values] of Object.entries(all)) {
-      toml += `[${section}]\n`;
-      for (const [key, value] of Object.entries(values)) toml += `${key} = ${JSON.stringify(value)}\n`;
-    }
     const config = path.join(this.folder, `${path.basename(data)}.toml`);
-    fs.writeFileSync(config, toml);
+    fs.writeFileSync(config, toml_text({ relays: urls_of(relay), data, log_level: "debug", ...settings }, all));
     const program = this.#run("node", path.join(kBin, "nostril-node"), ["run", "--config", config]);
-    const [, model, npub] = await program.line(/^serving (\S+) as (npub1\S+) on /m);
-    return { program, data, model, npub, root: path.join(data, "sim-root.der") };
+    return { program, data, root: path.join(data, "sim-root.der") };
   }
 
   /** The client's command; `home` keeps keys and receipts from one to the next. */
@@ -178,8 +186,9 @@ export class Bed {
   }
 
   /** Options of every command that talks to a node. */
-  client_options({ relay, node, home = "user", trust = true }) {
-    return ["--home", path.join(this.folder, home), "--relay", relay.url, ...(trust ? ["--trust-test-root", node.root] : [])];
+  client_options({ relay, node, home = "user", trust = true, ca_file }) {
+    return ["--home", path.join(this.folder, home), ...urls_of(relay).flatMap((url) => ["--relay", url]),
+      ...(trust ? ["--trust-test-root", node.root] : []), ...(ca_file ? ["--ca-file", ca_file] : [])];
   }
 
   chat({ question, save, ...options }) {

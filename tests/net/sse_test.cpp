@@ -67,5 +67,66 @@ TEST(SseEncode, IsReadBackByTheParser) {
             (Events{"e|a\nb\nc\n|", "||"}));
 }
 
+TEST(SseSplitter, CutsBehindEachEmptyLineAndChangesNothing) {
+  const std::vector<std::string> events{"data: a\n\n", "data: b\r\n\r\n",
+                                        ": ping\n\n",  "data: c\r\r",
+                                        "\n",          "event: d\ndata: d\n\r\n"};
+  std::string text;
+  for (const std::string& event : events) text += event;
+  SseSplitter whole;
+  whole.add(text + "data: cut");
+  std::vector<std::string> cut;
+  while (auto piece = whole.next()) cut.push_back(*piece);
+  // The LF behind CR CR ends no line of its own.
+  EXPECT_EQ(
+      cut, (std::vector<std::string>{events[0], events[1], events[2], "data: c\r\r\n", events[5]}));
+  EXPECT_EQ(whole.take_rest(), "data: cut");
+  EXPECT_EQ(whole.take_rest(), "");
+}
+
+TEST(SseSplitter, APieceHoldsAtMostOneEventHoweverTheStreamWasCut) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  const std::vector<std::string> words{"data: x", "event: y", ":", "\n", "\r", "\r\n", "\n\n", "z"};
+  for (int round = 0; round < 500; ++round) {
+    std::string text;
+    for (std::size_t i = random() % 40; i > 0; --i) text += words[random() % words.size()];
+    SseSplitter splitter;
+    SseParser parser;
+    std::string joined;
+    std::vector<SseEvent> all;
+    const auto take = [&](const std::string& piece) {
+      joined += piece;
+      std::vector<SseEvent> events;
+      ASSERT_TRUE(parser.feed(piece, events));
+      EXPECT_LE(events.size(), 1U) << text;
+      std::ranges::move(events, std::back_inserter(all));
+    };
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t count = 1 + random() % 9;
+      splitter.add(std::string_view(text).substr(at, count));
+      at += count;
+      while (const auto piece = splitter.next()) take(*piece);
+    }
+    take(splitter.take_rest());
+    EXPECT_EQ(joined, text);
+    SseParser whole;
+    std::vector<SseEvent> expected;
+    ASSERT_TRUE(whole.feed(text, expected));
+    ASSERT_EQ(all.size(), expected.size()) << text;
+  }
+}
+
+TEST(SseSplitter, AnEventBeyondTheBoundComesInParts) {
+  SseSplitter splitter(10);
+  splitter.add("data: 1234");
+  EXPECT_FALSE(splitter.next());
+  splitter.add("5");
+  EXPECT_EQ(splitter.next(), "data: 12345");
+  splitter.add("6\n\n");
+  EXPECT_EQ(splitter.next(), "6\n\n");
+}
+
 }  // namespace
 }  // namespace nostril::net

@@ -155,17 +155,25 @@ class Peer {
     return ended_;
   }
 
-  /// Upgrades; `with` is sent in the same packet.
-  bool upgrade(std::string_view with = {}) {
+  /// Upgrades; `with` is sent in the same packet. With an offer of extensions, read_frame() also
+  /// takes compressed messages.
+  bool upgrade(std::string_view with = {}, std::string_view extensions = {}) {
     std::string request =
         "GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    request.append(with);
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    if (!extensions.empty()) {
+      request.append("Sec-WebSocket-Extensions: ").append(extensions).append("\r\n");
+      decoder_ = WsDecoder(WsRole::Client, kMessageBytesMax, &inflater_);
+    }
+    request.append("\r\n").append(with);
     if (!send(request)) return false;
-    const std::string head = read_until("\r\n\r\n");
-    return head.find("101") != std::string::npos &&
-           head.find("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") != std::string::npos;
+    head_ = read_until("\r\n\r\n");
+    return head_.find("101") != std::string::npos &&
+           head_.find("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") != std::string::npos;
   }
+
+  /// The server's answer to upgrade().
+  [[nodiscard]] const std::string& head() const { return head_; }
 
   struct Frame {
     WsEventKind kind;
@@ -198,7 +206,10 @@ class Peer {
   bool ended_ = false;
   std::string buffer_;
   std::vector<std::uint8_t> input_;
-  WsDecoder decoder_{WsRole::Client, 64 << 20};
+  static constexpr std::size_t kMessageBytesMax = 64 << 20;
+  std::string head_;
+  WsInflater inflater_{false};
+  WsDecoder decoder_{WsRole::Client, kMessageBytesMax};
 };
 
 }  // namespace nostril::net

@@ -414,8 +414,8 @@ TEST(WsHandshake, AnswersTheExampleOfTheRfc) {
   EXPECT_EQ(ws_accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
   const auto answer = answer_ws_handshake(good_request());
   ASSERT_TRUE(answer);
-  EXPECT_FALSE(check_ws_handshake_response(*answer, "dGhlIHNhbXBsZSBub25jZQ=="));
-  EXPECT_EQ(check_ws_handshake_response(*answer, "AAAAAAAAAAAAAAAAAAAAAA=="),
+  EXPECT_TRUE(check_ws_handshake_response(answer->text, "dGhlIHNhbXBsZSBub25jZQ=="));
+  EXPECT_EQ(check_ws_handshake_response(answer->text, "AAAAAAAAAAAAAAAAAAAAAA==").error(),
             WsHandshakeError::BadAccept);
 }
 
@@ -453,18 +453,18 @@ TEST(WsHandshake, ClientRefusesWhatItDidNotAskFor) {
   const std::string good =
       "HTTP/1.1 101 Whatever\r\nupgrade: WEBSOCKET\r\nconnection: upgrade\r\nSec-WebSocket-Accept: "
       " s3pPLMBiTxaQ9kYGzzhZRbK+xOo= \r\n";
-  EXPECT_FALSE(check_ws_handshake_response(good + "\r\n", key));
-  EXPECT_EQ(check_ws_handshake_response(
-                good + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", key),
+  const auto error_of = [&key](const std::string& head) {
+    return check_ws_handshake_response(head, key).error();
+  };
+  EXPECT_TRUE(check_ws_handshake_response(good + "\r\n", key));
+  EXPECT_EQ(error_of(good + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
             WsHandshakeError::UnwantedExtension);
-  EXPECT_EQ(check_ws_handshake_response(good + "Sec-WebSocket-Protocol: x\r\n\r\n", key),
+  EXPECT_EQ(error_of(good + "Sec-WebSocket-Protocol: x\r\n\r\n"),
             WsHandshakeError::UnwantedProtocol);
-  EXPECT_EQ(check_ws_handshake_response("HTTP/1.1 200 OK\r\n\r\n", key),
-            WsHandshakeError::BadStatus);
-  EXPECT_EQ(check_ws_handshake_response("HTTP/1.1 1012 X\r\n\r\n", key),
-            WsHandshakeError::BadStatus);
-  EXPECT_EQ(check_ws_handshake_response("HTTP/1.1 101\r\n\r\n", key), WsHandshakeError::NoUpgrade);
-  EXPECT_EQ(check_ws_handshake_response("", key), WsHandshakeError::BadStatus);
+  EXPECT_EQ(error_of("HTTP/1.1 200 OK\r\n\r\n"), WsHandshakeError::BadStatus);
+  EXPECT_EQ(error_of("HTTP/1.1 1012 X\r\n\r\n"), WsHandshakeError::BadStatus);
+  EXPECT_EQ(error_of("HTTP/1.1 101\r\n\r\n"), WsHandshakeError::NoUpgrade);
+  EXPECT_EQ(error_of(""), WsHandshakeError::BadStatus);
 }
 
 TEST(WsHandshake, ClientRequestIsAcceptedByOurServer) {

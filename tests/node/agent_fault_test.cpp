@@ -79,7 +79,9 @@ TEST(AgentFaults, AStreamWithoutDoneIsNoGoodAnswer) {
 }
 
 TEST(AgentFaults, AnEngineOfAbsurdCountsAndWordsDoesNotStopTheNode) {
-  World world;
+  World world([](NodeConfig& config) {  // or the answer would end with the client's budget
+    config.offer.input_price = config.offer.cached_price = config.offer.output_price = 0;
+  });
   EngineAnswer scripted;
   scripted.content_type = "text/event-stream\x01; x";
   scripted.content_type = "text/event-stream";
@@ -277,7 +279,7 @@ TEST(AgentFaults, WithLittleCreditALongAnswerGoesOnReceiptByReceipt) {
 
 TEST(AgentFaults, AClientWithoutBudgetIsStoppedAndNotServedAgain) {
   World world([](NodeConfig& config) {
-    config.offer.credit = 2;
+    config.offer.credit = 5'000'000;
     config.offer.output_price = 4'000'000'000'000;  // four million units a token: over the budget
     config.limits.receipt_wait_s = 1;
   });

@@ -17,6 +17,12 @@ using Ids = std::vector<std::string>;
 
 class RelayTest : public testing::Test {
  protected:
+  // Each test ends with a clean stop: a sanitizer that found something in the relay's process
+  // changes its exit status.
+  void TearDown() override {
+    if (relay && relay->process().is_running()) stop_cleanly();
+  }
+
   void start(const std::string& config = {}) {
     relay = std::make_unique<RelayProcess>(dir.path(), config);
   }
@@ -110,7 +116,7 @@ TEST_F(RelayTest, AnswersEveryEventOfABurst) {
     return live.size() >= 200;
   }));
   std::ranges::sort(live);
-  EXPECT_EQ(std::ranges::unique(live).size(), 0U);
+  EXPECT_EQ(std::ranges::adjacent_find(live), live.end());
   EXPECT_GT(relay->metric(world, "reading_paused_total"), 0U);
   EXPECT_LT(relay->metric(world, "commits_total"), 200U);
 }
@@ -270,7 +276,7 @@ TEST_F(RelayTest, BadInputIsAnsweredAndDisturbsNobody) {
   EXPECT_EQ(bad->publish(event).substr(0, 14), "false invalid:");
   bad->send(R"(["REQ","r",{"nope":1}])");
   EXPECT_TRUE(bad->take("CLOSED", "r"));
-  bad->send(R"(["COUNT","n",{}])");
+  bad->send(R"(["COUNT","n",{"nope":1}])");
   EXPECT_TRUE(bad->take("CLOSED", "n"));
   const Event auth = alice.sign(22242);
   bad->send(auth_text(auth));
@@ -285,9 +291,11 @@ TEST_F(RelayTest, BadInputIsAnsweredAndDisturbsNobody) {
   EXPECT_EQ(good->publish(fine), "true ");
   EXPECT_EQ(good->next_event("s"), hex(fine));
   EXPECT_EQ(good->messages.size(), 0U);
-  EXPECT_EQ(relay->metric(world, "connection_errors_total{reason=\"bad_utf8\"}"), 1U);
-  EXPECT_EQ(relay->metric(world, "connection_errors_total{reason=\"too_big\"}"), 1U);
-  EXPECT_EQ(relay->metric(world, "messages_unsupported_total"), 3U);
+  EXPECT_TRUE(world.poll(
+      [&] { return relay->metric(world, "connection_errors_total{reason=\"bad_utf8\"}") == 1; }));
+  EXPECT_TRUE(world.poll(
+      [&] { return relay->metric(world, "connection_errors_total{reason=\"too_big\"}") == 1; }));
+  EXPECT_EQ(relay->metric(world, "messages_unsupported_total"), 2U);
   stop_cleanly();
 }
 
@@ -314,7 +322,9 @@ TEST_F(RelayTest, RefusesUnmaskedFrames) {
   close(fd);
   EXPECT_NE(answer.find("101 Switching"), std::string::npos);
   EXPECT_NE(answer.find("\x03\xea"), std::string::npos);  // Close 1002
-  EXPECT_EQ(relay->metric(world, "connection_errors_total{reason=\"protocol\"}"), 1U);
+  EXPECT_TRUE(world.poll([&] {  // counted when the socket is gone: the peer may know first
+    return relay->metric(world, "connection_errors_total{reason=\"protocol\"}") == 1;
+  }));
 }
 
 TEST_F(RelayTest, WhatWasAnsweredSurvivesAKill) {
@@ -454,7 +464,7 @@ TEST_F(RelayTest, TellsAboutItself) {
   EXPECT_EQ(json->find_string("name"), "Test <relay>");
   std::vector<std::int64_t> nips;
   for (const Json& nip : json->find("supported_nips")->items()) nips.push_back(*nip.integer());
-  EXPECT_EQ(nips, (std::vector<std::int64_t>{1, 9, 11, 40}));
+  EXPECT_EQ(nips, (std::vector<std::int64_t>{1, 9, 11, 40, 45}));
   EXPECT_EQ(json->find("limitation")->find_integer("max_subscriptions"), 7);
   EXPECT_EQ(json->find("limitation")->find_integer("max_subid_length"), 64);
   const auto page = http_get(world, relay->http_url());
@@ -531,7 +541,7 @@ TEST_F(RelayTest, ImportsAndExports) {
 TEST(RelayCommandLine, SaysWhatIsWrong) {
   EXPECT_EQ(run({}).status, 1);
   EXPECT_EQ(run({"run", "--config", "/nonexistent/relay.toml"}).status, 1);
-  EXPECT_NE(run({"run", "--nonsense"}).status, 0);
+  EXPECT_EQ(run({"run", "--nonsense"}).status, 109);  // CLI11: an argument that was not expected
   EXPECT_EQ(run({"--version"}).output.substr(0, 14), "nostril-relay ");
   EXPECT_EQ(run({"--help"}).status, 0);
 }

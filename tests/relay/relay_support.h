@@ -3,14 +3,13 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/json.h"
-#include "base/rng.h"
 #include "events/event.h"
 #include "events/messages.h"
 #include "net/http_client.h"
 #include "net/loop.h"
 #include "net/url.h"
 #include "net/ws_client.h"
-#include "schnorr/keys.h"
+#include "tests/relay/event_support.h"
 #include "tests/relay/store_support.h"
 #include "tests/support/process.h"
 
@@ -247,27 +246,5 @@ class RelayProcess {
   std::unique_ptr<nostril::test::Process> process_;
   std::string url_;
 };
-
-/// Signs events of one author.
-class Author {
- public:
-  Author() : keys_(Keypair::generate(rng_)) {}
-
-  Event sign(std::uint32_t kind, std::string content = "hello", Tags tags = {},
-             std::int64_t age_s = 0) {
-    return sign_event({SystemClock().unix_s() - age_s, kind, std::move(tags), std::move(content)},
-                      keys_, rng_);
-  }
-
-  [[nodiscard]] std::string hex() const { return encode_hex(keys_.public_key()); }
-
- private:
-  SystemRng rng_;
-  Keypair keys_;
-};
-
-inline std::string hex(const Event& event) {
-  return encode_hex(event.id);
-}
 
 }  // namespace nostril::relay::test

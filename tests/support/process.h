@@ -66,6 +66,9 @@ class Process {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
 
+  /// Nobody has waited for its end yet.
+  [[nodiscard]] bool is_running() const { return pid_ > 0; }
+
   /// The next line of its output without the line end; nothing at the end or after the wait.
   std::optional<std::string> read_line(Milliseconds wait_max = std::chrono::seconds(20)) {
     const auto until = std::chrono::steady_clock::now() + wait_max;
@@ -102,10 +105,10 @@ class Process {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
 
-  /// SIGKILL: no chance to tidy up.
+  /// SIGKILL: no chance to tidy up. Throws when it had ended by itself: something was wrong.
   void kill_now() {
     signal(SIGKILL);
-    (void)wait();
+    if (wait() != 128 + SIGKILL) throw std::runtime_error("the program had ended before the kill");
   }
 
  private:

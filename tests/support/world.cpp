@@ -146,9 +146,10 @@ std::shared_ptr<const client::VerifiedOffer> World::offer() const {
   return usable.empty() ? nullptr : usable.front();
 }
 
-std::shared_ptr<Answer> World::query(const std::string& body, std::optional<RequestId> request) {
+std::shared_ptr<Answer> World::query(const std::string& body, std::optional<RequestId> request,
+                                     std::shared_ptr<const client::VerifiedOffer> chosen) {
   const auto answer = std::make_shared<Answer>();
-  const auto chosen = offer();
+  if (!chosen) chosen = offer();
   if (!chosen) {
     ADD_FAILURE() << "no offer";
     return answer;

@@ -94,6 +94,20 @@ struct Answer {
   [[nodiscard]] bool ended() const { return result.has_value(); }
 };
 
+/// The system's clock, whose date a test may set forward. Timers run on as they were.
+class ShiftedClock final : public Clock {
+ public:
+  [[nodiscard]] std::int64_t unix_ms() const override { return system_.unix_ms() + shift_ms_; }
+
+  [[nodiscard]] std::int64_t monotonic_ms() const override { return system_.monotonic_ms(); }
+
+  void set_date(std::int64_t unix_s) { shift_ms_ = unix_s * 1000 - system_.unix_ms(); }
+
+ private:
+  SystemClock system_;
+  std::int64_t shift_ms_ = 0;
+};
+
 /// A relay, a scripted engine, a node and a client in one process and on one loop.
 class World {
  public:
@@ -112,9 +126,10 @@ class World {
   bool wait_for_offer();
   [[nodiscard]] std::shared_ptr<const client::VerifiedOffer> offer() const;
 
-  /// Asks the node that made the newest offer.
+  /// Asks the node that made the newest offer, or under the given one.
   std::shared_ptr<Answer> query(const std::string& body,
-                                std::optional<RequestId> request = std::nullopt);
+                                std::optional<RequestId> request = std::nullopt,
+                                std::shared_ptr<const client::VerifiedOffer> chosen = nullptr);
   /// Asks through the asker.
   std::shared_ptr<Answer> ask(const std::string& body, const std::string& model = "test-model");
   bool finish(const std::shared_ptr<Answer>& answer, std::uint64_t wait_ms = 20'000);
@@ -123,7 +138,7 @@ class World {
     return run_until(loop, condition, wait_ms);
   }
 
-  SystemClock clock;
+  ShiftedClock clock;
   SystemRng rng;
   net::Loop loop;
   TempFolder folder;

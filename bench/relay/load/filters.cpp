@@ -1,0 +1,91 @@
+#include "bench/relay/load/filters.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nostril::bench {
+
+namespace {
+
+constexpr std::size_t kFeedAuthors = 500;
+constexpr std::uint64_t kLimit = 100;
+constexpr std::int64_t kWindowS = 1'000 * kCorpusGapS;
+
+}  // namespace
+
+const Event& Filters::event() {
+  return corpus_.events()[random_.below(corpus_.size())];
+}
+
+Filter Filters::ids(std::size_t count) {
+  Filter filter;
+  filter.ids.emplace();
+  for (std::size_t i = 0; i < count; ++i) filter.ids->push_back(event().id);
+  return filter;
+}
+
+Filter Filters::miss() {
+  Filter filter;
+  filter.ids.emplace(1);
+  random_.fill(filter.ids->front().bytes);
+  return filter;
+}
+
+Filter Filters::author_and_kind() {
+  Filter filter;
+  filter.authors = {event().pubkey};
+  filter.kinds = {kNote};
+  filter.limit = kLimit;
+  return filter;
+}
+
+Filter Filters::tag(char name) {
+  Filter filter;
+  for (;;) {
+    const auto value = event().tags.find(std::string_view(&name, 1));
+    if (!value) continue;
+    filter.tags.push_back({name, {std::string(*value)}});
+    filter.limit = kLimit;
+    return filter;
+  }
+}
+
+Filter Filters::window() {
+  Filter filter;
+  filter.kinds = {kReaction};
+  filter.until = event().created_at;
+  filter.since = *filter.until - kWindowS;
+  filter.limit = kLimit;
+  return filter;
+}
+
+Filter Filters::newest() {
+  Filter filter;
+  filter.until = kCorpusNewest;
+  filter.limit = kLimit;
+  return filter;
+}
+
+Filter Filters::feed() {
+  Filter filter;
+  filter.authors.emplace();
+  for (std::size_t i = 0; i < kFeedAuthors; ++i) filter.authors->push_back(event().pubkey);
+  std::erase(*filter.authors, corpus_.deep_author());
+  filter.kinds = {kNote, kArticle};
+  filter.until = kCorpusNewest;
+  filter.limit = kLimit;
+  return filter;
+}
+
+Filter Filters::page(std::size_t number, std::size_t events) {
+  const auto& all = answers_.of_author(corpus_.deep_author());
+  Filter filter;
+  filter.authors = {corpus_.deep_author()};
+  filter.kinds = {kNote};
+  filter.until = corpus_.events()[all[all.size() - 1 - number * events]].created_at;
+  filter.limit = events;
+  return filter;
+}
+
+}  // namespace nostril::bench

@@ -1,0 +1,126 @@
+#include "bench/relay/load/floors.h"
+
+#include "base/check.h"
+#include "bench/relay/load/connections.h"
+#include "schnorr/hash.h"
+
+#include <netinet/in.h>
+#include <secp256k1.h>
+#include <secp256k1_schnorrsig.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <ctime>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace nostril::bench {
+
+namespace {
+
+constexpr std::size_t kSendsTogether = 16;  // what fits a socket's buffers at 8 KB each
+
+double thread_cpu_us() {
+  timespec time{};
+  CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
+  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
+}
+
+template <typename Step>
+double cpu_us_each(std::size_t count, const Step& step) {
+  const double start = thread_cpu_us();
+  for (std::size_t i = 0; i < count; ++i) step(i);
+  return (thread_cpu_us() - start) / static_cast<double>(count);
+}
+
+void verify(const Event& event) {
+  secp256k1_xonly_pubkey key;
+  CHECK(secp256k1_xonly_pubkey_parse(secp256k1_context_static, &key, event.pubkey.bytes.data()) ==
+        1);
+  CHECK(secp256k1_schnorrsig_verify(secp256k1_context_static, event.sig.bytes.data(),
+                                    event.id.bytes.data(), event.id.bytes.size(), &key) == 1);
+}
+
+// Two ends of a TCP connection over loopback.
+class SocketPair {
+ public:
+  SocketPair() {
+    const Descriptor listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    from_ = Descriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (bind(listener.get(), generic, size) != 0 || listen(listener.get(), 1) != 0 ||
+        getsockname(listener.get(), generic, &size) != 0 ||
+        connect(from_.get(), generic, size) != 0) {
+      throw std::runtime_error("no loopback sockets");
+    }
+    to_ = Descriptor(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  }
+
+  void send_one(const std::string& text) const {
+    CHECK(send(from_.get(), text.data(), text.size(), MSG_NOSIGNAL) ==
+          static_cast<ssize_t>(text.size()));
+  }
+
+  void drain(std::size_t bytes) const {
+    std::array<char, 65'536> buffer{};
+    while (bytes > 0) {
+      const ssize_t count = recv(to_.get(), buffer.data(), buffer.size(), 0);
+      CHECK(count > 0);
+      bytes -= static_cast<std::size_t>(count);
+    }
+  }
+
+ private:
+  Descriptor from_;
+  Descriptor to_;
+};
+
+double send_us(const std::vector<std::string>& texts) {
+  const SocketPair sockets;
+  double sum = 0;
+  for (std::size_t first = 0; first < texts.size(); first += kSendsTogether) {
+    const std::size_t count = std::min(kSendsTogether, texts.size() - first);
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < count; ++i) bytes += texts[first + i].size();
+    const double start = thread_cpu_us();
+    for (std::size_t i = 0; i < count; ++i) sockets.send_one(texts[first + i]);
+    sum += thread_cpu_us() - start;
+    sockets.drain(bytes);
+  }
+  return sum / static_cast<double>(texts.size());
+}
+
+}  // namespace
+
+Floors measure_floors(std::span<const Event> events) {
+  CHECK(!events.empty());
+  std::vector<std::string> texts;
+  std::size_t longest = 0;
+  for (const Event& event : events) {
+    texts.push_back(to_json(event));
+    longest = std::max(longest, texts.back().size());
+  }
+  std::string copy(longest, '\0');
+  std::uint64_t used = 0;  // so that nothing is optimised away
+  Floors floors;
+  floors.verify_us = cpu_us_each(events.size(), [&](std::size_t i) { verify(events[i]); });
+  floors.send_us = send_us(texts);
+  floors.hash_us =
+      cpu_us_each(texts.size(), [&](std::size_t i) { used += sha256(texts[i]).bytes[0]; });
+  floors.copy_us = cpu_us_each(texts.size(), [&](std::size_t i) {
+    std::memcpy(copy.data(), texts[i].data(), texts[i].size());
+    used += static_cast<std::uint8_t>(copy[texts[i].size() / 2]);
+  });
+  CHECK(used > 0);
+  return floors;
+}
+
+}  // namespace nostril::bench

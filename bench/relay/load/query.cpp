@@ -1,0 +1,96 @@
+#include "bench/relay/load/asking.h"
+#include "bench/relay/load/filters.h"
+#include "bench/relay/load/modes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+#include <vector>
+
+namespace nostril::bench {
+
+namespace {
+
+constexpr std::size_t kIdsTogether = 20;
+constexpr std::size_t kManyTimes = 10;  // cheap questions are asked that much more often
+
+Round ask_cases(Connections& connections, const Target& target, const std::vector<Case>& cases,
+                std::size_t clients) {
+  Asking asking(connections, cases, 0, clients);
+  connections.on_message = [&](std::size_t connection, std::string_view text) {
+    asking.take(connection, text);
+    if (asking.complete()) connections.done();
+  };
+  const Meter meter(target);
+  asking.ask_all();
+  connections.run("asking");
+  Round round = meter.stop(static_cast<double>(cases.size()));
+  const auto events = static_cast<double>(asking.events());
+  round.latencies = asking.latencies();
+  round.more["events"] = events / round.operations;
+  if (events > 0) round.more["cpu_event_us"] = round.cpu_us / events;
+  round.more["unordered"] = static_cast<double>(asking.unordered());
+  return round;
+}
+
+}  // namespace
+
+void ask_queries(const Bench& bench, const Corpus& corpus, const Answers& answers) {
+  Filters filters(corpus, answers);
+  const Plan& plan = bench.plan;
+  const std::size_t few = plan.queries;
+  const std::size_t many = plan.queries * kManyTimes;
+  const std::size_t pages = corpus.size() / 2 / plan.page_events;
+  const std::size_t some_pages = std::min<std::size_t>(50, pages / 2);
+
+  using Make = std::function<Filter(std::size_t index)>;
+  const auto ask = [&](const char* name, std::string title, std::size_t clients, std::size_t count,
+                       const Make& make) {
+    std::vector<Case> cases;
+    Question question;
+    question.name = name;
+    question.title = std::move(title);
+    question.unit = "query";
+    question.floor = Floor::Send;
+    question.rounds = plan.rounds;
+    question.connections = clients;
+    question.prepare = [&](std::size_t round) {
+      filters.seed(round);
+      cases.clear();
+      for (std::size_t i = 0; i < count; ++i) {
+        cases.emplace_back(make(i), answers);
+      }
+    };
+    question.run = [&](Connections& connections, const Target& target) {
+      return ask_cases(connections, target, cases, clients);
+    };
+    bench.asker.ask(question);
+  };
+
+  const Make id = [&](std::size_t) { return filters.ids(1); };
+  ask("query_id_8", "query one id, 8 clients", 8, many * 2, id);
+  ask("query_id", "query one id, one client", 1, many, id);
+  ask("query_ids", "query 20 ids", 1, few * 2,
+      [&](std::size_t) { return filters.ids(kIdsTogether); });
+  ask("query_miss", "query an id that is not there", 1, many,
+      [&](std::size_t) { return filters.miss(); });
+  ask("query", "query author and kind, up to 100", 1, few,
+      [&](std::size_t) { return filters.author_and_kind(); });
+  ask("query_e", "query #e", 1, few * 2, [&](std::size_t) { return filters.tag('e'); });
+  ask("query_p", "query #p, up to 100", 1, few, [&](std::size_t) { return filters.tag('p'); });
+  ask("query_t", "query #t, up to 100", 1, few, [&](std::size_t) { return filters.tag('t'); });
+  ask("query_window", "query kind, since, until, 100", 1, few,
+      [&](std::size_t) { return filters.window(); });
+  ask("query_newest", "query the newest 100 of all", 1, few,
+      [&](std::size_t) { return filters.newest(); });
+  ask("query_feed", "query a feed of 500 authors, 100", 1, few / 2,
+      [&](std::size_t) { return filters.feed(); });
+  ask("page_first", fmt::format("page of {}, first {} pages", plan.page_events, some_pages), 1,
+      some_pages, [&](std::size_t i) { return filters.page(i, plan.page_events); });
+  ask("page_last", fmt::format("page of {}, last of {} pages", plan.page_events, pages), 1,
+      some_pages, [&](std::size_t i) { return filters.page(pages - 1 - i, plan.page_events); });
+}
+
+}  // namespace nostril::bench

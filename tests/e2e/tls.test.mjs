@@ -1,0 +1,69 @@
+// The whole path over wss://, with a certificate made here and now.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import path from "node:path";
+import { read_json, scenario, tag } from "./lib.mjs";
+
+/** A self-signed certificate, its own root, of 127.0.0.1 or of another name. */
+function certificate(folder, name, subject = "IP:127.0.0.1") {
+  const [tls_certificate, tls_key] = ["pem", "key"].map((end) => path.join(folder, `${name}.${end}`));
+  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+    "-subj", `/CN=${name}`, "-addext", `subjectAltName=${subject}`, "-keyout", tls_key, "-out", tls_certificate], { stdio: "pipe" });
+  return { tls_certificate, tls_key };
+}
+
+scenario("relay, node and client speak wss:// with a certificate that they were told to trust, and with no other", async (bed) => {
+  const settings = certificate(bed.folder, "relay");
+  const relay = await bed.relay({ settings });
+  assert.match(relay.url, /^wss:\/\/127\.0\.0\.1:\d+$/);
+  const ca_file = settings.tls_certificate;
+  const node = await bed.node({ relay, settings: { ca_file } });
+  const save = path.join(bed.folder, "saved");
+  const options = { relay, node, question: "What is a relay?" };
+  const good = await bed.chat({ ...options, save, ca_file }).end(30_000);
+  assert.equal(good.code, 0, good.err);
+  const record = read_json(save, "record.json");
+  assert.equal(tag(record, "status"), "ok");
+  assert.equal(tag(read_json(save, "receipt.json"), "amount"), tag(record, "spent"));
+
+  const stranger = certificate(bed.folder, "stranger").tls_certificate;
+  const untold = bed.chat({ ...options, home: "untold" });
+  const misled = bed.chat({ ...options, home: "misled", ca_file: stranger });
+  for (const chat of [untold, misled]) {
+    const { code, out, err } = await chat.end(40_000);
+    assert.equal(code, 1);
+    assert.equal(out, "");
+    assert.match(err, /wss:\/\/127\.0\.0\.1:\d+\/?: .*certificate.*self.signed/);
+  }
+  const lost = bed.node_program({ relay, data: path.join(bed.folder, "lost") });
+  await lost.program.said(/wss:\/\/127\.0\.0\.1:\d+\/?: .*certificate.*self.signed/);
+  assert.doesNotMatch(lost.program.out.toString(), /serving/);
+});
+
+scenario("a certificate of another name is refused though its root is trusted", async (bed) => {
+  const settings = certificate(bed.folder, "elsewhere", "DNS:elsewhere.example");
+  const relay = await bed.relay({ settings });
+  const { code, err } = await bed.client(["req", "--relay", relay.url, "--ca-file", settings.tls_certificate, "-k", "1"]).end(30_000);
+  assert.equal(code, 1);
+  assert.match(err, /certificate: IP address mismatch/);
+});
+
+scenario("files that can't be used are named at the start", async (bed) => {
+  const { tls_certificate, tls_key } = certificate(bed.folder, "relay");
+  const other = certificate(bed.folder, "other");
+  for (const [settings, said] of [
+    [{ tls_certificate }, /tls_certificate and tls_key: set both or none/],
+    [{ tls_certificate: "/nowhere.pem", tls_key }, /certificate \/nowhere\.pem/],
+    [{ tls_certificate, tls_key: other.tls_key }, /key .*other\.key/],
+  ]) {
+    await assert.rejects(bed.relay({ settings }), said);
+  }
+  const relay = await bed.relay();
+  const { program } = bed.node_program({ relay, settings: { ca_file: "/nowhere.pem" } });
+  const node = await program.end(10_000);
+  assert.equal(node.code, 1);
+  assert.match(node.err, /nostril-node: .*\/nowhere\.pem/);
+  const client = await bed.client(["req", "--relay", relay.url, "--ca-file", "/nowhere.pem", "-k", "1"]).end(10_000);
+  assert.equal(client.code, 1);
+  assert.match(client.err, /nostril: .*\/nowhere\.pem/);
+});

@@ -1,0 +1,79 @@
+// Compressed messages: bounded, the same events however the bytes are cut, and what we compress
+// comes back.
+#include "base/check.h"
+#include "net/utf8.h"
+#include "net/ws_codec.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace nostril::net;
+
+constexpr std::size_t kMessageBytesMax = 20'000;
+
+std::string outcome(std::vector<std::uint8_t> bytes, WsRole role, bool takeover,
+                    std::size_t piece_bytes) {
+  WsInflater inflater(takeover);
+  WsDecoder decoder(role, kMessageBytesMax, &inflater);
+  std::string out;
+  std::span<std::uint8_t> rest(bytes);
+  while (!rest.empty()) {
+    std::span<std::uint8_t> piece = rest.first(std::min(rest.size(), piece_bytes));
+    rest = rest.subspan(piece.size());
+    for (;;) {
+      const auto next = decoder.next(piece);
+      if (!next) return out + "error " + std::string(to_string(next.error()));
+      if (!*next) break;
+      const WsEvent& event = **next;
+      CHECK(event.payload.size() <= kMessageBytesMax);
+      CHECK(event.kind != WsEventKind::Text || is_utf8(event.payload));
+      out += std::to_string(static_cast<int>(event.kind)) + ":";
+      out.append(event.payload).append("\n");
+      if (event.kind == WsEventKind::Close) return out;
+    }
+    CHECK(piece.empty());
+  }
+  return out;
+}
+
+// As a relay sends it to two readers, and as a client with history does.
+void check_round_trip(std::string_view text, std::size_t cut, bool takeover) {
+  cut = std::min(cut, text.size());
+  WsInflater inflater(takeover);
+  WsDeflater deflater({}, 9 + static_cast<int>(text.size() % 7), takeover);
+  for (int i = 0; i < 2; ++i) {
+    std::string payload;
+    deflater.append_message(payload, text.substr(0, cut), text.substr(cut));
+    CHECK(payload.size() <= deflated_bytes_max(text.size()));
+    CHECK(*inflater.inflate(payload, text.size()) == text);
+  }
+  WsSharedForms forms({});
+  const auto shared = std::make_shared<const std::string>(text);
+  const auto form = forms.form_of(shared, "]");
+  if (!form) return;
+  std::string payload;
+  if (cut > 0) append_stored_block(payload, text.substr(0, cut));
+  payload += *form;
+  WsInflater reader(false);
+  const std::string expected = std::string(text.substr(0, cut)) + std::string(text) + "]";
+  CHECK(*reader.inflate(payload, expected.size()) == expected);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size < 2) return 0;
+  const WsRole role = (data[0] & 1U) != 0 ? WsRole::Client : WsRole::Server;
+  const bool takeover = (data[0] & 2U) != 0;
+  const std::vector<std::uint8_t> bytes(data + 2, data + size);
+  const std::string whole = outcome(bytes, role, takeover, size);
+  CHECK(outcome(bytes, role, takeover, 1) == whole);
+  CHECK(outcome(bytes, role, takeover, std::size_t{2} + data[1]) == whole);
+  check_round_trip({reinterpret_cast<const char*>(data + 2), size - 2}, data[1], takeover);
+  return 0;
+}

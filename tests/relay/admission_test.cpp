@@ -1,0 +1,98 @@
+#include "relay/admission.h"
+
+#include "tests/relay/store_support.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace nostril::relay::test {
+namespace {
+
+constexpr std::int64_t kNow = 1'700'000'000;
+
+std::optional<Refusal> refuse(const Event& event, AdmissionRules rules = {}) {
+  return Admission(std::move(rules)).refuse(event, kNow);
+}
+
+std::optional<Refusal> refuse_at(std::int64_t created_at, AdmissionRules rules = {}) {
+  return refuse(make_event(1, created_at, 1), std::move(rules));
+}
+
+std::optional<Refusal> refuse_tags(Tags tags) {
+  return refuse(make_event(1, kNow, 1, std::move(tags)));
+}
+
+TEST(Admission, TakesAnOrdinaryEvent) {
+  for (const std::uint32_t kind : {0U, 1U, 5U, 1470U, 10002U, 21472U, 31470U, 65535U}) {
+    EXPECT_EQ(refuse(make_event(1, kNow, kind)), std::nullopt) << kind;
+  }
+}
+
+TEST(Admission, RefusesAuthEvents) {
+  EXPECT_EQ(refuse(make_event(1, kNow, kinds::kAuth)), Refusal::AuthKind);
+}
+
+TEST(Admission, RefusesTheFutureByTheSecond) {
+  AdmissionRules rules;
+  rules.future_s_max = 10;
+  EXPECT_EQ(refuse_at(kNow + 10, rules), std::nullopt);
+  EXPECT_EQ(refuse_at(kNow + 11, rules), Refusal::InTheFuture);
+  EXPECT_EQ(refuse_at(INT64_MAX, rules), Refusal::InTheFuture);
+}
+
+TEST(Admission, RefusesThePastByTheSecondAndOnlyWhenAsked) {
+  EXPECT_EQ(refuse_at(0), std::nullopt);
+  AdmissionRules rules;
+  rules.past_s_max = 10;
+  EXPECT_EQ(refuse_at(kNow - 10, rules), std::nullopt);
+  EXPECT_EQ(refuse_at(kNow - 11, rules), Refusal::TooOld);
+  EXPECT_EQ(refuse_at(0, rules), Refusal::TooOld);
+}
+
+TEST(Admission, RefusesWhatHasExpired) {
+  EXPECT_EQ(refuse_tags({{"expiration", std::to_string(kNow)}}), Refusal::Expired);
+  EXPECT_EQ(refuse_tags({{"expiration", "1"}}), Refusal::Expired);
+  EXPECT_EQ(refuse_tags({{"expiration", std::to_string(kNow + 1)}}), std::nullopt);
+}
+
+TEST(Admission, RefusesProtectedEvents) {
+  EXPECT_EQ(refuse_tags({{"t", "x"}, {"-"}}), Refusal::Protected);
+  EXPECT_EQ(refuse_tags({{"-", "x"}}), std::nullopt);
+  EXPECT_EQ(refuse_tags({{"--"}}), std::nullopt);
+  EXPECT_EQ(refuse_tags({{"t", "-"}}), std::nullopt);
+}
+
+TEST(Admission, ObeysTheOperatorsLists) {
+  AdmissionRules rules;
+  rules.blocked_kinds = {7, 1984};
+  rules.blocked_authors = {author(3)};
+  EXPECT_EQ(refuse(make_event(1, kNow, 7), rules), Refusal::BlockedKind);
+  EXPECT_EQ(refuse(make_event(1, kNow, 8), rules), std::nullopt);
+  EXPECT_EQ(refuse(make_event(3, kNow, 1), rules), Refusal::BlockedAuthor);
+  rules.allowed_authors = {author(1), author(3)};
+  EXPECT_EQ(refuse(make_event(1, kNow, 1), rules), std::nullopt);
+  EXPECT_EQ(refuse(make_event(2, kNow, 1), rules), Refusal::UnknownAuthor);
+  EXPECT_EQ(refuse(make_event(3, kNow, 1), rules), Refusal::BlockedAuthor);  // blocked wins
+}
+
+// Clients decide by the prefix; metrics need names that differ.
+TEST(Admission, EachRefusalHasItsWords) {
+  std::set<std::string_view> names;
+  std::set<std::string_view> texts;
+  for (std::size_t i = 0; i < kRefusalCount; ++i) {
+    const auto refusal = static_cast<Refusal>(i);
+    names.insert(name_of(refusal));
+    texts.insert(message_of(refusal));
+    EXPECT_THAT(
+        std::string(message_of(refusal)),
+        testing::ContainsRegex("^(invalid|blocked|restricted|rate-limited): [a-z0-9 ,_]+$"));
+  }
+  EXPECT_EQ(names.size(), kRefusalCount);
+  EXPECT_EQ(texts.size(), kRefusalCount);
+  EXPECT_FALSE(names.contains("unknown"));
+}
+
+}  // namespace
+}  // namespace nostril::relay::test
