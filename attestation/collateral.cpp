@@ -33,12 +33,12 @@ Result<TrustedChain, CollateralError> check_signed_text(const SignedText& signed
 
 template <typename Document, typename Parse>
 Result<Vouched<Document>, CollateralError> check_document(const SignedText& signed_text,
-                                                          const TrustRoots& roots,
+                                                          IntelTee tee, const TrustRoots& roots,
                                                           const Certificate& root, UnixTime now,
                                                           Parse parse) {
   auto chain = check_signed_text(signed_text, roots, root, now);
   if (!chain) return failure(chain.error());
-  Result<Document, CollateralError> document = parse(signed_text.text);
+  Result<Document, CollateralError> document = parse(signed_text.text, tee);
   if (!document) return failure(document.error());
   if (now < document->issued_at) return failure(CollateralError::NotYetValid);
   if (now > document->next_update) return failure(CollateralError::Expired);
@@ -56,21 +56,22 @@ bool equal_masked(const std::array<std::uint8_t, N>& found, const std::array<std
 
 }  // namespace
 
-Result<Vouched<TcbInfo>, CollateralError> check_tcb_info(const Collateral& collateral,
+Result<Vouched<TcbInfo>, CollateralError> check_tcb_info(const Collateral& collateral, IntelTee tee,
                                                          const TrustRoots& roots,
                                                          const Certificate& root, UnixTime now) {
   const SignedText text{collateral.tcb_info, collateral.tcb_info_signature,
                         collateral.tcb_info_issuer_chain};
-  return check_document<TcbInfo>(text, roots, root, now, parse_tcb_info);
+  return check_document<TcbInfo>(text, tee, roots, root, now, parse_tcb_info);
 }
 
 Result<Vouched<QeIdentity>, CollateralError> check_qe_identity(const Collateral& collateral,
+                                                               IntelTee tee,
                                                                const TrustRoots& roots,
                                                                const Certificate& root,
                                                                UnixTime now) {
   const SignedText text{collateral.qe_identity, collateral.qe_identity_signature,
                         collateral.qe_identity_issuer_chain};
-  return check_document<QeIdentity>(text, roots, root, now, parse_qe_identity);
+  return check_document<QeIdentity>(text, tee, roots, root, now, parse_qe_identity);
 }
 
 std::optional<CrlError> check_revocation(const Collateral& collateral, const TrustedChain& pck,

@@ -19,10 +19,11 @@ struct Vouched {
 
 /// Issuer chain, the signer's name, the signature over the exact text, the form, and the dates
 /// (inclusive). The chain must end in `root`, the one the quote's own chain ends in.
-Result<Vouched<TcbInfo>, CollateralError> check_tcb_info(const Collateral& collateral,
+Result<Vouched<TcbInfo>, CollateralError> check_tcb_info(const Collateral& collateral, IntelTee tee,
                                                          const TrustRoots& roots,
                                                          const Certificate& root, UnixTime now);
 Result<Vouched<QeIdentity>, CollateralError> check_qe_identity(const Collateral& collateral,
+                                                               IntelTee tee,
                                                                const TrustRoots& roots,
                                                                const Certificate& root,
                                                                UnixTime now);
@@ -49,6 +50,7 @@ std::string_view to_string(TcbError error);
 struct TcbEvaluation {
   TcbStatus status = TcbStatus::Revoked;
   TcbStatus module_status = TcbStatus::Revoked;
+  UnixTime date = 0;                    ///< of the platform's level; 0: not stated
   std::vector<std::string> advisories;  ///< sorted, each once
 };
 
@@ -56,6 +58,10 @@ struct TcbEvaluation {
 /// TDRelaunchCheck): the platform's level, merged with the module's and the quoting enclave's.
 Result<TcbEvaluation, TcbError> evaluate_tcb(const TcbInfo& info, const SgxExtension& platform,
                                              const TdReport& td, const SvnLevel& qe_level);
+
+/// The same of an SGX platform: its level, merged with the quoting enclave's.
+Result<TcbEvaluation, TcbError> evaluate_sgx_tcb(const TcbInfo& info, const SgxExtension& platform,
+                                                 const SvnLevel& qe_level);
 
 /// `a` made worse by the status of a part: UpToDate, OutOfDate or Revoked.
 TcbStatus converge(TcbStatus a, TcbStatus part);

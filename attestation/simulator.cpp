@@ -31,12 +31,13 @@ constexpr std::uint8_t kComponentSvn = 2;
 constexpr std::uint16_t kPceSvn = 11;
 constexpr std::uint8_t kTdxComponentSvn = 2;
 constexpr std::uint8_t kModuleSvn = 3;
-constexpr std::uint16_t kQeProdId = 2;
+constexpr std::uint16_t kEnclaveProdId = 2;
 constexpr std::uint16_t kQeSvn = 4;
 constexpr std::array<std::uint8_t, 16> kQeAttributes = {0x11};
 
-std::array<std::uint8_t, 32> qe_signer() {
-  return chain_names(TrustRoots::Class::Test).qe_signer;
+std::array<std::uint8_t, 32> qe_signer(IntelTee tee) {
+  const ChainNames names = chain_names(TrustRoots::Class::Test);
+  return tee == IntelTee::Tdx ? names.qe_signer : names.sgx_qe_signer;
 }
 
 std::string upper(std::string text) {
@@ -66,21 +67,30 @@ Bytes td_report(const SimulatorOptions& options, std::span<const std::uint8_t, 6
   return out;
 }
 
-Bytes qe_report(const SimKey& attestation_key, ByteSpan auth_data) {
+Bytes enclave_report(std::span<const std::uint8_t, 16> attributes, const Digest& mrenclave,
+                     std::span<const std::uint8_t, 32> mrsigner, std::uint16_t svn,
+                     std::span<const std::uint8_t, 64> report_data) {
   Bytes out;
   append_zeros(out, 48);  // cpusvn, miscselect, reserved
-  append(out, kQeAttributes);
-  append(out, sha256("nostril simulated quoting enclave").bytes);
+  append(out, attributes);
+  append(out, mrenclave.bytes);
   append_zeros(out, 32);
-  append(out, qe_signer());
+  append(out, mrsigner);
   append_zeros(out, 96);
-  append_le(out, kQeProdId);
-  append_le(out, kQeSvn);
+  append_le(out, kEnclaveProdId);
+  append_le(out, svn);
   append_zeros(out, 60);
-  append(out, Sha256().update(attestation_key.public_xy()).update(auth_data).finish().bytes);
-  append_zeros(out, 32);
+  append(out, report_data);
   CHECK(out.size() == kEnclaveReportBytes);
   return out;
+}
+
+Bytes qe_report(const SimKey& attestation_key, ByteSpan auth_data, IntelTee tee) {
+  std::array<std::uint8_t, 64> report_data{};
+  const Digest digest = Sha256().update(attestation_key.public_xy()).update(auth_data).finish();
+  std::copy(digest.bytes.begin(), digest.bytes.end(), report_data.begin());
+  return enclave_report(kQeAttributes, sha256("nostril simulated quoting enclave"), qe_signer(tee),
+                        kQeSvn, report_data);
 }
 
 void write_components(JsonWriter& json, std::string_view key,
@@ -113,39 +123,51 @@ void write_module(JsonWriter& json) {
   json.key("attributesMask").string("FFFFFFFFFFFFFFFF");
 }
 
-std::string tcb_info(const SimulatorOptions& options, UnixTime issued, UnixTime next) {
-  std::array<std::uint8_t, 16> sgx{};
-  sgx.fill(kComponentSvn);
-  JsonWriter json;
-  json.begin_object().key("id").string("TDX").key("version").integer(3);
-  write_dates(json, issued, next);
-  json.key("fmspc").string(upper(options.fmspc)).key("pceId").string("0000");
+void write_modules(JsonWriter& json, const SimulatorOptions& options) {
   json.key("tdxModule").begin_object();
   write_module(json);
   json.end_object().key("tdxModuleIdentities").begin_array().begin_object();
   json.key("id").string("TDX_01");
   write_module(json);
   write_svn_levels(json, kModuleSvn, options.module_status);
-  json.end_object().end_array().key("tcbLevels").begin_array().begin_object();
+  json.end_object().end_array();
+}
+
+std::string tcb_info(const SimulatorOptions& options, UnixTime issued, UnixTime next,
+                     IntelTee tee) {
+  const bool tdx = tee == IntelTee::Tdx;
+  std::array<std::uint8_t, 16> sgx{};
+  sgx.fill(kComponentSvn);
+  JsonWriter json;
+  json.begin_object().key("id").string(tdx ? "TDX" : "SGX").key("version").integer(3);
+  write_dates(json, issued, next);
+  json.key("fmspc").string(upper(options.fmspc)).key("pceId").string("0000");
+  if (tdx) write_modules(json, options);
+  json.key("tcbLevels").begin_array().begin_object();
   json.key("tcb").begin_object();
   write_components(json, "sgxtcbcomponents", sgx);
   json.key("pcesvn").integer(kPceSvn);
-  write_components(json, "tdxtcbcomponents", {0, 0, kTdxComponentSvn});
+  if (tdx) write_components(json, "tdxtcbcomponents", {0, 0, kTdxComponentSvn});
   json.end_object();
   write_status(json, options.tcb_status);
   json.end_object().end_array().end_object();
   return std::move(json).take();
 }
 
-std::string qe_identity(const SimulatorOptions& options, UnixTime issued, UnixTime next) {
+std::string qe_identity(const SimulatorOptions& options, UnixTime issued, UnixTime next,
+                        IntelTee tee) {
   JsonWriter json;
-  json.begin_object().key("id").string("TD_QE").key("version").integer(2);
+  json.begin_object()
+      .key("id")
+      .string(tee == IntelTee::Tdx ? "TD_QE" : "QE")
+      .key("version")
+      .integer(2);
   write_dates(json, issued, next);
   json.key("miscselect").string("00000000").key("miscselectMask").string("FFFFFFFF");
   json.key("attributes").string("11000000000000000000000000000000");
   json.key("attributesMask").string("FBFFFFFFFFFFFFFF0000000000000000");
-  json.key("mrsigner").string(upper(encode_hex(qe_signer())));
-  json.key("isvprodid").integer(kQeProdId);
+  json.key("mrsigner").string(upper(encode_hex(qe_signer(tee))));
+  json.key("isvprodid").integer(kEnclaveProdId);
   write_svn_levels(json, kQeSvn, options.qe_status);
   json.end_object();
   return std::move(json).take();
@@ -209,6 +231,25 @@ struct Simulator::Platform {
                                   tcb_key, root_key);
   }
 
+  /// QE report to PCK chain; layout in attestation/quote_proof.h.
+  [[nodiscard]] Bytes certified_key(IntelTee tee) const {
+    std::array<std::uint8_t, 32> auth_data{};
+    for (std::size_t i = 0; i < auth_data.size(); ++i) {
+      auth_data.at(i) = static_cast<std::uint8_t>(i);
+    }
+    const std::array<Bytes, 3> chain = {leaf, ca, root};
+    const std::string pem = to_pem(chain);
+    Bytes out = qe_report(attestation_key, auth_data, tee);
+    const std::array<std::uint8_t, 64> signature = leaf_key.sign(out);
+    append(out, signature);
+    append_le(out, static_cast<std::uint16_t>(auth_data.size()));
+    append(out, auth_data);
+    append_le(out, std::uint16_t{5});
+    append_le(out, static_cast<std::uint32_t>(pem.size()));
+    append(out, as_bytes(pem));
+    return out;
+  }
+
   [[nodiscard]] Bytes leaf_extension(std::span<const std::uint8_t, 32> seed) const {
     SimPlatformTcb tcb;
     tcb.component_svn.fill(kComponentSvn);
@@ -253,39 +294,49 @@ std::vector<std::uint8_t> Simulator::tdx_quote(std::span<const std::uint8_t, 64>
   }
   append(quote, body);
 
-  std::array<std::uint8_t, 32> auth_data{};
-  for (std::size_t i = 0; i < auth_data.size(); ++i) auth_data.at(i) = static_cast<std::uint8_t>(i);
-  const Bytes report = qe_report(p.attestation_key, auth_data);
-  const std::array<Bytes, 3> chain = {p.leaf, p.ca, p.root};
-  const std::string pem = to_pem(chain);
-  Bytes inner = report;
-  append(inner, p.leaf_key.sign(report));
-  append_le(inner, static_cast<std::uint16_t>(auth_data.size()));
-  append(inner, auth_data);
-  append_le(inner, std::uint16_t{5});
-  append_le(inner, static_cast<std::uint32_t>(pem.size()));
-  append(inner, as_bytes(pem));
-
+  const Bytes key = p.certified_key(IntelTee::Tdx);
   const std::array<std::uint8_t, 64> signature = p.attestation_key.sign(quote);
-  append_le(quote, static_cast<std::uint32_t>(128 + 6 + inner.size()));
+  append_le(quote, static_cast<std::uint32_t>(128 + 6 + key.size()));
   append(quote, signature);
   append(quote, p.attestation_key.public_xy());
   append_le(quote, std::uint16_t{6});
-  append_le(quote, static_cast<std::uint32_t>(inner.size()));
-  append(quote, inner);
+  append_le(quote, static_cast<std::uint32_t>(key.size()));
+  append(quote, key);
   return quote;
 }
 
-Collateral Simulator::collateral(UnixTime now) const {
+Bytes Simulator::sgx_quote(std::span<const std::uint8_t, 64> report_data,
+                           const Digest& mrenclave) const {
+  const Platform& p = *platform_;
+  std::array<std::uint8_t, 16> attributes = kQeAttributes;
+  if (p.options.enclave_debug) attributes[0] |= kEnclaveDebug;
+  Bytes quote;
+  append_le(quote, std::uint16_t{3});
+  append_le(quote, std::uint16_t{2});  // ECDSA P-256
+  append_zeros(quote, 4 + 4);          // SGX, SVNs
+  append(quote, kSimulatorQeVendor);
+  append_zeros(quote, 20);
+  append(quote, enclave_report(attributes, mrenclave,
+                               sha256("nostril simulated enclave signer").bytes, 0, report_data));
+  const Bytes key = p.certified_key(IntelTee::Sgx);
+  const std::array<std::uint8_t, 64> signature = p.attestation_key.sign(quote);
+  append_le(quote, static_cast<std::uint32_t>(128 + key.size()));
+  append(quote, signature);
+  append(quote, p.attestation_key.public_xy());
+  append(quote, key);
+  return quote;
+}
+
+Collateral Simulator::collateral(UnixTime now, IntelTee tee) const {
   const Platform& p = *platform_;
   const UnixTime issued = now - kCollateralHeadStart;
   const UnixTime next = now + p.options.collateral_life_s;
   const std::array<Bytes, 2> chain = {p.tcb_signer, p.root};
   Collateral out;
-  out.tcb_info = tcb_info(p.options, issued, next);
+  out.tcb_info = tcb_info(p.options, issued, next, tee);
   out.tcb_info_signature = p.tcb_key.sign(as_bytes(out.tcb_info));
   out.tcb_info_issuer_chain = to_pem(chain);
-  out.qe_identity = qe_identity(p.options, issued, next);
+  out.qe_identity = qe_identity(p.options, issued, next, tee);
   out.qe_identity_signature = p.tcb_key.sign(as_bytes(out.qe_identity));
   out.qe_identity_issuer_chain = out.tcb_info_issuer_chain;
 

@@ -2,7 +2,9 @@
 
 #include "attestation/evidence.h"
 #include "attestation/statement.h"
+#include "attestation/tcb_info.h"
 #include "attestation/verdict.h"
+#include "base/bytes.h"
 #include "base/rng.h"
 
 #include <array>
@@ -33,16 +35,19 @@ struct SimulatorOptions {
   std::string tcb_status = "UpToDate";
   std::string module_status = "UpToDate";
   std::string qe_status = "UpToDate";
+  /// SGX quotes: the enclave's debug attribute.
+  bool enclave_debug = false;
   bool revoke_pck = false;
   bool revoke_pck_ca = false;
   /// Seconds that collateral lives after the moment it is made for.
   std::int64_t collateral_life_s = 30LL * 86400;
 };
 
-/// A TEE that is none: makes structurally complete TDX evidence under a test root of its own, so
-/// that development machines and tests run the verifier's one code path. It must be asked for by
-/// name; nothing chooses it. Its root is named kTestRootName, its FMSPC is 514d00000000 and its QE
-/// vendor id is not Intel's, so it cannot pass for genuine even with a mistake in the trust roots.
+/// A TEE that is none: makes structurally complete TDX evidence and SGX quotes under a test root of
+/// its own, so that development machines and tests run the verifier's one code path. It must be
+/// asked for by name; nothing chooses it. Its root is named kTestRootName, its FMSPC is
+/// 514d00000000 and its QE vendor id is not Intel's, so it cannot pass for genuine even with a
+/// mistake in the trust roots.
 ///
 /// Immutable after construction; const methods are safe from any thread. Same seed and options:
 /// same bytes (signatures are derived, not random). Its keys protect nothing.
@@ -65,8 +70,12 @@ class Simulator {
   [[nodiscard]] std::vector<std::uint8_t> tdx_quote(std::span<const std::uint8_t, 64> report_data,
                                                     const Measurements& measurements) const;
 
+  /// An SGX quote, version 3, of an enclave that is none.
+  [[nodiscard]] Bytes sgx_quote(std::span<const std::uint8_t, 64> report_data,
+                                const Digest& mrenclave) const;
+
   /// TCB info, QE identity and CRLs, issued an hour before `now` (clocks differ).
-  [[nodiscard]] Collateral collateral(UnixTime now) const;
+  [[nodiscard]] Collateral collateral(UnixTime now, IntelTee tee = IntelTee::Tdx) const;
 
   /// All of it: kind "sim-tdx", a quote that commits to `statement`, collateral of `now`.
   /// `statement.gpu_evidence` must be the digest of `gpu_reports`.

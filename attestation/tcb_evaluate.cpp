@@ -1,6 +1,6 @@
 #include "attestation/collateral.h"
 
-#include <algorithm>
+#include <initializer_list>
 #include <set>
 
 namespace nostril::attestation {
@@ -94,6 +94,13 @@ Result<bool, TcbError> is_updated_since_launch(const TcbInfo& info, const TdRepo
   return td.tee_tcb_svn2[0] >= identity->levels.front().isv_svn;
 }
 
+/// Sorted, each once.
+std::vector<std::string> join(std::initializer_list<const std::vector<std::string>*> lists) {
+  std::set<std::string> out;
+  for (const auto* list : lists) out.insert(list->begin(), list->end());
+  return {out.begin(), out.end()};
+}
+
 }  // namespace
 
 std::string_view to_string(TcbError error) {
@@ -138,6 +145,7 @@ Result<TcbEvaluation, TcbError> evaluate_tcb(const TcbInfo& info, const SgxExten
   if (!module) return failure(module.error());
 
   TcbEvaluation out;
+  out.date = levels.tdx->date;
   out.module_status = *module == nullptr ? TcbStatus::UpToDate : (*module)->status;
   out.status = converge(levels.tdx->status, out.module_status);
   const bool may_relaunch =
@@ -156,13 +164,28 @@ Result<TcbEvaluation, TcbError> evaluate_tcb(const TcbInfo& info, const SgxExten
   }
   out.status = converge(out.status, qe_level.status);
 
-  std::set<std::string> advisories(levels.tdx->advisories.begin(), levels.tdx->advisories.end());
-  if (*module != nullptr) {
-    advisories.insert((*module)->advisories.begin(), (*module)->advisories.end());
-  }
-  advisories.insert(qe_level.advisories.begin(), qe_level.advisories.end());
-  out.advisories.assign(advisories.begin(), advisories.end());
+  const std::vector<std::string> none;
+  out.advisories =
+      join({&levels.tdx->advisories, *module == nullptr ? &none : &(*module)->advisories,
+            &qe_level.advisories});
   return out;
+}
+
+Result<TcbEvaluation, TcbError> evaluate_sgx_tcb(const TcbInfo& info, const SgxExtension& platform,
+                                                 const SvnLevel& qe_level) {
+  if (info.fmspc != platform.fmspc || info.pce_id != platform.pce_id) {
+    return failure(TcbError::WrongPlatform);
+  }
+  for (const TcbLevel& level : info.levels) {
+    if (!reaches_sgx(platform, level)) continue;
+    TcbEvaluation out;
+    out.status = converge(level.status, qe_level.status);
+    out.module_status = TcbStatus::UpToDate;
+    out.date = level.date;
+    out.advisories = join({&level.advisories, &qe_level.advisories});
+    return out;
+  }
+  return failure(TcbError::NotSupported);
 }
 
 }  // namespace nostril::attestation

@@ -94,14 +94,15 @@ std::span<const Json> read_levels(const Json& object, std::string_view key) {
   return list->items();
 }
 
-bool read_tcb_levels(const Json& info, std::vector<TcbLevel>& out) {
+bool read_tcb_levels(const Json& info, IntelTee tee, std::vector<TcbLevel>& out) {
   for (const Json& item : read_levels(info, "tcbLevels")) {
     TcbLevel level;
     const Json* tcb = item.find("tcb");
     if (tcb == nullptr || !read_components(*tcb, "sgxtcbcomponents", level.sgx) ||
-        !read_components(*tcb, "tdxtcbcomponents", level.tdx) ||
+        (tee == IntelTee::Tdx && !read_components(*tcb, "tdxtcbcomponents", level.tdx)) ||
         !read_number(*tcb, "pcesvn", level.pce_svn) ||
-        !read_status(item, level.status, level.advisories)) {
+        !read_status(item, level.status, level.advisories) ||
+        (item.find("tcbDate") != nullptr && !read_time(item, "tcbDate", level.date))) {
       return false;
     }
     out.push_back(std::move(level));
@@ -165,6 +166,12 @@ bool read_module_identities(const Json& info, std::vector<TdxModuleIdentity>& ou
   return true;
 }
 
+bool read_modules(const Json& info, TcbInfo& out) {
+  const Json* module = info.find("tdxModule");
+  return module != nullptr && read_module(*module, out.module) &&
+         read_module_identities(info, out.module_identities);
+}
+
 /// What both documents begin with: "id", "version", dates and the evaluation number.
 template <typename Document>
 std::optional<CollateralError> read_head(const Json& json, std::string_view id, int version,
@@ -215,27 +222,26 @@ std::string_view to_string(CollateralError error) {
   return "unknown";
 }
 
-Result<TcbInfo, CollateralError> parse_tcb_info(std::string_view text) {
+Result<TcbInfo, CollateralError> parse_tcb_info(std::string_view text, IntelTee tee) {
   if (text.size() > kCollateralTextBytesMax) return failure(CollateralError::TooLarge);
   const auto json = Json::parse(text);
   if (!json) return failure(CollateralError::Malformed);
   TcbInfo out;
-  if (const auto error = read_head(*json, "TDX", 3, out)) return failure(*error);
-  const Json* module = json->find("tdxModule");
+  const bool tdx = tee == IntelTee::Tdx;
+  if (const auto error = read_head(*json, tdx ? "TDX" : "SGX", 3, out)) return failure(*error);
   const bool ok = read_hex(*json, "fmspc", out.fmspc) && read_hex(*json, "pceId", out.pce_id) &&
-                  module != nullptr && read_module(*module, out.module) &&
-                  read_module_identities(*json, out.module_identities) &&
-                  read_tcb_levels(*json, out.levels);
+                  (!tdx || read_modules(*json, out)) && read_tcb_levels(*json, tee, out.levels);
   if (!ok) return failure(CollateralError::Malformed);
   return out;
 }
 
-Result<QeIdentity, CollateralError> parse_qe_identity(std::string_view text) {
+Result<QeIdentity, CollateralError> parse_qe_identity(std::string_view text, IntelTee tee) {
   if (text.size() > kCollateralTextBytesMax) return failure(CollateralError::TooLarge);
   const auto json = Json::parse(text);
   if (!json) return failure(CollateralError::Malformed);
   QeIdentity out;
-  if (const auto error = read_head(*json, "TD_QE", 2, out)) return failure(*error);
+  const std::string_view id = tee == IntelTee::Tdx ? "TD_QE" : "QE";
+  if (const auto error = read_head(*json, id, 2, out)) return failure(*error);
   const bool ok = read_hex(*json, "miscselect", out.miscselect) &&
                   read_hex(*json, "miscselectMask", out.miscselect_mask) &&
                   read_hex(*json, "attributes", out.attributes) &&

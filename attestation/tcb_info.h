@@ -11,9 +11,11 @@
 #include <string_view>
 #include <vector>
 
-/// Intel's TCB info (version 3, TDX) and QE identity (version 2, TD_QE), read from their exact
-/// signed text. Intel SGX and TDX Provisioning Certification Service API, version 4.
+/// Intel's TCB info (version 3) and QE identity (version 2), of TDX or of SGX, read from their
+/// exact signed text. Intel SGX and TDX Provisioning Certification Service API, version 4.
 namespace nostril::attestation {
+
+enum class IntelTee : std::uint8_t { Tdx, Sgx };
 
 enum class TcbStatus : std::uint8_t {
   UpToDate,
@@ -36,8 +38,9 @@ std::optional<TcbStatus> parse_tcb_status(std::string_view word);
 struct TcbLevel {
   std::array<std::uint8_t, 16> sgx{};
   std::uint16_t pce_svn = 0;
-  std::array<std::uint8_t, 16> tdx{};
+  std::array<std::uint8_t, 16> tdx{};  ///< zero in SGX's
   TcbStatus status = TcbStatus::Revoked;
+  UnixTime date = 0;  ///< "tcbDate"; 0: not stated
   std::vector<std::string> advisories;
 };
 
@@ -65,7 +68,7 @@ struct TcbInfo {
   std::uint32_t evaluation_number = 0;
   std::array<std::uint8_t, 6> fmspc{};
   std::array<std::uint8_t, 2> pce_id{};
-  TdxModule module;  ///< of modules with major version 0
+  TdxModule module;  ///< of modules with major version 0; TDX only
   std::vector<TdxModuleIdentity> module_identities;
   std::vector<TcbLevel> levels;  ///< highest first
 };
@@ -86,7 +89,7 @@ struct QeIdentity {
 enum class CollateralError : std::uint8_t {
   TooLarge,
   Malformed,
-  WrongTee,  ///< of SGX, or of a version we do not know
+  WrongTee,  ///< of the other TEE, or of a version we do not know
   BadChain,  ///< issuer chain
   BadSignature,
   NotYetValid,
@@ -95,7 +98,7 @@ enum class CollateralError : std::uint8_t {
 
 std::string_view to_string(CollateralError error);
 
-Result<TcbInfo, CollateralError> parse_tcb_info(std::string_view text);
-Result<QeIdentity, CollateralError> parse_qe_identity(std::string_view text);
+Result<TcbInfo, CollateralError> parse_tcb_info(std::string_view text, IntelTee tee);
+Result<QeIdentity, CollateralError> parse_qe_identity(std::string_view text, IntelTee tee);
 
 }  // namespace nostril::attestation

@@ -1,19 +1,13 @@
 #include "attestation/tdx_quote.h"
 
-#include "attestation/byte_reader.h"
-
-#include <algorithm>
-
 namespace nostril::attestation {
 
 namespace {
 
-constexpr std::uint16_t kKeyTypeEcdsaP256 = 2;
 constexpr std::uint32_t kTeeTypeTdx = 0x81;
 constexpr std::uint16_t kBodyTypeTd10 = 2;
 constexpr std::uint16_t kBodyTypeTd15 = 3;
 constexpr std::uint16_t kCertificationQeReport = 6;
-constexpr std::uint16_t kCertificationPemChain = 5;
 
 ///   off size field             off size field          off size field
 ///     0   16 tee_tcb_svn       128    8 xfam           328 4*48 rtmr0..3
@@ -45,43 +39,6 @@ TdReport parse_td_report(ByteSpan body) {
   return td;
 }
 
-///    0 16 cpusvn, 16 4 miscselect, 48 16 attributes, 64 32 mrenclave, 128 32 mrsigner,
-///    256 2 isvprodid, 258 2 isvsvn, 320 64 report_data; the rest is reserved
-EnclaveReport parse_enclave_report(ByteSpan body) {
-  ByteReader reader(body);
-  EnclaveReport qe;
-  reader.take(16);
-  reader.take_into(qe.miscselect);
-  reader.take(28);
-  reader.take_into(qe.attributes);
-  reader.take(32 + 32);
-  reader.take_into(qe.mrsigner);
-  reader.take(96);
-  qe.isv_prod_id = reader.take_le<std::uint16_t>();
-  qe.isv_svn = reader.take_le<std::uint16_t>();
-  reader.take(60);
-  reader.take_into(qe.report_data);
-  return qe;
-}
-
-/// Reads the header; leaves `reader` at the body.
-std::optional<QuoteError> parse_header(ByteReader& reader, TdxQuoteView& out) {
-  out.version = reader.take_le<std::uint16_t>();
-  const auto key_type = reader.take_le<std::uint16_t>();
-  const auto tee_type = reader.take_le<std::uint32_t>();
-  reader.take(4);  // reserved; signed, informational
-  reader.take_into(out.qe_vendor);
-  reader.take(20);  // user data; signed, informational
-  if (!reader.ok()) return QuoteError::Truncated;
-  if (out.version != 4 && out.version != 5) return QuoteError::UnsupportedVersion;
-  if (key_type != kKeyTypeEcdsaP256) return QuoteError::UnsupportedKeyType;
-  if (tee_type != kTeeTypeTdx) return QuoteError::UnsupportedTee;
-  if (out.qe_vendor != kIntelQeVendor && out.qe_vendor != kSimulatorQeVendor) {
-    return QuoteError::UnknownVendor;
-  }
-  return std::nullopt;
-}
-
 /// Reads version 5's body descriptor and the TD report.
 std::optional<QuoteError> parse_body(ByteReader& reader, TdxQuoteView& out) {
   std::size_t body_bytes = kTdReport10Bytes;
@@ -108,55 +65,18 @@ std::optional<QuoteError> parse_signature_data(ByteSpan data, TdxQuoteView& out)
   if (!reader.ok()) return QuoteError::Truncated;
   if (outer_type != kCertificationQeReport) return QuoteError::UnsupportedCertification;
   if (outer_bytes != reader.rest().size()) return QuoteError::SizeMismatch;
-
-  out.qe_report = reader.take(kEnclaveReportBytes);
-  out.qe_report_signature = reader.take(64);
-  out.qe_auth_data = reader.take(reader.take_le<std::uint16_t>());
-  const auto inner_type = reader.take_le<std::uint16_t>();
-  const auto inner_bytes = reader.take_le<std::uint32_t>();
-  if (!reader.ok()) return QuoteError::Truncated;
-  if (inner_type != kCertificationPemChain) return QuoteError::UnsupportedCertification;
-  if (inner_bytes != reader.rest().size()) return QuoteError::SizeMismatch;
-
-  out.qe = parse_enclave_report(out.qe_report);
-  out.pck_chain = as_text(reader.rest());
-  if (out.pck_chain.ends_with('\0')) out.pck_chain.remove_suffix(1);
-  return std::nullopt;
+  return read_certified_key(reader, out);
 }
 
 }  // namespace
-
-std::string_view to_string(QuoteError error) {
-  switch (error) {
-    case QuoteError::TooLarge:
-      return "quote too large";
-    case QuoteError::Truncated:
-      return "quote too short";
-    case QuoteError::UnsupportedVersion:
-      return "quote version not supported";
-    case QuoteError::UnsupportedKeyType:
-      return "attestation key type not supported";
-    case QuoteError::UnsupportedTee:
-      return "not a TDX quote";
-    case QuoteError::UnknownVendor:
-      return "unknown quoting enclave vendor";
-    case QuoteError::BodyMismatch:
-      return "body type and size do not agree";
-    case QuoteError::UnsupportedCertification:
-      return "certification data type not supported";
-    case QuoteError::SizeMismatch:
-      return "inner size does not match";
-    case QuoteError::TrailingBytes:
-      return "non-zero bytes after the quote";
-  }
-  return "unknown";
-}
 
 Result<TdxQuoteView, QuoteError> parse_tdx_quote(ByteSpan quote) {
   if (quote.size() > kQuoteBytesMax) return failure(QuoteError::TooLarge);
   ByteReader reader(quote);
   TdxQuoteView out;
-  if (const auto error = parse_header(reader, out)) return failure(*error);
+  if (const auto error = read_quote_header(reader, {4, 5}, kTeeTypeTdx, out)) {
+    return failure(*error);
+  }
   if (const auto error = parse_body(reader, out)) return failure(*error);
   out.signed_part = quote.first(quote.size() - reader.rest().size());
 
@@ -165,9 +85,7 @@ Result<TdxQuoteView, QuoteError> parse_tdx_quote(ByteSpan quote) {
   if (!reader.ok()) return failure(QuoteError::Truncated);
   if (const auto error = parse_signature_data(signature_data, out)) return failure(*error);
 
-  const ByteSpan padding = reader.rest();
-  const bool zeros = std::all_of(padding.begin(), padding.end(), [](auto b) { return b == 0; });
-  if (!zeros) return failure(QuoteError::TrailingBytes);
+  if (const auto error = read_padding(reader)) return failure(*error);
   return out;
 }
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-/// The signatures of a TDX quote, from the statement up to the root:
+/// The signatures of an Intel quote, from the statement up to the root:
 ///
 ///   root -> PCK CA -> PCK leaf -> QE report -> attestation key -> quote
 ///
@@ -17,14 +17,15 @@
 namespace nostril::attestation {
 
 /// Names of the parts below a root, by its class: a test root signs nothing under Intel's names.
-/// All but the last are subject common names.
+/// All but the last two are subject common names.
 struct ChainNames {
   std::string_view pck_leaf;
   std::string_view platform_ca;
   std::string_view processor_ca;
   std::string_view tcb_signing;
-  /// MRSIGNER of the TD quoting enclave.
+  /// MRSIGNER of the quoting enclaves for TDs and for enclaves.
   std::array<std::uint8_t, 32> qe_signer;
+  std::array<std::uint8_t, 32> sgx_qe_signer;
 };
 
 ChainNames chain_names(TrustRoots::Class root_class);
@@ -51,12 +52,12 @@ Result<TrustedChain, ChainError> check_pck_chain(std::string_view pem, const Tru
                                                  UnixTime now);
 
 /// The PCK leaf signed the QE report.
-bool check_qe_report_signature(const TdxQuoteView& quote, const Certificate& pck_leaf);
+bool check_qe_report_signature(const QuoteProof& quote, const Certificate& pck_leaf);
 
 /// QE report data == SHA-256(attestation key || authentication data) || 32 zero bytes.
-bool check_qe_report_data(const TdxQuoteView& quote);
+bool check_qe_report_data(const QuoteProof& quote);
 
-/// The attestation key signed header and TD report.
-bool check_quote_signature(const TdxQuoteView& quote);
+/// The attestation key signed header and body.
+bool check_quote_signature(const QuoteProof& quote);
 
 }  // namespace nostril::attestation

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace nostril::attestation {
 
 namespace {
@@ -51,9 +53,24 @@ void explain_statement(const Statement& statement, std::string& out) {
   out += fmt::format("model         {}\n", encode_hex(statement.model_manifest));
 }
 
+/// Intel's word counts only where nothing but the word itself refuses.
 std::string status_of(const Verdict& verdict) {
-  if (!verdict.tcb_status.empty()) return verdict.tcb_status;
+  const bool sound =
+      std::none_of(verdict.checks.begin(), verdict.checks.end(),
+                   [](const Check& check) { return refuses(check) && check.name != "tcb"; });
+  if (sound && !verdict.tcb_status.empty()) return verdict.tcb_status;
   return verdict.accepted ? "Verified" : "Refused";
+}
+
+/// The refusing checks of one status.
+void write_refusals(JsonWriter& json, const std::vector<Check>& checks, CheckStatus status) {
+  for (const Check& check : checks) {
+    if (!refuses(check) || check.status != status) continue;
+    const bool missing = status == CheckStatus::NotChecked;
+    json.begin_object().key("check").string(check.name);
+    json.key("found").string(missing ? "not checked" : check.found);
+    json.key("wanted").string(check.wanted).end_object();
+  }
 }
 
 void write_value(JsonWriter& json, const Claim::Value& value) {
@@ -150,13 +167,9 @@ std::string to_json(const Verdict& verdict) {
   json.begin_object().key("ok").boolean(verdict.accepted);
   json.key("status").string(status_of(verdict)).key("simulated").boolean(verdict.simulated);
   json.key("failed").begin_array();
-  for (const Check& check : verdict.checks) {
-    if (!refuses(check)) continue;
-    const bool missing = check.status == CheckStatus::NotChecked;
-    json.begin_object().key("check").string(check.name);
-    json.key("found").string(missing ? "not checked" : check.found);
-    json.key("wanted").string(check.wanted).end_object();
-  }
+  // What failed says more than what was therefore never reached.
+  write_refusals(json, verdict.checks, CheckStatus::Failed);
+  write_refusals(json, verdict.checks, CheckStatus::NotChecked);
   json.end_array();
   write_claims(json.key("claims"), verdict.claims);
   json.end_object();

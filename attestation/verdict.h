@@ -74,7 +74,7 @@ struct Verdict {
   /// The quote chains to a test root: no TEE stands behind it, whatever the other fields say.
   bool simulated = false;
   Level level = Level::None;
-  /// "tdx" or "snp"; empty when the quote or report was not understood.
+  /// "tdx", "sgx" or "snp"; empty when the quote or report was not understood.
   std::string platform;
   Measurements measurements;
   PlatformId platform_id;
@@ -107,7 +107,8 @@ std::string explain(const Verdict& verdict);
 
 /// One JSON object, compact:
 ///   {"ok":bool,"status":text,"simulated":bool,"failed":[{"check","found","wanted"}],"claims":{…}}
-/// `status` is Intel's TCB status where it was evaluated, else "Verified" or "Refused".
+/// `status`: of a sound Intel quote its TCB status, accepted or not; else "Verified" or "Refused".
+/// In `failed`, checks that failed come before those that were not made.
 std::string to_json(const Verdict& verdict);
 
 /// One line for a log: verdict, platform, TCB status, and the names of the checks that refused.

@@ -1,7 +1,7 @@
 #include "attestation/verify.h"
 
 #include "attestation/checklist.h"
-#include "attestation/tdx_examine.h"
+#include "attestation/intel_examine.h"
 #include "base/hex.h"
 
 #include <fmt/format.h>
@@ -46,7 +46,7 @@ class Examination {
       checks_.add(name, true, "evidence, statement");
     }
     checks_.add("gpu_nonce", true, "GPU reports, request");
-    list_tdx_checks(checks_, policy_, true);
+    list_intel_checks(checks_, policy_, true, IntelTee::Tdx);
     checks_.add("model", !policy_.allowed_model_manifests.empty(), "statement, model manifest");
     checks_.add("gpu_signatures", !policy_.allow_unchecked_gpu, "GPU reports");
     checks_.add("level", true, "measurements, model");
@@ -61,15 +61,15 @@ class Examination {
     check_statement();
     check_gpus();
     check_model();
-    const auto quote = examine_quote_format(evidence_.cpu_quote, checks_);
+    const auto quote = examine_tdx_format(evidence_.cpu_quote, checks_);
     if (!quote) {
       check_kind(std::nullopt);
       return;
     }
     checks_.compare("report_data", quote->td.report_data, report_data(expected_));
     verdict_.simulated = evidence_.kind == kKindSimulatedTdx;
-    const TdxInput input{evidence_.collateral ? &*evidence_.collateral : nullptr, roots_, now_,
-                         policy_};
+    const IntelInput input{evidence_.collateral ? &*evidence_.collateral : nullptr, roots_, now_,
+                           policy_};
     check_kind(examine_tdx(*quote, input, verdict_));
   }
 
@@ -174,18 +174,33 @@ bool carries_nonce(std::span<const std::uint8_t, 64> report_data, ByteSpan nonce
   return std::equal(part.begin(), part.end(), nonce.begin(), nonce.end());
 }
 
-Verdict verify_tdx_quote(ByteSpan quote, const Collateral* collateral, const TrustRoots& roots,
-                         UnixTime now, const Policy& policy, ByteSpan nonce) {
+namespace {
+
+void record_nonce(Checklist& checks, std::span<const std::uint8_t, 64> report_data,
+                  ByteSpan nonce) {
+  if (nonce.empty()) return;
+  checks.record("report_data", carries_nonce(report_data, nonce), encode_hex(report_data),
+                "ends in " + encode_hex(nonce));
+}
+
+}  // namespace
+
+Verdict verify_intel_quote(ByteSpan quote, const Collateral* collateral, const TrustRoots& roots,
+                           UnixTime now, const Policy& policy, ByteSpan nonce) {
   Verdict verdict;
   Checklist checks(verdict.checks);
-  list_tdx_checks(checks, policy, !nonce.empty());
+  const IntelTee tee = is_sgx_quote(quote) ? IntelTee::Sgx : IntelTee::Tdx;
+  list_intel_checks(checks, policy, !nonce.empty(), tee);
   checks.add("level", true, "measurements");
-  if (const auto view = examine_quote_format(quote, checks)) {
-    if (!nonce.empty()) {
-      checks.record("report_data", carries_nonce(view->td.report_data, nonce),
-                    encode_hex(view->td.report_data), "ends in " + encode_hex(nonce));
+  const IntelInput input{collateral, roots, now, policy};
+  if (tee == IntelTee::Sgx) {
+    if (const auto view = examine_sgx_format(quote, checks)) {
+      record_nonce(checks, view->enclave.report_data, nonce);
+      examine_sgx(*view, input, verdict);
     }
-    examine_tdx(*view, {collateral, roots, now, policy}, verdict);
+  } else if (const auto view = examine_tdx_format(quote, checks)) {
+    record_nonce(checks, view->td.report_data, nonce);
+    examine_tdx(*view, input, verdict);
   }
   const bool measured = checks.passed("measurements") && !verdict.simulated;
   conclude(verdict, measured ? Level::ImageMeasured : Level::Declared, policy.level_min);

@@ -57,11 +57,11 @@ struct Policy {
 Verdict verify(const Evidence& evidence, const Statement& expected, const TrustRoots& roots,
                UnixTime now, const Policy& policy);
 
-/// Judges a quote for itself: everything verify() looks at, but no statement and no GPU. `nonce`,
-/// when it is not empty, must be the end of report_data (64 bytes: all of it). `collateral` may be
-/// null. Pure, as verify().
-Verdict verify_tdx_quote(ByteSpan quote, const Collateral* collateral, const TrustRoots& roots,
-                         UnixTime now, const Policy& policy, ByteSpan nonce);
+/// Judges a TDX quote (versions 4, 5) or an SGX quote (version 3) for itself: everything verify()
+/// looks at, but no statement and no GPU. `nonce`, when it is not empty, must be the end of
+/// report_data (64 bytes: all of it). `collateral` may be null. Pure, as verify().
+Verdict verify_intel_quote(ByteSpan quote, const Collateral* collateral, const TrustRoots& roots,
+                           UnixTime now, const Policy& policy, ByteSpan nonce);
 
 /// `report_data` ends in `nonce`.
 bool carries_nonce(std::span<const std::uint8_t, 64> report_data, ByteSpan nonce);

@@ -100,8 +100,8 @@ attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& op
     }
     collateral = *parsed;
   }
-  return attestation::verify_tdx_quote(quote, collateral ? &*collateral : nullptr, roots, now_s,
-                                       policy.tdx, read_nonce(options.nonce));
+  return attestation::verify_intel_quote(quote, collateral ? &*collateral : nullptr, roots, now_s,
+                                         policy.tdx, read_nonce(options.nonce));
 }
 
 attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& options) {

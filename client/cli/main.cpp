@@ -152,8 +152,8 @@ void add_evidence_options(CLI::App& app, EvidenceOptions& options) {
 }
 
 void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
-  auto* intel =
-      verify_app.add_subcommand("intel", "an Intel TDX quote; 0 accepted, 1 refused, 2 unusable");
+  auto* intel = verify_app.add_subcommand(
+      "intel", "an Intel TDX or SGX quote; 0 accepted, 1 refused, 2 unusable");
   intel->add_option("--quote", o.evidence.quote, "raw quote")->required();
   intel->add_option("--collateral", o.evidence.collateral,
                     "JSON: TCB info, QE identity, CRLs, signatures, issuer chains");

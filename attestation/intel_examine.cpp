@@ -1,13 +1,15 @@
-#include "attestation/tdx_examine.h"
+#include "attestation/intel_examine.h"
 
 #include "attestation/collateral.h"
 #include "attestation/tdx_verify.h"
+#include "attestation/utc_time.h"
 #include "base/hex.h"
 #include "schnorr/hash.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <type_traits>
 
 namespace nostril::attestation {
 
@@ -16,7 +18,6 @@ namespace {
 constexpr std::uint64_t kAttributeUntrustedMask = 0xff;  // bits 0..7: debug and reserved
 constexpr std::uint64_t kAttributeSeptVeDisable = 1ULL << 28U;
 constexpr std::uint64_t kAttributeMigratable = 1ULL << 29U;
-constexpr std::uint8_t kEnclaveDebug = 0x02;
 
 std::string_view name_of(TrustRoots::Class root_class) {
   switch (root_class) {
@@ -34,21 +35,20 @@ std::string describe(const std::vector<std::string>& words) {
   return fmt::format("{}", fmt::join(words, ", "));
 }
 
-class TdxExamination {
+/// `Quote` is TdxQuoteView or SgxQuoteView: what differs has an overload for each.
+template <typename Quote>
+class IntelExamination {
  public:
-  TdxExamination(const TdxInput& input, Verdict& verdict)
+  IntelExamination(const IntelInput& input, Verdict& verdict)
       : input_(input),
         now_(input.now),
         policy_(input.policy),
         verdict_(verdict),
         checks_(verdict.checks) {}
 
-  std::optional<TrustRoots::Class> run(const TdxQuoteView& quote) {
-    verdict_.platform = "tdx";
-    verdict_.measurements = quote.td.measurements;
-    claim_body(quote);
-    check_attributes(quote);
-    check_measurements(quote);
+  std::optional<TrustRoots::Class> run(const Quote& quote) {
+    claim("quote_version", std::int64_t{quote.version}, "quote, header");
+    check_body(quote);
     return check_signatures(quote);
   }
 
@@ -61,10 +61,34 @@ class TdxExamination {
     verdict_.claims.push_back({std::move(name), std::move(value), std::move(source)});
   }
 
-  void claim_body(const TdxQuoteView& quote) {
+  void check_body(const TdxQuoteView& quote) {
+    verdict_.platform = "tdx";
+    verdict_.measurements = quote.td.measurements;
+    claim_td(quote);
+    check_attributes(quote);
+    check_measurements(quote);
+  }
+
+  void check_body(const SgxQuoteView& quote) {
+    verdict_.platform = "sgx";
+    const std::string body = "quote, enclave report";
+    const EnclaveReport& enclave = quote.enclave;
+    claim("mrenclave", encode_hex(enclave.mrenclave), body);
+    claim("mrsigner", encode_hex(enclave.mrsigner), body);
+    claim("isv_prod_id", std::int64_t{enclave.isv_prod_id}, body);
+    claim("isv_svn", std::int64_t{enclave.isv_svn}, body);
+    claim("attributes", encode_hex(enclave.attributes), body);
+    claim("report_data", encode_hex(enclave.report_data), body);
+    const bool debug = ((enclave.attributes[0] | quote.qe.attributes[0]) & kEnclaveDebug) != 0;
+    record("debug", !debug,
+           fmt::format("enclave attributes {}, quoting enclave {}", encode_hex(enclave.attributes),
+                       encode_hex(quote.qe.attributes)),
+           "no debug bit");
+  }
+
+  void claim_td(const TdxQuoteView& quote) {
     const Measurements& m = quote.td.measurements;
     const std::string body = fmt::format("quote, TD report {}", quote.td.is_td15 ? "1.5" : "1.0");
-    claim("quote_version", std::int64_t{quote.version}, "quote, header");
     claim("mrtd", encode_hex(m.mrtd), body);
     for (std::size_t i = 0; i < m.rtmr.size(); ++i) {
       claim(fmt::format("rtmr{}", i), encode_hex(m.rtmr.at(i)), body);
@@ -115,7 +139,7 @@ class TdxExamination {
            "MRTD " + encode_hex(found.mrtd), "an image in the policy's list");
   }
 
-  std::optional<TrustRoots::Class> check_signatures(const TdxQuoteView& quote) {
+  std::optional<TrustRoots::Class> check_signatures(const Quote& quote) {
     const auto chain = check_pck_chain(quote.pck_chain, input_.roots, now_);
     const auto root_class = chain ? std::optional(chain->root_class) : std::nullopt;
     // Anything that smells of the simulator is called simulated, trusted or not.
@@ -135,7 +159,8 @@ class TdxExamination {
     // Any enclave with provisioning rights gets a PCK signature: which one it is must be known even
     // without collateral.
     const ChainNames names = chain_names(chain->root_class);
-    checks_.compare("qe_signer", quote.qe.mrsigner, names.qe_signer);
+    checks_.compare("qe_signer", quote.qe.mrsigner,
+                    kTee == IntelTee::Tdx ? names.qe_signer : names.sgx_qe_signer);
     record("qe_report_signature", check_qe_report_signature(quote, chain->leaf()),
            "QE report signature", "by the PCK key");
     const auto platform = sgx_extension(chain->leaf());
@@ -147,7 +172,7 @@ class TdxExamination {
 
   /// Platform data of the PCK certificate; vendor id and FMSPC tell the simulator apart a second
   /// time, should a root ever be mistaken.
-  bool check_platform(const TdxQuoteView& quote, const TrustedChain& chain,
+  bool check_platform(const Quote& quote, const TrustedChain& chain,
                       const std::optional<SgxExtension>& platform) {
     if (!platform) {
       return record("platform", false, "malformed SGX extension", "a PCK certificate's");
@@ -164,12 +189,12 @@ class TdxExamination {
                   test ? "the simulator's" : "a genuine platform's");
   }
 
-  void check_collateral(const TdxQuoteView& quote, const TrustedChain& pck,
-                        const SgxExtension& platform) {
+  void check_collateral(const Quote& quote, const TrustedChain& pck, const SgxExtension& platform) {
     const Collateral& collateral = *input_.collateral;
-    const auto tcb = check_tcb_info(collateral, input_.roots, pck.root(), now_);
+    const auto tcb = check_tcb_info(collateral, kTee, input_.roots, pck.root(), now_);
     check_tcb_document(tcb);
-    const auto qe = attestation::check_qe_identity(collateral, input_.roots, pck.root(), now_);
+    const auto qe =
+        attestation::check_qe_identity(collateral, kTee, input_.roots, pck.root(), now_);
     const SvnLevel* qe_level = qe ? match_qe(qe->document, quote.qe) : nullptr;
     const std::string qe_found(qe ? "quoting enclave not known" : to_string(qe.error()));
     record("qe_identity", qe_level != nullptr,
@@ -193,11 +218,23 @@ class TdxExamination {
                        policy_.tcb_evaluation_number_min));
   }
 
-  void check_tcb(const Vouched<TcbInfo>& tcb, const SgxExtension& platform,
-                 const TdxQuoteView& quote, const SvnLevel& qe_level) {
+  static Result<TcbEvaluation, TcbError> evaluate(const TcbInfo& info, const SgxExtension& platform,
+                                                  const TdxQuoteView& quote,
+                                                  const SvnLevel& qe_level) {
+    return evaluate_tcb(info, platform, quote.td, qe_level);
+  }
+
+  static Result<TcbEvaluation, TcbError> evaluate(const TcbInfo& info, const SgxExtension& platform,
+                                                  const SgxQuoteView& /*quote*/,
+                                                  const SvnLevel& qe_level) {
+    return evaluate_sgx_tcb(info, platform, qe_level);
+  }
+
+  void check_tcb(const Vouched<TcbInfo>& tcb, const SgxExtension& platform, const Quote& quote,
+                 const SvnLevel& qe_level) {
     std::vector<std::string> accepted = policy_.accepted_tcb_statuses;
     accepted.emplace_back(to_string(TcbStatus::UpToDate));
-    const auto evaluation = evaluate_tcb(tcb.document, platform, quote.td, qe_level);
+    const auto evaluation = evaluate(tcb.document, platform, quote, qe_level);
     if (!evaluation) {
       record("tcb", false, std::string(to_string(evaluation.error())), describe(accepted));
       return;
@@ -205,7 +242,10 @@ class TdxExamination {
     verdict_.tcb_status = to_string(evaluation->status);
     verdict_.advisories = evaluation->advisories;
     claim("tcb_status", verdict_.tcb_status, "TCB info, QE identity");
-    claim("module_status", std::string(to_string(evaluation->module_status)), "TCB info");
+    if (kTee == IntelTee::Tdx) {
+      claim("module_status", std::string(to_string(evaluation->module_status)), "TCB info");
+    }
+    if (evaluation->date != 0) claim("tcb_date", format_iso_utc(evaluation->date), "TCB info");
     claim("qe_status", std::string(to_string(qe_level.status)), "QE identity");
     claim("advisories", verdict_.advisories, "TCB info, QE identity");
     const bool listed =
@@ -214,7 +254,10 @@ class TdxExamination {
            describe(accepted));
   }
 
-  const TdxInput& input_;
+  static constexpr IntelTee kTee =
+      std::is_same_v<Quote, TdxQuoteView> ? IntelTee::Tdx : IntelTee::Sgx;
+
+  const IntelInput& input_;
   const UnixTime now_;
   const Policy& policy_;
   Verdict& verdict_;
@@ -223,31 +266,33 @@ class TdxExamination {
 
 }  // namespace
 
-void list_tdx_checks(Checklist& checks, const Policy& policy, bool wants_nonce) {
+void list_intel_checks(Checklist& checks, const Policy& policy, bool wants_nonce, IntelTee tee) {
   const bool tcb = !policy.allow_unchecked_tcb;
   checks.add("quote_format", true, "quote");
-  checks.add("report_data", wants_nonce, "quote, TD report, report_data");
+  checks.add("report_data", wants_nonce, "quote, body, report_data");
   checks.add("simulated", true, "root, QE vendor id");
   checks.add("pck_chain", true, "quote, certification data");
   checks.add("platform", true, "PCK certificate, SGX extension");
   checks.add("qe_signer", true, "quote, QE report, MRSIGNER");
   checks.add("qe_report_signature", true, "quote, QE report");
   checks.add("qe_report_data", true, "quote, QE report, report_data");
-  checks.add("quote_signature", true, "quote, header and TD report");
+  checks.add("quote_signature", true, "quote, header and body");
   checks.add("tcb_info", tcb, "collateral, TCB info");
   checks.add("qe_identity", tcb, "collateral, QE identity; quote, QE report");
   checks.add("revocation", tcb, "collateral, CRLs of root and PCK CA");
-  checks.add("tcb", tcb, "TCB info; PCK certificate; quote, TD report, tee_tcb_svn");
-  checks.add("tdx_module", true, "quote, TD report, mrsignerseam, seamattributes");
-  checks.add("debug", true, "quote, TD report, tdattributes; QE report, attributes");
-  checks.add("sept_ve_disable", true, "quote, TD report, tdattributes");
-  checks.add("migratable", true, "quote, TD report, tdattributes");
-  checks.add("service_td", true, "quote, TD report, mrservicetd");
+  checks.add("tcb", tcb, "TCB info; PCK certificate; quote, body, tee_tcb_svn");
+  checks.add("debug", true, "quote, body and QE report, attributes");
+  if (tee == IntelTee::Tdx) {
+    checks.add("tdx_module", true, "quote, TD report, mrsignerseam, seamattributes");
+    checks.add("sept_ve_disable", true, "quote, TD report, tdattributes");
+    checks.add("migratable", true, "quote, TD report, tdattributes");
+    checks.add("service_td", true, "quote, TD report, mrservicetd");
+  }
   checks.add("measurements", !policy.allowed_measurements.empty(),
              "quote, TD report, mrtd, rtmr, mrconfigid");
 }
 
-std::optional<TdxQuoteView> examine_quote_format(ByteSpan bytes, Checklist& checks) {
+std::optional<TdxQuoteView> examine_tdx_format(ByteSpan bytes, Checklist& checks) {
   const auto quote = parse_tdx_quote(bytes);
   checks.record("quote_format", quote.has_value(),
                 quote ? fmt::format("TDX quote, version {}", quote->version)
@@ -256,9 +301,22 @@ std::optional<TdxQuoteView> examine_quote_format(ByteSpan bytes, Checklist& chec
   return quote ? std::optional(*quote) : std::nullopt;
 }
 
-std::optional<TrustRoots::Class> examine_tdx(const TdxQuoteView& quote, const TdxInput& input,
+std::optional<SgxQuoteView> examine_sgx_format(ByteSpan bytes, Checklist& checks) {
+  const auto quote = parse_sgx_quote(bytes);
+  checks.record("quote_format", quote.has_value(),
+                std::string(quote ? "SGX quote, version 3" : to_string(quote.error())),
+                "an SGX quote");
+  return quote ? std::optional(*quote) : std::nullopt;
+}
+
+std::optional<TrustRoots::Class> examine_tdx(const TdxQuoteView& quote, const IntelInput& input,
                                              Verdict& verdict) {
-  return TdxExamination(input, verdict).run(quote);
+  return IntelExamination<TdxQuoteView>(input, verdict).run(quote);
+}
+
+std::optional<TrustRoots::Class> examine_sgx(const SgxQuoteView& quote, const IntelInput& input,
+                                             Verdict& verdict) {
+  return IntelExamination<SgxQuoteView>(input, verdict).run(quote);
 }
 
 void record_simulated(Verdict& verdict, bool accepted) {

@@ -1,17 +1,19 @@
 #pragma once
 
 #include "attestation/checklist.h"
+#include "attestation/sgx_quote.h"
+#include "attestation/tcb_info.h"
 #include "attestation/tdx_quote.h"
 #include "attestation/verify.h"
 
 #include <optional>
 
-/// The checks of a TDX quote and its collateral, whatever the quote was made for. verify() adds
-/// those of a statement. Pure.
+/// The checks of a TDX or SGX quote and its collateral, whatever the quote was made for. verify()
+/// adds those of a statement. Pure.
 namespace nostril::attestation {
 
 /// Borrowed for the call.
-struct TdxInput {
+struct IntelInput {
   const Collateral* collateral;  ///< null: none
   const TrustRoots& roots;
   UnixTime now;
@@ -19,14 +21,17 @@ struct TdxInput {
 };
 
 /// `wants_nonce`: report_data must be looked at.
-void list_tdx_checks(Checklist& checks, const Policy& policy, bool wants_nonce);
+void list_intel_checks(Checklist& checks, const Policy& policy, bool wants_nonce, IntelTee tee);
 
 /// Records quote_format. The view borrows from `bytes`.
-std::optional<TdxQuoteView> examine_quote_format(ByteSpan bytes, Checklist& checks);
+std::optional<TdxQuoteView> examine_tdx_format(ByteSpan bytes, Checklist& checks);
+std::optional<SgxQuoteView> examine_sgx_format(ByteSpan bytes, Checklist& checks);
 
 /// Records all the others but report_data, and fills the verdict's claims. Which kind of root the
 /// quote's chain ends in; nothing when it ends in none that is trusted.
-std::optional<TrustRoots::Class> examine_tdx(const TdxQuoteView& quote, const TdxInput& input,
+std::optional<TrustRoots::Class> examine_tdx(const TdxQuoteView& quote, const IntelInput& input,
+                                             Verdict& verdict);
+std::optional<TrustRoots::Class> examine_sgx(const SgxQuoteView& quote, const IntelInput& input,
                                              Verdict& verdict);
 
 /// Records the check `simulated` by the verdict's flag.
