@@ -153,9 +153,9 @@ std::size_t Env::used_bytes() const {
   return (info.me_last_pgno + 1) * kPageBytes;
 }
 
-Result<void, Error> Env::copy_compact(const std::filesystem::path& path) {
+Result<void, Error> Env::sync() {
   enter();
-  const int code = mdb_env_copy2(env_, path.c_str(), MDB_CP_COMPACT);
+  const int code = mdb_env_sync(env_, 1);
   leave();
   return to_result(code);
 }
@@ -315,6 +315,33 @@ bool Cursor::seek_back(ByteSpan key) {
   if (!seek(key)) return last();
   if (key_.size() == key.size() && std::equal(key.begin(), key.end(), key_.begin())) return true;
   return previous();
+}
+
+WriteCursor::WriteCursor(WriteTxn& txn, Dbi table) : txn_(txn) {
+  if (!txn.ok()) return;
+  const int code = mdb_cursor_open(txn.txn_, table.handle, &cursor_);
+  if (code == 0) return;
+  cursor_ = nullptr;
+  txn.note(code);
+}
+
+WriteCursor::~WriteCursor() {
+  if (cursor_ != nullptr) mdb_cursor_close(cursor_);
+}
+
+void WriteCursor::put(ByteSpan key, ByteSpan value) {
+  put(key, value, 0);
+}
+
+void WriteCursor::append(ByteSpan key, ByteSpan value) {
+  put(key, value, MDB_APPEND);
+}
+
+void WriteCursor::put(ByteSpan key, ByteSpan value, unsigned flags) {
+  if (cursor_ == nullptr || !txn_.ok()) return;
+  MDB_val key_val = as_val(key);
+  MDB_val value_val = as_val(value);
+  txn_.note(mdb_cursor_put(cursor_, &key_val, &value_val, flags));
 }
 
 }  // namespace nostril::lmdb

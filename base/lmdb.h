@@ -72,9 +72,8 @@ class Env {
 
   [[nodiscard]] bool read_only() const { return options_.read_only; }
 
-  /// Writes a defragmented copy into the existing empty directory `path`; readers and writers go
-  /// on.
-  [[nodiscard]] Result<void, Error> copy_compact(const std::filesystem::path& path);
+  /// For a file opened without `sync`: all that was committed is on disk when it returns.
+  [[nodiscard]] Result<void, Error> sync();
 
  private:
   friend class Txn;
@@ -166,6 +165,9 @@ class WriteTxn : public Txn {
   /// On disk (fsync) when it returns without error. After an error of the disk nobody knows what
   /// reached it.
   [[nodiscard]] Result<void, Error> commit();
+
+ private:
+  friend class WriteCursor;
 };
 
 /// Walks one table in key order (bytes compared as unsigned, shorter first). Lives shorter than its
@@ -200,6 +202,28 @@ class Cursor {
   MDB_cursor* cursor_ = nullptr;
   ByteSpan key_;
   ByteSpan value_;
+};
+
+/// Writes many rows to one table. put() of a key near the one before does not walk down the tree
+/// again: sorted keys cost half. Lives shorter than its transaction, which keeps its errors.
+class WriteCursor {
+ public:
+  WriteCursor(WriteTxn& txn, Dbi table);
+  ~WriteCursor();
+  WriteCursor(const WriteCursor&) = delete;
+  WriteCursor& operator=(const WriteCursor&) = delete;
+  WriteCursor(WriteCursor&&) = delete;
+  WriteCursor& operator=(WriteCursor&&) = delete;
+
+  /// As WriteTxn's.
+  void put(ByteSpan key, ByteSpan value);
+  void append(ByteSpan key, ByteSpan value);
+
+ private:
+  void put(ByteSpan key, ByteSpan value, unsigned flags);
+
+  WriteTxn& txn_;
+  MDB_cursor* cursor_ = nullptr;
 };
 
 }  // namespace nostril::lmdb

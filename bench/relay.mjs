@@ -76,7 +76,7 @@ function remarks(row) {
   const out = [];
   if (row.events > 1) out.push(`${digits(row.events)} events, ${us(row.cpu_event_us)} each`);
   if (row.user_us !== undefined) out.push(`user ${us(row.user_us)}`);
-  if (row.disk_bytes > 0) out.push(`${bytes(row.disk_bytes)} on disk each`);
+  if (row.disk_bytes > 0) out.push(`${bytes(row.disk_bytes)} on disk, ${bytes(row.json_bytes)} of JSON`);
   if (row.connection_bytes !== undefined) out.push(`${bytes(row.connection_bytes)} of memory each`);
   if (row.ok_p50_us !== undefined) out.push(`OK ${us(row.ok_p50_us)}, query ${us(row.query_p50_us)}`);
   if (row.unordered > 0) out.push(`${digits(row.unordered)} answers in a wrong order`);

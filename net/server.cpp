@@ -102,7 +102,6 @@ struct Server::Impl {
     std::uint64_t heard_ms = 0;
     std::uint64_t pinged_ms = 0;    // 0: no Ping under way
     std::uint64_t progress_ms = 0;  // when output last moved
-    int deflate_window_bits = 0;    // 0: what we send is not compressed
     bool ready = true;              // TLS handshake done
     bool paused = false;
     bool was_websocket = false;
@@ -116,6 +115,7 @@ struct Server::Impl {
     bool ending = false;   // in endings
     bool told = false;     // the handler knows that it is over: the id is stale
     bool wants_drained = false;
+    std::uint8_t deflate_window_bits = 0;  // 0: what we send is not compressed
     bool output_finished = false;
     // Last: its destructor may still call into libwebsockets, never back into us.
     std::unique_ptr<RawSocket> socket;
@@ -438,7 +438,8 @@ void Server::Impl::upgrade(Connection& connection, const HttpRequest& request) {
   connection.parser.reset();
   connection.decoder = std::make_unique<WsDecoder>(WsRole::Server, limits.message_bytes_max,
                                                    answer->deflate ? &inflater : nullptr);
-  if (answer->deflate) connection.deflate_window_bits = answer->deflate->server_window_bits;
+  if (answer->deflate)
+    connection.deflate_window_bits = static_cast<std::uint8_t>(answer->deflate->server_window_bits);
   queued(connection);
   handler.on_ws_open(connection.id, connection.peer, request);
 }
@@ -531,11 +532,10 @@ void Server::Impl::revisit_later(Connection& connection) {
 // message, so a peer with a small window understands what is not larger than the window.
 void Server::Impl::deflate(const Connection& connection, Outgoing& message) {
   const std::size_t bytes = message.bytes();
-  const auto window_bits = static_cast<unsigned>(connection.deflate_window_bits);
+  const int window_bits = connection.deflate_window_bits;
   if (window_bits == 0 || bytes < deflate_options.message_bytes_min) return;
   if (!message.shared && deflate_options.shared_only) return;
-  if (connection.deflate_window_bits < deflate_options.window_bits && bytes >> window_bits != 0)
-    return;
+  if (window_bits < deflate_options.window_bits && bytes >> window_bits != 0) return;
   deflate_scratch.clear();
   if (deflate_scratch.capacity() > kHeldBytesMax) deflate_scratch.shrink_to_fit();
   const std::uint64_t made_before = deflated.made_count();

@@ -133,11 +133,10 @@ Result<std::optional<WsEvent>, WsError> WsDecoder::next(std::span<std::uint8_t>&
     input = input.subspan(take);
     if (role_ == WsRole::Server) apply_mask(piece, mask_, mask_phase_);
     mask_phase_ = static_cast<std::uint8_t>((mask_phase_ + take) & 3U);
-    const bool whole_frame = take == frame_bytes_;
     frame_left_ -= take;
 
     std::string& joined = is_control(frame_opcode_) ? control_ : message_;
-    const bool direct = whole_frame && frame_final_ && joined.empty();
+    const bool direct = frame_left_ == 0 && frame_final_ && joined.empty();  // all in one piece
     if (!direct) joined.append(as_text(piece));
     if (frame_left_ > 0) return std::optional<WsEvent>{};
     in_payload_ = false;
@@ -214,7 +213,6 @@ std::optional<WsError> WsDecoder::check_length(std::size_t header_bytes) {
   }
   if (role_ == WsRole::Server)
     std::copy_n(header_.begin() + static_cast<std::ptrdiff_t>(header_bytes) - 4, 4, mask_.begin());
-  frame_bytes_ = length;
   frame_left_ = length;
   mask_phase_ = 0;
   return std::nullopt;

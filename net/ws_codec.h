@@ -98,7 +98,6 @@ class WsDecoder {
   WsInflater* inflater_;
   std::string message_;  // joined payload of the data message under way
   std::string control_;  // payload of a control frame that came in pieces
-  std::uint64_t frame_bytes_ = 0;
   std::uint64_t frame_left_ = 0;
   std::array<std::uint8_t, 14> header_{};
   std::array<std::uint8_t, 4> mask_{};

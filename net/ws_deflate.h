@@ -27,7 +27,7 @@ namespace nostril::net {
 struct WsDeflateOptions {
   /// Off: the extension is neither offered nor accepted, its header is not looked at.
   bool enabled = false;
-  /// 1 (fast) to 9. On events of Nostr 6 saves 0.5 % more than 1 and costs a quarter more CPU.
+  /// 1 (fast) to 9. On real events 6 leaves 59 % where 1 leaves 60, for a quarter more CPU.
   int level = 1;
   /// 9 to 15: how far back matches reach, 2^n bytes. 15: 264 KiB for each compressor.
   int window_bits = 15;

@@ -96,6 +96,8 @@ void RelayConfig::declare(Config& config) {
   config.number("limit_default", &limits.limit_default, 1, 1'000'000,
                 "stored events for a filter without limit");
   config.number("limit_max", &limits.limit_max, 1, 1'000'000, "stored events for any filter");
+  config.number("count_visits_max", &limits.count_visits_max, 1, 1'000'000'000,
+                "index entries and records one COUNT may look at");
   config.number("held_events_max", &limits.held_events_max, 1, 1'000'000,
                 "new events a subscription may wait for while its stored ones are sent");
   config.number("publishes_under_way_max", &limits.publishes_under_way_max, 1, 100'000,
@@ -187,6 +189,7 @@ SessionLimits RelayConfig::session_limits() const {
   out.subscriptions_max = size(limits.subscriptions_max);
   out.filter_values_max = size(limits.filter_values_max);
   out.limit_max = static_cast<std::uint64_t>(limits.limit_max);
+  out.count_visits_max = static_cast<std::uint64_t>(limits.count_visits_max);
   out.limit_default = static_cast<std::uint64_t>(std::min(limits.limit_default, limits.limit_max));
   out.publishes_under_way_max = size(limits.publishes_under_way_max);
   out.held_events_max = size(limits.held_events_max);

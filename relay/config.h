@@ -48,6 +48,7 @@ struct RelayConfig {
     std::int64_t filter_values_max = 20'000;
     std::int64_t limit_default = 500;
     std::int64_t limit_max = 5'000;
+    std::int64_t count_visits_max = 1'000'000;
     std::int64_t held_events_max = 4'096;
     std::int64_t publishes_under_way_max = 256;
     std::int64_t events_a_second_max = 0;

@@ -23,7 +23,14 @@ std::string document_of(const RelayConfig& config) {
   w.key("description").string(config.info.description);
   if (!config.info.pubkey.empty()) w.key("pubkey").string(config.info.pubkey);
   if (!config.info.contact.empty()) w.key("contact").string(config.info.contact);
-  w.key("supported_nips").begin_array().integer(1).integer(9).integer(11).integer(40).end_array();
+  w.key("supported_nips")
+      .begin_array()
+      .integer(1)
+      .integer(9)
+      .integer(11)
+      .integer(40)
+      .integer(45)
+      .end_array();
   w.key("software").string("nostril-relay").key("version").string(NOSTRIL_VERSION);
   w.key("limitation").begin_object();
   w.key("max_message_length").integer(config.limits.message_bytes_max);

@@ -13,6 +13,11 @@ namespace {
 // How long a full queue waits for its next chance when no mail comes meanwhile.
 constexpr std::uint64_t kRetryMs = 2;
 constexpr std::uint64_t kFinishLookMs = 5;
+// A step of a query on the loop itself.
+constexpr std::size_t kStepHereVisitsMax = 100;
+constexpr std::uint32_t kStepHereUsMax = 500;
+constexpr std::int64_t kSlowStepMs = 3;
+constexpr std::int64_t kSlowPauseMs = 200;
 
 }  // namespace
 
@@ -144,6 +149,20 @@ Offer LoopWorker::offer(UnverifiedEvent& event, net::ConnectionId origin) {
 bool LoopWorker::start_step(std::shared_ptr<Query>& query) {
   query->owner.loop = index_;
   return shared_.queries.submit(query);
+}
+
+// A step that took long has met the disk: for a while all steps are the workers', and this loop
+// keeps turning.
+std::optional<QueryStep> LoopWorker::step_now(const std::shared_ptr<Query>& query) {
+  const std::int64_t before_ms = shared_.clock.monotonic_ms();
+  if (before_ms < store_is_slow_until_ms_) return std::nullopt;
+  ScanBudget budget;
+  budget.visits_max = kStepHereVisitsMax;
+  budget.time_us_max = kStepHereUsMax;
+  QueryStep step = shared_.queries.step_here(query, budget, metrics_.queries);
+  const std::int64_t after_ms = shared_.clock.monotonic_ms();
+  if (after_ms - before_ms >= kSlowStepMs) store_is_slow_until_ms_ = after_ms + kSlowPauseMs;
+  return step;
 }
 
 void LoopWorker::retry() {

@@ -94,6 +94,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   void retry_later(net::ConnectionId of) override;
   [[nodiscard]] Offer offer(UnverifiedEvent& event, net::ConnectionId origin) override;
   [[nodiscard]] bool start_step(std::shared_ptr<Query>& query) override;
+  [[nodiscard]] std::optional<QueryStep> step_now(const std::shared_ptr<Query>& query) override;
 
   void wake();
   void end_turn();
@@ -121,6 +122,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   std::unordered_map<net::ConnectionId, std::unique_ptr<Session>> sessions_;
   std::vector<net::ConnectionId> retries_;
   net::TimerId retry_timer_ = net::TimerId::None;
+  std::int64_t store_is_slow_until_ms_ = 0;  // on shared_.clock's monotonic scale
   bool is_stopping_ = false;
   std::uint64_t forgot_after_ = 0;  // queries: none done since, so no session remembers anything
   std::uint64_t finish_by_ms_ = 0;

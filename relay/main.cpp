@@ -5,7 +5,9 @@
 #include "base/rng.h"
 #include "relay/config.h"
 #include "relay/relay.h"
+#include "relay/store/compact.h"
 #include "relay/store/import_export.h"
+#include "relay/store/train.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
@@ -38,6 +40,8 @@ struct Arguments {
   bool print_config = false;
   bool no_verify = false;
   std::string compact_to;
+  bool recompress = false;
+  std::size_t samples = TrainOptions().samples;
 };
 
 // Each connection is a descriptor; the shell's soft limit is often 1,024.
@@ -103,10 +107,22 @@ int import_events(const RelayConfig& config, bool verify) {
   return 0;
 }
 
+// A line a second on standard error.
+ProgressHandler show_progress() {
+  return [last_ms = std::int64_t{0}, clock = SystemClock()](std::string_view what,
+                                                            std::uint64_t count) mutable {
+    const std::int64_t now_ms = clock.monotonic_ms();
+    if (last_ms == 0) last_ms = now_ms;
+    if (now_ms - last_ms < 1000) return;
+    last_ms = now_ms;
+    fmt::print(stderr, "{} {}\n", count, what);
+  };
+}
+
 int export_events(const RelayConfig& config) {
   auto store = open_store(config, true);
   std::ios::sync_with_stdio(false);
-  const auto lines = export_jsonl(*store, std::cout, SystemClock().unix_s());
+  const auto lines = export_jsonl(*store, std::cout, SystemClock().unix_s(), show_progress());
   if (!lines) throw std::runtime_error(lines.error().text);
   std::cout.flush();
   if (!std::cout) throw std::runtime_error("standard output can't be written");
@@ -114,27 +130,86 @@ int export_events(const RelayConfig& config) {
   return 0;
 }
 
+std::uint64_t per_event(std::uint64_t bytes, std::uint64_t events) {
+  return events == 0 ? 0 : bytes / events;
+}
+
 int show_stats(const RelayConfig& config) {
   const StoreStats stats = open_store(config, true)->stats();
-  fmt::print("events {}\nfile_used_bytes {}\n", stats.events, stats.file_used_bytes);
+  std::uint64_t in_tables = 0;
+  for (const auto& table : stats.tables) in_tables += table.used_bytes;
+  fmt::print("events {}\nfile_used_bytes {} an_event {}\nin_tables_bytes {} an_event {}\n",
+             stats.events, stats.file_used_bytes, per_event(stats.file_used_bytes, stats.events),
+             in_tables, per_event(in_tables, stats.events));
   for (const auto& table : stats.tables) {
-    fmt::print("table {} entries {} bytes {}\n", table.name, table.entries, table.used_bytes);
+    fmt::print("table {} entries {} bytes {} an_event {}\n", table.name, table.entries,
+               table.used_bytes, per_event(table.used_bytes, stats.events));
   }
   return 0;
 }
 
 int check_store(const RelayConfig& config) {
-  const CheckReport report = open_store(config, true)->check(true);
+  const CheckReport report = open_store(config, true)->check(true, show_progress());
   for (const auto& problem : report.problems) fmt::print("{}\n", problem);
   fmt::print("{} records, {} index entries, {} problems\n", report.records, report.index_entries,
              report.problem_count);
   return report.ok() ? 0 : 1;
 }
 
-int compact(const RelayConfig& config, const std::string& target) {
-  const auto done = open_store(config, true)->compact_to(target);
-  if (!done) throw std::runtime_error(done.error().text);
+int compact_store(const RelayConfig& config, const Arguments& arguments) {
+  CompactOptions options;
+  options.recompress = arguments.recompress;
+  options.progress = show_progress();
+  const auto report = compact(*open_store(config, true), arguments.compact_to, options);
+  if (!report) throw std::runtime_error(report.error().text);
+  fmt::print("{} events, {} bytes an event before, {} after\n", report->events,
+             per_event(report->bytes_before, report->events),
+             per_event(report->bytes_after, report->events));
   return 0;
+}
+
+int train(const RelayConfig& config, std::size_t samples) {
+  (void)open_store(config, true);  // makes no new store
+  auto store = open_store(config, false);
+  TrainOptions options;
+  options.samples = samples;
+  const auto report = train_dictionary(*store, options, SystemClock().unix_s());
+  if (!report) throw std::runtime_error("no dictionary was added: " + report.error().text);
+  fmt::print(
+      "dictionary {}: {} bytes, trained on four fifths of {} contents; the others: {} bytes "
+      "as text, {} packed\n",
+      static_cast<unsigned>(report->id), report->dictionary_bytes, report->samples,
+      report->test_content_bytes, report->test_stored_bytes);
+  return 0;
+}
+
+int list_dictionaries(const RelayConfig& config) {
+  const auto found = open_store(config, true)->dictionaries();
+  if (!found) throw std::runtime_error(found.error().text);
+  for (const auto& dictionary : *found) {
+    fmt::print("dictionary {} bytes {} trained_at {} sha256 {}\n",
+               static_cast<unsigned>(dictionary.id), dictionary.bytes, dictionary.trained_at_s,
+               dictionary.sha256);
+  }
+  return 0;
+}
+
+int show_dictionary_stats(const RelayConfig& config) {
+  const auto found = open_store(config, true)->content_stats(show_progress());
+  if (!found) throw std::runtime_error(found.error().text);
+  for (const auto& stats : *found) {
+    const auto id = static_cast<unsigned>(stats.id);
+    fmt::print("{} records {} content_bytes {} stored_bytes {}\n",
+               id == 0 ? "text" : fmt::format("dictionary {}", id), stats.records,
+               stats.content_bytes, stats.stored_bytes);
+  }
+  return 0;
+}
+
+int dictionaries(const CLI::App& command, const RelayConfig& config, const Arguments& arguments) {
+  if (command.got_subcommand("train")) return train(config, arguments.samples);
+  if (command.got_subcommand("list")) return list_dictionaries(config);
+  return show_dictionary_stats(config);
 }
 
 RelayConfig read_config(const Arguments& arguments, Config& config, RelayConfig& values) {
@@ -163,7 +238,10 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("export")) return export_events(values);
   if (app.got_subcommand("stats")) return show_stats(values);
   if (app.got_subcommand("check")) return check_store(values);
-  if (app.got_subcommand("compact")) return compact(values, arguments.compact_to);
+  if (app.got_subcommand("compact")) return compact_store(values, arguments);
+  if (app.got_subcommand("dict")) {
+    return dictionaries(*app.get_subcommand("dict"), values, arguments);
+  }
   if (app.got_subcommand("run")) return run(values);
   throw std::runtime_error("say what to do: nostril-relay run, or --help");
 }
@@ -195,8 +273,20 @@ int main(int argc, char** argv) {
     app.add_subcommand("export", "write all events to standard output, oldest first");
     app.add_subcommand("stats", "sizes of the store");
     app.add_subcommand("check", "compare every record with every index");
-    CLI::App* compact_command = app.add_subcommand("compact", "write a defragmented copy");
-    compact_command->add_option("directory", arguments.compact_to, "new or empty")->required();
+    CLI::App* compact_command =
+        app.add_subcommand("compact", "write a copy with full pages; a relay may go on meanwhile");
+    compact_command->add_option("--to", arguments.compact_to, "new or empty directory")->required();
+    compact_command->add_flag("--recompress", arguments.recompress,
+                              "pack all contents with the newest dictionary, and keep that only");
+    CLI::App* dict_command =
+        app.add_subcommand("dict", "dictionaries that new contents are packed with");
+    dict_command->require_subcommand(1);
+    CLI::App* train_command =
+        dict_command->add_subcommand("train", "make one of the stored contents and add it");
+    train_command->add_option("--samples", arguments.samples, "events to look at")
+        ->check(CLI::Range(100, 1'000'000));
+    dict_command->add_subcommand("list", "which there are");
+    dict_command->add_subcommand("stats", "what each has packed");
 
     CLI11_PARSE(app, argc, argv);
     return dispatch(app, arguments);

@@ -11,6 +11,14 @@
 
 namespace nostril::relay {
 
+/// What one query worker, or a loop that did a step itself, counts.
+struct QueryMetrics {
+  Counter steps;
+  Counter rows;
+  Counter visits;
+  Counter failures;
+};
+
 /// What one loop thread counts. Written by it, read by any.
 struct LoopMetrics {
   Counter events_received;      ///< well-formed EVENT messages
@@ -20,6 +28,7 @@ struct LoopMetrics {
   Counter ephemeral_unheard;    ///< nobody was subscribed
   Counter requests;             ///< REQ
   Counter requests_refused;     ///< CLOSED instead of an answer
+  Counter counts;               ///< COUNT
   Counter closes;               ///< CLOSE
   Counter subscriptions_opened;
   Counter subscriptions_closed;
@@ -28,7 +37,8 @@ struct LoopMetrics {
   Counter ephemeral_sent;
   Counter queries_done;    ///< EOSE
   Counter reading_paused;  ///< times a peer was not read because a queue was full
-  Counter unsupported;     ///< AUTH, COUNT, binary messages
+  Counter unsupported;     ///< AUTH, binary messages
+  QueryMetrics queries;    ///< steps on this thread
   std::array<Counter, kParseErrorCount> parse_errors;
   std::array<Counter, kRefusalCount> refusals;
 
@@ -42,14 +52,6 @@ struct VerifierMetrics {
   Counter verified;
   Counter bad_signatures;
   Counter batches;
-};
-
-/// What one query worker counts.
-struct QueryMetrics {
-  Counter steps;
-  Counter rows;
-  Counter visits;
-  Counter failures;
 };
 
 /// Prometheus text exposition, version 0.0.4.

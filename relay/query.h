@@ -20,11 +20,16 @@ namespace nostril::relay {
 struct Query {
   SessionId owner;
   std::uint64_t subscription_number = 0;
+  std::string subscription;     ///< of a COUNT: the id to answer to
   std::string prefix;           ///< ["EVENT","sub",
   std::vector<Filter> filters;  ///< moved into `scan` by the first step
   ScanOptions options;
   std::optional<Scan> scan;
   std::atomic<bool> cancelled{false};
+  /// COUNT: the events are counted, not shown.
+  bool is_count = false;
+  std::uint64_t count = 0;
+  std::uint64_t visits = 0;  ///< index entries and records looked at so far
 };
 
 /// Enough of an id to know an event again among those of one subscription. An author who makes two

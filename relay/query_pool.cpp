@@ -45,11 +45,12 @@ bool QueryPool::submit(std::shared_ptr<Query>& query) {
 
 void QueryPool::run(QueryMetrics& metrics) {
   while (auto batch = queue_.wait_all(1)) {
-    for (auto& query : *batch) on_step_(step(std::move(query), metrics));
+    for (auto& query : *batch) on_step_(step(std::move(query), options_.budget, metrics));
   }
 }
 
-QueryStep QueryPool::step(std::shared_ptr<Query> query, QueryMetrics& metrics) {
+QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget,
+                          QueryMetrics& metrics) {
   QueryStep out;
   out.query = std::move(query);
   Query& self = *out.query;
@@ -58,17 +59,29 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, QueryMetrics& metrics) {
     return out;
   }
   if (!self.scan) self.scan.emplace(store_, std::exchange(self.filters, {}), self.options);
+  std::size_t rows = 0;
   {
     ReadTxn txn = store_.read();
-    const auto scanned = self.scan->step(txn, options_.budget, [&](const RecordView& record) {
+    ScanBudget bound = budget;
+    if (self.is_count) bound.rows_max = SIZE_MAX;
+    const auto scanned = self.scan->step(txn, bound, [&](const RecordView& record) {
+      if (self.is_count) return RowAction::Take;
+      const std::size_t start = out.text.size();
       out.text += self.prefix;
-      append_json(out.text, record);
+      if (!append_json(out.text, record)) {  // damaged: check() names it
+        out.text.resize(start);
+        metrics.failures.add();
+        return RowAction::Skip;
+      }
       out.text += ']';
       out.rows.push_back({fingerprint_of(record.id()), out.text.size()});
       return out.text.size() >= options_.step_bytes_max ? RowAction::TakeAndPause : RowAction::Take;
     });
     if (scanned) {
       out.done = scanned->done;
+      rows = scanned->rows;
+      self.visits += scanned->visits;
+      if (self.is_count) self.count += rows;
       metrics.visits.add(scanned->visits);
     } else {
       log(LogLevel::Error, "{}", scanned.error().text);
@@ -80,7 +93,7 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, QueryMetrics& metrics) {
   // After the transaction: what it saw and what is announced by now differ by one commit at most.
   out.commits_announced = commits_announced_();
   metrics.steps.add();
-  metrics.rows.add(out.rows.size());
+  metrics.rows.add(rows);
   return out;
 }
 

@@ -39,6 +39,12 @@ class QueryPool {
   /// One step of the query. False when the queue is full: try again later.
   [[nodiscard]] bool submit(std::shared_ptr<Query>& query);
 
+  /// One step on the calling thread, which waits for the disk when a page is not in memory.
+  [[nodiscard]] QueryStep step_here(std::shared_ptr<Query> query, const ScanBudget& budget,
+                                    QueryMetrics& metrics) {
+    return step(std::move(query), budget, metrics);
+  }
+
   void stop();
 
   [[nodiscard]] std::size_t queued() const { return queue_.size(); }
@@ -49,7 +55,7 @@ class QueryPool {
 
  private:
   void run(QueryMetrics& metrics);
-  QueryStep step(std::shared_ptr<Query> query, QueryMetrics& metrics);
+  QueryStep step(std::shared_ptr<Query> query, const ScanBudget& budget, QueryMetrics& metrics);
 
   Store& store_;
   const QueryPoolOptions options_;

@@ -88,8 +88,9 @@ void write_protocol(MetricsText& out, const Loops& loops) {
         sum(loops, [&](const LoopWorker& loop) { return loop.metrics().parse_errors[i].read(); }),
         label("reason", to_string(static_cast<ParseError>(i))));
   }
-  out.counter("messages_unsupported_total", sum(loops, &M::unsupported), "AUTH, COUNT, binary");
+  out.counter("messages_unsupported_total", sum(loops, &M::unsupported), "AUTH, binary");
   out.counter("requests_total", sum(loops, &M::requests), "REQ");
+  out.counter("counts_total", sum(loops, &M::counts), "COUNT");
   out.counter("requests_refused_total", sum(loops, &M::requests_refused), "CLOSED");
   out.gauge("subscriptions",
             difference(sum(loops, &M::subscriptions_opened), sum(loops, &M::subscriptions_closed)),
@@ -156,17 +157,19 @@ void write_ingest(MetricsText& out, const Ingest& ingest, const Loops& loops) {
              label("queue", "ephemeral_under_way"));
 }
 
-void write_queries(MetricsText& out, const QueryPool& queries) {
+void write_queries(MetricsText& out, const QueryPool& queries, const Loops& loops) {
   std::uint64_t steps = 0;
   std::uint64_t rows = 0;
   std::uint64_t visits = 0;
   std::uint64_t failures = 0;
-  for (const auto& metrics : queries.metrics()) {
-    steps += metrics->steps.read();
-    rows += metrics->rows.read();
-    visits += metrics->visits.read();
-    failures += metrics->failures.read();
-  }
+  const auto add = [&](const QueryMetrics& metrics) {
+    steps += metrics.steps.read();
+    rows += metrics.rows.read();
+    visits += metrics.visits.read();
+    failures += metrics.failures.read();
+  };
+  for (const auto& metrics : queries.metrics()) add(*metrics);
+  for (const auto& loop : loops) add(loop->metrics().queries);
   out.counter("query_steps_total", steps, "steps of stored queries");
   out.counter("query_rows_total", rows, "events they found");
   out.counter("query_visits_total", visits, "index entries and records looked at");
@@ -183,7 +186,7 @@ std::string Relay::metrics_text() const {
   out.sample(queries_->queued(), label("queue", "query"));
   out.sample(sum(loops_, [](const LoopWorker& loop) { return loop.mail_queued(); }),
              label("queue", "loop_mail"));
-  write_queries(out, *queries_);
+  write_queries(out, *queries_, loops_);
   out.gauge("store_events", store_->count(), "events in the store");
   out.counter("store_damaged_reads_total", store_->damaged_reads(), "records that can't be read");
   return std::move(out).take();

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/hex.h"
+#include "events/kinds.h"
 
 #include <fmt/format.h>
 
@@ -26,6 +27,34 @@ std::size_t values_of(const std::vector<Filter>& filters) {
   return count;
 }
 
+// Look-ups that are sooner done than two threads are woken.
+constexpr std::size_t kBriefMax = 32;
+
+bool are_replaceable(const std::vector<std::uint32_t>& kinds) {
+  return std::ranges::all_of(
+      kinds, [](std::uint32_t kind) { return kind_class(kind) == KindClass::Replaceable; });
+}
+
+// True when few entries of an index answer the query whatever the store holds: ids, the replaceable
+// events of a few authors, the last few notes of one.
+bool is_brief(const std::vector<Filter>& filters) {
+  std::size_t entries = 0;
+  for (const Filter& filter : filters) {
+    if (filter.ids) {
+      entries += filter.ids->size();
+    } else if (filter.authors && filter.kinds && filter.tags.empty()) {
+      const std::size_t ranges = filter.authors->size() * filter.kinds->size();
+      entries += ranges;
+      if (!are_replaceable(*filter.kinds)) {
+        entries += std::min<std::uint64_t>(filter.limit.value_or(kBriefMax), kBriefMax);
+      }
+    } else {
+      return false;
+    }
+  }
+  return entries <= kBriefMax;
+}
+
 }  // namespace
 
 Session::Session(net::ConnectionId connection, const SessionContext& context)
@@ -36,6 +65,7 @@ Session::Session(net::ConnectionId connection, const SessionContext& context)
 
 Session::~Session() {
   while (!subscriptions_.empty()) remove(std::prev(subscriptions_.end()));
+  while (!counts_.empty()) cancel_count(counts_.begin()->first);
 }
 
 void Session::on_text(std::string_view text) {
@@ -133,26 +163,28 @@ void Session::on(client_message::Auth&& message) {
 
 void Session::on(client_message::Request&& message) {
   context_.metrics.requests.add();
-  if (const auto refusal = refusal_of(message)) {
+  const auto found = find(message.subscription);
+  const bool is_new = found == subscriptions_.end();
+  const auto refusal = refusal_of(message.filters, is_new ? 0 : 1, is_new ? 0 : (*found)->values);
+  if (refusal) {
     // The earlier subscription of that id has ended too: the client believes it replaced.
-    const auto found = find(message.subscription);
-    if (found != subscriptions_.end()) remove(found);
+    if (!is_new) remove(found);
     refuse(message.subscription, *refusal);
     return;
   }
   open(std::move(message));
 }
 
-std::optional<std::string> Session::refusal_of(const client_message::Request& request) const {
+std::optional<std::string> Session::refusal_of(const std::vector<Filter>& filters,
+                                               std::size_t replaced,
+                                               std::size_t replaced_values) const {
   const SessionLimits& limits = context_.limits;
-  const auto replaced = find(request.subscription);
-  const bool is_new = replaced == subscriptions_.end();
-  if (is_new && subscriptions_.size() >= limits.subscriptions_max) {
+  const std::size_t open = subscriptions_.size() + counts_.size();
+  if (open - replaced >= limits.subscriptions_max) {
     return fmt::format("rate-limited: {} subscriptions are open on this connection, close one",
-                       subscriptions_.size());
+                       open);
   }
-  const std::size_t freed = is_new ? 0 : (*replaced)->values;
-  if (filter_values_ - freed + values_of(request.filters) > limits.filter_values_max) {
+  if (filter_values_ - replaced_values + values_of(filters) > limits.filter_values_max) {
     return fmt::format("rate-limited: the filters of a connection may name {} values together",
                        limits.filter_values_max);
   }
@@ -186,19 +218,50 @@ void Session::open(client_message::Request&& request) {
   context_.index.add(*subscription);
   context_.metrics.subscriptions_opened.add();
   subscriptions_.push_back(std::move(subscription));
-  runnable_.push_back(std::move(query));
+  start(std::move(query));
+}
+
+// The loop does the first step of a brief query itself.
+void Session::start(std::shared_ptr<Query> query) {
+  std::optional<QueryStep> step;
+  if (is_brief(query->filters) && peer_keeps_up()) step = context_.host.step_now(query);
+  if (step) {
+    take_step(std::move(*step));
+  } else {
+    runnable_.push_back(std::move(query));
+  }
   advance();
+}
+
+bool Session::peer_keeps_up() const {
+  return context_.host.pending_bytes(connection_) <= context_.limits.stored_pending_bytes_max;
 }
 
 void Session::on(client_message::Close&& message) {
   context_.metrics.closes.add();
   const auto found = find(message.subscription);
   if (found != subscriptions_.end()) remove(found);
+  cancel_count(message.subscription);
 }
 
+// NIP-45. Counts what a REQ with these filters would show if the relay had no limit of its own.
 void Session::on(client_message::Count&& message) {
-  context_.metrics.unsupported.add();
-  send(closed_text(message.subscription, "error: this relay does not count"));
+  context_.metrics.counts.add();
+  cancel_count(message.subscription);
+  if (const auto refusal = refusal_of(message.filters, 0, 0)) {
+    refuse(message.subscription, *refusal);
+    return;
+  }
+  auto query = std::make_shared<Query>();
+  query->owner.connection = connection_;
+  query->is_count = true;
+  query->subscription = message.subscription;
+  query->filters = std::move(message.filters);
+  query->options = {context_.clock.unix_s(), UINT64_MAX};
+  const std::size_t values = values_of(query->filters);
+  filter_values_ += values;
+  counts_.emplace(std::move(message.subscription), Count{values, query});
+  start(std::move(query));
 }
 
 void Session::refuse(std::string_view subscription, std::string_view message) {
@@ -212,24 +275,32 @@ Session::Subscriptions::const_iterator Session::find(std::string_view id) const 
 
 void Session::remove(Subscriptions::const_iterator at) {
   Subscription& subscription = **at;
-  if (subscription.query) {
-    subscription.query->cancelled.store(true, std::memory_order_relaxed);
-    std::erase(runnable_, subscription.query);
-  }
+  if (subscription.query) cancel(subscription.query);
   filter_values_ -= subscription.values;
   context_.index.remove(subscription);
   context_.metrics.subscriptions_closed.add();
   subscriptions_.erase(at);
 }
 
+void Session::cancel(const std::shared_ptr<Query>& query) {
+  query->cancelled.store(true, std::memory_order_relaxed);
+  std::erase(runnable_, query);
+}
+
+void Session::cancel_count(std::string_view id) {
+  const auto found = counts_.find(id);
+  if (found == counts_.end()) return;
+  cancel(found->second.query);
+  filter_values_ -= found->second.values;
+  counts_.erase(found);
+}
+
 // --- The stored part.
 
 // Starts the next step, if the peer has read enough of the earlier ones.
 void Session::advance() {
-  const SessionLimits& limits = context_.limits;
   step_is_refused_ = false;
-  if (!step_is_out_ && !runnable_.empty() &&
-      context_.host.pending_bytes(connection_) <= limits.stored_pending_bytes_max) {
+  if (!step_is_out_ && !runnable_.empty() && peer_keeps_up()) {
     std::shared_ptr<Query> query = runnable_.front();
     if (context_.host.start_step(query)) {
       runnable_.erase(runnable_.begin());
@@ -245,6 +316,12 @@ void Session::advance() {
 
 void Session::on_step(QueryStep&& step) {
   step_is_out_ = false;
+  take_step(std::move(step));
+  advance();
+}
+
+void Session::take_step(QueryStep&& step) {
+  if (step.query->is_count) return take_count(std::move(step));
   const auto number = step.query->subscription_number;
   const auto found =
       std::ranges::find_if(subscriptions_, [&](const auto& one) { return one->number == number; });
@@ -261,7 +338,26 @@ void Session::on_step(QueryStep&& step) {
       runnable_.push_back(std::move(step.query));
     }
   }
-  advance();
+}
+
+void Session::take_count(QueryStep&& step) {
+  const std::string id = step.query->subscription;
+  const auto found = counts_.find(id);
+  if (found == counts_.end() || found->second.query != step.query) return;  // cancelled
+  const std::uint64_t visits_max = context_.limits.count_visits_max;
+  if (!step.done && step.query->visits < visits_max) {
+    runnable_.push_back(std::move(step.query));
+    return;
+  }
+  cancel_count(id);
+  if (step.failed) {
+    refuse(id, "error: the store can't be read");
+  } else if (!step.done) {
+    refuse(id,
+           fmt::format("error: to count this takes a look at more than {} entries", visits_max));
+  } else {
+    send(counted_text(id, step.query->count));
+  }
 }
 
 void Session::end(Subscriptions::const_iterator at, std::string_view message) {

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,8 +31,10 @@ struct SessionLimits {
   std::size_t publishes_under_way_max = 256;  ///< then it is not read until answers come
   std::size_t held_events_max = 4'096;  ///< new events while stored ones are sent; 16 bytes each
   std::size_t stored_pending_bytes_max = 256 << 10;  ///< output queued before stored events wait
-  double events_a_second_max = 0;                    ///< published, 0: any
-  double events_burst_max = 100;                     ///< published at once, when above is set
+  /// Index entries and records one COUNT may look at; about half a second of a query worker.
+  std::uint64_t count_visits_max = 1'000'000;
+  double events_a_second_max = 0;  ///< published, 0: any
+  double events_burst_max = 100;   ///< published at once, when above is set
 };
 
 /// What a session needs of its loop. Threads: the loop's.
@@ -49,6 +52,9 @@ class SessionHost {
   [[nodiscard]] virtual Offer offer(UnverifiedEvent& event, net::ConnectionId origin) = 0;
   /// False when the workers' queue is full. A step comes back to on_step().
   [[nodiscard]] virtual bool start_step(std::shared_ptr<Query>& query) = 0;
+
+  /// A short first step, at once; nothing when the store is slow at present.
+  [[nodiscard]] virtual std::optional<QueryStep> step_now(const std::shared_ptr<Query>& query) = 0;
 
  protected:
   SessionHost() = default;
@@ -138,11 +144,19 @@ class Session {
   [[nodiscard]] bool take_rate_token();
   void answer(const EventId& id, bool accepted, std::string_view message);
   void refuse(std::string_view subscription, std::string_view message);
-  [[nodiscard]] std::optional<std::string> refusal_of(const client_message::Request& request) const;
+  [[nodiscard]] std::optional<std::string> refusal_of(const std::vector<Filter>& filters,
+                                                      std::size_t replaced,
+                                                      std::size_t replaced_values) const;
   void open(client_message::Request&& request);
+  void start(std::shared_ptr<Query> query);
+  [[nodiscard]] bool peer_keeps_up() const;
   [[nodiscard]] Subscriptions::const_iterator find(std::string_view id) const;
   void remove(Subscriptions::const_iterator at);
   void end(Subscriptions::const_iterator at, std::string_view message);
+  void take_step(QueryStep&& step);
+  void take_count(QueryStep&& step);
+  void cancel(const std::shared_ptr<Query>& query);
+  void cancel_count(std::string_view id);
   void send_rows(Subscription& subscription, const QueryStep& step);
   void finish_stored(Subscription& subscription, const QueryStep& step);
   void advance();
@@ -153,9 +167,15 @@ class Session {
   void send_event(const Subscription& subscription,
                   const std::shared_ptr<const CommittedEvent>& event);
 
+  struct Count {
+    std::size_t values = 0;  // of its filters
+    std::shared_ptr<Query> query;
+  };
+
   const net::ConnectionId connection_;
   const SessionContext& context_;
   Subscriptions subscriptions_;
+  std::map<std::string, Count, std::less<>> counts_;  // under way
   std::uint64_t next_number_ = 1;
   std::size_t filter_values_ = 0;
   // Stored parts that are not finished, by subscription number, in turn; one step at a time is out.

@@ -1,3 +1,5 @@
+nostril_bench(relay/import)
+nostril_bench(relay/query)
 nostril_bench(relay/steps)
 nostril_bench(relay/store)
 

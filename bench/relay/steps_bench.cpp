@@ -2,6 +2,7 @@
 // check by libsecp256k1 alone, which no relay can go below. Same 970-byte events everywhere.
 
 #include "bench/relay/signed_events.h"
+#include "bench/relay/temp_dir.h"
 #include "events/messages.h"
 #include "events/session.h"
 #include "relay/store/store.h"
@@ -10,9 +11,7 @@
 
 #include <secp256k1.h>
 #include <secp256k1_schnorrsig.h>
-#include <stdlib.h>
 
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -148,28 +147,6 @@ void BM_OpenFrame(benchmark::State& state) {
     CHECK(opened.has_value() && opened->frame == session.frame);
   }
 }
-
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "nostril-bench-XXXXXX").string();
-    CHECK(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-
-  ~TempDir() { std::filesystem::remove_all(path_); }
-
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  TempDir(TempDir&&) = delete;
-  TempDir& operator=(TempDir&&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // One durable LMDB transaction of 512 new events; ids are new ones, signatures are not looked at.
 void BM_Put512(benchmark::State& state) {

@@ -5,14 +5,12 @@
 
 #include "base/check.h"
 #include "base/hex.h"
+#include "bench/relay/temp_dir.h"
 #include "relay/store/scan.h"
 
 #include <benchmark/benchmark.h>
 
-#include <stdlib.h>
-
 #include <array>
-#include <filesystem>
 #include <memory>
 #include <random>
 #include <string>
@@ -26,27 +24,7 @@ constexpr std::size_t kBatch = 512;
 constexpr std::size_t kStoredEvents = 40 * kBatch;
 constexpr unsigned kAuthors = 500;
 
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "nostril-bench-XXXXXX").string();
-    CHECK(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-
-  ~TempDir() { std::filesystem::remove_all(path_); }
-
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  TempDir(TempDir&&) = delete;
-  TempDir& operator=(TempDir&&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using bench::TempDir;
 
 class EventSource {
  public:
@@ -164,7 +142,7 @@ void scan_100(benchmark::State& state, const Filter& filter) {
     Scan scan(store, {filter}, {});
     ReadTxn txn = store.read();
     const auto step = scan.step(txn, budget, [&json](const RecordView& row) {
-      append_json(json, row);
+      CHECK(append_json(json, row));
       return RowAction::Take;
     });
     CHECK(step.has_value() && step->rows == 100);
@@ -225,7 +203,7 @@ void BM_JsonOfARecord(benchmark::State& state) {
   std::string json;
   for (auto _ : state) {
     json.clear();
-    append_json(json, *RecordView::parse(record));
+    CHECK(append_json(json, *RecordView::parse(record)));
     benchmark::DoNotOptimize(json.data());
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(json.size()) * state.iterations());

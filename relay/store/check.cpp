@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -13,16 +14,24 @@ namespace nostril::relay {
 namespace {
 
 constexpr std::size_t kProblemsShown = 100;
+constexpr std::uint64_t kRowsBetweenProgress = 100000;
 
 // One walk over all tables in one read transaction.
 class Checker {
  public:
-  Checker(const Tables& tables, ReadTxn& txn, bool recompute_ids)
-      : tables_(tables), txn_(txn), recompute_ids_(recompute_ids) {}
+  Checker(const Tables& tables, Dictionaries& dictionaries, ReadTxn& txn, bool recompute_ids,
+          const ProgressHandler& progress)
+      : tables_(tables),
+        dictionaries_(dictionaries),
+        txn_(txn),
+        recompute_ids_(recompute_ids),
+        progress_(progress) {}
 
   CheckReport run() {
+    check_dictionaries();
     check_records();
     for (const auto& [table, name] : indexes()) check_index(table, name);
+    check_ties();
     check_addresses();
     if (!txn_.ok()) problem("the file can't be read: " + txn_.error().text());
     return std::move(report_);
@@ -44,16 +53,31 @@ class Checker {
     if (report_.problems.size() < kProblemsShown) report_.problems.push_back(std::move(text));
   }
 
+  void tell(std::string_view what, std::uint64_t count) {
+    if (progress_ && count % kRowsBetweenProgress == 0) progress_(what, count);
+  }
+
+  void check_dictionaries() {
+    if (!tables_.dictionaries) return;
+    lmdb::Cursor cursor(txn_, *tables_.dictionaries);
+    for (bool more = cursor.first(); more; more = cursor.next()) {
+      const auto row = DictionaryRow::parse(cursor.key(), cursor.value());
+      if (!row || !Dictionary::make(row->id, row->bytes)) {
+        problem("dictionary " + encode_hex(cursor.key()) + " is damaged");
+      }
+    }
+  }
+
   void check_records() {
     lmdb::Cursor cursor(txn_, tables_.records);
     for (bool more = cursor.first(); more; more = cursor.next()) {
-      ++report_.records;
+      tell("records", ++report_.records);
       if (cursor.key().size() != kSequenceBytes) {
         problem("record with a key of another size");
         continue;
       }
       const Sequence sequence{read_integer(cursor.key())};
-      const auto record = RecordView::parse(cursor.value());
+      const auto record = dictionaries_.parse(txn_, cursor.value());
       if (record) {
         check_record(*record, sequence);
       } else {
@@ -68,7 +92,12 @@ class Checker {
         problem(describe(sequence) + " is missing in an index: key " + encode_hex(key.span()));
       }
     });
-    const Event event = record.to_event();
+    const auto unpacked = record.to_event();
+    if (!unpacked) {
+      problem(describe(sequence) + ": " + std::string(to_string(unpacked.error())));
+      return;
+    }
+    const Event& event = *unpacked;
     if (kind_class(event.kind) == KindClass::Ephemeral) {
       problem(describe(sequence) + " is of an ephemeral kind");
     }
@@ -124,11 +153,37 @@ class Checker {
   void check_index(lmdb::Dbi table, const char* name) {
     lmdb::Cursor cursor(txn_, table);
     for (bool more = cursor.first(); more; more = cursor.next()) {
-      ++report_.index_entries;
+      tell("index entries", ++report_.index_entries);
       if (!has_record(table, cursor.key())) {
         problem(std::string(name) + ": entry without its record: key " + encode_hex(cursor.key()));
       }
     }
+  }
+
+  // Of positions that differ in their sequence only, the higher one has the lower id.
+  void check_ties() {
+    lmdb::Cursor cursor(txn_, tables_.by_time);
+    std::optional<Position> last;
+    for (bool more = cursor.first(); more; more = cursor.next()) {
+      if (cursor.key().size() != kPositionBytes) continue;  // already reported
+      const Position position = Position::of_key(cursor.key());
+      if (last && last->is_tie(position) && !has_lower_id(position, *last)) {
+        problem(describe(position.sequence()) + " stands in the wrong order to " +
+                describe(last->sequence()));
+      }
+      last = position;
+    }
+  }
+
+  [[nodiscard]] bool has_lower_id(const Position& position, const Position& than) {
+    const auto record_at = [this](const Position& at) {
+      const auto bytes = txn_.get(tables_.records, sequence_key(at.sequence()).span());
+      return bytes ? dictionaries_.parse(txn_, *bytes) : failure(RecordError::Truncated);
+    };
+    const auto lower = record_at(position);
+    const auto higher = record_at(than);
+    if (!lower || !higher) return true;  // already reported
+    return lower->id() < higher->id();
   }
 
   [[nodiscard]] bool has_record(lmdb::Dbi table, ByteSpan entry) {
@@ -136,7 +191,7 @@ class Checker {
     const Sequence sequence{read_integer(entry.last(kSequenceBytes))};
     const auto bytes = txn_.get(tables_.records, sequence_key(sequence).span());
     if (!bytes) return false;
-    const auto record = RecordView::parse(*bytes);
+    const auto record = dictionaries_.parse(txn_, *bytes);
     if (!record) return true;  // already reported
     bool found = false;
     for_each_index_key(tables_, *record, sequence, [&](lmdb::Dbi made_for, const Key& key) {
@@ -150,7 +205,8 @@ class Checker {
     for (bool more = cursor.first(); more; more = cursor.next()) {
       ++report_.index_entries;
       const auto bytes = txn_.get(tables_.records, cursor.value());
-      const auto record = bytes ? RecordView::parse(*bytes) : failure(RecordError::Truncated);
+      const auto record =
+          bytes ? dictionaries_.parse(txn_, *bytes) : failure(RecordError::Truncated);
       const auto address = record ? address_key(*record) : std::nullopt;
       if (!address || !std::ranges::equal(address->span(), cursor.key())) {
         problem("by_address: entry without its record: key " + encode_hex(cursor.key()));
@@ -163,16 +219,18 @@ class Checker {
   }
 
   const Tables& tables_;
+  Dictionaries& dictionaries_;
   ReadTxn& txn_;
   const bool recompute_ids_;
+  const ProgressHandler& progress_;
   CheckReport report_;
 };
 
 }  // namespace
 
-CheckReport Store::check(bool recompute_ids) {
+CheckReport Store::check(bool recompute_ids, const ProgressHandler& progress) {
   ReadTxn txn(*env_);
-  return Checker(tables_, txn, recompute_ids).run();
+  return Checker(tables_, dictionaries_, txn, recompute_ids, progress).run();
 }
 
 }  // namespace nostril::relay

@@ -65,6 +65,7 @@ PutResult Editor::put(const Event& event) {
   if (kind_class(event.kind) == KindClass::Ephemeral) return PutResult::Ephemeral;
   if (event.created_at > kCreatedAtMax) return PutResult::OutOfRange;
   if (find(event.id)) return PutResult::Duplicate;
+  const std::vector<Sequence> near = near_;  // nearly always empty
   if (const auto expiration = expiration_of(event); expiration && *expiration <= now_s_) {
     return PutResult::Expired;
   }
@@ -81,6 +82,7 @@ PutResult Editor::put(const Event& event) {
     }
   }
   insert(event, address);
+  if (!near.empty()) put_in_order(event, near);
   if (event.kind == kinds::kDeletion) apply_deletion(event);
   return PutResult::Stored;
 }
@@ -112,13 +114,27 @@ bool Editor::erase(const EventId& id) {
   return found.has_value();
 }
 
+std::optional<DictionaryId> Editor::add_dictionary(ByteSpan bytes) {
+  std::uint64_t next = 1;
+  {
+    lmdb::Cursor cursor(txn_, *tables_.dictionaries);
+    if (cursor.last()) next = read_integer(cursor.key()) + 1;
+  }
+  if (next > kDictionariesMax) return std::nullopt;
+  txn_.put(*tables_.dictionaries, Key().add_integer(next, 1).span(),
+           dictionary_value(bytes, now_s_));
+  return DictionaryId{static_cast<std::uint8_t>(next)};
+}
+
 std::optional<Editor::Found> Editor::find(const EventId& id) {
-  const Key prefix = id_prefix(id);
+  const Key prefix = id_tie_prefix(id);
+  near_.clear();
   lmdb::Cursor cursor(txn_, tables_.by_id);
   for (bool more = cursor.seek(prefix.span()); more && starts_with(cursor.key(), prefix.span());
        more = cursor.next()) {
     auto found = load(Sequence{read_integer(cursor.key().last(kSequenceBytes))});
     if (found && found->record.id() == id) return found;
+    if (found) near_.push_back(found->sequence);
   }
   return std::nullopt;
 }
@@ -126,7 +142,7 @@ std::optional<Editor::Found> Editor::find(const EventId& id) {
 std::optional<Editor::Found> Editor::load(Sequence sequence) {
   const auto bytes = txn_.get(tables_.records, sequence_key(sequence).span());
   if (!bytes) return std::nullopt;
-  const auto record = RecordView::parse(*bytes);
+  const auto record = dictionaries_.parse(txn_, *bytes);
   if (!record) {
     if (damage_.empty()) damage_ = to_string(record.error());
     return std::nullopt;
@@ -156,21 +172,67 @@ Sequence Editor::next_sequence() {
   return *last_sequence_;
 }
 
+const Dictionary* Editor::newest_dictionary() {
+  if (!newest_dictionary_) {
+    const auto newest = dictionaries_.newest(txn_);
+    if (!newest && damage_.empty()) damage_ = "the newest dictionary is damaged";
+    newest_dictionary_ = newest.value_or(nullptr);
+  }
+  return *newest_dictionary_;
+}
+
 void Editor::insert(const Event& event, const std::optional<Key>& address) {
+  encode_record(inserted_, event, newest_dictionary());
+  insert_record(inserted_, address);
+}
+
+void Editor::insert_record(ByteSpan bytes, const std::optional<Key>& address) {
   const Sequence sequence = next_sequence();
-  encode_record(inserted_, event);
-  txn_.append(tables_.records, sequence_key(sequence).span(), inserted_);
-  const auto record = RecordView::parse(inserted_);
+  if (!first_inserted_) first_inserted_ = sequence;
+  txn_.append(tables_.records, sequence_key(sequence).span(), bytes);
+  const auto record = RecordView::parse(bytes, &dictionaries_);
   CHECK(record.has_value());
-  for_each_index_key(tables_, *record, sequence,
-                     [this](lmdb::Dbi table, const Key& key) { txn_.put(table, key.span(), {}); });
+  for_each_index_key(tables_, *record, sequence, [this](lmdb::Dbi table, const Key& key) {
+    if (table.handle == tables_.by_id.handle) {
+      txn_.put(table, key.span(), {});
+    } else {
+      pending_.add(table, key);
+    }
+  });
   if (address) txn_.put(tables_.by_address, address->span(), sequence_key(sequence).span());
+  if (pending_.is_full()) pending_.flush(txn_);
+}
+
+// Among events of one second with equal ties the sequence decides, so the lowest id must have the
+// highest one. Those with a lower id than the event that has just come get new numbers after it.
+void Editor::put_in_order(const Event& event, const std::vector<Sequence>& near) {
+  std::vector<Found> lower;
+  for (const Sequence sequence : near) {
+    const auto found = load(sequence);
+    if (!found || found->record.created_at() != event.created_at) continue;
+    if (found->record.id() < event.id) lower.push_back(*found);
+  }
+  std::ranges::sort(lower, [](const Found& a, const Found& b) {
+    return b.record.id() < a.record.id();  // the highest id first
+  });
+  std::vector<Sequence> in_order;
+  in_order.reserve(lower.size());
+  for (const Found& found : lower) in_order.push_back(found.sequence);
+  for (const Sequence sequence : in_order) {
+    const auto found = load(sequence);  // again: the writes since have ended what was borrowed
+    if (!found) return;
+    remove(*found);
+    const auto record = RecordView::parse(removed_, &dictionaries_);
+    CHECK(record.has_value());
+    insert_record(removed_, address_key(*record));
+  }
 }
 
 void Editor::remove(const Found& found) {
   // The record's page may go with the first write.
   removed_.assign(found.record.bytes().begin(), found.record.bytes().end());
-  const auto record = RecordView::parse(removed_);
+  if (first_inserted_ && found.sequence >= *first_inserted_) pending_.flush(txn_);
+  const auto record = RecordView::parse(removed_, &dictionaries_);
   CHECK(record.has_value());
   for_each_index_key(tables_, *record, found.sequence,
                      [this](lmdb::Dbi table, const Key& key) { txn_.erase(table, key.span()); });

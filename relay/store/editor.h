@@ -2,7 +2,9 @@
 
 #include "base/lmdb.h"
 #include "events/event.h"
+#include "relay/store/dictionary.h"
 #include "relay/store/keys.h"
+#include "relay/store/pending_keys.h"
 #include "relay/store/record.h"
 #include "relay/store/store.h"
 
@@ -11,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace nostril::relay {
 
@@ -26,16 +29,21 @@ struct Address {
 [[nodiscard]] std::optional<Address> parse_address(std::string_view text);
 
 /// The rules of a store (NIP-01 replacement, NIP-09, NIP-40) applied inside one write transaction;
-/// the caller commits it. Used by Store only.
+/// the caller calls finish() and commits it. Used by Store only.
 /// Threads: the transaction's. Once damage() is not empty the transaction must be dropped.
 class Editor {
  public:
-  Editor(const Tables& tables, lmdb::WriteTxn& txn, std::int64_t now_s)
-      : tables_(tables), txn_(txn), now_s_(now_s) {}
+  Editor(const Tables& tables, Dictionaries& dictionaries, lmdb::WriteTxn& txn, std::int64_t now_s)
+      : tables_(tables), dictionaries_(dictionaries), txn_(txn), now_s_(now_s) {}
 
   PutResult put(const Event& event);
   std::size_t sweep_expired(std::size_t rows_max);
   bool erase(const EventId& id);
+  /// Under the next number; nothing when all are taken.
+  std::optional<DictionaryId> add_dictionary(ByteSpan bytes);
+
+  /// Writes what was held back to be written in order.
+  void finish() { pending_.flush(txn_); }
 
   /// Why the store can't be trusted, when a record could not be read.
   [[nodiscard]] const std::string& damage() const { return damage_; }
@@ -46,21 +54,30 @@ class Editor {
     RecordView record;  // borrowed until the next write
   };
 
+  // Also gathers near_, the events whose ids share what a position holds of an id.
   [[nodiscard]] std::optional<Found> find(const EventId& id);
   [[nodiscard]] std::optional<Found> load(Sequence sequence);
   [[nodiscard]] std::optional<Found> find_address(const Key& address);
   [[nodiscard]] bool is_deleted(const Event& event, const std::optional<Key>& address);
   [[nodiscard]] Sequence next_sequence();
+  [[nodiscard]] const Dictionary* newest_dictionary();
   void insert(const Event& event, const std::optional<Key>& address);
+  void insert_record(ByteSpan bytes, const std::optional<Key>& address);
+  void put_in_order(const Event& event, const std::vector<Sequence>& near);
   void remove(const Found& found);
   void apply_deletion(const Event& deletion);
   void delete_id(const EventId& id, const PublicKey& author);
   void delete_address(const Address& address, std::int64_t until);
 
   const Tables& tables_;
+  Dictionaries& dictionaries_;
   lmdb::WriteTxn& txn_;
   const std::int64_t now_s_;
+  PendingKeys pending_;  // of the indexes that put() does not read
   std::optional<Sequence> last_sequence_;
+  std::optional<Sequence> first_inserted_;
+  std::optional<const Dictionary*> newest_dictionary_;
+  std::vector<Sequence> near_;
   Bytes inserted_;  // scratch, reused
   Bytes removed_;   // scratch, reused
   std::string damage_;

@@ -7,6 +7,7 @@
 #include <deque>
 #include <future>
 #include <istream>
+#include <iterator>
 #include <ostream>
 #include <thread>
 #include <utility>
@@ -18,31 +19,49 @@ namespace {
 constexpr std::size_t kReadBytes = std::size_t{1} << 20;
 constexpr std::size_t kExportRows = 1000;  // a read transaction
 
+// Some lines, one after the other.
+struct Lines {
+  std::string text;
+  std::vector<std::size_t> ends;
+
+  // Calls visit(line) for each.
+  template <typename Visit>
+  void for_each(Visit visit) const {
+    std::size_t start = 0;
+    for (const std::size_t end : ends) {
+      visit(std::string_view(text).substr(start, end - start));
+      start = end;
+    }
+  }
+};
+
 // Lines of bounded size; longer ones are skipped and counted.
 class LineReader {
  public:
   LineReader(std::istream& in, std::size_t line_bytes_max)
       : in_(in), line_bytes_max_(line_bytes_max) {}
 
-  // False at the end of the input.
-  bool next(std::string& line) {
-    line.clear();
+  // Adds the next line that is not empty; false at the end of the input.
+  bool next(Lines& lines) {
+    const std::size_t start = lines.text.size();
     bool is_too_long = false;
     while (true) {
-      if (at_ == buffer_.size() && !fill()) {
-        if (is_too_long) ++too_long_;
-        return !line.empty() && !is_too_long;
-      }
+      const bool is_end = at_ == buffer_.size() && !fill();
       const std::size_t end = std::min(buffer_.find('\n', at_), buffer_.size());
-      is_too_long = is_too_long || line.size() + (end - at_) > line_bytes_max_;
-      if (!is_too_long) line.append(buffer_, at_, end - at_);
-      const bool is_whole = end < buffer_.size();
-      at_ = is_whole ? end + 1 : end;
+      const std::size_t size = lines.text.size() - start + (end - at_);
+      is_too_long = is_too_long || size > line_bytes_max_;
+      if (!is_too_long) lines.text.append(buffer_, at_, end - at_);
+      const bool is_whole = is_end || end < buffer_.size();
+      at_ = end < buffer_.size() ? end + 1 : end;
       if (!is_whole) continue;
-      if (!line.empty() && line.back() == '\r') line.pop_back();
-      if (!is_too_long && !line.empty()) return true;
       if (is_too_long) ++too_long_;
-      line.clear();
+      if (is_too_long) lines.text.resize(start);
+      if (lines.text.size() > start && lines.text.back() == '\r') lines.text.pop_back();
+      if (lines.text.size() > start) {
+        lines.ends.push_back(lines.text.size());
+        return true;
+      }
+      if (is_end) return false;
       is_too_long = false;
     }
   }
@@ -65,31 +84,42 @@ class LineReader {
   std::uint64_t too_long_ = 0;
 };
 
-// What a thread makes of some lines.
+// What a thread makes of some lines, or several threads of more.
 struct Parsed {
   std::vector<VerifiedEvent> verified;
   std::vector<UnverifiedEvent> unverified;  // instead, with --no-verify
   std::array<std::uint64_t, kParseErrorCount> errors{};
   std::uint64_t bad_signatures = 0;
+  std::size_t json_bytes = 0;
+
+  [[nodiscard]] std::size_t events() const { return verified.size() + unverified.size(); }
+
+  void add(Parsed&& other) {
+    std::ranges::move(other.verified, std::back_inserter(verified));
+    std::ranges::move(other.unverified, std::back_inserter(unverified));
+    for (std::size_t i = 0; i < errors.size(); ++i) errors[i] += other.errors[i];
+    bad_signatures += other.bad_signatures;
+    json_bytes += other.json_bytes;
+  }
 };
 
 struct Job {
-  std::vector<std::string> lines;
+  Lines lines;
   std::promise<Parsed> result;
 };
 
-Parsed parse_lines(const std::vector<std::string>& lines, const ImportOptions& options,
-                   Verifier& verifier) {
+Parsed parse_lines(const Lines& lines, const ImportOptions& options, Verifier& verifier) {
   Parsed parsed;
-  parsed.unverified.reserve(lines.size());
-  for (const std::string& line : lines) {
+  parsed.json_bytes = lines.text.size();
+  parsed.unverified.reserve(lines.ends.size());
+  lines.for_each([&](std::string_view line) {
     auto event = parse_event(line, options.limits);
     if (event) {
       parsed.unverified.push_back(std::move(*event));
     } else {
       ++parsed.errors[static_cast<std::size_t>(event.error())];
     }
-  }
+  });
   if (!options.verify) return parsed;
   parsed.verified.reserve(parsed.unverified.size());
   for (auto& event : VerifiedEvent::verify_all(parsed.unverified, verifier)) {
@@ -132,7 +162,7 @@ class ParserPool {
 
   [[nodiscard]] bool is_empty() const { return pending_.empty(); }
 
-  void submit(std::vector<std::string> lines) {
+  void submit(Lines lines) {
     Job job{std::move(lines), {}};
     pending_.push_back(job.result.get_future());
     CHECK(queue_.push(std::move(job)));  // never more than pending_, which is bounded
@@ -165,9 +195,15 @@ class Importer {
         more = submit_lines(reader, pool);
         continue;
       }
-      if (auto stored = store(pool.take()); !stored) return failure(stored.error());
+      gathered_.add(pool.take());
+      if (gathered_.events() < options_.transaction_events &&
+          gathered_.json_bytes < options_.transaction_bytes) {
+        continue;
+      }
+      if (auto stored = store_gathered(); !stored) return failure(stored.error());
       show_progress(false);
     }
+    if (auto stored = store_gathered(); !stored) return failure(stored.error());
     report_.lines_too_long = reader.too_long();
     report_.lines += reader.too_long();
     show_progress(true);
@@ -176,18 +212,16 @@ class Importer {
 
  private:
   bool submit_lines(LineReader& reader, ParserPool& pool) {
-    std::vector<std::string> lines;
-    std::string line;
-    while (lines.size() < options_.batch_events && reader.next(line)) {
-      lines.push_back(std::move(line));
-    }
-    const bool more = lines.size() == options_.batch_events;
-    report_.lines += lines.size();
-    if (!lines.empty()) pool.submit(std::move(lines));
+    Lines lines;
+    bool more = true;
+    while (more && lines.ends.size() < options_.batch_events) more = reader.next(lines);
+    report_.lines += lines.ends.size();
+    if (!lines.ends.empty()) pool.submit(std::move(lines));
     return more;
   }
 
-  Result<void, StoreError> store(const Parsed& parsed) {
+  Result<void, StoreError> store_gathered() {
+    const Parsed parsed = std::exchange(gathered_, {});
     const auto results = options_.verify
                              ? store_.put(parsed.verified, clock_.unix_s())
                              : store_.put_unverified(parsed.unverified, clock_.unix_s());
@@ -235,6 +269,7 @@ class Importer {
   const ImportOptions& options_;
   const std::int64_t started_ms_;
   std::int64_t next_progress_ms_ = 1000;
+  Parsed gathered_;  // for the next transaction
   ImportReport report_;
 };
 
@@ -261,7 +296,9 @@ Result<void, StoreError> read_chunk(Store& store, std::int64_t now_s, ExportChun
     const auto record = store.find(txn, chunk.last.sequence());
     if (!record) return failure(StoreError{"a record is missing or damaged: run check"});
     if (record->is_expired(now_s)) continue;
-    append_json(chunk.text, *record);
+    if (!append_json(chunk.text, *record)) {
+      return failure(StoreError{"a record is damaged: run check"});
+    }
     chunk.text += '\n';
     ++chunk.lines;
   }
@@ -277,8 +314,8 @@ Result<ImportReport, StoreError> import_jsonl(Store& store, std::istream& in, co
   return Importer(store, clock, options).run(in);
 }
 
-Result<std::uint64_t, StoreError> export_jsonl(Store& store, std::ostream& out,
-                                               std::int64_t now_s) {
+Result<std::uint64_t, StoreError> export_jsonl(Store& store, std::ostream& out, std::int64_t now_s,
+                                               const ProgressHandler& progress) {
   ExportChunk chunk;
   std::uint64_t lines = 0;
   while (chunk.more) {
@@ -286,6 +323,7 @@ Result<std::uint64_t, StoreError> export_jsonl(Store& store, std::ostream& out,
     lines += chunk.lines;
     out << chunk.text;
     if (!out) return failure(StoreError{"the output can't be written"});
+    if (progress) progress("events", lines);
   }
   out.flush();
   if (!out) return failure(StoreError{"the output can't be written"});

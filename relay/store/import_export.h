@@ -17,7 +17,12 @@ namespace nostril::relay {
 struct ImportOptions {
   bool verify = true;  ///< false: only for a file that this operator's own relay exported
   unsigned verifier_threads = 2;
-  std::size_t batch_events = 2000;  ///< lines a unit of work and a transaction
+  std::size_t batch_events = 1000;  ///< lines a unit of work of a verifier
+  /// Events a transaction. The more, the oftener two keys meet on one page, and a page is written
+  /// once a transaction; but three times the pages of one transaction stay in the file as free
+  /// ones, and a relay's own writer waits that long.
+  std::size_t transaction_events = 8192;
+  std::size_t transaction_bytes = std::size_t{32} << 20;  ///< of JSON; bounds the memory
   EventLimits limits;
   std::ostream* progress = nullptr;  ///< a line each second and one a kind of bad line; may be null
 };
@@ -46,6 +51,7 @@ struct ImportReport {
 /// a query), one JSON object a line. Short read transactions: a relay may go on writing meanwhile.
 /// How many lines.
 [[nodiscard]] Result<std::uint64_t, StoreError> export_jsonl(Store& store, std::ostream& out,
-                                                             std::int64_t now_s);
+                                                             std::int64_t now_s,
+                                                             const ProgressHandler& progress = {});
 
 }  // namespace nostril::relay

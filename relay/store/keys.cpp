@@ -62,6 +62,12 @@ std::int64_t Position::created_at() const {
   return static_cast<std::int64_t>(read_integer(ByteSpan(bytes).first(kTimeBytes)));
 }
 
+bool Position::is_tie(const Position& other) const {
+  constexpr std::size_t kWithoutSequence = kPositionBytes - kSequenceBytes;
+  return std::ranges::equal(ByteSpan(bytes).first(kWithoutSequence),
+                            ByteSpan(other.bytes).first(kWithoutSequence));
+}
+
 Sequence Position::sequence() const {
   return Sequence{read_integer(ByteSpan(bytes).last(kSequenceBytes))};
 }
@@ -72,6 +78,10 @@ Key sequence_key(Sequence sequence) {
 
 Key id_prefix(const EventId& id) {
   return Key().add(front(id.bytes, kIdPrefixBytes));
+}
+
+Key id_tie_prefix(const EventId& id) {
+  return Key().add(front(id.bytes, kTieBytes));
 }
 
 Key id_key(const EventId& id, Sequence sequence) {

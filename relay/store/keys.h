@@ -19,6 +19,7 @@ namespace nostril::relay {
 ///
 ///   table              key                                             value
 ///   meta               "format"                                        u32
+///   dictionaries       id 1                                            dictionary.h
 ///   records            seq 5                                           record.h
 ///   by_id              id[0..8) 8, seq 5                               -
 ///   by_time            position 18                                     -
@@ -37,12 +38,13 @@ namespace nostril::relay {
 ///             SHA-256(text)[0..7). So any length is findable.
 ///
 /// Read backwards, a range gives newest first and lowest id first among equals: new events then
-/// come at the end of their range, which fills LMDB's pages. Two events of one second whose ids
-/// share 7 bytes (2^28 tries by one author) come in the order of arrival.
+/// come at the end of their range, which fills LMDB's pages. Of events of one second whose ids
+/// share 7 bytes (2^28 tries by one author) the lower id has the higher sequence: Editor renumbers.
 /// Cut keys and hashes may collide: what an index gives is a candidate, the record decides. The
 /// 16-byte cuts are long enough to be unique.
 struct Tables {
   lmdb::Dbi meta;
+  std::optional<lmdb::Dbi> dictionaries;  // a file of format 1, opened read-only, has none
   lmdb::Dbi records;
   lmdb::Dbi by_id;
   lmdb::Dbi by_time;
@@ -56,8 +58,8 @@ struct Tables {
   lmdb::Dbi deleted_addresses;
 };
 
-/// Number of a record in the order of arrival, from 1. 40 bits. One may be used again after its
-/// record, the newest, was removed.
+/// Number of a record, from 1, in the order of arrival but for ties (above). 40 bits. One may be
+/// used again after its record, the newest, was removed.
 enum class Sequence : std::uint64_t {};
 
 inline constexpr std::size_t kSequenceBytes = 5;
@@ -106,6 +108,8 @@ struct Position {
 
   [[nodiscard]] std::int64_t created_at() const;
   [[nodiscard]] Sequence sequence() const;
+  /// True when the sequence alone tells them apart.
+  [[nodiscard]] bool is_tie(const Position& other) const;
 
   auto operator<=>(const Position&) const = default;  // NOLINT(modernize-use-nullptr): phantom
 };
@@ -113,6 +117,8 @@ struct Position {
 [[nodiscard]] Key sequence_key(Sequence sequence);
 [[nodiscard]] Key id_key(const EventId& id, Sequence sequence);
 [[nodiscard]] Key id_prefix(const EventId& id);
+/// As much of an id as a position holds.
+[[nodiscard]] Key id_tie_prefix(const EventId& id);
 [[nodiscard]] Key kind_prefix(std::uint32_t kind);
 [[nodiscard]] Key author_prefix(const PublicKey& author);
 [[nodiscard]] Key author_kind_prefix(const PublicKey& author, std::uint32_t kind);

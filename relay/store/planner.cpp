@@ -6,10 +6,16 @@ namespace nostril::relay {
 
 namespace {
 
-// Beyond so many ranges of author x kind the ranges by author alone are fewer look-ups.
-constexpr std::size_t kAuthorKindRangesMax = 8000;
+// Ranges of author x kind, at most so many for each value that the filter names: those are counted
+// against a connection's bound. Beyond, the ranges by author alone.
+constexpr std::size_t kAuthorKindRangesOfAValue = 8;
 constexpr std::size_t kProbedRangesMax = 4;
 constexpr std::size_t kProbedEntriesMax = 64;
+// An index that promises no more than this is taken without a look at the others.
+constexpr double kFewEntries = 32;
+// From so many ranges on another index may be the cheaper way, when that has few ranges itself.
+constexpr std::size_t kManyRanges = 64;
+constexpr std::size_t kWalkRangesMax = 8;
 
 bool starts_with(ByteSpan key, ByteSpan prefix) {
   return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
@@ -37,8 +43,15 @@ class Planner {
       all.push_back(by_kind());
     }
     for (const auto& wanted : filter_.tags) all.push_back(by_tag(wanted));
-    if (all.empty()) all.push_back({range(tables_.by_time, Key())});
+    if (all.empty()) all.push_back(by_time());
     return all;
+  }
+
+  // For Plan::walk.
+  [[nodiscard]] std::vector<IndexRange> walk() const {
+    const bool is_of_kinds =
+        filter_.authors && filter_.kinds && filter_.kinds->size() <= kWalkRangesMax;
+    return is_of_kinds ? by_kind() : by_time();
   }
 
  private:
@@ -46,10 +59,15 @@ class Planner {
     return {table, prefix, since_, until_};
   }
 
+  [[nodiscard]] std::vector<IndexRange> by_time() const { return {range(tables_.by_time, Key())}; }
+
   [[nodiscard]] std::vector<IndexRange> by_author() const {
     std::vector<IndexRange> ranges;
+    const std::size_t kinds = filter_.kinds ? filter_.kinds->size() : 0;
+    const std::size_t authors = filter_.authors->size();
     const bool with_kinds =
-        filter_.kinds && filter_.authors->size() * filter_.kinds->size() <= kAuthorKindRangesMax;
+        kinds > 0 && authors * kinds <= kAuthorKindRangesOfAValue * (authors + kinds);
+    ranges.reserve(with_kinds ? authors * kinds : authors);
     for (const auto& author : *filter_.authors) {
       if (!with_kinds) {
         ranges.push_back(range(tables_.by_author, author_prefix(author)));
@@ -64,6 +82,7 @@ class Planner {
 
   [[nodiscard]] std::vector<IndexRange> by_kind() const {
     std::vector<IndexRange> ranges;
+    ranges.reserve(filter_.kinds->size());
     for (const std::uint32_t kind : *filter_.kinds) {
       ranges.push_back(range(tables_.by_kind, kind_prefix(kind)));
     }
@@ -72,6 +91,7 @@ class Planner {
 
   [[nodiscard]] std::vector<IndexRange> by_tag(const Filter::TagValues& wanted) const {
     std::vector<IndexRange> ranges;
+    ranges.reserve(wanted.values.size());
     for (const auto& value : wanted.values) {
       ranges.push_back(range(tables_.by_tag, tag_prefix(wanted.name, value)));
     }
@@ -159,33 +179,38 @@ std::size_t IndexRange::read_id(Store& store, ReadTxn& txn, std::vector<Position
   return 1;
 }
 
-std::vector<IndexRange> plan(const Filter& filter, Store& store, ReadTxn& txn, CursorCache& cursors,
-                             std::size_t& visits) {
-  std::vector<IndexRange> ranges;
+Plan plan(const Filter& filter, Store& store, ReadTxn& txn, CursorCache& cursors,
+          std::size_t& visits) {
+  Plan plan;
   if (filter.ids) {
-    for (const auto& id : *filter.ids) ranges.emplace_back(id);
-    return ranges;
+    for (const auto& id : *filter.ids) plan.ranges.emplace_back(id);
+    return plan;
   }
   Planner planner(filter, store.tables());
-  if (planner.is_empty()) return ranges;
+  if (planner.is_empty()) return plan;
   auto candidates = planner.candidates();
-  if (candidates.size() == 1) return std::move(candidates.front());
-
-  lmdb::Cursor& by_time = cursors.of(store.tables().by_time);
-  const bool any = by_time.first() && by_time.key().size() == kPositionBytes;
-  if (!any) return ranges;
-  const std::int64_t oldest =
-      std::max(planner.since(), Position::of_key(by_time.key()).created_at());
   std::size_t best = 0;
-  double best_cost = 0;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    const double cost = estimate(candidates[i], oldest, store, txn, cursors, visits);
-    if (i == 0 || cost < best_cost) {
+  if (candidates.size() > 1) {
+    lmdb::Cursor& by_time = cursors.of(store.tables().by_time);
+    const bool any = by_time.first() && by_time.key().size() == kPositionBytes;
+    if (!any) return plan;
+    const std::int64_t oldest =
+        std::max(planner.since(), Position::of_key(by_time.key()).created_at());
+    double best_cost = 0;
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      const double cost = estimate(candidates[i], oldest, store, txn, cursors, visits);
+      if (i > 0 && cost >= best_cost) continue;
       best = i;
       best_cost = cost;
+      if (cost <= kFewEntries) break;
     }
   }
-  return std::move(candidates[best]);
+  plan.ranges = std::move(candidates[best]);
+  // The first candidate is by author or by kind, unless the filter has neither. Tag values are not
+  // walked for: what they name is rare among all events.
+  const bool is_by_tag = best > 0 || (!filter.authors && !filter.kinds);
+  if (plan.ranges.size() >= kManyRanges && !is_by_tag) plan.walk = planner.walk();
+  return plan;
 }
 
 }  // namespace nostril::relay

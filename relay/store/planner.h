@@ -37,6 +37,13 @@ class IndexRange {
   std::size_t read(Store& store, ReadTxn& txn, CursorCache& cursors, std::size_t count_max,
                    std::vector<Position>& out);
 
+  /// Goes on below `position`. Before the first read().
+  void start_below(const Position& position) {
+    if (position > at_) return;  // above the range's own start
+    at_ = position;
+    is_started_ = true;
+  }
+
  private:
   std::size_t read_id(Store& store, ReadTxn& txn, std::vector<Position>& out) const;
 
@@ -48,10 +55,20 @@ class IndexRange {
   std::optional<EventId> id_;
 };
 
-/// The ranges that together hold every event the filter can match, from the index that promises the
-/// fewest entries. Where several could do, it looks at the newest entries of a few ranges of each
-/// and compares how dense they are: some 1,000 index steps at most, added to `visits`.
-[[nodiscard]] std::vector<IndexRange> plan(const Filter& filter, Store& store, ReadTxn& txn,
-                                           CursorCache& cursors, std::size_t& visits);
+/// How to find every event that a filter can match.
+struct Plan {
+  /// From the index that promises the fewest entries.
+  std::vector<IndexRange> ranges;
+  /// When `ranges` are so many (the authors of a feed) that only to look into each of them costs
+  /// more than a page of answers: a few ranges of another index that hold the same events among
+  /// others. Worth a try first: where many of its entries match it is the cheaper way, and wherever
+  /// it is given up, `ranges` go on below.
+  std::vector<IndexRange> walk;
+};
+
+/// Where several indexes could do, it looks at the newest entries of a few ranges of each and
+/// compares how dense they are: some 1,000 index steps at most, added to `visits`.
+[[nodiscard]] Plan plan(const Filter& filter, Store& store, ReadTxn& txn, CursorCache& cursors,
+                        std::size_t& visits);
 
 }  // namespace nostril::relay

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/hex.h"
 #include "base/json.h"
+#include "relay/store/dictionary.h"
 
 #include <algorithm>
 #include <charconv>
@@ -19,6 +20,8 @@ constexpr std::size_t kTimeAt = 130;
 constexpr std::size_t kKindAt = 136;
 constexpr std::size_t kFixedBytes = 138;
 constexpr std::size_t kExpirationBytes = 6;
+constexpr std::size_t kFlagsAt = 1;
+constexpr std::uint8_t kFlagPacked = 1;
 constexpr std::uint8_t kFlagExpiration = 2;
 
 std::uint64_t read_big_endian(ByteSpan bytes) {
@@ -100,6 +103,18 @@ class BoundedReader {
     return true;
   }
 
+  // What stands before a frame.
+  bool packed_head(std::uint32_t& dictionary, std::uint32_t& content_bytes) {
+    if (rest_.empty()) return fail(RecordError::Truncated);
+    dictionary = rest_[0];
+    rest_ = rest_.subspan(1);
+    if (!varint(content_bytes)) return false;
+    if (dictionary == 0 || content_bytes == 0 || content_bytes > Dictionary::kPackBytesMax) {
+      return fail(RecordError::BadContent);
+    }
+    return true;
+  }
+
   [[nodiscard]] ByteSpan rest() const { return rest_; }
 
   [[nodiscard]] RecordError error() const { return error_; }
@@ -113,6 +128,19 @@ class BoundedReader {
   ByteSpan rest_;
   RecordError error_ = RecordError::Truncated;
 };
+
+// At the end of a record whose flags are in place.
+void add_content(Bytes& out, ByteSpan content, const Dictionary* dictionary) {
+  const auto frame = dictionary != nullptr ? dictionary->pack(content) : std::nullopt;
+  if (!frame) {
+    add_bytes(out, content);
+    return;
+  }
+  out[kFlagsAt] |= kFlagPacked;
+  out.push_back(static_cast<std::uint8_t>(dictionary->id()));
+  add_varint(out, content.size());
+  add_bytes(out, *frame);
+}
 
 template <typename T>
 T fixed_at(ByteSpan record, std::size_t at) {
@@ -162,6 +190,10 @@ std::string_view to_string(RecordError error) {
       return "record with a bad length";
     case RecordError::BadTag:
       return "record with a bad tag";
+    case RecordError::BadContent:
+      return "record whose packed content is damaged";
+    case RecordError::UnknownDictionary:
+      return "record packed with a dictionary that the file lacks or has damaged";
   }
   return "unknown";
 }
@@ -197,11 +229,25 @@ RecordFilter::RecordFilter(Filter filter) : filter_(std::move(filter)) {
   if (filter_.kinds) std::ranges::sort(*filter_.kinds);
 }
 
-Result<RecordView, RecordError> RecordView::parse(ByteSpan record) {
+Result<RecordView, RecordError> RecordView::parse(ByteSpan record, const Dictionaries* known) {
+  auto view = parse_layout(record);
+  if (!view || view->packed_with_ == DictionaryId{}) return view;
+  if (known != nullptr) view->dictionary_ = known->find(view->packed_with_);
+  if (view->dictionary_ == nullptr) return failure(RecordError::UnknownDictionary);
+  return view;
+}
+
+std::optional<DictionaryId> RecordView::packed_with(ByteSpan record) {
+  const auto view = parse_layout(record);
+  if (!view || view->packed_with_ == DictionaryId{}) return std::nullopt;
+  return view->packed_with_;
+}
+
+Result<RecordView, RecordError> RecordView::parse_layout(ByteSpan record) {
   if (record.size() < kFixedBytes) return failure(RecordError::Truncated);
   if (record[0] != kRecordVersion) return failure(RecordError::UnknownVersion);
-  const std::uint8_t flags = record[1];
-  if ((flags & ~kFlagExpiration) != 0) return failure(RecordError::UnknownFlags);
+  const std::uint8_t flags = record[kFlagsAt];
+  if ((flags & ~(kFlagPacked | kFlagExpiration)) != 0) return failure(RecordError::UnknownFlags);
 
   RecordView view;
   view.record_ = record;
@@ -223,7 +269,15 @@ Result<RecordView, RecordError> RecordView::parse(ByteSpan record) {
     if (!reader.tag()) return failure(reader.error());
   }
   view.tags_ = view.tags_.first(view.tags_.size() - reader.rest().size());
+  if ((flags & kFlagPacked) != 0) {
+    std::uint32_t dictionary = 0;
+    std::uint32_t content_bytes = 0;
+    if (!reader.packed_head(dictionary, content_bytes)) return failure(reader.error());
+    view.packed_with_ = DictionaryId{static_cast<std::uint8_t>(dictionary)};
+    view.content_bytes_ = content_bytes;
+  }
   view.content_ = reader.rest();
+  if ((flags & kFlagPacked) == 0) view.content_bytes_ = view.content_.size();
   return view;
 }
 
@@ -269,14 +323,23 @@ bool RecordView::matches_tag(const RecordFilter::TagValues& wanted) const {
   return found;
 }
 
-Event RecordView::to_event() const {
+Result<std::string_view, RecordError> RecordView::content() const {
+  if (dictionary_ == nullptr) return as_text(content_);
+  const auto text = dictionary_->unpack(content_, content_bytes_);
+  if (!text) return failure(RecordError::BadContent);
+  return *text;
+}
+
+Result<Event, RecordError> RecordView::to_event() const {
+  const auto text = content();
+  if (!text) return failure(text.error());
   Event event;
   event.id = id();
   event.pubkey = pubkey();
   event.created_at = created_at_;
   event.kind = kind_;
   event.sig = sig();
-  event.content = content();
+  event.content = *text;
   TagWalk walk(tags_);
   for (std::size_t i = 0; i < tag_count_; ++i) {
     const std::uint32_t count = walk.varint();
@@ -286,7 +349,7 @@ Event RecordView::to_event() const {
   return event;
 }
 
-void encode_record(Bytes& out, const Event& event) {
+void encode_record(Bytes& out, const Event& event, const Dictionary* dictionary) {
   CHECK(event.created_at >= 0 && event.created_at <= kCreatedAtMax);
   CHECK(event.kind <= 65535);
   const auto expiration = expiration_of(event);
@@ -304,11 +367,26 @@ void encode_record(Bytes& out, const Event& event) {
     add_varint(out, tag.size());
     for (std::size_t i = 0; i < tag.size(); ++i) add_element(out, tag[i]);
   }
-  add_bytes(out, as_bytes(event.content));
+  add_content(out, as_bytes(event.content), dictionary);
 }
 
-void append_json(std::string& out, const RecordView& record) {
-  out.reserve(out.size() + record.record_.size() * 2);
+Result<void, RecordError> repack_record(Bytes& out, const RecordView& record,
+                                        const Dictionary* dictionary) {
+  const auto content = record.content();
+  if (!content) return failure(content.error());
+  const ByteSpan tags = record.tags_;
+  const ByteSpan head = record.bytes().first(
+      static_cast<std::size_t>(tags.data() + tags.size() - record.bytes().data()));
+  out.assign(head.begin(), head.end());
+  out[kFlagsAt] = static_cast<std::uint8_t>(out[kFlagsAt] & ~kFlagPacked);
+  add_content(out, as_bytes(*content), dictionary);
+  return {};
+}
+
+bool append_json(std::string& out, const RecordView& record) {
+  const auto content = record.content();
+  if (!content) return false;
+  out.reserve(out.size() + (record.record_.size() - record.content_.size()) * 2 + content->size());
   out += R"({"id":")";
   append_hex(out, record.record_.subspan(kIdAt, 32));
   out += R"(","pubkey":")";
@@ -329,10 +407,11 @@ void append_json(std::string& out, const RecordView& record) {
     out += ']';
   }
   out += R"(],"content":)";
-  append_json_string(out, record.content());
+  append_json_string(out, *content);
   out += R"(,"sig":")";
   append_hex(out, record.record_.subspan(kSigAt, 64));
   out += "\"}";
+  return true;
 }
 
 std::optional<std::int64_t> expiration_of(const Event& event) {

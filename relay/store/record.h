@@ -19,8 +19,8 @@ namespace nostril::relay {
 ///
 ///   offset  bytes  field
 ///        0      1  version, 1
-///        1      1  flags: bit 0 = content is zstd (reserved, refused in version 1),
-///                  bit 1 = the expiration field is there; all others zero
+///        1      1  flags: bit 0 = content is packed, bit 1 = the expiration field is there;
+///                  all others zero
 ///        2     32  id
 ///       34     32  pubkey
 ///       66     64  sig
@@ -30,7 +30,8 @@ namespace nostril::relay {
 ///        .  varint count of tags, then each tag: varint count of elements (1 or more), then each
 ///                  element: varint h; h = 0: 32 bytes that were 64 lowercase hex characters;
 ///                  else h - 1 bytes of text
-///        .   rest  content, text
+///        .   rest  content, text; packed: id of its dictionary 1 (not 0), varint size of the text
+///                  (1 to 2^20), a zstd frame (relay/store/dictionary.h)
 /// varint: LEB128, least significant group first, 32 bits at most, shortest form only.
 inline constexpr std::uint8_t kRecordVersion = 1;
 /// created_at has 48 bits: nine million years. Later ones are refused, not cut.
@@ -41,9 +42,16 @@ enum class RecordError : std::uint8_t {
   UnknownVersion,
   UnknownFlags,
   BadVarint,
-  BadTag
+  BadTag,
+  BadContent,        ///< packed content that can't be unpacked
+  UnknownDictionary  ///< packed with a dictionary that the file lacks, or has damaged
 };
 std::string_view to_string(RecordError error);
+
+/// Number of a dictionary in its file, from 1 in the order of training.
+enum class DictionaryId : std::uint8_t {};
+class Dictionary;
+class Dictionaries;
 
 /// One element of a tag, as stored.
 struct RecordElement {
@@ -74,11 +82,17 @@ class RecordFilter {
   std::vector<TagValues> tags_;
 };
 
-/// A record that is all there: every length was checked by parse(). Borrows the bytes.
+/// A record that is all there: every length was checked by parse(). Borrows the bytes, and its
+/// dictionary when its content is packed; packed content is unpacked (and a damaged frame noticed)
+/// only when it is asked for.
 /// Text is not checked to be UTF-8 again: that was done when the event came in.
 class RecordView {
  public:
-  [[nodiscard]] static Result<RecordView, RecordError> parse(ByteSpan record);
+  /// A record packed with a dictionary that is not among `known` is refused.
+  [[nodiscard]] static Result<RecordView, RecordError> parse(ByteSpan record,
+                                                             const Dictionaries* known = nullptr);
+  /// The dictionary that a whole record was packed with.
+  [[nodiscard]] static std::optional<DictionaryId> packed_with(ByteSpan record);
 
   [[nodiscard]] EventId id() const;
   [[nodiscard]] PublicKey pubkey() const;
@@ -97,7 +111,15 @@ class RecordView {
 
   [[nodiscard]] std::size_t tag_count() const { return tag_count_; }
 
-  [[nodiscard]] std::string_view content() const { return as_text(content_); }
+  /// Borrowed from the record, or unpacked and borrowed until this thread unpacks another.
+  [[nodiscard]] Result<std::string_view, RecordError> content() const;
+
+  [[nodiscard]] bool is_packed() const { return dictionary_ != nullptr; }
+
+  /// Bytes that the content takes in the record, and as text.
+  [[nodiscard]] std::size_t stored_content_bytes() const { return content_.size(); }
+
+  [[nodiscard]] std::size_t content_bytes() const { return content_bytes_; }
 
   [[nodiscard]] ByteSpan bytes() const { return record_; }
 
@@ -119,10 +141,12 @@ class RecordView {
   /// As Filter::matches() on the event.
   [[nodiscard]] bool matches(const RecordFilter& filter) const;
 
-  [[nodiscard]] Event to_event() const;
+  [[nodiscard]] Result<Event, RecordError> to_event() const;
 
  private:
-  friend void append_json(std::string& out, const RecordView& record);
+  friend bool append_json(std::string& out, const RecordView& record);
+  friend Result<void, RecordError> repack_record(Bytes& out, const RecordView& record,
+                                                 const Dictionary* dictionary);
 
   // Reads tags whose lengths parse() has checked.
   class TagWalk {
@@ -151,22 +175,32 @@ class RecordView {
 
   RecordView() = default;
 
+  static Result<RecordView, RecordError> parse_layout(ByteSpan record);
   [[nodiscard]] bool matches_tag(const RecordFilter::TagValues& wanted) const;
 
   ByteSpan record_;
-  ByteSpan tags_;  // after their count
-  ByteSpan content_;
+  ByteSpan tags_;     // after their count
+  ByteSpan content_;  // the text, or the frame
+  std::size_t content_bytes_ = 0;
+  DictionaryId packed_with_{};
+  const Dictionary* dictionary_ = nullptr;  // when it is packed
   std::optional<std::int64_t> expiration_;
   std::int64_t created_at_ = 0;
   std::uint32_t kind_ = 0;
   std::size_t tag_count_ = 0;
 };
 
-/// Packs an event with created_at <= kCreatedAtMax; clears `out` first.
-void encode_record(Bytes& out, const Event& event);
+/// Packs an event with created_at <= kCreatedAtMax; clears `out` first. With a dictionary the
+/// content is packed where that pays.
+void encode_record(Bytes& out, const Event& event, const Dictionary* dictionary = nullptr);
 
-/// The same text as append_json(out, record.to_event()), without building the event.
-void append_json(std::string& out, const RecordView& record);
+/// The same record with its content packed anew, or (without a dictionary) as text.
+[[nodiscard]] Result<void, RecordError> repack_record(Bytes& out, const RecordView& record,
+                                                      const Dictionary* dictionary);
+
+/// The same text as append_json(out, record.to_event()), without building the event. False, and
+/// `out` as it was, when the content can't be unpacked.
+[[nodiscard]] bool append_json(std::string& out, const RecordView& record);
 
 /// NIP-40: the first `expiration` tag's value when it is a decimal number of at most 2^48 - 1.
 [[nodiscard]] std::optional<std::int64_t> expiration_of(const Event& event);

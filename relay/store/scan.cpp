@@ -13,8 +13,12 @@ namespace nostril::relay {
 
 namespace {
 
-constexpr std::size_t kBufferMin = 4;
+constexpr std::size_t kBufferMin = 2;
 constexpr std::size_t kBufferMax = 128;
+// Entries of a walk (Plan::walk) after which it is looked at again whether it pays.
+constexpr std::size_t kWalkTrialMin = 16;
+constexpr std::size_t kWalkTrialMax = 64;
+constexpr std::uint64_t kRestMax = 1'000'000;  // of a limit, in estimates
 
 // Counts what a step uses. Reads the clock once in 64 visits.
 class Meter {
@@ -75,19 +79,23 @@ class FilterScan {
   Progress advance(Access& access) {
     if (remaining_ == 0 || filter_.filter().matches_nothing()) return Progress::Done;
     if (current_) return Progress::Found;
-    if (!prime(access)) return Progress::OutOfBudget;
-    while (!heap_.empty()) {
+    if (!is_planned_) make_plan(access);
+    while (true) {
+      if (trial_ > 0 && walked_ >= next_look_ && !is_walk_worth_it()) leave_walk();
+      if (!prime(access)) return Progress::OutOfBudget;
+      if (heap_.empty()) return Progress::Done;
       if (access.meter.is_spent()) return Progress::OutOfBudget;
       const Position position = pop(access);
       if (position == last_) continue;  // the same event in another stream
       last_ = position;
+      ++walked_;
       record_ = load(access, position);
-      if (record_) {
+      if (record_ && take_id(record_->id())) {
+        ++found_;
         current_ = position;
         return Progress::Found;
       }
     }
-    return Progress::Done;
   }
 
   [[nodiscard]] const Position& current() const { return *current_; }
@@ -115,20 +123,49 @@ class FilterScan {
     bool operator<(const Head& other) const { return position < other.position; }
   };
 
+  void make_plan(Access& access) {
+    std::size_t visits = 0;
+    Plan made = plan(filter_.filter(), access.store, access.txn, access.cursors, visits);
+    access.meter.visit(visits);
+    is_planned_ = true;
+    if (made.walk.empty()) return open(std::move(made.ranges));
+    ranges_ = std::move(made.ranges);
+    trial_ = std::clamp(ranges_.size() / 8, kWalkTrialMin, kWalkTrialMax);
+    next_look_ = trial_;
+    open(std::move(made.walk));
+  }
+
+  void open(std::vector<IndexRange> ranges) {
+    streams_.clear();
+    heap_.clear();
+    primed_ = 0;
+    // What each gives if all give the same and everything matches; more follows when it is not so.
+    const std::size_t share =
+        std::min<std::uint64_t>(remaining_, kBufferMax) / std::max<std::size_t>(ranges.size(), 1);
+    const std::size_t fetch = std::clamp(share + 1, kBufferMin, kBufferMax);
+    streams_.reserve(ranges.size());
+    for (auto& range : ranges) streams_.push_back({std::move(range), {}, fetch, false});
+  }
+
+  // To walk on costs the entries that don't match, as many for each match as so far; to go over
+  // costs a look into each range, about two entries' worth, and some more looks as they are used
+  // up.
+  [[nodiscard]] bool is_walk_worth_it() {
+    next_look_ = walked_ + trial_;
+    const double rest = static_cast<double>(std::min<std::uint64_t>(remaining_, kRestMax));
+    const double in_vain = rest * static_cast<double>(walked_ - found_);
+    return in_vain <=
+           static_cast<double>(found_) * (2 * static_cast<double>(ranges_.size()) + rest / 2);
+  }
+
+  void leave_walk() {
+    trial_ = 0;
+    for (auto& range : ranges_) range.start_below(*last_);
+    open(std::exchange(ranges_, {}));
+  }
+
   // Fills every stream once; false when the budget ended before.
   bool prime(Access& access) {
-    if (!is_planned_) {
-      for (auto& range :
-           plan(filter_.filter(), access.store, access.txn, access.cursors, visits_)) {
-        streams_.push_back({std::move(range), {}, kBufferMin, false});
-      }
-      access.meter.visit(visits_);
-      // Few streams are read far, many only a little each.
-      if (streams_.size() <= 8) {
-        for (auto& stream : streams_) stream.fetch = 32;
-      }
-      is_planned_ = true;
-    }
     for (; primed_ < streams_.size(); ++primed_) {
       if (access.meter.is_spent()) return false;
       push(access, primed_);
@@ -164,6 +201,13 @@ class FilterScan {
     access.meter.visit(found + 1);
   }
 
+  // False for the event found last: it was removed and came back under a lower number meanwhile.
+  [[nodiscard]] bool take_id(const EventId& id) {
+    if (last_id_ == id) return false;
+    last_id_ = id;
+    return true;
+  }
+
   [[nodiscard]] std::optional<RecordView> load(Access& access, const Position& position) const {
     const auto record = access.store.find(access.txn, position.sequence());
     if (!record || record->is_expired(access.now_s) || !record->matches(filter_)) {
@@ -181,9 +225,15 @@ class FilterScan {
   std::vector<Stream> streams_;
   std::vector<Head> heap_;
   std::size_t primed_ = 0;
-  std::size_t visits_ = 0;
   bool is_planned_ = false;
+  // While streams_ are Plan::walk: where to go over to, and how the walk does.
+  std::vector<IndexRange> ranges_;
+  std::size_t trial_ = 0;  // entries between two looks; 0: no walk
+  std::size_t next_look_ = 0;
+  std::size_t walked_ = 0;
+  std::size_t found_ = 0;
   std::optional<Position> last_;
+  std::optional<EventId> last_id_;
   std::optional<Position> current_;
   std::optional<RecordView> record_;  // at current_, within a step
 };

@@ -45,8 +45,9 @@ struct ScanStep {
 /// reader. Events stored meanwhile may or may not appear; a relay subscribes before it scans.
 ///
 /// Each filter walks the index that promises the fewest entries (ids, author+kind, author, tag,
-/// kind, time: spec/09-store.md), several ranges of it merged by a heap. A page deep in the past
-/// (`until`) costs what the first one does.
+/// kind, time: spec/09-store.md), several ranges of it merged by a heap; a feed of many authors
+/// tries a walk through all events of its kinds first (Plan). A page deep in the past (`until`)
+/// costs what the first one does.
 ///
 /// Threads: one at a time, may move between steps. Memory: some 100 bytes for each id, author x
 /// kind or tag value of the filters.

@@ -1,5 +1,6 @@
 #include "relay/store/store.h"
 
+#include "base/hex.h"
 #include "relay/store/editor.h"
 
 #include <algorithm>
@@ -10,12 +11,8 @@ namespace nostril::relay {
 
 namespace {
 
-constexpr std::string_view kFormatKey = "format";
-
-struct NamedTable {
-  const char* name;
-  lmdb::Dbi Tables::*table;
-};
+constexpr std::uint64_t kFormatWithoutDictionaries = 1;
+constexpr std::size_t kRowsBetweenProgress = 10000;
 
 constexpr std::array<NamedTable, 12> kTables = {{
     {"meta", &Tables::meta},
@@ -45,6 +42,10 @@ const Event& event_of(const UnverifiedEvent& event) {
 }
 
 }  // namespace
+
+std::span<const NamedTable> named_tables() {
+  return kTables;
+}
 
 bool is_accepted(PutResult result) {
   return result == PutResult::Stored || result == PutResult::Duplicate;
@@ -80,7 +81,7 @@ Result<std::unique_ptr<Store>, StoreError> Store::open(const std::filesystem::pa
   env_options.readers_max = options.readers_max;
   env_options.read_only = options.read_only;
   env_options.sync = options.sync;
-  env_options.tables_max = kTables.size();
+  env_options.tables_max = kTables.size() + 1;  // dictionaries
   auto env = lmdb::Env::open(path, env_options);
   if (!env) return failure(StoreError{env.error()});
   std::unique_ptr<Store> store(new Store(std::move(*env)));  // NOLINT: the constructor is private
@@ -92,29 +93,32 @@ Result<void, StoreError> Store::open_tables(const std::filesystem::path& path) {
   const auto refuse = [&path](const std::string& why) {
     return failure(StoreError{path.string() + ": " + why});
   };
-  if (auto format = check_format(); !format) return refuse(format.error().text);
+  const auto format = check_format();
+  if (!format) return refuse(format.error().text);
   for (const auto& [name, table] : kTables) {
     const auto opened = env_->open_table(name, !env_->read_only());
     if (!opened) return refuse(std::string(name) + ": " + opened.error().text());
     tables_.*table = *opened;
   }
+  if (auto opened = open_dictionaries(*format); !opened) return refuse(opened.error().text);
   return {};
 }
 
 // The format is written before the other tables are made, so that a file without one is either not
 // ours or has nothing in it.
-Result<void, StoreError> Store::check_format() {
+Result<std::uint64_t, StoreError> Store::check_format() {
   const auto root = env_->open_table(nullptr, false);
   if (!root) return failure(StoreError{root.error().text()});
   const bool is_new = ReadTxn(*env_).entries(*root) == 0;
   const auto meta = env_->open_table("meta", is_new && !env_->read_only());
   if (!meta) return failure(StoreError{"not an event store"});
+  tables_.meta = *meta;
   std::optional<std::uint64_t> format;
   {
     ReadTxn txn(*env_);
     if (const auto value = txn.get(*meta, as_bytes(kFormatKey))) format = read_integer(*value);
   }
-  if (format == kStoreFormat) return {};
+  if (format && *format >= kFormatWithoutDictionaries && *format <= kStoreFormat) return *format;
   if (format && *format > kStoreFormat) {
     return failure(StoreError{"store format " + std::to_string(*format) + " is newer than " +
                               std::to_string(kStoreFormat) +
@@ -126,11 +130,30 @@ Result<void, StoreError> Store::check_format() {
                               "wrote it and import the result"});
   }
   if (env_->open_table("records", false)) {
-    return failure(StoreError{"the store's format number is missing: the file is damaged"});
+    return failure(
+        StoreError{"the store's format number is missing: the file is damaged, or the copy of one "
+                   "that was not finished"});
   }
   if (env_->read_only()) return failure(StoreError{"not an event store"});
+  if (auto written = write_format(); !written) return failure(written.error());
+  return kStoreFormat;
+}
+
+// A file of format 1 gets the table first and the number then: ended between the two it still is
+// what its number says.
+Result<void, StoreError> Store::open_dictionaries(std::uint64_t format) {
+  if (format == kFormatWithoutDictionaries && env_->read_only()) return {};
+  const auto opened = env_->open_table("dictionaries", !env_->read_only());
+  if (!opened) return failure(StoreError{"dictionaries: " + opened.error().text()});
+  tables_.dictionaries = *opened;
+  dictionaries_.set_table(*opened);
+  if (format == kStoreFormat) return {};
+  return write_format();
+}
+
+Result<void, StoreError> Store::write_format() {
   lmdb::WriteTxn txn(*env_);
-  txn.put(*meta, as_bytes(kFormatKey), Key().add_integer(kStoreFormat, 4).span());
+  txn.put(tables_.meta, as_bytes(kFormatKey), Key().add_integer(kStoreFormat, 4).span());
   if (auto committed = txn.commit(); !committed) {
     return failure(StoreError{committed.error().text()});
   }
@@ -173,7 +196,7 @@ std::optional<Position> Store::position_of(lmdb::Txn& txn, const EventId& id) {
 std::optional<RecordView> Store::find(lmdb::Txn& txn, Sequence sequence) {
   const auto bytes = txn.get(tables_.records, sequence_key(sequence).span());
   if (!bytes) return std::nullopt;
-  const auto record = RecordView::parse(*bytes);
+  const auto record = dictionaries_.parse(txn, *bytes);
   if (record) return *record;
   ++damaged_reads_;
   return std::nullopt;
@@ -193,8 +216,9 @@ Result<void, StoreError> Store::write(std::int64_t now_s, Work work) {
     lmdb::Error error;
     {
       lmdb::WriteTxn txn(*env_);
-      Editor editor(tables_, txn, now_s);
+      Editor editor(tables_, dictionaries_, txn, now_s);
       work(editor);
+      editor.finish();
       if (!editor.damage().empty() && txn.ok()) {
         failed_.store(true);
         return failure(StoreError{"the store is damaged: " + editor.damage()});
@@ -255,10 +279,17 @@ Result<std::size_t, StoreError> Store::erase(std::span<const EventId> ids) {
 }
 
 StoreStats Store::stats() {
-  StoreStats stats;
   ReadTxn txn(*env_);
+  return stats_in(txn);
+}
+
+StoreStats Store::stats_in(ReadTxn& txn) {
+  StoreStats stats;
   for (const auto& [name, table] : kTables) {
     stats.tables.push_back({name, txn.entries(tables_.*table), txn.used_bytes(tables_.*table)});
+  }
+  if (const auto table = tables_.dictionaries) {
+    stats.tables.push_back({"dictionaries", txn.entries(*table), txn.used_bytes(*table)});
   }
   stats.events = txn.entries(tables_.records);
   stats.file_used_bytes = env_->used_bytes();
@@ -266,14 +297,65 @@ StoreStats Store::stats() {
   return stats;
 }
 
-Result<void, StoreError> Store::compact_to(const std::filesystem::path& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error) return failure(StoreError{path.string() + ": " + error.message()});
-  if (auto copied = env_->copy_compact(path); !copied) {
-    return failure(StoreError{path.string() + ": " + copied.error().text()});
+Result<std::vector<DictionaryInfo>, StoreError> Store::dictionaries() {
+  std::vector<DictionaryInfo> found;
+  if (!tables_.dictionaries) return found;
+  ReadTxn txn(*env_);
+  lmdb::Cursor cursor(txn, *tables_.dictionaries);
+  for (bool more = cursor.first(); more; more = cursor.next()) {
+    const auto row = DictionaryRow::parse(cursor.key(), cursor.value());
+    if (!row) return failure(StoreError{"a dictionary is damaged: run check"});
+    found.push_back({row->id, row->trained_at_s, row->bytes.size(), encode_hex(row->sha256)});
   }
-  return {};
+  if (!txn.ok()) return failure(StoreError{"the store can't be read: " + txn.error().text()});
+  return found;
+}
+
+Result<DictionaryId, StoreError> Store::add_dictionary(ByteSpan bytes, std::int64_t now_s) {
+  if (bytes.empty() || bytes.size() > kDictionaryBytesMax ||
+      !Dictionary::make(DictionaryId{1}, bytes)) {
+    return failure(StoreError{"not a dictionary"});
+  }
+  std::optional<DictionaryId> id;
+  const auto written = write(now_s, [&](Editor& editor) { id = editor.add_dictionary(bytes); });
+  if (!written) return failure(written.error());
+  if (!id) {
+    return failure(StoreError{"all " + std::to_string(kDictionariesMax) +
+                              " dictionaries are taken: compact --recompress keeps the newest"});
+  }
+  return *id;
+}
+
+Result<std::vector<ContentStats>, StoreError> Store::content_stats(
+    const ProgressHandler& progress) {
+  std::array<ContentStats, kDictionariesMax + 1> by_id{};
+  std::uint64_t seen = 0;
+  Sequence next{0};
+  for (bool more = true; more;) {
+    ReadTxn txn(*env_);
+    lmdb::Cursor cursor(txn, tables_.records);
+    std::size_t rows = 0;
+    more = cursor.seek(sequence_key(next).span());
+    for (; more && rows < kRowsBetweenProgress; more = cursor.next(), ++rows) {
+      next = Sequence{read_integer(cursor.key()) + 1};
+      const auto record = dictionaries_.parse(txn, cursor.value());
+      if (!record) return failure(StoreError{"a record is damaged: run check"});
+      const auto id = RecordView::packed_with(cursor.value()).value_or(DictionaryId{});
+      ContentStats& stats = by_id[static_cast<std::size_t>(id)];
+      ++stats.records;
+      stats.content_bytes += record->content_bytes();
+      stats.stored_bytes += record->stored_content_bytes();
+    }
+    if (!txn.ok()) return failure(StoreError{"the store can't be read: " + txn.error().text()});
+    seen += rows;
+    if (progress) progress("records", seen);
+  }
+  std::vector<ContentStats> used;
+  for (std::size_t id = 0; id < by_id.size(); ++id) {
+    by_id[id].id = DictionaryId{static_cast<std::uint8_t>(id)};
+    if (by_id[id].records > 0) used.push_back(by_id[id]);
+  }
+  return used;
 }
 
 }  // namespace nostril::relay

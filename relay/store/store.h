@@ -3,6 +3,7 @@
 #include "base/lmdb.h"
 #include "base/result.h"
 #include "events/event.h"
+#include "relay/store/dictionary.h"
 #include "relay/store/keys.h"
 #include "relay/store/record.h"
 
@@ -10,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -21,7 +23,8 @@ namespace nostril::relay {
 
 using ReadTxn = lmdb::ReadTxn;
 
-inline constexpr std::uint32_t kStoreFormat = 1;
+/// Format 1 has no dictionaries; it is read as it is, and becomes format 2 when opened for writing.
+inline constexpr std::uint32_t kStoreFormat = 2;
 
 struct StoreOptions {
   /// Address space reserved at first; doubled when full, without a restart. The file is as big as
@@ -57,6 +60,9 @@ struct StoreError {
   std::string text;  ///< one line for the log or the operator
 };
 
+/// Told what is being done and how much of it so far.
+using ProgressHandler = std::function<void(std::string_view what, std::uint64_t count)>;
+
 struct StoreStats {
   struct Table {
     std::string_view name;
@@ -70,6 +76,21 @@ struct StoreStats {
   std::vector<Table> tables;
 };
 
+struct DictionaryInfo {
+  DictionaryId id{};
+  std::int64_t trained_at_s = 0;
+  std::size_t bytes = 0;
+  std::string sha256;  ///< hex
+};
+
+/// How the contents of a store are kept, by dictionary; id 0: as text.
+struct ContentStats {
+  DictionaryId id{};
+  std::uint64_t records = 0;
+  std::uint64_t content_bytes = 0;  ///< as text
+  std::uint64_t stored_bytes = 0;
+};
+
 struct CheckReport {
   std::uint64_t records = 0;
   std::uint64_t index_entries = 0;
@@ -78,6 +99,16 @@ struct CheckReport {
 
   [[nodiscard]] bool ok() const { return problem_count == 0; }
 };
+
+struct NamedTable {
+  const char* name;
+  lmdb::Dbi Tables::*table;
+};
+
+/// All tables but `dictionaries`, meta first.
+[[nodiscard]] std::span<const NamedTable> named_tables();
+/// In the table meta: the file's format as u32.
+inline constexpr std::string_view kFormatKey = "format";
 
 /// Events on disk: LMDB tables as in relay/store/keys.h, records as in relay/store/record.h.
 ///
@@ -129,13 +160,20 @@ class Store {
   // --- For the operator. All work on a live file.
 
   [[nodiscard]] StoreStats stats();
+  [[nodiscard]] StoreStats stats_in(ReadTxn& txn);
+  [[nodiscard]] Result<std::vector<DictionaryInfo>, StoreError> dictionaries();
+  /// Reads every record, in short transactions; calls `progress` with the count now and then.
+  [[nodiscard]] Result<std::vector<ContentStats>, StoreError> content_stats(
+      const ProgressHandler& progress = {});
+  /// From the next transaction on, of this and of other processes, new records are packed with it.
+  [[nodiscard]] Result<DictionaryId, StoreError> add_dictionary(ByteSpan bytes, std::int64_t now_s);
   /// Compares every record with every index, both ways; `recompute_ids` hashes each event too.
   /// One long read transaction: run it in a process of its own beside a busy relay.
-  [[nodiscard]] CheckReport check(bool recompute_ids = false);
-  /// Writes a defragmented copy to the new or empty directory `path`.
-  [[nodiscard]] Result<void, StoreError> compact_to(const std::filesystem::path& path);
+  [[nodiscard]] CheckReport check(bool recompute_ids = false, const ProgressHandler& progress = {});
 
   [[nodiscard]] const Tables& tables() const { return tables_; }
+
+  [[nodiscard]] Dictionaries& known_dictionaries() { return dictionaries_; }
 
  private:
   explicit Store(std::unique_ptr<lmdb::Env> env) : env_(std::move(env)) {}
@@ -147,7 +185,10 @@ class Store {
 
   [[nodiscard]] std::optional<Found> find_numbered(lmdb::Txn& txn, const EventId& id);
   [[nodiscard]] Result<void, StoreError> open_tables(const std::filesystem::path& path);
-  [[nodiscard]] Result<void, StoreError> check_format();
+  // The format found, or written into a new file.
+  [[nodiscard]] Result<std::uint64_t, StoreError> check_format();
+  [[nodiscard]] Result<void, StoreError> open_dictionaries(std::uint64_t format);
+  [[nodiscard]] Result<void, StoreError> write_format();
   // Runs `work` in a write transaction, growing the map and starting over as often as needed.
   template <typename Work>
   [[nodiscard]] Result<void, StoreError> write(std::int64_t now_s, Work work);
@@ -158,6 +199,7 @@ class Store {
   // Constant after construction.
   std::unique_ptr<lmdb::Env> env_;
   Tables tables_;
+  Dictionaries dictionaries_;
   std::atomic<bool> failed_{false};
   std::atomic<std::uint64_t> damaged_reads_{0};
 };

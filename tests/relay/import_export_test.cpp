@@ -64,6 +64,7 @@ TEST_F(ImportTest, RealEventsComeOutAsTheSlowModelKeepsThem) {
   }
   ImportOptions options;
   options.batch_events = 300;
+  options.transaction_events = 700;
   const ImportReport report = import(text, options);
   EXPECT_EQ(report.lines, lines.size());
   EXPECT_EQ(report.bad_signatures, 0U);
@@ -158,6 +159,7 @@ TEST_F(ImportTest, EndsWhenTheStoreFails) {
   std::istringstream in(text);
   ImportOptions small_batches;
   small_batches.batch_events = 4;
+  small_batches.transaction_bytes = 200000;
   EXPECT_FALSE(import_jsonl(*store_, in, clock_, small_batches).has_value());
   EXPECT_GT(store_->count(), 0U);
 }

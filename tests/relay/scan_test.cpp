@@ -192,6 +192,145 @@ TEST_F(ScanTest, PagesByUntilMeetEveryEventOnce) {
   EXPECT_LT(visits_of_a_page_max, 200U);  // the deepest page, too
 }
 
+// A store of `count` events, one a second from 1000 on, by authors 0, 1, 2 … in turn.
+std::vector<Event> in_turn(std::size_t count, unsigned authors) {
+  std::vector<Event> events;
+  events.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    Tags tags;
+    tags.add({"t", i % 2 == 0 ? "even" : "odd"});
+    events.push_back(make_event(static_cast<unsigned>(i) % authors,
+                                1000 + static_cast<std::int64_t>(i), 1, std::move(tags)));
+  }
+  return events;
+}
+
+// Rows and visits of the whole scan.
+ScanStep cost(Store& store, const Filter& filter) {
+  Scan scan(store, {filter}, {});
+  ReadTxn txn = store.read();
+  ScanBudget budget = patient();
+  budget.visits_max = budget.rows_max = SIZE_MAX;
+  const auto step = scan.step(txn, budget, [](const RecordView&) { return RowAction::Take; });
+  CHECK(step.has_value() && step->done);
+  return *step;
+}
+
+Filter of_authors(unsigned first, unsigned count) {
+  Filter filter;
+  filter.authors.emplace();
+  for (unsigned i = first; i < first + count; ++i) filter.authors->push_back(author(i));
+  filter.normalize();
+  return filter;
+}
+
+TEST_F(ScanTest, APageCostsTheSameAtAnyDepth) {
+  test::put_all(*store_, in_turn(4000, 4));
+  Filter all = with_limit(50);
+  Filter kind = with_limit(50);
+  kind.kinds = {1};
+  Filter of_one = of_authors(1, 1);
+  of_one.limit = 50;
+  Filter of_one_and_kind = of_one;
+  of_one_and_kind.kinds = {1};
+  Filter tagged = with_limit(50);
+  tagged.tags.push_back({'t', {"even"}});
+  for (Filter filter : {all, kind, of_one, of_one_and_kind, tagged}) {
+    for (const std::int64_t until : {5000, 4000, 3000, 2000, 1500}) {
+      filter.until = until;
+      const ScanStep step = cost(*store_, filter);
+      EXPECT_EQ(step.rows, 50U);
+      EXPECT_LE(step.visits, 120U);  // each twice, in the index and as a record, and a few more
+    }
+  }
+}
+
+TEST_F(ScanTest, ReadsNoMoreThanTheLimitAsksFor) {
+  test::put_all(*store_, in_turn(1000, 4));
+  for (const std::uint64_t limit : {1U, 2U, 10U, 100U}) {
+    Filter filter = of_authors(1, 1);
+    filter.kinds = {1};
+    filter.limit = limit;
+    EXPECT_LE(cost(*store_, filter).visits, 2 * limit + 5);
+  }
+}
+
+TEST_F(ScanTest, AFeedWalksThroughTimeWhereItsAuthorsWriteMuch) {
+  test::put_all(*store_, in_turn(6000, 200));
+  Filter half = of_authors(0, 100);  // 100 looks, if each was asked
+  half.kinds = {1};
+  half.limit = 40;
+  const ScanStep step = cost(*store_, half);
+  EXPECT_EQ(step.rows, 40U);
+  EXPECT_LE(step.visits, 400U);
+  half.limit = 500;
+  EXPECT_EQ(cost(*store_, half).rows, 500U);
+}
+
+TEST_F(ScanTest, AFeedOfTheLastMomentsDoesNotAskEachAuthor) {
+  test::put_all(*store_, in_turn(6000, 200));
+  Filter recent = of_authors(0, 150);
+  recent.since = 6990;
+  EXPECT_EQ(cost(*store_, recent).rows, 0U);  // 6990 to 6999: authors 190 to 199
+  EXPECT_LE(cost(*store_, recent).visits, 40U);
+}
+
+TEST_F(ScanTest, AFeedAsksEachAuthorWhereTheyWriteSeldom) {
+  std::vector<Event> events = in_turn(6000, 5);
+  for (unsigned i = 100; i < 104; ++i) events.push_back(make_event(i, 1000 + i, 1));
+  test::put_all(*store_, events);
+  Filter seldom = of_authors(100, 100);
+  seldom.kinds = {1};
+  const ScanStep step = cost(*store_, seldom);
+  EXPECT_EQ(step.rows, 4U);
+  EXPECT_LE(step.visits, 400U);  // not 6,000
+}
+
+// The walk is given up where the authors' share falls: nothing is lost there and nothing doubled.
+TEST_F(ScanTest, AFeedIsWholeWhereTheWayChanges) {
+  std::vector<Event> events = in_turn(3000, 7);
+  for (unsigned i = 0; i < 300; ++i) {
+    events.push_back(make_event(100 + i % 100, 4000 + i % 50, 1, {}, std::to_string(i)));
+  }
+  for (unsigned i = 0; i < 50; ++i) {
+    events.push_back(make_event(100 + i, 1000 + i * 50, 1, {}, "old"));
+  }
+  test::put_all(*store_, events);
+  Filter feed = of_authors(100, 100);
+  feed.limit = 500;
+  std::erase_if(events, [&](const Event& event) { return !feed.matches(event); });
+  const auto expected = test::ids_of(newest_first(events));
+  EXPECT_EQ(query(*store_, {feed}), expected);
+  for (const std::size_t visits : {1U, 7U, 70U, 350U, 700U}) {
+    ScanBudget budget = patient();
+    budget.visits_max = visits;
+    EXPECT_EQ(query(*store_, {feed}, {}, budget), expected);
+  }
+}
+
+// 60 authors x 60 kinds would be 3,600 ranges for 120 values.
+TEST_F(ScanTest, ManyAuthorsAndKindsAreFoundByAuthor) {
+  std::vector<Event> events;
+  for (unsigned i = 0; i < 60; ++i) {
+    for (unsigned kind = 100; kind < 110; ++kind) {
+      events.push_back(make_event(i, 1000 + (i * 31 + kind * 7) % 500, kind));
+    }
+  }
+  test::put_all(*store_, events);
+  Filter filter = of_authors(0, 60);
+  filter.kinds.emplace();
+  for (unsigned kind = 50; kind < 110; kind += 1 + kind % 2) filter.kinds->push_back(kind);
+  for (unsigned kind = 1000; kind < 1040; ++kind) filter.kinds->push_back(kind);
+  filter.normalize();
+  filter.tags.push_back({'t', {"nowhere"}});
+  EXPECT_TRUE(query(*store_, {filter}).empty());
+  filter.tags.clear();
+  filter.limit = 500;
+  std::erase_if(events, [&](const Event& event) { return !filter.matches(event); });
+  EXPECT_EQ(query(*store_, {filter}), test::ids_of(newest_first(events)));
+  EXPECT_LE(cost(*store_, filter).visits, 1500U);
+}
+
 TEST_F(ScanTest, TakesTheIndexWithFewEntries) {
   std::vector<Event> events;
   events.reserve(3000);

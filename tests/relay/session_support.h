@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -52,6 +53,11 @@ class FakeHost final : public SessionHost {
     return true;
   }
 
+  [[nodiscard]] std::optional<QueryStep> step_now(const std::shared_ptr<Query>& query) override {
+    asked_now.push_back(query);
+    return next_now ? next_now(query) : std::nullopt;
+  }
+
   /// All messages since the last call.
   std::vector<std::string> take() { return std::exchange(sent, {}); }
 
@@ -66,6 +72,8 @@ class FakeHost final : public SessionHost {
 
   std::vector<std::string> sent;
   std::deque<std::shared_ptr<Query>> steps;
+  std::vector<std::shared_ptr<Query>> asked_now;
+  std::function<std::optional<QueryStep>(const std::shared_ptr<Query>&)> next_now;
   std::vector<UnverifiedEvent> offered;
   Offer next_offer = Queued{};
   std::size_t pending = 0;

@@ -187,12 +187,10 @@ TEST_F(SessionTest, AnswersBadMessagesInTheProtocolsForm) {
 TEST_F(SessionTest, SaysWhatItDoesNotDo) {
   session().on_binary();
   EXPECT_THAT(take(), ElementsAre(StartsWith(R"(["NOTICE","invalid: )")));
-  session().on_text(R"(["COUNT","n",{}])");
-  EXPECT_THAT(take(), ElementsAre(StartsWith(R"(["CLOSED","n","error: )")));
   const Event auth = alice.sign(22242);
   session().on_text(auth_text(auth));
   EXPECT_THAT(take(), ElementsAre(StartsWith(ok(auth, false, "error: ").substr(0, 80))));
-  EXPECT_EQ(bed->metrics.unsupported.read(), 3U);
+  EXPECT_EQ(bed->metrics.unsupported.read(), 2U);
   session().on_text(R"(["CLOSE","unknown"])");
   EXPECT_THAT(take(), IsEmpty());
 }
@@ -214,6 +212,105 @@ TEST_F(SessionTest, ARequestGetsItsStoredEventsAndTheirEnd) {
   EXPECT_EQ(session().subscription_count(), 1U);
   EXPECT_EQ(bed->metrics.stored_sent.read(), 3U);
   EXPECT_EQ(bed->metrics.queries_done.read(), 1U);
+}
+
+TEST_F(SessionTest, ABriefRequestIsAnsweredAtOnce) {
+  const Event event = alice.sign(1);
+  const Event newer = alice.sign(1, "newer");
+  bed->host.next_now = [&](const std::shared_ptr<Query>& query) {
+    EXPECT_EQ(bed->index.size(), 1U);  // live before it looks
+    return SessionBed::step(query, {event});
+  };
+  bed->request("s", R"({"ids":[")" + hex(event) + R"("]})");
+  EXPECT_THAT(take(), ElementsAre(event_text("s", event), eose_text("s")));
+  EXPECT_THAT(host().steps, IsEmpty());
+  EXPECT_EQ(bed->metrics.queries_done.read(), 1U);
+}
+
+TEST_F(SessionTest, WhatABriefRequestLeavesIsDoneByTheWorkers) {
+  const Event first = alice.sign(1, "first");
+  const Event second = alice.sign(1, "second");
+  bed->host.next_now = [&](const std::shared_ptr<Query>& query) {
+    return SessionBed::step(query, {first}, false);
+  };
+  bed->request("s", R"({"ids":[")" + hex(first) + R"(",")" + hex(second) + R"("]})");
+  EXPECT_THAT(take(), ElementsAre(event_text("s", first)));
+  session().on_step(SessionBed::step(host().take_step(), {second}));
+  EXPECT_THAT(take(), ElementsAre(event_text("s", second), eose_text("s")));
+  EXPECT_EQ(host().asked_now.size(), 1U);
+}
+
+TEST_F(SessionTest, OnlyBriefRequestsOfPeersThatReadAreTriedAtOnce) {
+  const std::string id = R"({"ids":[")" + hex(alice.sign(1)) + R"("]})";
+  const std::string profile = R"({"kinds":[0],"authors":[")" + alice.hex() + R"("]})";
+  const std::string last_note = R"({"kinds":[1],"limit":1,"authors":[")" + alice.hex() + R"("]})";
+  const std::string notes = R"({"kinds":[1],"authors":[")" + alice.hex() + R"("]})";
+  std::size_t tried = 0;
+  for (const auto& [filters, is_brief] :
+       std::vector<std::pair<std::string, bool>>{{id, true},
+                                                 {profile, true},
+                                                 {last_note, true},
+                                                 {id + "," + profile, true},
+                                                 {notes, false},
+                                                 {id + "," + notes, false},
+                                                 {"{}", false},
+                                                 {R"({"kinds":[0],"limit":1})", false}}) {
+    bed->request("s", filters);
+    tried += is_brief ? 1U : 0U;
+    EXPECT_EQ(host().asked_now.size(), tried) << filters;
+  }
+  host().pending = bed->limits.stored_pending_bytes_max + 1;
+  bed->request("s", id);
+  EXPECT_EQ(host().asked_now.size(), tried);
+}
+
+TEST_F(SessionTest, ACountIsAnsweredWithItsNumber) {
+  session().on_text(R"(["COUNT","n",{"kinds":[1]},{"kinds":[2],"limit":7}])");
+  auto query = host().take_step();
+  EXPECT_TRUE(query->is_count);
+  EXPECT_EQ(query->options.limit_max, UINT64_MAX);
+  EXPECT_FALSE(query->filters[0].limit.has_value());
+  EXPECT_EQ(bed->index.size(), 0U);
+  query->count = 3;
+  session().on_step(SessionBed::step(query, {}, false));
+  EXPECT_THAT(take(), IsEmpty());
+  query = host().take_step();
+  query->count = 5;
+  session().on_step(SessionBed::step(query, {}));
+  EXPECT_THAT(take(), ElementsAre(R"(["COUNT","n",{"count":5}])"));
+  EXPECT_EQ(bed->metrics.counts.read(), 1U);
+}
+
+TEST_F(SessionTest, ACountEndsUnansweredWithCloseOrItsSession) {
+  session().on_text(R"(["COUNT","n",{}])");
+  const auto closed = host().take_step();
+  session().on_text(R"(["CLOSE","n"])");
+  EXPECT_TRUE(closed->cancelled);
+  session().on_step(SessionBed::step(closed, {}));
+  session().on_text(R"(["COUNT","n",{}])");
+  const auto replaced = host().take_step();
+  session().on_text(R"(["COUNT","n",{}])");
+  EXPECT_TRUE(replaced->cancelled);
+  session().on_step(SessionBed::step(replaced, {}));
+  EXPECT_THAT(take(), IsEmpty());
+  const auto left = host().take_step();
+  bed->session.reset();
+  EXPECT_TRUE(left->cancelled);
+}
+
+TEST_F(SessionTest, ACountThatLooksAtTooMuchIsRefused) {
+  SessionLimits limits;
+  limits.count_visits_max = 100;
+  start(limits);
+  session().on_text(R"(["COUNT","n",{}])");
+  auto query = host().take_step();
+  query->visits = 99;
+  session().on_step(SessionBed::step(query, {}, false));
+  query = host().take_step();
+  query->visits = 100;
+  session().on_step(SessionBed::step(query, {}, false));
+  EXPECT_THAT(take(), ElementsAre(StartsWith(R"(["CLOSED","n","error: )")));
+  EXPECT_THAT(host().steps, IsEmpty());
 }
 
 TEST_F(SessionTest, GivesEveryFilterALimit) {

@@ -142,6 +142,17 @@ inline std::vector<EventId> ids_of(const std::vector<Event>& events) {
   return ids;
 }
 
+/// Text that packs well and differs by number.
+inline std::string wordy_text(std::uint64_t number, std::size_t bytes = 300) {
+  static constexpr std::array<std::string_view, 12> kWords = {
+      "relay ", "the ",   "event ", "signature ", "\"quoted\" ", "of ",
+      "nostr ", "store ", "a\n",    "key ",       "\xc3\xa4 ",   "query "};
+  std::mt19937_64 random(number);
+  std::string text = std::to_string(number) + " ";
+  while (text.size() < bytes) text += kWords[random() % kWords.size()];
+  return text;
+}
+
 inline void expect_consistent(Store& store) {
   const CheckReport report = store.check(true);
   EXPECT_TRUE(report.ok()) << report.problem_count << " problems, first: " << report.problems[0];

@@ -1,5 +1,6 @@
 #include "relay/store/store.h"
 
+#include "relay/store/compact.h"
 #include "tests/relay/store_support.h"
 
 #include <gmock/gmock.h>
@@ -50,7 +51,7 @@ TEST_F(StoreTest, KeepsAnEventOverReopening) {
   ReadTxn txn = store_->read();
   const auto record = store_->find(txn, event.id);
   ASSERT_TRUE(record.has_value());
-  EXPECT_EQ(to_json(record->to_event()), to_json(event));
+  EXPECT_EQ(to_json(*record->to_event()), to_json(event));
   EXPECT_FALSE(store_->has_id(txn, make_event(1, 101, 1).id));
 }
 
@@ -225,6 +226,36 @@ TEST_F(StoreTest, ErasesWithoutATrace) {
   EXPECT_EQ(put(*store_, event), PutResult::Stored);
 }
 
+// Two events of one second whose ids share 7 bytes: found by 2^28 tries.
+TEST_F(StoreTest, OrdersTiesByTheWholeIdWhateverComesFirst) {
+  const Event one = make_event(1, 100, 1, {}, "tie 06a94d5d");
+  const Event two = make_event(1, 100, 1, {}, "tie 0cf84899");
+  ASSERT_TRUE(std::equal(one.id.bytes.begin(), one.id.bytes.begin() + 7, two.id.bytes.begin()));
+  const auto& [low, high] = std::minmax(one.id, two.id);
+  const Event between = make_event(1, 100, 7, {{"t", "x"}});
+  for (const bool is_one_first : {true, false}) {
+    for (const bool is_one_batch : {true, false}) {
+      test::TempDir dir;
+      const auto store = test::open_store(dir.path());
+      const Event& first = is_one_first ? one : two;
+      const Event& second = is_one_first ? two : one;
+      if (is_one_batch) {
+        test::put_all(*store, {first, between, second});
+      } else {
+        for (const Event& event : {first, between, second}) put(*store, event);
+      }
+      Filter notes;
+      notes.kinds = {1};
+      EXPECT_EQ(query(*store, {notes}), (std::vector{low, high}));
+      test::expect_consistent(*store);
+      EXPECT_EQ(put(*store, first), PutResult::Duplicate);
+      EXPECT_EQ(store->count(), 3U);
+      EXPECT_EQ(store->erase(std::vector{low}).value(), 1U);
+      test::expect_consistent(*store);
+    }
+  }
+}
+
 TEST_F(StoreTest, DoesWhatTheSlowModelDoes) {
   const std::uint64_t seed = test::random_seed();
   SCOPED_TRACE("NOSTRIL_SEED=" + std::to_string(seed));
@@ -280,11 +311,11 @@ TEST_F(StoreTest, CompactsToAnEqualCopy) {
   for (int i = 0; i < 500; ++i) events.push_back(make_event(1, i, 1, {}, std::to_string(i)));
   test::put_all(*store_, events);
   test::TempDir copy_dir;
-  ASSERT_TRUE(store_->compact_to(copy_dir.path() / "copy").has_value());
+  ASSERT_TRUE(compact(*store_, copy_dir.path() / "copy").has_value());
   const auto copy = test::open_store(copy_dir.path() / "copy");
   EXPECT_EQ(copy->count(), 500U);
   test::expect_consistent(*copy);
-  EXPECT_FALSE(store_->compact_to(copy_dir.path() / "copy").has_value());  // not over another file
+  EXPECT_FALSE(compact(*store_, copy_dir.path() / "copy").has_value());  // not over another file
 }
 
 // --- Files that are not as they should be.

@@ -197,8 +197,9 @@ std::span<std::uint8_t> Connections::finish_handshake(std::size_t index,
   const std::size_t end = connection.head.find("\r\n\r\n");
   if (end == std::string::npos) return {};
   connection.head.resize(end + 4);
-  if (const auto error = net::check_ws_handshake_response(connection.head, kKey)) {
-    fail(std::string(net::to_string(*error)));
+  const auto agreed = net::check_ws_handshake_response(connection.head, kKey);
+  if (!agreed) {
+    fail(std::string(net::to_string(agreed.error())));
     return {};
   }
   connection.open = true;

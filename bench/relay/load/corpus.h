@@ -78,6 +78,11 @@ class Corpus {
   /// The JSON of one event.
   [[nodiscard]] std::string_view line(std::size_t index) const { return lines_[index]; }
 
+  /// Of one event's JSON, on average.
+  [[nodiscard]] double bytes_each() const {
+    return static_cast<double>(text_.size()) / static_cast<double>(size()) - 1;
+  }
+
   /// Who wrote every second event.
   [[nodiscard]] const PublicKey& deep_author() const { return events_[1].pubkey; }
 

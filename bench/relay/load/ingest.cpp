@@ -64,6 +64,7 @@ Round publish_corpus(Connections& connections, const Target& target, const Corpu
     all.wall_s += part.round.wall_s;
     duplicates += part.duplicates;
   }
+  all.more["json_bytes"] = corpus.bytes_each();
   all.more["already_there"] = static_cast<double>(duplicates);
   if (!target.data.empty() && duplicates == 0) {
     all.more["disk_bytes"] = static_cast<double>(disk_bytes(target.data) - disk) / all.operations;

@@ -95,18 +95,21 @@ struct Task {
   std::vector<Cpu> runs;
 };
 
-void print(const Task& task, std::size_t events, double disk_bytes) {
+void print(const Task& task, const Corpus& corpus, double disk_bytes) {
   std::vector<double> user;
   std::vector<double> system;
   for (const Cpu& cpu : task.runs) {
-    user.push_back(cpu.user_us / static_cast<double>(events));
-    system.push_back(cpu.system_us / static_cast<double>(events));
+    user.push_back(cpu.user_us / static_cast<double>(corpus.size()));
+    system.push_back(cpu.system_us / static_cast<double>(corpus.size()));
   }
   JsonWriter out;
   out.begin_object().key("question").string(task.name).key("title").string(task.title);
   out.key("unit").string("event").key("contender").string("nostril");
   out.key("user_us").number(median(user)).key("cpu_us").number(median(user) + median(system));
-  if (disk_bytes > 0) out.key("disk_bytes").number(disk_bytes / static_cast<double>(events));
+  if (disk_bytes > 0) {
+    out.key("disk_bytes").number(disk_bytes / static_cast<double>(corpus.size()));
+    out.key("json_bytes").number(corpus.bytes_each());
+  }
   out.key("rounds").integer(static_cast<std::int64_t>(task.runs.size())).end_object();
   fmt::print("{}\n", out.text());
 }
@@ -140,10 +143,10 @@ void ask_offline(const Plan& plan, const Corpus& corpus, const std::string& prog
     compacted_bytes = static_cast<double>(disk_bytes(compacted));
   }
   show_progress({});
-  print(tasks[0], corpus.size(), imported_bytes);
-  print(tasks[1], corpus.size(), 0);
-  print(tasks[2], corpus.size(), 0);
-  print(tasks[3], corpus.size(), compacted_bytes);
+  print(tasks[0], corpus, imported_bytes);
+  print(tasks[1], corpus, 0);
+  print(tasks[2], corpus, 0);
+  print(tasks[3], corpus, compacted_bytes);
 }
 
 }  // namespace nostril::bench

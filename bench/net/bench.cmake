@@ -1,1 +1,0 @@
-nostril_bench(net/deflate)

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "base/check.h"
+
+#include <stdlib.h>
+
+#include <filesystem>
+#include <string>
+
+namespace nostril::bench {
+
+/// A directory that goes with the benchmark.
+class TempDir {
+ public:
+  TempDir() {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "nostril-bench-XXXXXX").string();
+    CHECK(mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+  }
+
+  ~TempDir() { std::filesystem::remove_all(path_); }
+
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  TempDir(TempDir&&) = delete;
+  TempDir& operator=(TempDir&&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace nostril::bench

@@ -1,0 +1,6 @@
+nostril_test(bench/corpus)
+nostril_test(bench/answers)
+nostril_test(bench/samples)
+nostril_test(bench/relay_line)
+nostril_test(bench/deliveries)
+nostril_test(bench/target)

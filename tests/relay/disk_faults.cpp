@@ -1,0 +1,169 @@
+#include "tests/relay/disk_faults.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+namespace nostril::relay::test::disk {
+
+namespace {
+
+struct State {
+  bool is_watching = false;
+  bool is_recording = false;
+  Fault fault = Fault::None;
+  std::size_t fault_at = 0;
+  std::size_t count = 0;
+  std::string directory;
+  std::vector<Step> steps;
+};
+
+State& state() {
+  static State once;
+  return once;
+}
+
+std::string path_of(int fd) {
+  std::array<char, 4096> path{};
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t size = readlink(link.c_str(), path.data(), path.size());
+  return size > 0 ? std::string(path.data(), static_cast<std::size_t>(size)) : "";
+}
+
+// What becomes of the step that is about to be taken.
+Fault next_step(int fd) {
+  State& self = state();
+  if (!self.is_watching || !path_of(fd).starts_with(self.directory)) return Fault::None;
+  if (++self.count != self.fault_at) return Fault::None;
+  if (self.fault == Fault::Exit) _exit(kExitStatus);
+  return self.fault;
+}
+
+bool is_recorded(int fd) {
+  return state().is_recording && path_of(fd).ends_with("/data.mdb");
+}
+
+ssize_t raw_write(int fd, const std::uint8_t* bytes, std::size_t size, off_t at) {
+  return syscall(SYS_pwrite64, fd, bytes, size, at);
+}
+
+ssize_t write_at(int fd, const iovec* parts, int count, off_t at) {
+  Bytes all;
+  for (int i = 0; i < count; ++i) {
+    const auto* bytes = static_cast<const std::uint8_t*>(parts[i].iov_base);
+    all.insert(all.end(), bytes, bytes + parts[i].iov_len);
+  }
+  const Fault fault = next_step(fd);
+  if (fault == Fault::Fail) {
+    errno = EIO;
+    return -1;
+  }
+  if (fault == Fault::ExitHalf) {
+    (void)raw_write(fd, all.data(), all.size() / 2, at);
+    _exit(kExitStatus);
+  }
+  const ssize_t written = raw_write(fd, all.data(), all.size(), at);
+  if (is_recorded(fd)) {
+    const bool is_durable = (fcntl(fd, F_GETFL) & O_DSYNC) != 0;
+    state().steps.push_back(
+        {Step::Kind::Write, static_cast<std::uint64_t>(at), std::move(all), is_durable});
+  }
+  return written;
+}
+
+int simple_step(int fd, Step::Kind kind, std::uint64_t at, long call) {
+  const Fault fault = next_step(fd);
+  if (fault == Fault::ExitHalf) _exit(kExitStatus);
+  if (fault == Fault::Fail) {
+    errno = EIO;
+    return -1;
+  }
+  const long done = kind == Step::Kind::Truncate ? syscall(call, fd, at) : syscall(call, fd);
+  if (is_recorded(fd)) state().steps.push_back({kind, at, {}, false});
+  return static_cast<int>(done);
+}
+
+}  // namespace
+
+void watch(const std::string& directory, Fault fault, std::size_t fault_at) {
+  state() = {true, false, fault, fault_at, 0, directory, {}};
+}
+
+void record(const std::string& directory) {
+  state() = {true, true, Fault::None, 0, 0, directory, {}};
+}
+
+void mark(std::uint64_t number) {
+  if (state().is_recording) state().steps.push_back({Step::Kind::Mark, number, {}, false});
+}
+
+std::vector<Step> stop() {
+  std::vector<Step> steps = std::move(state().steps);
+  const std::size_t count = state().count;
+  state() = {};
+  state().count = count;
+  return steps;
+}
+
+std::size_t steps() {
+  return state().count;
+}
+
+}  // namespace nostril::relay::test::disk
+
+namespace disk = nostril::relay::test::disk;
+
+// The system's functions. liblmdb calls these; so does everything else in the program.
+extern "C" {
+
+ssize_t pwrite(int fd, const void* bytes, size_t size, off_t at) {
+  const iovec part{const_cast<void*>(bytes), size};
+  return disk::write_at(fd, &part, 1, at);
+}
+
+ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t at) {
+  const iovec part{const_cast<void*>(bytes), size};
+  return disk::write_at(fd, &part, 1, at);
+}
+
+ssize_t pwritev(int fd, const iovec* parts, int count, off_t at) {
+  return disk::write_at(fd, parts, count, at);
+}
+
+ssize_t pwritev64(int fd, const iovec* parts, int count, off64_t at) {
+  return disk::write_at(fd, parts, count, at);
+}
+
+// After an lseek(), as liblmdb writes several pages; pipes and terminals have no place.
+ssize_t writev(int fd, const iovec* parts, int count) {
+  const off_t at = lseek(fd, 0, SEEK_CUR);
+  if (at < 0) return syscall(SYS_writev, fd, parts, count);
+  const ssize_t written = disk::write_at(fd, parts, count, at);
+  if (written > 0) lseek(fd, written, SEEK_CUR);
+  return written;
+}
+
+int fdatasync(int fd) {
+  return disk::simple_step(fd, disk::Step::Kind::Sync, 0, SYS_fdatasync);
+}
+
+int fsync(int fd) {
+  return disk::simple_step(fd, disk::Step::Kind::Sync, 0, SYS_fsync);
+}
+
+int ftruncate(int fd, off_t size) noexcept {
+  return disk::simple_step(fd, disk::Step::Kind::Truncate, static_cast<std::uint64_t>(size),
+                           SYS_ftruncate);
+}
+
+int ftruncate64(int fd, off64_t size) noexcept {
+  return disk::simple_step(fd, disk::Step::Kind::Truncate, static_cast<std::uint64_t>(size),
+                           SYS_ftruncate);
+}
+
+}  // extern "C"

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "base/bytes.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace nostril::relay::test {
+
+/// What a process does to the files below one directory, seen between liblmdb and the kernel: the
+/// test program has the system's functions (pwrite, pwritev, writev, fdatasync, ftruncate, …)
+/// itself, and a shared library's calls come there first. One at a time, one thread writes.
+namespace disk {
+
+struct Step {
+  enum class Kind : std::uint8_t { Write, Sync, Truncate, Mark };
+
+  Kind kind = Kind::Write;
+  std::uint64_t at = 0;  ///< offset, or the size a Truncate asks for, or a Mark's number
+  Bytes bytes;
+  bool is_durable = false;  ///< written through an O_DSYNC descriptor
+};
+
+enum class Fault : std::uint8_t {
+  None,
+  Exit,      ///< ends the process instead of the step
+  ExitHalf,  ///< writes half of it, then ends the process
+  Fail       ///< the step does nothing and reports EIO; later ones work
+};
+inline constexpr int kExitStatus = 77;
+
+/// From now on steps below `directory` are counted, from 1, and the `fault_at`th one fails.
+void watch(const std::string& directory, Fault fault, std::size_t fault_at);
+/// The same without faults, keeping the steps on the file data.mdb.
+void record(const std::string& directory);
+/// Among the recorded steps: here the program has acknowledged `number`.
+void mark(std::uint64_t number);
+/// Ends watching; the recorded steps.
+std::vector<Step> stop();
+/// Steps counted since watch().
+std::size_t steps();
+
+}  // namespace disk
+
+}  // namespace nostril::relay::test
