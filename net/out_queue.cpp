@@ -11,6 +11,9 @@ namespace {
 constexpr std::size_t kChunkBytesMax =
     64 << 10;  // then a new chunk: a growing string is copied each time it moves
 constexpr std::size_t kChunksKept = 64;
+// What an empty queue may keep for the next message: before, in and behind one shared text.
+constexpr std::size_t kSpareChunks = 2;
+constexpr std::size_t kSpareBytes = 256;
 }  // namespace
 
 std::string& OutQueue::tail() {
@@ -79,10 +82,21 @@ void OutQueue::consume(std::size_t bytes) {
 }
 
 void OutQueue::clear() {
-  std::vector<Chunk>().swap(chunks_);
+  if (chunks_.empty() || chunks_.capacity() > kSpareChunks ||
+      chunks_[0].own.capacity() > kSpareBytes) {
+    std::vector<Chunk>().swap(chunks_);
+  } else {
+    chunks_.erase(chunks_.begin() + 1, chunks_.end());
+    chunks_[0].own.clear();
+    chunks_[0].shared.reset();
+  }
   head_ = 0;
   offset_ = 0;
   bytes_ = 0;
+}
+
+void OutQueue::release_spare() {
+  if (empty()) std::vector<Chunk>().swap(chunks_);
 }
 
 }  // namespace nostril::net

@@ -8,8 +8,8 @@
 
 namespace nostril::net {
 
-/// Bytes waiting for one socket: copied ones, and shared ones that many sockets wait for. Holds no
-/// memory while empty. One thread.
+/// Bytes waiting for one socket: copied ones, and shared ones that many sockets wait for. While
+/// empty it keeps a few hundred bytes for the next message, until release_spare(). One thread.
 class OutQueue {
  public:
   void append(std::string_view bytes);
@@ -29,6 +29,8 @@ class OutQueue {
   std::string_view front(std::string& scratch, std::size_t bytes_max) const;
   void consume(std::size_t bytes);
   void clear();
+  /// For a connection that has been silent.
+  void release_spare();
 
  private:
   struct Chunk {

@@ -663,6 +663,7 @@ void Server::Impl::sweep() {
 
 void Server::Impl::sweep_one(Connection& connection, std::uint64_t now) {
   if (connection.state == State::Dead) return;
+  connection.out.release_spare();
   if (connection.deadline_ms != 0 && now >= connection.deadline_ms) {
     const bool silent = connection.state == State::Closing || connection.parser->idle();
     const bool fine = connection.state == State::Closing || (silent && !connection.first_request);

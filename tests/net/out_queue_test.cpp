@@ -58,5 +58,23 @@ TEST(OutQueue, IgnoresEmptyPieces) {
   EXPECT_TRUE(queue.empty());
 }
 
+TEST(OutQueue, IsUsedAgainAfterItWasEmptied) {
+  OutQueue queue;
+  std::string scratch;
+  const auto shared = std::make_shared<const std::string>("shared");
+  for (int round = 0; round < 5; ++round) {
+    queue.append("<");
+    queue.append_shared(shared);
+    queue.append(">");
+    if (round == 2) queue.release_spare();  // not while bytes wait
+    EXPECT_EQ(queue.front(scratch, 100), "<shared>");
+    queue.consume(queue.bytes());
+    EXPECT_TRUE(queue.empty());
+    EXPECT_EQ(queue.front(scratch, 100), "");
+    EXPECT_EQ(shared.use_count(), 1);
+    if (round == 3) queue.release_spare();
+  }
+}
+
 }  // namespace
 }  // namespace nostril::net
