@@ -53,6 +53,8 @@ class BusyClient {
       if (i % 6 == 0) client_->send(publish_text(events_[i]));
       client_->send(fmt::format(R"(["REQ","s{}",{{"kinds":[1]}},{{"authors":["{}"]}}])", i % 3,
                                 author_.hex()));
+      client_->send(fmt::format(R"(["REQ","id",{{"ids":["{}"]}}])", hex(events_[i / 2])));
+      client_->send(fmt::format(R"(["COUNT","c{}",{{"kinds":[1]}}])", i % 4));
       if (i % 2 == 0) client_->send(fmt::format(R"(["CLOSE","s{}"])", i % 3));
       if (i % 10 == 5) visit();
     }
