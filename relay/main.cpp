@@ -3,6 +3,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "net/loop.h"
 #include "relay/config.h"
 #include "relay/relay.h"
 #include "relay/store/compact.h"
@@ -11,8 +12,6 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
-
-#include <sys/resource.h>
 
 #include <csignal>
 #include <cstdio>
@@ -44,16 +43,6 @@ struct Arguments {
   std::size_t samples = TrainOptions().samples;
 };
 
-// Each connection is a descriptor; the shell's soft limit is often 1,024.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
-  limit.rlim_cur = limit.rlim_max;
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    log(LogLevel::Warning, "the limit of open files stays low: connections may be refused");
-  }
-}
-
 std::unique_ptr<Store> open_store(const RelayConfig& config, bool read_only) {
   StoreOptions options;
   options.read_only = read_only;
@@ -63,7 +52,12 @@ std::unique_ptr<Store> open_store(const RelayConfig& config, bool read_only) {
 }
 
 int run(const RelayConfig& config) {
-  raise_descriptor_limit();
+  // Each connection is a descriptor; the shell's soft limit is often 1,024.
+  const std::uint64_t descriptors = net::raise_descriptor_limit();
+  if (descriptors < static_cast<std::uint64_t>(config.limits.connections_max)) {
+    log(LogLevel::Warning, "this process may open {} files, limits.connections_max is {}",
+        descriptors, config.limits.connections_max);
+  }
   // Before any thread: all inherit the mask, and this thread alone takes the signals.
   sigset_t stop_signals;
   sigemptyset(&stop_signals);

@@ -4,10 +4,9 @@
 
 #include "bench/relay/load/modes.h"
 #include "bench/relay/load/progress.h"
+#include "net/loop.h"
 
 #include <fmt/format.h>
-
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -84,14 +83,6 @@ Arguments read_arguments(const std::vector<std::string>& words) {
   return out;
 }
 
-// A connection is a descriptor; the shell's soft limit is often 1,024.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 void show_signing(std::size_t made, std::size_t of) {
   show_progress(made == of ? "" : fmt::format("signing the corpus: {} of {}", made, of));
 }
@@ -104,7 +95,7 @@ void print_floors(const Floors& floors) {
 }
 
 bool run(const Arguments& arguments) {
-  raise_descriptor_limit();
+  net::raise_descriptor_limit();
   const Plan plan = arguments.quick ? Plan::quick() : Plan();
   std::vector<Target> targets;
   for (const std::string& text : arguments.targets) targets.push_back(read_target(text));

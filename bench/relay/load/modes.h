@@ -29,7 +29,7 @@ struct Plan {
   std::size_t broadcast_events = 40;
   std::size_t match_connections = 250;  ///< with 20 subscriptions each
   std::size_t match_events = 100;
-  std::size_t round_trips = 300;
+  std::size_t round_trips = 60;  ///< a peer was seen to take 200 ms for each
   std::size_t rpc_pairs = 32;
   std::size_t rpc_round_trips = 2'000;
   std::size_t idle_connections = 5'000;
