@@ -12,6 +12,7 @@
 #include "net/loop.h"
 #include "net/url.h"
 #include "net/ws_client.h"
+#include "net/ws_codec.h"
 #include "relay/relay.h"
 #include "relay/store/scan.h"
 
@@ -158,6 +159,8 @@ struct World {
   std::unique_ptr<Served> served;
 
   World() {
+    // Begins OpenSSL now: its clean-up at exit must come after the relay's threads have ended.
+    (void)net::ws_accept_key("");
     EventSource source;
     for (std::size_t left = event_count(); left > 0;) {
       std::vector<UnverifiedEvent> events;
