@@ -166,13 +166,13 @@ void Session::on(client_message::Request&& message) {
   const auto found = find(message.subscription);
   const bool is_new = found == subscriptions_.end();
   const auto refusal = refusal_of(message.filters, is_new ? 0 : 1, is_new ? 0 : (*found)->values);
+  // Also when the new one is refused: the client believes it replaced.
+  if (!is_new) remove(found);
   if (refusal) {
-    // The earlier subscription of that id has ended too: the client believes it replaced.
-    if (!is_new) remove(found);
     refuse(message.subscription, *refusal);
-    return;
+  } else {
+    open(std::move(message));
   }
-  open(std::move(message));
 }
 
 std::optional<std::string> Session::refusal_of(const std::vector<Filter>& filters,
@@ -192,9 +192,6 @@ std::optional<std::string> Session::refusal_of(const std::vector<Filter>& filter
 }
 
 void Session::open(client_message::Request&& request) {
-  const auto replaced = find(request.subscription);
-  if (replaced != subscriptions_.end()) remove(replaced);
-
   auto subscription = std::make_unique<Subscription>();
   subscription->id = std::move(request.subscription);
   subscription->prefix = event_prefix(subscription->id);
@@ -325,18 +322,17 @@ void Session::take_step(QueryStep&& step) {
   const auto number = step.query->subscription_number;
   const auto found =
       std::ranges::find_if(subscriptions_, [&](const auto& one) { return one->number == number; });
-  if (found != subscriptions_.end()) {
-    Subscription& subscription = **found;
-    send_rows(subscription, step);
-    if (step.failed) {
-      end(found, "error: the store can't be read");
-    } else if (subscription.is_overrun) {
-      end(found, "error: too many new events while the stored ones were sent; ask again");
-    } else if (step.done) {
-      finish_stored(subscription, step);
-    } else {
-      runnable_.push_back(std::move(step.query));
-    }
+  if (found == subscriptions_.end()) return;  // closed meanwhile
+  Subscription& subscription = **found;
+  send_rows(subscription, step);
+  if (step.failed) {
+    end(found, "error: the store can't be read");
+  } else if (subscription.is_overrun) {
+    end(found, "error: too many new events while the stored ones were sent; ask again");
+  } else if (step.done) {
+    finish_stored(subscription, step);
+  } else {
+    runnable_.push_back(std::move(step.query));
   }
 }
 

@@ -4,10 +4,10 @@
 // with it).
 
 #include "bench/relay/signed_events.h"
-#include "bench/relay/temp_dir.h"
 #include "relay/store/compact.h"
 #include "relay/store/import_export.h"
 #include "relay/store/train.h"
+#include "tests/support/temp_dir.h"
 
 #include <benchmark/benchmark.h>
 
@@ -62,7 +62,7 @@ const Input& input() {
 }
 
 struct ScratchStore {
-  TempDir dir;
+  test::TempDir dir;
   std::unique_ptr<Store> store = std::move(*Store::open(dir.path()));
 };
 

@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/rng.h"
-#include "bench/relay/temp_dir.h"
 #include "events/messages.h"
 #include "net/loop.h"
 #include "net/url.h"
@@ -15,6 +14,7 @@
 #include "net/ws_codec.h"
 #include "relay/relay.h"
 #include "relay/store/scan.h"
+#include "tests/support/temp_dir.h"
 
 #include <benchmark/benchmark.h>
 
@@ -153,7 +153,7 @@ class Served {
 
 // The same events for all questions. liblmdb opens a file once a process: `store` or `served`.
 struct World {
-  bench::TempDir dir;
+  test::TempDir dir;
   std::vector<EventId> ids;
   std::unique_ptr<Store> store = std::move(*Store::open(dir.path()));
   std::unique_ptr<Served> served;

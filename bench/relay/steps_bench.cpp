@@ -2,10 +2,10 @@
 // check by libsecp256k1 alone, which no relay can go below. Same 970-byte events everywhere.
 
 #include "bench/relay/signed_events.h"
-#include "bench/relay/temp_dir.h"
 #include "events/messages.h"
 #include "events/session.h"
 #include "relay/store/store.h"
+#include "tests/support/temp_dir.h"
 
 #include <benchmark/benchmark.h>
 
@@ -150,7 +150,7 @@ void BM_OpenFrame(benchmark::State& state) {
 
 // One durable LMDB transaction of 512 new events; ids are new ones, signatures are not looked at.
 void BM_Put512(benchmark::State& state) {
-  const TempDir dir;
+  const test::TempDir dir;
   const auto store = std::move(*relay::Store::open(dir.path()));
   std::int64_t round = 0;
   for (auto _ : state) {

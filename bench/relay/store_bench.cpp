@@ -5,8 +5,8 @@
 
 #include "base/check.h"
 #include "base/hex.h"
-#include "bench/relay/temp_dir.h"
 #include "relay/store/scan.h"
+#include "tests/support/temp_dir.h"
 
 #include <benchmark/benchmark.h>
 
@@ -24,7 +24,7 @@ constexpr std::size_t kBatch = 512;
 constexpr std::size_t kStoredEvents = 40 * kBatch;
 constexpr unsigned kAuthors = 500;
 
-using bench::TempDir;
+using test::TempDir;
 
 class EventSource {
  public:

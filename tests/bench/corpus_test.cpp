@@ -2,6 +2,7 @@
 
 #include "base/hex.h"
 #include "schnorr/hash.h"
+#include "tests/support/temp_dir.h"
 
 #include <gtest/gtest.h>
 
@@ -67,15 +68,8 @@ TEST(Corpus, EventsAreRightlySignedAndNoneReplacesAnother) {
 
 class CorpusFile : public testing::Test {
  protected:
-  CorpusFile() {
-    std::string name = (fs::temp_directory_path() / "nostril-corpus-XXXXXX").string();
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-
-  ~CorpusFile() override { fs::remove_all(folder_); }
-
-  fs::path folder_;
+  const test::TempDir temp_;
+  const fs::path folder_ = temp_.path();
 };
 
 TEST_F(CorpusFile, IsMadeOnceAndReadAgain) {

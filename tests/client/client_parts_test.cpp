@@ -15,7 +15,7 @@ namespace nostril::client {
 namespace {
 
 namespace fs = std::filesystem;
-using test::TempFolder;
+using test::TempDir;
 
 // ---- Rows ---------------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ TEST_F(ChannelRow, ADamagedRowIsNoChannel) {
 // ---- Key files ----------------------------------------------------------------------------------
 
 TEST(KeyFile, KeepsAKeyForItsOwnerOnlyAndNeverOverwrites) {
-  const TempFolder folder;
+  const TempDir folder;
   SystemRng rng;
   const fs::path file = folder.path() / "a" / "key";
   const Keypair key = Keypair::generate(rng);
@@ -111,7 +111,7 @@ TEST(KeyFile, KeepsAKeyForItsOwnerOnlyAndNeverOverwrites) {
 }
 
 TEST(KeyFile, RefusesWhatOthersMayReadAndWhatIsNoKeyWithoutShowingIt) {
-  const TempFolder folder;
+  const TempDir folder;
   SystemRng rng;
   const fs::path file = folder.path() / "key";
   ASSERT_TRUE(write_key_file(file, Keypair::generate(rng)));

@@ -15,7 +15,7 @@ namespace nostril::client {
 namespace {
 
 using test::run_until;
-using test::TempFolder;
+using test::TempDir;
 
 Bytes bytes_of(const std::string& text) {
   const ByteSpan span = as_bytes(text);
@@ -34,7 +34,7 @@ std::unique_ptr<Journal> open(const std::filesystem::path& folder, net::Loop& lo
 }
 
 TEST(Journal, KeepsWhatItAcknowledgedInOrder) {
-  const TempFolder folder;
+  const TempDir folder;
   net::Loop loop;
   std::vector<int> done;
   {
@@ -66,7 +66,7 @@ TEST(Journal, KeepsWhatItAcknowledgedInOrder) {
 }
 
 TEST(Journal, GrowsBeyondItsFirstMap) {
-  const TempFolder folder;
+  const TempDir folder;
   net::Loop loop;
   auto journal = open(folder.path() / "j", loop);
   int done = 0;
@@ -79,7 +79,7 @@ TEST(Journal, GrowsBeyondItsFirstMap) {
 }
 
 TEST(Journal, RefusesAboveItsBound) {
-  const TempFolder folder;
+  const TempDir folder;
   net::Loop loop;
   auto journal = open(folder.path() / "j", loop, {.waiting_max = 4});
   int taken = 0;
@@ -90,7 +90,7 @@ TEST(Journal, RefusesAboveItsBound) {
 }
 
 TEST(Journal, CallsNothingBackAfterItsEnd) {
-  const TempFolder folder;
+  const TempDir folder;
   net::Loop loop;
   int called = 0;
   auto journal = open(folder.path() / "j", loop);
@@ -101,7 +101,7 @@ TEST(Journal, CallsNothingBackAfterItsEnd) {
 }
 
 TEST(Journal, EndsInsideItsOwnCallback) {
-  const TempFolder folder;
+  const TempDir folder;
   net::Loop loop;
   auto journal = open(folder.path() / "j", loop);
   bool ended = false;
@@ -117,7 +117,7 @@ TEST(Journal, EndsInsideItsOwnCallback) {
 }
 
 TEST(Journal, LetsGoOfCallbacksOnTheLoopsThreadOnly) {
-  const TempFolder folder;
+  const TempDir folder;
   net::Loop loop;
   auto journal = open(folder.path() / "j", loop);
   const std::thread::id here = std::this_thread::get_id();
@@ -164,7 +164,7 @@ TEST(Journal, KilledAtAnyMomentHoldsAllThatWasAcknowledged) {
   const unsigned seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  const TempFolder folder;
+  const TempDir folder;
   for (int round = 0; round < 8; ++round) {
     const auto path = folder.path() / std::to_string(round);
     int ends[2];

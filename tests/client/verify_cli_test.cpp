@@ -4,6 +4,7 @@
 #include "tests/attestation/snp_fixtures.h"
 #include "tests/attestation/vector_case.h"
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -35,13 +36,6 @@ struct Outcome {
 
 class VerifyCli : public ::testing::Test {
  protected:
-  VerifyCli() {
-    std::string pattern = (fs::temp_directory_path() / "nostril-verify-XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
-  }
-
-  ~VerifyCli() override { fs::remove_all(folder_); }
-
   std::string write(const std::string& name, ByteSpan bytes) const {
     const std::string path = (folder_ / name).string();
     std::ofstream(path, std::ios::binary) << as_text(bytes);
@@ -63,7 +57,8 @@ class VerifyCli : public ::testing::Test {
     return out;
   }
 
-  fs::path folder_;
+  const nostril::test::TempDir temp_;
+  const fs::path folder_ = temp_.path();
 };
 
 /// Runs `snp` or `intel` with JSON output at `now`.

@@ -80,7 +80,7 @@ class WalletTest : public ::testing::Test {
     return out->value_or(Wallet::Payment{});
   }
 
-  test::TempFolder folder_;
+  test::TempDir folder_;
   SystemClock clock_;
   SystemRng rng_;
   net::Loop loop_;
@@ -188,7 +188,7 @@ TEST_F(WalletTest, TakesOverItsOwnNewerReceiptFromTheNode) {
   first = paid(stated);
   ASSERT_TRUE(first.receipt);
   // A journal from before that payment, as from a backup: same channel, nothing spent.
-  test::TempFolder backup;
+  test::TempDir backup;
   auto opened = Journal::open(backup.path() / "journal", loop_);
   ASSERT_TRUE(opened);
   bool stored = false;

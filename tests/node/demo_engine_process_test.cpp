@@ -70,7 +70,7 @@ class DemoEngine : public ::testing::Test {
   }
 
   std::string path_;
-  test::TempFolder folder_;
+  test::TempDir folder_;
   net::Loop loop_;
   std::unique_ptr<DemoEngineProcess> process_;
   std::vector<std::string> ready_;

@@ -19,7 +19,7 @@ namespace nostril::node {
 namespace {
 
 namespace fs = std::filesystem;
-using test::TempFolder;
+using test::TempDir;
 
 void write(const fs::path& path, const std::string& text) {
   fs::create_directories(path.parent_path());
@@ -29,7 +29,7 @@ void write(const fs::path& path, const std::string& text) {
 // ---- Manifest -----------------------------------------------------------------------------------
 
 TEST(Manifest, IsWhatItsHeaderSays) {
-  const TempFolder folder;
+  const TempDir folder;
   const std::string big(3'000'000, 'w');
   write(folder.path() / "z" / "b.bin", big);
   write(folder.path() / "a.json", "");
@@ -52,7 +52,7 @@ TEST(Manifest, IsWhatItsHeaderSays) {
 }
 
 TEST(Manifest, RefusesTwoFilesOfOneNameAndWhatItCanNotRead) {
-  const TempFolder folder;
+  const TempDir folder;
   write(folder.path() / "x" / "model", "1");
   write(folder.path() / "y" / "model", "2");
   EXPECT_FALSE(manifest_digest({folder.path() / "x" / "model", folder.path() / "y" / "model"}));
@@ -63,7 +63,7 @@ TEST(Manifest, RefusesTwoFilesOfOneNameAndWhatItCanNotRead) {
 // ---- Keys ---------------------------------------------------------------------------------------
 
 TEST(Identity, IsMadeOnceAndOnlyItsOwnerMayReadIt) {
-  const TempFolder folder;
+  const TempDir folder;
   SystemRng rng;
   const fs::path file = folder.path() / "deep" / "identity.nsec";
   const auto made = load_or_make_identity(file, rng);
@@ -109,7 +109,7 @@ TEST(EncryptionKeys, DoNotLiveLongerWhenTheClockIsSetBack) {
 // ---- Evidence -----------------------------------------------------------------------------------
 
 TEST(EvidenceSource, MustBeChosenByName) {
-  const TempFolder folder;
+  const TempDir folder;
   SystemRng rng;
   for (const std::string backend : {"", "simulated", "SIM", "none"}) {
     EXPECT_FALSE(make_evidence_source(backend, folder.path(), rng)) << backend;
@@ -117,7 +117,7 @@ TEST(EvidenceSource, MustBeChosenByName) {
 }
 
 TEST(EvidenceSource, SimulatedEvidencePassesUnderTheRootItWroteAndNoOther) {
-  const TempFolder folder;
+  const TempDir folder;
   SystemRng rng;
   auto source = make_evidence_source("sim", folder.path(), rng);
   if (!tee_interfaces().empty()) {
@@ -179,7 +179,7 @@ class AnswerStore : public ::testing::Test {
     ASSERT_TRUE(test::run_until(loop_, [&] { return on_disk; }));
   }
 
-  TempFolder folder_;
+  TempDir folder_;
   net::Loop loop_;
   SystemRng rng_;
   std::unique_ptr<client::Journal> journal_;

@@ -3,6 +3,7 @@
 #include "events/event.h"
 #include "schnorr/keys.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/temp_dir.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -300,14 +301,6 @@ class Expected {
 
 class SpecReaderTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "nostril-spec-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    dir_ = pattern;
-  }
-
-  void TearDown() override { std::filesystem::remove_all(dir_); }
-
   // Runs nostril-relay on the store; what it wrote to standard output.
   std::string relay(const std::string& command, const std::string& input = "") {
     std::ofstream(dir_ / "input") << input;
@@ -343,7 +336,8 @@ class SpecReaderTest : public testing::Test {
     EXPECT_TRUE(lines == exported) << "the export differs";
   }
 
-  std::filesystem::path dir_;
+  const nostril::test::TempDir temp_;
+  const std::filesystem::path dir_ = temp_.path();
   std::size_t packed_ = 0;
   std::map<std::string, std::size_t> rows_;  // seen, by table
 };

@@ -9,6 +9,7 @@
 #include "relay/store/scan.h"
 #include "relay/store/store.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/temp_dir.h"
 
 #include <gtest/gtest.h>
 
@@ -28,31 +29,7 @@
 
 namespace nostril::relay::test {
 
-/// A directory that goes with the test.
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "nostril-store-XXXXXX").string();
-    CHECK(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  TempDir(TempDir&&) = delete;
-  TempDir& operator=(TempDir&&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using nostril::test::TempDir;
 
 /// Small and without fsync: tests of rules, not of disks.
 inline StoreOptions test_options() {

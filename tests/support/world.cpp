@@ -31,17 +31,6 @@ std::unique_ptr<client::Journal> journal_in(const std::filesystem::path& folder,
 
 }  // namespace
 
-TempFolder::TempFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "nostril-test-XXXXXX").string();
-  EXPECT_NE(mkdtemp(name.data()), nullptr);
-  path_ = name;
-}
-
-TempFolder::~TempFolder() {
-  std::error_code error;
-  std::filesystem::remove_all(path_, error);
-}
-
 bool run_until(net::Loop& loop, const std::function<bool()>& condition, std::uint64_t wait_ms) {
   bool held = condition();
   if (held) return true;

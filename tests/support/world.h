@@ -14,6 +14,7 @@
 #include "node/config.h"
 #include "node/evidence_source.h"
 #include "tests/support/scripted_engine.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/test_relay.h"
 
 #include <array>
@@ -26,20 +27,6 @@
 #include <vector>
 
 namespace nostril::test {
-
-/// A folder of its own below the system's temporary one, removed at the end.
-class TempFolder {
- public:
-  TempFolder();
-  ~TempFolder();
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// Runs `loop` until `condition` holds. False after `wait_ms`.
 bool run_until(net::Loop& loop, const std::function<bool()>& condition,
@@ -141,7 +128,7 @@ class World {
   ShiftedClock clock;
   SystemRng rng;
   net::Loop loop;
-  TempFolder folder;
+  TempDir folder;
   TestRelay relay;
   ScriptedEngine engine;
   node::NodeConfig config;

@@ -1,8 +1,7 @@
 // Compressed messages: bounded, the same events however the bytes are cut, and what we compress
 // comes back.
 #include "base/check.h"
-#include "net/utf8.h"
-#include "net/ws_codec.h"
+#include "tests/fuzz/net/ws_events.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -16,29 +15,11 @@ using namespace nostril::net;
 
 constexpr std::size_t kMessageBytesMax = 20'000;
 
-std::string outcome(std::vector<std::uint8_t> bytes, WsRole role, bool takeover,
+std::string outcome(const std::vector<std::uint8_t>& bytes, WsRole role, bool takeover,
                     std::size_t piece_bytes) {
   WsInflater inflater(takeover);
-  WsDecoder decoder(role, kMessageBytesMax, &inflater);
-  std::string out;
-  std::span<std::uint8_t> rest(bytes);
-  while (!rest.empty()) {
-    std::span<std::uint8_t> piece = rest.first(std::min(rest.size(), piece_bytes));
-    rest = rest.subspan(piece.size());
-    for (;;) {
-      const auto next = decoder.next(piece);
-      if (!next) return out + "error " + std::string(to_string(next.error()));
-      if (!*next) break;
-      const WsEvent& event = **next;
-      CHECK(event.payload.size() <= kMessageBytesMax);
-      CHECK(event.kind != WsEventKind::Text || is_utf8(event.payload));
-      out += std::to_string(static_cast<int>(event.kind)) + ":";
-      out.append(event.payload).append("\n");
-      if (event.kind == WsEventKind::Close) return out;
-    }
-    CHECK(piece.empty());
-  }
-  return out;
+  return events_of(WsDecoder(role, kMessageBytesMax, &inflater), kMessageBytesMax, bytes,
+                   piece_bytes);
 }
 
 // As a relay sends it to two readers, and as a client with history does.

@@ -6,20 +6,23 @@
 
 #include <filesystem>
 #include <string>
+#include <system_error>
 
-namespace nostril::bench {
+namespace nostril::test {
 
-/// A directory that goes with the benchmark.
+/// A directory that goes with its test or benchmark.
 class TempDir {
  public:
   TempDir() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "nostril-bench-XXXXXX").string();
+    std::string pattern = (std::filesystem::temp_directory_path() / "nostril-test-XXXXXX").string();
     CHECK(mkdtemp(pattern.data()) != nullptr);
     path_ = pattern;
   }
 
-  ~TempDir() { std::filesystem::remove_all(path_); }
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
 
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;
@@ -32,4 +35,4 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-}  // namespace nostril::bench
+}  // namespace nostril::test
