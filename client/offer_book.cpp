@@ -31,6 +31,11 @@ attestation::Statement expected_statement(const Offer& offer, const AttestationE
 
 }  // namespace
 
+attestation::Policy policy_for_offer(const VerifyPolicy& policy, const Offer& offer) {
+  const bool seeded = std::ranges::find(offer.features, "seed") != offer.features.end();
+  return policy_for_model(policy, offer.model, seeded);
+}
+
 OfferBook::OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock)
     : pool_(pool), trust_(trust), clock_(clock) {
   Filter offers;
@@ -128,8 +133,8 @@ void OfferBook::judge(Entry& entry) {
     entry.reason = "evidence: " + std::string(to_string(evidence.error()));
     return;
   }
-  entry.verdict =
-      attestation::verify(*evidence, expected, trust_.roots, clock_.unix_s(), trust_.policy);
+  entry.verdict = attestation::verify(*evidence, expected, trust_.roots, clock_.unix_s(),
+                                      policy_for_offer(trust_.policy, entry.offer));
   if (!entry.verdict->accepted) {
     entry.reason = attestation::summary(*entry.verdict);
     return;

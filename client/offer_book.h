@@ -2,6 +2,7 @@
 
 #include "attestation/verify.h"
 #include "base/clock.h"
+#include "client/policy_file.h"
 #include "client/relay_pool.h"
 #include "events/inference.h"
 
@@ -19,8 +20,11 @@ namespace nostril::client {
 /// What a client trusts. Constant after it is made.
 struct TrustSettings {
   attestation::TrustRoots roots;
-  attestation::Policy policy;
+  VerifyPolicy policy;
 };
+
+/// What the policy demands of the node behind this offer.
+[[nodiscard]] attestation::Policy policy_for_offer(const VerifyPolicy& policy, const Offer& offer);
 
 /// An offer whose evidence passed the client's policy. Only OfferBook makes one, so a prompt can't
 /// be sealed to a node that did not prove itself: InferenceClient takes nothing else.
