@@ -2,8 +2,10 @@
 #include "attestation/x509.h"
 #include "base/hex.h"
 #include "client/cli/commands.h"
+#include "client/cli/node_evidence.h"
 #include "client/known_good_book.h"
 #include "client/policy_file.h"
+#include "client/verdict_page.h"
 
 #include <fmt/format.h>
 
@@ -19,6 +21,7 @@ constexpr std::streamsize kFileBytesMax = 2 << 20;
 constexpr std::size_t kNonceBytesMax = 64;
 constexpr int kRefused = 1;
 constexpr int kUnusable = 2;
+constexpr int kSimulated = 3;
 
 Bytes read_bytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -69,8 +72,18 @@ Bytes read_nonce(const std::string& hex) {
   return *out;
 }
 
-int report(attestation::Verdict verdict, const EvidenceOptions& options) {
+void write_page(const attestation::Verdict& verdict, const EvidenceOptions& options,
+                const PageContext& context) {
+  std::ofstream file(options.html, std::ios::binary | std::ios::trunc);
+  file << verdict_page(verdict, context);
+  file.close();
+  if (!file) throw std::runtime_error(options.html + ": can't be written");
+}
+
+int report(attestation::Verdict verdict, const EvidenceOptions& options,
+           const PageContext& context) {
   if (!options.root.empty()) verdict.claims.push_back({"root_file", options.root, "--root"});
+  if (!options.html.empty()) write_page(verdict, options, context);
   if (options.json) fmt::print("{}\n", attestation::to_json(verdict));
   if (options.explain) {
     fmt::print(options.json ? stderr : stdout, "{}", attestation::explain(verdict));
@@ -126,7 +139,8 @@ attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& opti
 
 int verify_intel(Process& process, const EvidenceOptions& options) {
   try {
-    return report(intel_verdict(options.now.value_or(process.clock.unix_s()), options), options);
+    const std::int64_t now_s = options.now.value_or(process.clock.unix_s());
+    return report(intel_verdict(now_s, options), options, {options.quote, options.policy, now_s});
   } catch (const std::exception& error) {
     return unusable(error);
   }
@@ -134,7 +148,25 @@ int verify_intel(Process& process, const EvidenceOptions& options) {
 
 int verify_snp(Process& process, const EvidenceOptions& options) {
   try {
-    return report(snp_verdict(options.now.value_or(process.clock.unix_s()), options), options);
+    const std::int64_t now_s = options.now.value_or(process.clock.unix_s());
+    return report(snp_verdict(now_s, options), options, {options.report, options.policy, now_s});
+  } catch (const std::exception& error) {
+    return unusable(error);
+  }
+}
+
+int verify_offer(Process& process, const ClientSettings& settings, const EvidenceOptions& options) {
+  try {
+    const JudgedOffer judged = judge_from_relays(process, settings, options.node, options.model);
+    fmt::print(stderr, "offer    {} of {}\n", judged.offer.model, options.node);
+    if (!judged.verdict) {
+      fmt::print("REFUSED: {}\n", judged.reason);
+      return kRefused;
+    }
+    const int status = report(
+        *judged.verdict, options,
+        {judged.offer.model + " of " + options.node, settings.policy, process.clock.unix_s()});
+    return status == 0 && judged.verdict->simulated ? kSimulated : status;
   } catch (const std::exception& error) {
     return unusable(error);
   }
