@@ -33,8 +33,8 @@ body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.5 system-ui,sans-
 main{max-width:62rem;margin:0 auto;padding:1rem}
 h2{font-size:1.15rem;margin:2rem 0 .6rem}
 p{margin:.4rem 0}
-code,.value{font:.84rem/1.45 ui-monospace,monospace;overflow-wrap:anywhere}
-.dim{color:var(--dim)}
+.value{font:.84rem/1.45 ui-monospace,monospace;overflow-wrap:anywhere}
+.dim{color:var(--dim)}dd.dim{font-size:.84rem}
 .banner{border:2px solid;border-radius:.6rem;padding:1rem 1.2rem}
 .banner h1{margin:0;font-size:1.6rem;line-height:1.2}
 .good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}
@@ -44,15 +44,17 @@ code,.value{font:.84rem/1.45 ui-monospace,monospace;overflow-wrap:anywhere}
 .simulated{border:3px dashed var(--bad);color:var(--bad);background:var(--badbg);font-weight:700;
 border-radius:.6rem;padding:.7rem 1.2rem;margin:.8rem 0}
 .reasons{padding:0;list-style:none;margin:.8rem 0 0}
-.reasons li{border-left:4px solid var(--bad);padding:.2rem .8rem;margin:.5rem 0;background:var(--card)}
+.reasons li{border-left:4px solid var(--bad);padding:.2rem .8rem;margin:.5rem 0;background:var(--card);
+color:var(--fg)}
 .reasons li.warn{border-color:var(--warn)}
 .chain{list-style:none;margin:0;padding:0}
 .chain li{border:1px solid var(--line);border-left:6px solid;border-radius:.5rem;background:var(--card);
 padding:.6rem .9rem;position:relative;margin-bottom:1.9rem}
 .chain li:last-child{margin-bottom:0}
 .chain li.good{border-left-color:var(--good)}.chain li.bad{border-left-color:var(--bad)}
-.chain li.warn{border-left-color:var(--warn)}
-.chain li:not(:last-child)::after{content:"\2193 " attr(data-link);position:absolute;left:.9rem;
+.chain li.warn{border-left-color:var(--warn)}.chain li.dim{border-left-color:var(--dim)}
+.chain .good .tag{color:var(--good)}.chain .bad .tag{color:var(--bad)}.chain .warn .tag{color:var(--warn)}
+.chain li:not(:last-child)::after{content:"\2193\00a0" attr(data-link);position:absolute;left:.9rem;
 bottom:-1.65rem;color:var(--dim);font-size:.84rem;white-space:nowrap}
 .chain b,.chain .value{color:var(--fg)}
 .chain dl{margin:.2rem 0 0}
@@ -60,7 +62,8 @@ bottom:-1.65rem;color:var(--dim);font-size:.84rem;white-space:nowrap}
 .checks,.rows{list-style:none;margin:0;padding:0}
 .head{display:flex;flex-wrap:wrap;gap:.2rem .8rem;align-items:baseline}
 .tag{font-size:.76rem;font-weight:700;border:1px solid;border-radius:.3rem;padding:0 .4rem}
-dl{display:grid;grid-template-columns:minmax(4.5rem,max-content) 1fr;gap:.1rem .8rem;margin:.3rem 0 0}
+dl{display:grid;grid-template-columns:minmax(4.5rem,max-content) 1fr;gap:.1rem .8rem;margin:.3rem 0 0;
+align-items:baseline}
 dt{color:var(--dim);font-size:.84rem}dd{margin:0;min-width:0}
 @media(max-width:34rem){main{padding:.7rem}.banner h1{font-size:1.3rem}}
 @media print{body{background:#fff;color:#000}}
@@ -152,20 +155,41 @@ const std::vector<Link>& amd_links() {
   return kLinks;
 }
 
-/// The worst of the checks that are there.
-Look look_of(const Verdict& verdict, const std::vector<std::string_view>& names) {
-  Look out{"good", "proven"};
+/// What its checks make of a box.
+struct Standing {
+  std::string_view css;
+  std::string word;
+};
+
+Standing standing_of(const Verdict& verdict, const std::vector<std::string_view>& names) {
+  std::string refusing;
+  std::string excepted;
+  std::string unchecked;
+  bool any_passed = false;
+  const auto join = [](std::string& list, std::string_view name) {
+    list += (list.empty() ? "" : ", ") + std::string(name);
+  };
   for (const std::string_view name : names) {
     const Check* check = verdict.find(name);
-    if (check == nullptr || check->status == CheckStatus::Passed) continue;
-    if (refuses(*check)) return {"bad", "NOT PROVEN"};
-    if (check->status == CheckStatus::Excepted) out = {"warn", "proven but for an exception"};
+    if (check == nullptr) continue;
+    if (refuses(*check)) {
+      join(refusing, name);
+    } else if (check->status == CheckStatus::Excepted) {
+      join(excepted, name);
+    } else if (check->status == CheckStatus::NotChecked) {
+      join(unchecked, name);
+    } else {
+      any_passed = true;
+    }
   }
-  return out;
+  if (!refusing.empty()) return {"bad", "REFUSED: " + refusing};
+  if (!excepted.empty()) return {"warn", "EXCEPTED: " + excepted};
+  if (!any_passed) return {"dim", "not checked"};
+  return {"good", unchecked.empty() ? "proven" : "proven, but not checked: " + unchecked};
 }
 
 std::string box(const Verdict& verdict, const Link& link, std::string_view rows) {
-  const Look look = look_of(verdict, link.checks);
+  const Standing look = standing_of(verdict, link.checks);
   std::string out = fmt::format(
       "<li class=\"{}\" data-link=\"{}\"><div class=\"head\"><b>{}</b><span class=\"tag\">{}"
       "</span></div><dl>",
