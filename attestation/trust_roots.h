@@ -31,6 +31,13 @@ class TrustRoots {
   /// AMD's root keys ARK-Milan, ARK-Genoa and ARK-Turin (valid to 2045, 2047, 2048).
   static TrustRoots amd();
 
+  /// The root of NVIDIA's reference manifests, "NVIDIA CoRIM signing Root CA" (valid to 2053).
+  static TrustRoots nvidia_manifests();
+
+  /// The issuer of the keys of NVIDIA's attestation service, "NVIDIA Attestation Service GPU
+  /// Intermediate 004" (valid to 2029-12-08). No root: NVIDIA's key set leaves the root out.
+  static TrustRoots nvidia_service();
+
   /// This root in place of the built-in ones. Evidence under it is called simulated, unless it is
   /// the very certificate of a vendor that is pinned here.
   static Result<TrustRoots, RootError> only(ByteSpan der);

@@ -66,8 +66,9 @@ Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view te
 
 /// What a vendor signs with. All else is refused: a chain of another kind is not the vendor's.
 enum class Algorithms : std::uint8_t {
-  Intel,  ///< every key P-256
-  Amd,    ///< leaf P-384; issuers RSA of 2048 bits or more, RSASSA-PSS, SHA-384 (AMD's have 4096)
+  Intel,   ///< every key P-256
+  Amd,     ///< leaf P-384; issuers RSA of 2048 bits or more, RSASSA-PSS, SHA-384 (AMD's have 4096)
+  Nvidia,  ///< every key P-384, SHA-384
 };
 
 /// Checks `chain`, leaf first, root last: each issuer's name and signature, every validity at `now`
@@ -80,6 +81,14 @@ std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Alg
 /// The only common name of the subject, or of a name; empty when there is none or more than one.
 std::string common_name(const Certificate& certificate);
 std::string common_name(const X509_NAME* name);
+
+struct Validity {
+  UnixTime first = 0;
+  UnixTime last = 0;  ///< inclusive
+};
+
+/// Nothing when its dates are malformed.
+std::optional<Validity> validity_of(const Certificate& certificate);
 
 /// The certificate's P-256 or P-384 key; null when it has another.
 EVP_PKEY* p256_key_of(const Certificate& certificate);
