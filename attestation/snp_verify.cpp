@@ -209,7 +209,7 @@ class SnpExamination {
   void check_key(const SnpReport& report) {
     auto leaf = parse_certificate(evidence_.vek);
     if (!leaf) {
-      record_simulated();
+      record_simulated(verdict_, policy_.accept_simulated);
       record("vek_chain", false, std::string(to_string(ChainError::BadCertificate)),
              "VEK, its issuer and a trusted root, valid now");
       return;
@@ -226,7 +226,7 @@ class SnpExamination {
     const auto chain = check_vek_chain(evidence_, std::move(*leaf), roots_, now_);
     const bool marked = extensions && is_marked(report, *extensions);
     verdict_.simulated = marked || (chain && chain->root_class != TrustRoots::Class::Genuine);
-    record_simulated();
+    record_simulated(verdict_, policy_.accept_simulated);
     check_chain_names(report, chain, extensions);
     if (extensions) check_tcb(report, *extensions);
     if (extensions) check_hardware(report, *extensions);
@@ -238,12 +238,6 @@ class SnpExamination {
       record("platform", marked == test, marked ? "the simulator's" : "a processor's",
              test ? "the simulator's" : "a processor's");
     }
-  }
-
-  void record_simulated() {
-    record("simulated", !verdict_.simulated || policy_.accept_simulated,
-           verdict_.simulated ? "simulated" : "not simulated",
-           policy_.accept_simulated ? "any" : "not simulated");
   }
 
   static bool is_marked(const SnpReport& report, const VekExtensions& extensions) {

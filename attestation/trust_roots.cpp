@@ -32,8 +32,13 @@ constexpr Digest kArkTurinSha256 = {{0x1f, 0x08, 0x41, 0x61, 0xa4, 0x4b, 0xb6, 0
                                      0x37, 0x78, 0xa9, 0x04, 0x87, 0x7d, 0x48, 0x19,
                                      0xca, 0xfa, 0x5d, 0x05, 0xef, 0x41, 0x93, 0xb2,
                                      0xde, 0xd9, 0xdd, 0x9c, 0x73, 0xdd, 0x3f, 0x6a}};
-constexpr std::array<Digest, 4> kPinned = {kIntelRootSha256, kArkMilanSha256, kArkGenoaSha256,
-                                           kArkTurinSha256};
+/// SHA-256 of the DER of NVIDIA's device identity root, as its attestation SDK carries it.
+constexpr Digest kNvidiaDeviceRootSha256 = {{0x10, 0x2b, 0xf6, 0x59, 0xd5, 0x41, 0x96, 0x14,
+                                             0xc9, 0xd8, 0xe6, 0xae, 0xce, 0xbc, 0x80, 0x45,
+                                             0x4e, 0xb2, 0x6b, 0x1d, 0xf6, 0xa7, 0x69, 0xac,
+                                             0x72, 0x0b, 0x9a, 0x69, 0x0b, 0x16, 0x7b, 0x48}};
+constexpr std::array<Digest, 5> kPinned = {kIntelRootSha256, kArkMilanSha256, kArkGenoaSha256,
+                                           kArkTurinSha256, kNvidiaDeviceRootSha256};
 
 bool is_test_root(const Certificate& root) {
   if (common_name(root) != kTestRootName) return false;
@@ -65,6 +70,12 @@ TrustRoots TrustRoots::amd() {
   for (const Digest& ark : {kArkMilanSha256, kArkGenoaSha256, kArkTurinSha256}) {
     out.roots_.push_back({ark, Class::Genuine});
   }
+  return out;
+}
+
+TrustRoots TrustRoots::nvidia_devices() {
+  TrustRoots out;
+  out.roots_.push_back({kNvidiaDeviceRootSha256, Class::Genuine});
   return out;
 }
 

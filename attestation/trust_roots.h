@@ -31,6 +31,10 @@ class TrustRoots {
   /// AMD's root keys ARK-Milan, ARK-Genoa and ARK-Turin (valid to 2045, 2047, 2048).
   static TrustRoots amd();
 
+  /// The root of NVIDIA's GPUs, "NVIDIA Device Identity CA" (valid to 9999-12-31). NVIDIA's
+  /// reference values have a root of their own.
+  static TrustRoots nvidia_devices();
+
   /// This root in place of the built-in ones. Evidence under it is called simulated, unless it is
   /// the very certificate of a vendor that is pinned here.
   static Result<TrustRoots, RootError> only(ByteSpan der);

@@ -19,6 +19,7 @@ constexpr std::string_view kPemBegin = "-----BEGIN CERTIFICATE-----\n";
 constexpr std::string_view kPemEnd = "-----END CERTIFICATE-----";
 constexpr std::size_t kPemLine = 64;
 constexpr int kRsaBitsMin = 2048;
+constexpr long kUnusedBitsMask = 7;  // of the flags of OpenSSL's BIT STRINGs
 
 std::optional<UnixTime> to_unix(const ASN1_TIME* time) {
   std::tm parts{};
@@ -64,11 +65,23 @@ bool has_critical_extension(const X509_CRL* crl) {
   return false;
 }
 
-std::optional<ChainError> check_link(const Certificate& child, const Certificate& issuer) {
+/// Whole bytes. OpenSSL would pass over bits that the encoding calls unused, and no signature
+/// covers them.
+bool has_whole_signature(const Certificate& certificate) {
+  const ASN1_BIT_STRING* signature = nullptr;
+  X509_get0_signature(&signature, nullptr, certificate.get());
+  return (signature->flags & kUnusedBitsMask) == 0;
+}
+
+std::optional<ChainError> check_link(const Certificate& child, const Certificate& issuer,
+                                     VerifiedLinks* links) {
+  if (links != nullptr && links->contains(child, issuer)) return std::nullopt;
   const X509_NAME* wanted = X509_get_issuer_name(child.get());
   const X509_NAME* given = X509_get_subject_name(issuer.get());
   if (X509_NAME_cmp(wanted, given) != 0) return ChainError::BrokenLink;
+  if (!has_whole_signature(child)) return ChainError::BrokenLink;
   if (X509_verify(child.get(), X509_get0_pubkey(issuer.get())) != 1) return ChainError::BrokenLink;
+  if (links != nullptr) links->add(child, issuer);
   return std::nullopt;
 }
 
@@ -92,18 +105,27 @@ bool is_rsa_key(const Certificate& certificate) {
   return ok;
 }
 
-bool is_signed_by_pss_sha384(const Certificate& certificate) {
+/// SHA-384 with a key of this kind.
+bool is_signed_by_sha384(const Certificate& certificate, int key_wanted) {
   int hash = 0;
   int key = 0;
   const bool known = X509_get_signature_info(certificate.get(), &hash, &key, nullptr, nullptr) == 1;
   ERR_clear_error();
-  return known && hash == NID_sha384 && key == NID_rsassaPss;
+  return known && hash == NID_sha384 && key == key_wanted;
 }
 
 bool is_of(const Certificate& certificate, Algorithms algorithms, bool is_leaf) {
-  if (algorithms == Algorithms::Intel) return p256_key_of(certificate) != nullptr;
-  const bool key = is_leaf ? p384_key_of(certificate) != nullptr : is_rsa_key(certificate);
-  return key && is_signed_by_pss_sha384(certificate);
+  switch (algorithms) {
+    case Algorithms::Intel:
+      return p256_key_of(certificate) != nullptr;
+    case Algorithms::Amd:
+      return (is_leaf ? p384_key_of(certificate) != nullptr : is_rsa_key(certificate)) &&
+             is_signed_by_sha384(certificate, NID_rsassaPss);
+    case Algorithms::Nvidia:
+      return p384_key_of(certificate) != nullptr &&
+             is_signed_by_sha384(certificate, NID_X9_62_id_ecPublicKey);
+  }
+  return false;
 }
 
 /// Takes one PEM block off the front of `text`.
@@ -206,8 +228,16 @@ Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view te
   return chain;
 }
 
+bool VerifiedLinks::contains(const Certificate& child, const Certificate& issuer) const {
+  return links_.contains({child.der, issuer.der});
+}
+
+void VerifiedLinks::add(const Certificate& child, const Certificate& issuer) {
+  links_.emplace(child.der, issuer.der);
+}
+
 std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Algorithms algorithms,
-                                      UnixTime now) {
+                                      UnixTime now, VerifiedLinks* links) {
   if (chain.empty()) return ChainError::WrongLength;
   for (std::size_t i = 0; i < chain.size(); ++i) {
     const Certificate& certificate = chain[i];
@@ -216,7 +246,7 @@ std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Alg
     if (has_unknown_critical_extension(certificate)) return ChainError::UnknownCriticalExtension;
     if (i > 0 && !may_issue(certificate, static_cast<long>(i) - 1)) return ChainError::NotCa;
     if (i + 1 == chain.size()) break;
-    const auto broken = check_link(certificate, chain[i + 1]);
+    const auto broken = check_link(certificate, chain[i + 1], links);
     ERR_clear_error();
     if (broken) return broken;
   }
