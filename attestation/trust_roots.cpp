@@ -59,6 +59,12 @@ std::string_view to_string(RootError error) {
   return "unknown";
 }
 
+TrustRoots TrustRoots::vendors() {
+  TrustRoots out;
+  for (const Digest& root : kPinned) out.roots_.push_back({root, Class::Genuine});
+  return out;
+}
+
 TrustRoots TrustRoots::intel() {
   TrustRoots out;
   out.roots_.push_back({kIntelRootSha256, Class::Genuine});
@@ -100,9 +106,11 @@ Result<TrustRoots, RootError> TrustRoots::with_test_root(ByteSpan der) {
   return out;
 }
 
-Result<TrustRoots, RootError> TrustRoots::intel_and_test_root(ByteSpan der) {
-  auto out = with_test_root(der);
-  if (out) out->roots_.push_back({kIntelRootSha256, Class::Genuine});
+Result<TrustRoots, RootError> TrustRoots::vendors_and_test_root(ByteSpan der) {
+  const auto test = with_test_root(der);
+  if (!test) return failure(test.error());
+  TrustRoots out = vendors();
+  out.roots_.push_back(test->roots_.front());
   return out;
 }
 

@@ -25,7 +25,11 @@ std::string_view to_string(RootError error);
 /// by name. Immutable after construction.
 class TrustRoots {
  public:
-  /// Intel SGX Root CA (valid 2018-05-21 to 2049-12-31). What every program uses by default.
+  /// Intel's and AMD's: what clients judge offers by. Names and algorithms of a chain say which of
+  /// them it may end in.
+  static TrustRoots vendors();
+
+  /// Intel SGX Root CA (valid 2018-05-21 to 2049-12-31).
   static TrustRoots intel();
 
   /// AMD's root keys ARK-Milan, ARK-Genoa and ARK-Turin (valid to 2045, 2047, 2048).
@@ -42,8 +46,8 @@ class TrustRoots {
   /// The given test root and nothing else: genuine evidence is then refused.
   static Result<TrustRoots, RootError> with_test_root(ByteSpan der);
 
-  /// Intel's root and the given test root.
-  static Result<TrustRoots, RootError> intel_and_test_root(ByteSpan der);
+  /// All vendors' roots and the given test root.
+  static Result<TrustRoots, RootError> vendors_and_test_root(ByteSpan der);
 
   enum class Class : std::uint8_t {
     Genuine,  ///< a vendor's, pinned here
