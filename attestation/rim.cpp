@@ -1,7 +1,6 @@
 #include "attestation/rim.h"
 
 #include "attestation/utc_time.h"
-#include "attestation/x509.h"
 #include "attestation/xml_signature.h"
 #include "base/base64.h"
 #include "base/hex.h"
@@ -243,7 +242,8 @@ bool is_named(const SignerChain& chain) {
 }
 
 Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& ders,
-                                                   const TrustRoots& roots, UnixTime now) {
+                                                   const TrustRoots& roots, UnixTime now,
+                                                   VerifiedLinks* links) {
   SignerChain out;
   const auto root_class = roots.classify(ders.back());
   if (!root_class) return failure(ChainError::UntrustedRoot);
@@ -258,7 +258,7 @@ Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& der
   out.signer = *signer;
   out.root_class = *root_class;
   const UnixTime at = std::min(now, signer->last);
-  if (const auto error = check_chain(out.certificates, Algorithms::Nvidia, at)) {
+  if (const auto error = check_chain(out.certificates, Algorithms::Nvidia, at, links)) {
     return failure(*error);
   }
   if (!is_named(out)) return failure(ChainError::WrongName);
@@ -276,8 +276,8 @@ std::string chain_text(const SignerChain& chain) {
 class RimExamination {
  public:
   RimExamination(RimKind kind, const RimPolicy& policy, Checklist& checks,
-                 std::vector<Claim>& claims)
-      : kind_(kind), policy_(policy), checks_(checks), claims_(claims) {}
+                 std::vector<Claim>& claims, VerifiedLinks* links)
+      : kind_(kind), policy_(policy), checks_(checks), claims_(claims), links_(links) {}
 
   std::optional<VerifiedRim> run(ByteSpan bytes, const TrustRoots& roots, UnixTime now) {
     Envelope envelope;
@@ -335,7 +335,7 @@ class RimExamination {
 
   bool check_chain(const Parsed& parsed, const TrustRoots& roots, UnixTime now, VerifiedRim& out) {
     const std::string wanted = "signer, two CAs and a trusted root";
-    const auto chain = check_signer_chain(parsed.signature.certificates, roots, now);
+    const auto chain = check_signer_chain(parsed.signature.certificates, roots, now, links_);
     if (!chain) return record("chain", false, std::string(to_string(chain.error())), wanted);
     const bool test = chain->root_class == TrustRoots::Class::Test;
     const bool world = (parsed.rim.manufacturer == kSimulatedVendor) == test;
@@ -355,6 +355,7 @@ class RimExamination {
   const RimPolicy& policy_;
   Checklist& checks_;
   std::vector<Claim>& claims_;
+  VerifiedLinks* links_;
 };
 
 }  // namespace
@@ -412,8 +413,8 @@ void list_rim_checks(Checklist& checks, RimKind kind) {
 
 std::optional<VerifiedRim> examine_rim(ByteSpan bytes, RimKind kind, const TrustRoots& roots,
                                        UnixTime now, const RimPolicy& policy, Checklist& checks,
-                                       std::vector<Claim>& claims) {
-  return RimExamination(kind, policy, checks, claims).run(bytes, roots, now);
+                                       std::vector<Claim>& claims, VerifiedLinks* links) {
+  return RimExamination(kind, policy, checks, claims, links).run(bytes, roots, now);
 }
 
 }  // namespace nostril::attestation
