@@ -21,6 +21,7 @@ constexpr std::string_view kTcgUri =
     "model/";
 constexpr std::string_view kHashUri = "http://www.w3.org/2001/04/xmlenc#sha384";
 constexpr std::string_view kNvidiaId = "5703";  // IANA's private enterprise number
+constexpr std::string_view kRootName = "NVIDIA CoRIM signing Root CA";
 constexpr std::size_t kChainCount = 4;
 constexpr std::size_t kAlternativesMax = 64;
 constexpr std::uint32_t kIndexMax = 254;  // SPDM blocks are numbered 1 to 255
@@ -232,13 +233,15 @@ struct SignerChain {
   Validity signer;
 };
 
-/// Below a root other than NVIDIA's own, the names tell whose.
+/// Roots of several kinds may be trusted at once: the names say that this chain is for manifests.
 bool is_named(const SignerChain& chain) {
-  if (chain.root_class != TrustRoots::Class::Test) return true;
-  const auto& certificates = chain.certificates;
-  return std::all_of(certificates.begin(), certificates.end(), [](const Certificate& item) {
-    return common_name(item).starts_with("NOSTRIL TEST ");
-  });
+  const bool test = chain.root_class == TrustRoots::Class::Test;
+  const std::string vendor = test ? "NOSTRIL TEST " : "NVIDIA ";
+  const auto name = [&](std::size_t index) { return common_name(chain.certificates[index]); };
+  const bool root = chain.root_class != TrustRoots::Class::Genuine || name(3) == kRootName;
+  return name(0).ends_with("RIM L4 Signer") && name(0).starts_with("NOSTRIL TEST ") == test &&
+         name(1).starts_with(vendor + "Reference Value ") &&
+         name(2).starts_with(vendor + "Reference Value ") && root;
 }
 
 Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& ders,
