@@ -1,6 +1,7 @@
 #pragma once
 
 #include "attestation/evidence.h"
+#include "attestation/snp_verify.h"
 #include "attestation/statement.h"
 #include "attestation/trust_roots.h"
 #include "attestation/verdict.h"
@@ -50,10 +51,14 @@ struct Policy {
   std::int64_t encryption_key_life_s_max = 3600;
   /// Lowest level taken.
   Level level_min = Level::Declared;
+  /// What else an SNP report must be. verify() sets its accept_simulated and nonce by the fields
+  /// above and the expected statement, and does not look at its level_min.
+  SnpPolicy snp;
 };
 
-/// Judges `evidence` against what the caller expects it to commit to. Pure: no clock, no file, no
-/// network; safe from any thread. Never throws on any bytes; about 2 ms with collateral.
+/// Judges `evidence` (of TDX or SNP, by its kind) against what the caller expects it to commit to.
+/// Pure: no clock, no file, no network; safe from any thread. Never throws on any bytes; about 2 ms
+/// with collateral.
 Verdict verify(const Evidence& evidence, const Statement& expected, const TrustRoots& roots,
                UnixTime now, const Policy& policy);
 

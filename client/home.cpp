@@ -37,11 +37,11 @@ std::filesystem::path default_home() {
 TrustSettings trust_from(const ClientSettings& settings) {
   attestation::Policy policy;
   policy.allow_unchecked_tcb = settings.allow_unchecked_tcb;
-  if (settings.test_root.empty()) return {attestation::TrustRoots::intel(), policy};
+  if (settings.test_root.empty()) return {attestation::TrustRoots::vendors(), policy};
   std::ifstream file(settings.test_root, std::ios::binary);
   const Bytes der(std::istreambuf_iterator<char>(file), {});
   if (!file && der.empty()) throw std::runtime_error(settings.test_root + ": can't be read");
-  auto roots = attestation::TrustRoots::intel_and_test_root(der);
+  auto roots = attestation::TrustRoots::vendors_and_test_root(der);
   if (!roots) {
     throw std::runtime_error(settings.test_root + ": " + std::string(to_string(roots.error())));
   }
