@@ -21,6 +21,11 @@ inline constexpr std::size_t kRimBytesMax = 256U << 10U;
 /// The same as NVIDIA's service answers it, in base64 within JSON.
 inline constexpr std::size_t kRimAnswerBytesMax = 384U << 10U;
 
+/// Who made the platform, in the manifest's Meta. The second stands only under a test root, where
+/// nothing else may.
+inline constexpr std::string_view kNvidia = "NVIDIA Corporation";
+inline constexpr std::string_view kSimulatedVendor = "NOSTRIL TEST - NOT A TEE";
+
 enum class RimKind : std::uint8_t { Driver, Vbios };
 
 /// "driver", "vbios".
@@ -42,7 +47,8 @@ struct Rim {
   std::string id;
   /// colloquialVersion: "550.90.07" of a driver, "96.00.9F.00.01" of a VBIOS.
   std::string version;
-  std::string product;  ///< "GH100"
+  std::string product;       ///< "GH100"
+  std::string manufacturer;  ///< kNvidia, or kSimulatedVendor
   std::string tag_id;
   /// The active ones, by rising index, each index once.
   std::vector<RimMeasurement> measurements;
@@ -65,7 +71,8 @@ enum class RimError : std::uint8_t {
 std::string_view to_string(RimError error);
 
 /// What a manifest says, with no regard to its signature: for tests and tools only. Takes the XML,
-/// or NVIDIA's answer {"id","rim","sha256"} around it.
+/// or NVIDIA's answer {"id","rim","sha256",…} around it, rim in base64, sha256 (hex) of the XML or
+/// of its base64: NVIDIA documents neither, and no security rests on it.
 Result<Rim, RimError> parse_rim(ByteSpan bytes);
 
 struct RimPolicy {

@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::string_view kPemBegin = "-----BEGIN CERTIFICATE-----\n";
 constexpr std::string_view kPemEnd = "-----END CERTIFICATE-----";
-constexpr std::size_t kPemLine = 64;
 constexpr int kRsaBitsMin = 2048;
 constexpr long kUnusedBitsMask = 7;  // of the flags of OpenSSL's BIT STRINGs
 
@@ -29,11 +28,10 @@ std::optional<UnixTime> to_unix(const ASN1_TIME* time) {
 }
 
 std::optional<ChainError> check_validity(const Certificate& certificate, UnixTime now) {
-  const auto first = to_unix(X509_get0_notBefore(certificate.get()));
-  const auto last = to_unix(X509_get0_notAfter(certificate.get()));
-  if (!first || !last) return ChainError::BadCertificate;
-  if (now < *first) return ChainError::NotYetValid;
-  if (now > *last) return ChainError::Expired;
+  const auto validity = validity_of(certificate);
+  if (!validity) return ChainError::BadCertificate;
+  if (now < validity->first) return ChainError::NotYetValid;
+  if (now > validity->last) return ChainError::Expired;
   return std::nullopt;
 }
 
@@ -134,21 +132,13 @@ std::optional<Bytes> take_pem_block(std::string_view& text) {
   text.remove_prefix(kPemBegin.size());
   const std::size_t end = text.find(kPemEnd);
   if (end > 2 * kCertificateBytesMax) return std::nullopt;  // npos as well
-  std::string_view body = text.substr(0, end);
-  std::string base64;
-  while (!body.empty()) {
-    const std::size_t line = body.find('\n');
-    if (line == std::string_view::npos || line == 0 || line > kPemLine) return std::nullopt;
-    if (line < kPemLine && line + 1 != body.size()) return std::nullopt;  // only the last is short
-    base64.append(body.substr(0, line));
-    body.remove_prefix(line + 1);
-  }
+  const std::string_view body = text.substr(0, end);
   text.remove_prefix(end + kPemEnd.size());
   if (!text.empty()) {
     if (text.front() != '\n') return std::nullopt;
     text.remove_prefix(1);
   }
-  return decode_base64(base64);
+  return decode_base64_lines(body);
 }
 
 }  // namespace
@@ -264,6 +254,13 @@ std::string common_name(const X509_NAME* name) {
   const ASN1_STRING* data = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index));
   return std::string(
       as_text({ASN1_STRING_get0_data(data), static_cast<std::size_t>(ASN1_STRING_length(data))}));
+}
+
+std::optional<Validity> validity_of(const Certificate& certificate) {
+  const auto first = to_unix(X509_get0_notBefore(certificate.get()));
+  const auto last = to_unix(X509_get0_notAfter(certificate.get()));
+  if (!first || !last) return std::nullopt;
+  return Validity{*first, *last};
 }
 
 EVP_PKEY* p256_key_of(const Certificate& certificate) {

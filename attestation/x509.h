@@ -96,6 +96,14 @@ std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Alg
 std::string common_name(const Certificate& certificate);
 std::string common_name(const X509_NAME* name);
 
+struct Validity {
+  UnixTime first = 0;
+  UnixTime last = 0;  ///< inclusive
+};
+
+/// Nothing when its dates are malformed.
+std::optional<Validity> validity_of(const Certificate& certificate);
+
 /// The certificate's P-256 or P-384 key; null when it has another.
 EVP_PKEY* p256_key_of(const Certificate& certificate);
 EVP_PKEY* p384_key_of(const Certificate& certificate);
