@@ -73,9 +73,7 @@ std::string_view to_string(RootError error) {
 }
 
 TrustRoots TrustRoots::vendors() {
-  TrustRoots out;
-  for (const Digest& root : kPinned) out.roots_.push_back({root, Class::Genuine});
-  return out;
+  return intel().joined(amd()).joined(nvidia_devices()).joined(nvidia_manifests());
 }
 
 TrustRoots TrustRoots::intel() {
@@ -134,8 +132,12 @@ Result<TrustRoots, RootError> TrustRoots::with_test_root(ByteSpan der) {
 Result<TrustRoots, RootError> TrustRoots::vendors_and_test_root(ByteSpan der) {
   const auto test = with_test_root(der);
   if (!test) return failure(test.error());
-  TrustRoots out = vendors();
-  out.roots_.push_back(test->roots_.front());
+  return vendors().joined(*test);
+}
+
+TrustRoots TrustRoots::joined(const TrustRoots& other) const {
+  TrustRoots out = *this;
+  out.roots_.insert(out.roots_.end(), other.roots_.begin(), other.roots_.end());
   return out;
 }
 
