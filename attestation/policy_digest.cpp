@@ -109,6 +109,18 @@ class Feeder {
     static_cast<void>(beacons);
   }
 
+  void one(const SnpPolicy& policy) {
+    const auto& [accept_simulated, allow_migratable, allow_smt, require_single_socket,
+                 allow_masked_chip, require_crl, abi_major_min, abi_minor_min, vmpl_max,
+                 guest_svn_min, platform_info_required, platform_info_forbidden, tcb_minimums,
+                 allowed_measurements, allowed_host_data, allowed_chip_ids, allowed_csp_ids, nonce,
+                 level_min, acceptance] = policy;
+    all(accept_simulated, allow_migratable, allow_smt, require_single_socket, allow_masked_chip,
+        require_crl, abi_major_min, abi_minor_min, vmpl_max, guest_svn_min, platform_info_required,
+        platform_info_forbidden, tcb_minimums, allowed_measurements, allowed_host_data,
+        allowed_chip_ids, allowed_csp_ids, nonce, level_min, acceptance);
+  }
+
   Sha256 hash_;
 };
 
@@ -118,28 +130,19 @@ Digest policy_digest(const Policy& policy) {
   const auto& [accept_simulated, allow_unchecked_tcb, allow_unchecked_gpu, allow_migratable,
                accepted_tcb_statuses, accepted_advisories, tcb_evaluation_number_min,
                allowed_service_tds, allowed_measurements, allowed_model_manifests, required_nonce,
-               encryption_key_life_s_max, level_min, acceptance] = policy;
+               encryption_key_life_s_max, level_min, acceptance, snp] = policy;
   Feeder feeder;
   feeder.all(std::string("intel"), accept_simulated, allow_unchecked_tcb, allow_unchecked_gpu,
              allow_migratable, accepted_tcb_statuses, accepted_advisories,
              tcb_evaluation_number_min, allowed_service_tds, allowed_measurements,
              allowed_model_manifests, required_nonce, encryption_key_life_s_max, level_min,
-             acceptance);
+             acceptance, snp);
   return feeder.finish();
 }
 
 Digest policy_digest(const SnpPolicy& policy) {
-  const auto& [accept_simulated, allow_migratable, allow_smt, require_single_socket,
-               allow_masked_chip, require_crl, abi_major_min, abi_minor_min, vmpl_max,
-               guest_svn_min, platform_info_required, platform_info_forbidden, tcb_minimums,
-               allowed_measurements, allowed_host_data, allowed_chip_ids, allowed_csp_ids, nonce,
-               level_min, acceptance] = policy;
   Feeder feeder;
-  feeder.all(std::string("amd"), accept_simulated, allow_migratable, allow_smt,
-             require_single_socket, allow_masked_chip, require_crl, abi_major_min, abi_minor_min,
-             vmpl_max, guest_svn_min, platform_info_required, platform_info_forbidden, tcb_minimums,
-             allowed_measurements, allowed_host_data, allowed_chip_ids, allowed_csp_ids, nonce,
-             level_min, acceptance);
+  feeder.all(policy);
   return feeder.finish();
 }
 

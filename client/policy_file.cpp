@@ -397,6 +397,9 @@ attestation::Acceptance to_acceptance(const PolicyText& text, const Reader& read
   for (const std::string& image : text.images) {
     own.entries.push_back(reader.image("tdx.images", image));
   }
+  for (const std::string& measurement : text.measurements) {
+    own.entries.push_back(reader.image("snp.measurements", "measurement=" + measurement));
+  }
   for (const std::string& compose : text.compose) {
     own.entries.push_back(reader.digest("software.compose", KnownSubject::Compose, compose));
   }
@@ -443,7 +446,6 @@ attestation::SnpPolicy to_snp(const PolicyText& text, const Reader& reader) {
   for (const std::string& minimum : text.tcb_minimums) {
     out.tcb_minimums.push_back(reader.tcb_minimum(minimum));
   }
-  out.allowed_measurements = reader.hex_list<48>("measurements", text.measurements);
   out.allowed_host_data = reader.hex_list<32>("host_data", text.host_data);
   out.allowed_chip_ids = reader.hex_list<64>("chip_ids", text.chip_ids);
   out.allowed_csp_ids = text.csp_ids;
@@ -461,6 +463,7 @@ VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name)
   VerifyPolicy out{to_tdx(text, reader), to_snp(text, reader), {}, {}, {}};
   out.tdx.acceptance = to_acceptance(text, reader);
   out.snp.acceptance = out.tdx.acceptance;
+  out.tdx.snp = out.snp;
   for (const ModelText& model : text.models) {
     for (const ModelRule& other : out.models) {
       if (other.model == model.name) refuse(name, "model.name", model.name);

@@ -128,9 +128,9 @@ attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& opti
       options.root.empty() ? attestation::TrustRoots::amd() : read_roots(options.root);
   attestation::SnpEvidence evidence;
   evidence.report = read_bytes(options.report);
-  evidence.vek = read_certificate(options.vcek);
-  if (!options.chain.empty()) evidence.chain = as_text(read_bytes(options.chain));
-  if (!options.crl.empty()) evidence.crl = read_bytes(options.crl);
+  evidence.certificates.vek = read_certificate(options.vcek);
+  if (!options.chain.empty()) evidence.certificates.chain = as_text(read_bytes(options.chain));
+  if (!options.crl.empty()) evidence.certificates.crl = read_bytes(options.crl);
   policy.snp.nonce = read_nonce(options.nonce);
   return attestation::verify_snp(evidence, roots, now_s, policy.snp);
 }

@@ -23,16 +23,16 @@ SnpEvidence case_evidence(const Json& item) {
   out.report =
       test::patched(test::read_vector_bytes("snp/" + std::string(*item.find_string("report"))),
                     item.find("report_patch"));
-  out.vek = test::read_vector_bytes("snp/" + std::string(*item.find_string("vcek")));
-  out.chain = test::read_vector("snp/" + std::string(*item.find_string("ask"))) +
-              test::read_vector("snp/" + std::string(*item.find_string("ark")));
+  out.certificates.vek = test::read_vector_bytes("snp/" + std::string(*item.find_string("vcek")));
+  out.certificates.chain = test::read_vector("snp/" + std::string(*item.find_string("ask"))) +
+                           test::read_vector("snp/" + std::string(*item.find_string("ark")));
   return out;
 }
 
 SnpEvidence dstack() {
   SnpEvidence out;
   out.report = test::read_vector_bytes("snp/milan-v3-dstack.report.bin");
-  out.vek = test::read_vector_bytes("snp/milan-v3-dstack.vcek.der");
+  out.certificates.vek = test::read_vector_bytes("snp/milan-v3-dstack.vcek.der");
   return out;
 }
 

@@ -115,9 +115,9 @@ class VerifySnpCli : public VerifyCli {
                      "--report",
                      write("report.bin", evidence.report),
                      "--vcek",
-                     write("vcek.der", evidence.vek),
+                     write("vcek.der", evidence.certificates.vek),
                      "--chain",
-                     write("chain.pem", evidence.chain)};
+                     write("chain.pem", evidence.certificates.chain)};
     return out;
   }
 
