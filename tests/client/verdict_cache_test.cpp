@@ -107,6 +107,12 @@ TEST(PolicyDigest, EveryChangeOfAPolicyIsAnotherDigest) {
       [](Policy& p) { p.required_nonce = attestation::Nonce{}; },
       [](Policy& p) { p.encryption_key_life_s_max = 1; },
       [](Policy& p) { p.level_min = attestation::Level::ImageMeasured; },
+      [](Policy& p) { p.snp.allow_smt = false; },
+      [](Policy& p) { p.snp.allow_migratable = true; },
+      [](Policy& p) { p.snp.allowed_chip_ids = {{}}; },
+      [](Policy& p) {
+        p.snp.tcb_minimums = {{attestation::SnpProduct::Genoa, {}}};
+      },
       [](Policy& p) { p.acceptance.auditors_min = 2; },
       [](Policy& p) { p.acceptance.require_known_machine = true; },
       [](Policy& p) { p.acceptance.require_beacon = true; },
@@ -152,7 +158,7 @@ TEST(PolicyDigest, RootsHaveNamesOfTheirOwn) {
   const std::set<Digest> digests = {
       attestation::TrustRoots::intel().digest(), attestation::TrustRoots::amd().digest(),
       attestation::TrustRoots::with_test_root(test_root)->digest(),
-      attestation::TrustRoots::intel_and_test_root(test_root)->digest()};
+      attestation::TrustRoots::vendors_and_test_root(test_root)->digest()};
   EXPECT_EQ(digests.size(), 4U);
 }
 
