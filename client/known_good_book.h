@@ -25,7 +25,7 @@ class KnownGoodBook {
   static constexpr std::size_t kListsPerKeyMax = 16;   ///< of one auditor; 128 KiB each
   static constexpr std::size_t kBytesMax = 16U << 20;  ///< of all, as JSON
 
-  explicit KnownGoodBook(const ListRules& rules) : rules_(rules) {}
+  explicit KnownGoodBook(ListRules rules) : rules_(std::move(rules)) {}
 
   enum class Outcome : std::uint8_t {
     Taken,

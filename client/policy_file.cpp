@@ -27,7 +27,7 @@ using attestation::Subject;
 using Pairs = std::map<std::string, std::string, std::less<>>;
 
 constexpr std::int64_t kUint32Max = std::numeric_limits<std::uint32_t>::max();
-constexpr std::int64_t kYearS = 366 * 86'400;
+constexpr std::int64_t kYearS = std::int64_t{366} * 86'400;
 constexpr std::size_t kModelsMax = 1'000;
 constexpr std::size_t kExceptionsMax = 100;
 constexpr std::size_t kTrustedMax = 64;
