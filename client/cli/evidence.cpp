@@ -2,6 +2,7 @@
 #include "attestation/x509.h"
 #include "base/hex.h"
 #include "client/cli/commands.h"
+#include "client/known_good_book.h"
 #include "client/policy_file.h"
 
 #include <fmt/format.h>
@@ -44,11 +45,15 @@ attestation::TrustRoots read_roots(const std::string& path) {
   return *roots;
 }
 
-VerifyPolicy read_policy(const EvidenceOptions& options) {
+/// The policy with the lists that it names as files.
+VerifyPolicy read_policy(const EvidenceOptions& options, std::int64_t now_s) {
   VerifyPolicy out;
   if (!options.policy.empty()) {
     const Bytes text = read_bytes(options.policy);
     out = parse_verify_policy(as_text(text), options.policy);
+    KnownGoodBook book(out.lists);
+    add_files(book, out.lists, now_s);
+    book.apply_to(out);
   }
   // Who names a root by hand knows that no vendor stands behind it.
   out.tdx.accept_simulated = !options.root.empty();
@@ -87,7 +92,7 @@ int unusable(const std::exception& error) {
 }
 
 attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& options) {
-  const VerifyPolicy policy = read_policy(options);
+  const VerifyPolicy policy = read_policy(options, now_s);
   const auto roots =
       options.root.empty() ? attestation::TrustRoots::intel() : read_roots(options.root);
   const Bytes quote = read_bytes(options.quote);
@@ -105,7 +110,7 @@ attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& op
 }
 
 attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& options) {
-  VerifyPolicy policy = read_policy(options);
+  VerifyPolicy policy = read_policy(options, now_s);
   const auto roots =
       options.root.empty() ? attestation::TrustRoots::amd() : read_roots(options.root);
   attestation::SnpEvidence evidence;
