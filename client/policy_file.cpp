@@ -463,7 +463,6 @@ VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name)
   VerifyPolicy out{to_tdx(text, reader), to_snp(text, reader), {}, {}, {}};
   out.tdx.acceptance = to_acceptance(text, reader);
   out.snp.acceptance = out.tdx.acceptance;
-  out.tdx.snp = out.snp;
   for (const ModelText& model : text.models) {
     for (const ModelRule& other : out.models) {
       if (other.model == model.name) refuse(name, "model.name", model.name);
@@ -488,6 +487,7 @@ std::string print_verify_policy() {
 attestation::Policy policy_for_model(const VerifyPolicy& policy, std::string_view model,
                                      bool records_sampling) {
   attestation::Policy out = policy.tdx;
+  out.snp = policy.snp;
   out.acceptance.model = model;
   out.acceptance.records_sampling = records_sampling;
   for (const ModelRule& rule : policy.models) {
