@@ -22,6 +22,7 @@ constexpr std::string_view kTcgUri =
     "model/";
 constexpr std::string_view kHashUri = "http://www.w3.org/2001/04/xmlenc#sha384";
 constexpr std::string_view kNvidiaId = "5703";  // IANA's private enterprise number
+constexpr std::string_view kRootName = "NVIDIA CoRIM signing Root CA";
 constexpr std::size_t kChainCount = 4;
 constexpr std::size_t kAlternativesMax = 64;
 constexpr std::uint32_t kIndexMax = 254;  // SPDM blocks are numbered 1 to 255
@@ -233,10 +234,13 @@ struct SignerChain {
   Validity signer;
 };
 
-/// Below a root other than NVIDIA's own, the names tell whose.
+/// The root's name, so that no root of another purpose vouches for manifests; below a test root all
+/// names tell that.
 bool is_named(const SignerChain& chain) {
-  if (chain.root_class != TrustRoots::Class::Test) return true;
   const auto& certificates = chain.certificates;
+  if (chain.root_class != TrustRoots::Class::Test) {
+    return common_name(certificates.back()) == kRootName;
+  }
   return std::all_of(certificates.begin(), certificates.end(), [](const Certificate& item) {
     return common_name(item).starts_with("NOSTRIL TEST ");
   });
