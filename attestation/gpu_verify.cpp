@@ -289,7 +289,7 @@ class GpuExamination {
     const std::string wanted =
         fmt::format("a manifest for {} {} of {}", to_string(kind), version, chip);
     checks_.at(name).wanted = wanted;
-    const JudgedRim* judged = shared_.references.find(kind, version, chip);
+    const JudgedRim* judged = shared_.references.find(kind, version, chip, shared_.links);
     if (judged == nullptr) return nullptr;
     for (const Check& check : judged->checks) {
       const bool required = checks_.at(check.name).required;
