@@ -68,6 +68,7 @@ struct JudgedGpu {
   std::vector<Claim> claims;
   std::string serial;
   bool simulated = false;
+  UnixTime valid_until = kForever;
 };
 
 /// Of every GPU by itself.
@@ -241,6 +242,7 @@ class GpuExamination {
       return std::nullopt;
     }
     out_.simulated = *root_class != TrustRoots::Class::Genuine;
+    out_.valid_until = attestation::valid_until(certificates);
     std::string found;
     for (const Certificate& certificate : certificates) {
       found += (found.empty() ? "" : " <- ") + common_name(certificate);
@@ -392,7 +394,11 @@ bool run(const GpuInput& input, Verdict& verdict, std::string_view claim_prefix)
     checks.at(check.name) = std::move(check);
   }
   check_distinct(gpus, checks);
-  for (const JudgedGpu& gpu : gpus) verdict.simulated |= gpu.simulated;
+  for (const JudgedGpu& gpu : gpus) {
+    verdict.simulated |= gpu.simulated;
+    verdict.limit(gpu.valid_until);
+    if (!gpu.serial.empty()) verdict.identities.push_back({"gpu_serial", gpu.serial});
+  }
   add_claims(gpus, claim_prefix, verdict.claims);
   return checks.passed("gpu_measurements");
 }
@@ -415,11 +421,11 @@ Verdict verify_gpus(const GpuInput& input) {
   Checklist checks(verdict.checks);
   list_gpu_checks(checks, input.policy, true);
   checks.add("simulated", true, "roots");
-  checks.add("level", true, "reference values");
+  list_acceptance_checks(checks, input.policy.acceptance);
   const bool measured = run(input, verdict, input.gpus.size() == 1 ? "" : "gpu");
   record_simulated(verdict, input.policy.accept_simulated);
   conclude(verdict, measured && !verdict.simulated ? Level::ImageMeasured : Level::Declared,
-           input.policy.level_min);
+           input.policy.level_min, input.policy.acceptance, input.now);
   return verdict;
 }
 

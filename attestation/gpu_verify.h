@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/acceptance.h"
 #include "attestation/checklist.h"
 #include "attestation/trust_roots.h"
 #include "attestation/verdict.h"
@@ -48,6 +49,7 @@ struct GpuPolicy {
   /// What each GPU was asked to sign, 32 bytes; empty: not looked at.
   std::vector<std::uint8_t> nonce;
   Level level_min = Level::Declared;
+  Acceptance acceptance;
 };
 
 /// Borrowed for the call.
