@@ -91,6 +91,7 @@ struct PolicyText {
   std::vector<std::string> host_data;
   std::vector<std::string> chip_ids;
   std::vector<std::string> csp_ids;
+  attestation::GpuPolicy gpu;
 };
 
 void declare_tdx(Config& config, PolicyText& text) {
@@ -133,6 +134,19 @@ void declare_snp(Config& config, PolicyText& text) {
   config.list("host_data", &text.host_data, "known-good HOST_DATA; empty: any");
   config.list("chip_ids", &text.chip_ids, "machines, 128 hex digits each; empty: any");
   config.list("csp_ids", &text.csp_ids, "cloud providers of VLEKs; empty: any");
+}
+
+void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
+  config.section("gpu", "NVIDIA GPUs.");
+  config.flag("allow_missing_rims", &policy.allow_missing_rims,
+              "take reports without reference manifests for driver and VBIOS");
+  config.flag("refuse_expired_rims", &policy.refuse_expired_rims,
+              "refuse manifests whose signer's certificate has expired (after two years)");
+  config.flag("allow_missing_fwid", &policy.allow_missing_fwid,
+              "take reports of drivers before 2024, which do not name the firmware");
+  config.flag("allow_unchecked_switches", &policy.allow_unchecked_switches,
+              "take GPUs in protected PCIe mode; their NVSwitches are not judged");
+  config.text("driver_min", &policy.driver_min, "lowest driver, as 550.90.07; empty: any");
 }
 
 void declare_model(Config& config, ModelText& text) {
@@ -192,6 +206,7 @@ void declare(Config& config, PolicyText& text) {
                 "seconds after which a list vouches for nothing; its denials stay");
   declare_tdx(config, text);
   declare_snp(config, text);
+  declare_gpu(config, text.gpu);
   config.tables("model", &text.models, kModelsMax, declare_model,
                 "What one model needs in place of the above. A subject named here takes no other "
                 "word.");
@@ -452,6 +467,12 @@ attestation::SnpPolicy to_snp(const PolicyText& text, const Reader& reader) {
   return out;
 }
 
+attestation::GpuPolicy to_gpu(const PolicyText& text, const Reader& reader) {
+  attestation::GpuPolicy out = text.gpu;
+  out.level_min = reader.level("level_min", text.level_min);
+  return out;
+}
+
 }  // namespace
 
 VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name) {
@@ -460,9 +481,10 @@ VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name)
   declare(config, text);
   config.load_text(toml, name);
   const Reader reader(name);
-  VerifyPolicy out{to_tdx(text, reader), to_snp(text, reader), {}, {}, {}};
+  VerifyPolicy out{to_tdx(text, reader), to_snp(text, reader), to_gpu(text, reader), {}, {}, {}};
   out.tdx.acceptance = to_acceptance(text, reader);
   out.snp.acceptance = out.tdx.acceptance;
+  out.gpu.acceptance = out.tdx.acceptance;
   for (const ModelText& model : text.models) {
     for (const ModelRule& other : out.models) {
       if (other.model == model.name) refuse(name, "model.name", model.name);
@@ -488,6 +510,7 @@ attestation::Policy policy_for_model(const VerifyPolicy& policy, std::string_vie
                                      bool records_sampling) {
   attestation::Policy out = policy.tdx;
   out.snp = policy.snp;
+  out.gpu = policy.gpu;
   out.acceptance.model = model;
   out.acceptance.records_sampling = records_sampling;
   for (const ModelRule& rule : policy.models) {

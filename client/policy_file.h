@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/gpu_verify.h"
 #include "attestation/snp_verify.h"
 #include "attestation/verify.h"
 #include "schnorr/types.h"
@@ -35,6 +36,7 @@ struct ListRules {
 struct VerifyPolicy {
   attestation::Policy tdx;
   attestation::SnpPolicy snp;
+  attestation::GpuPolicy gpu;
   std::vector<ModelRule> models;
   ListRules lists;
   std::vector<PublicKey> beacons;

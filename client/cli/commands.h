@@ -86,9 +86,10 @@ struct EvidenceOptions {
   std::string vcek;
   std::string chain;
   std::string crl;
+  std::vector<std::string> rims;
   std::string policy;
   std::string root;   ///< in place of the built-in ones; marks the verdict
-  std::string nonce;  ///< hex; the end of report_data
+  std::string nonce;  ///< hex; the end of report_data, or what the GPU was asked to sign
   std::string node;   ///< npub
   std::string model;
   std::string html;  ///< file to write
@@ -99,6 +100,7 @@ struct EvidenceOptions {
 
 int verify_intel(Process& process, const EvidenceOptions& options);
 int verify_snp(Process& process, const EvidenceOptions& options);
+int verify_gpu(Process& process, const EvidenceOptions& options);
 /// Evidence of a node as its relays have it; also 3: accepted, and simulated.
 int verify_offer(Process& process, const ClientSettings& settings, const EvidenceOptions& options);
 int print_policy();

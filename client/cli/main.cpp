@@ -156,7 +156,8 @@ void add_evidence_options(CLI::App& app, EvidenceOptions& options) {
   app.add_option("--policy", options.policy, "TOML file; `nostril verify policy` prints all keys");
   app.add_option("--root", options.root,
                  "certificate (PEM or DER) in place of the built-in roots; marks the verdict");
-  app.add_option("--nonce", options.nonce, "hex: report_data must end in it");
+  app.add_option("--nonce", options.nonce,
+                 "hex: report_data must end in it; a GPU's report must be over it");
   add_report_options(app, options);
 }
 
@@ -179,6 +180,17 @@ void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
   snp->add_option("--crl", o.evidence.crl, "DER: CRL of the ARK");
   add_evidence_options(*snp, o.evidence);
   snp->callback([&] { run = [&o](Process& process) { return verify_snp(process, o.evidence); }; });
+
+  auto* gpu =
+      verify_app.add_subcommand("gpu", "an NVIDIA GPU's report; 0 accepted, 1 refused, 2 unusable");
+  gpu->add_option("--report", o.evidence.report, "raw report: SPDM request and response")
+      ->required();
+  gpu->add_option("--chain", o.evidence.chain, "its five certificates, leaf first: PEM or DER")
+      ->required();
+  gpu->add_option("--rim", o.evidence.rims,
+                  "reference manifest (XML, or NVIDIA's JSON around it); once each");
+  add_evidence_options(*gpu, o.evidence);
+  gpu->callback([&] { run = [&o](Process& process) { return verify_gpu(process, o.evidence); }; });
 
   auto* offer = verify_app.add_subcommand(
       "offer",
