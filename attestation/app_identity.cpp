@@ -82,10 +82,26 @@ class AppExamination {
                         "app-id and compose-hash, each event once, then system-ready")) {
       return false;
     }
-    claim_boot(*boot);
+    claim_boot(*boot, kBootSource);
+    check_late_events(*boot);
     check_boot(*boot);
     check_mrconfigid(*boot);
     check_compose(*boot);
+    return checks_.passed("compose_hash");
+  }
+
+  bool run_snp(std::span<const std::uint8_t, 32> host_data) {
+    const auto config = read_mr_config(app_.mr_config);
+    const Digest digest = mr_config_digest(app_.mr_config);
+    if (!config) {
+      checks_.record("mr_config", false, "no document", "the document of HOST_DATA");
+      return false;
+    }
+    if (!checks_.compare("mr_config", digest.bytes, host_data)) return false;
+    claim_boot(*config, "mr-config document");
+    check_agreement(*config);
+    check_boot(*config);
+    check_compose(*config);
     return checks_.passed("compose_hash");
   }
 
@@ -106,30 +122,44 @@ class AppExamination {
                    "the quote's registers");
   }
 
-  void claim_boot(const BootRecord& boot) {
-    claim("runtime_events", boot.events, kBootSource);
-    claim("app_id", encode_hex(boot.app_id), kBootSource);
-    claim("compose_hash", encode_hex(boot.compose_hash), kBootSource);
-    claim("instance_id", boot.instance_id, kBootSource);
-    if (boot.os_image_hash) claim("os_image_hash", encode_hex(*boot.os_image_hash), kBootSource);
-    claim("key_provider", boot.key_provider, kBootSource);
-    claim("key_provider_id", encode_hex(boot.key_provider_id), kBootSource);
+  void claim_boot(const BootRecord& boot, std::string_view source) {
+    if (!boot.events.empty()) claim("runtime_events", boot.events, source);
+    claim("app_id", encode_hex(boot.app_id), source);
+    claim("compose_hash", encode_hex(boot.compose_hash), source);
+    claim("instance_id", boot.instance_id, source);
+    if (boot.os_image_hash) claim("os_image_hash", encode_hex(*boot.os_image_hash), source);
+    claim("key_provider", boot.key_provider, source);
+    claim("key_provider_id", encode_hex(boot.key_provider_id), source);
   }
 
-  void check_boot(const BootRecord& boot) {
+  void check_agreement(const BootRecord& config) {
+    const auto boot = app_.log ? read_boot_record(*app_.log) : failure(BootError::Missing);
+    const bool same =
+        boot && boot->app_id == config.app_id && boot->compose_hash == config.compose_hash &&
+        boot->instance_id == config.instance_id && boot->key_provider == config.key_provider &&
+        boot->key_provider_id == config.key_provider_id;
+    checks_.record("boot_events", same,
+                   boot ? join(boot->events) : std::string(to_string(boot.error())),
+                   "what the document says");
+  }
+
+  void check_late_events(const BootRecord& boot) {
     std::vector<std::string> strange;
     for (const std::string& name : boot.late_events) {
       if (!contains(policy_.late_events, name)) strange.push_back(name);
     }
     checks_.record("late_events", strange.empty(), strange.empty() ? "none" : join(strange),
                    "after system-ready none that the policy does not name");
-    check_app_id(boot);
     if (!policy_.os_images.empty()) {
       checks_.record("os_image",
                      boot.os_image_hash && contains(policy_.os_images, *boot.os_image_hash),
                      boot.os_image_hash ? encode_hex(*boot.os_image_hash) : "not on record",
                      "an image in the policy's list");
     }
+  }
+
+  void check_boot(const BootRecord& boot) {
+    check_app_id(boot);
     if (!policy_.key_providers.empty()) {
       const std::string id = encode_hex(boot.key_provider_id);
       checks_.record("key_provider", contains(policy_.key_providers, id),
@@ -336,6 +366,24 @@ void list_app_checks(Checklist& checks, const AppPolicy& policy, bool expected) 
 bool examine_app(const AppEvidence& app, const AppRegisters& registers, const AppPolicy& policy,
                  Verdict& verdict) {
   return AppExamination(app, registers, policy, verdict).run();
+}
+
+void list_snp_app_checks(Checklist& checks, const AppPolicy& policy) {
+  checks.add("mr_config", true, "mr-config document; report, host_data");
+  checks.add("boot_events", true, "runtime events; mr-config document");
+  checks.add("compose_hash", !policy.compose_hashes.empty(), "mr-config document, compose_hash");
+  checks.add("app_compose", policy.compose_hashes.empty(), "app compose; compose_hash");
+  checks.add("images_pinned", !policy.allow_unpinned_images, "app compose, docker_compose_file");
+  checks.add("app_id", true, "mr-config document, app_id");
+  // The launch measurement says which image it is; nothing compares it with such a list.
+  checks.add("os_image", !policy.os_images.empty(), "report, measurement");
+  checks.add("key_provider", !policy.key_providers.empty(), "mr-config document, key_provider_id");
+}
+
+bool examine_snp_app(const AppEvidence& app, std::span<const std::uint8_t, 32> host_data,
+                     const AppPolicy& policy, Verdict& verdict) {
+  const AppRegisters none;
+  return AppExamination(app, none, policy, verdict).run_snp(host_data);
 }
 
 std::optional<std::vector<ImageReference>> images_of(std::string_view app_compose) {

@@ -66,6 +66,14 @@ void list_app_checks(Checklist& checks, const AppPolicy& policy, bool expected);
 bool examine_app(const AppEvidence& app, const AppRegisters& registers, const AppPolicy& policy,
                  Verdict& verdict);
 
+/// SEV-SNP has no registers that grow: HOST_DATA is the digest of an "mr-config" document, which
+/// names the application; a log of runtime events beside it must say the same. Lists: mr_config,
+/// boot_events, compose_hash, app_compose, images_pinned, app_id, os_image
+/// (never checked), key_provider.
+void list_snp_app_checks(Checklist& checks, const AppPolicy& policy);
+bool examine_snp_app(const AppEvidence& app, std::span<const std::uint8_t, 32> host_data,
+                     const AppPolicy& policy, Verdict& verdict);
+
 /// One `image:` of a compose text.
 struct ImageReference {
   std::string text;
