@@ -39,18 +39,7 @@ bool Checklist::passed(std::string_view name) const {
 }
 
 bool Checklist::accepts() const {
-  return std::all_of(checks_.begin(), checks_.end(), [](const Check& check) {
-    return check.status == CheckStatus::Passed ||
-           (check.status == CheckStatus::NotChecked && !check.required);
-  });
-}
-
-void conclude(Verdict& verdict, Level level, Level level_min) {
-  Checklist checks(verdict.checks);
-  checks.record("level", level >= level_min, std::string(to_string(level)),
-                std::string(to_string(level_min)) + " or higher");
-  verdict.accepted = checks.accepts();
-  verdict.level = verdict.accepted ? level : Level::None;
+  return std::none_of(checks_.begin(), checks_.end(), refuses);
 }
 
 }  // namespace nostril::attestation

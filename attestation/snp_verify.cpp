@@ -84,7 +84,8 @@ class SnpExamination {
            "an SNP report, version 2 to 5");
     if (report) examine(*report);
     const bool measured = checks_.passed("measurements") && !verdict_.simulated;
-    conclude(verdict_, measured ? Level::ImageMeasured : Level::Declared, policy_.level_min);
+    conclude(verdict_, measured ? Level::ImageMeasured : Level::Declared, policy_.level_min,
+             policy_.acceptance, now_);
     return std::move(verdict_);
   }
 
@@ -100,7 +101,11 @@ class SnpExamination {
     checks_.add("platform_info", true, "report 0x040");
     checks_.add("vmpl", true, "report 0x030");
     checks_.add("guest_svn", true, "report 0x004");
-    checks_.add("measurements", !policy_.allowed_measurements.empty(), "report 0x090");
+    checks_.add("measurements",
+                !policy_.allowed_measurements.empty() ||
+                    policy_.level_min >= Level::ImageMeasured ||
+                    demands(policy_.acceptance, Subject::Image),
+                "report 0x090");
     checks_.add("host_data", !policy_.allowed_host_data.empty(), "report 0x0c0");
     checks_.add("vek_chain", true, "VCEK or VLEK certificate, ASK or ASVK, ARK");
     checks_.add("simulated", true, "root; marks of the simulator");
@@ -113,7 +118,7 @@ class SnpExamination {
     checks_.add("hardware_id", true, "report 0x1a0, chip_id; VEK extension .4 or .5");
     checks_.add("platform", true, "report 0x1a0, chip_id; VEK extension .5; root");
     checks_.add("revocation", policy_.require_crl, "CRL of the ARK; ASK or ASVK");
-    checks_.add("level", true, "measurements");
+    list_acceptance_checks(checks_, policy_.acceptance);
   }
 
   bool record(std::string_view name, bool passed, std::string found, std::string wanted) {
@@ -195,10 +200,13 @@ class SnpExamination {
            fmt::format("at most {}", policy_.vmpl_max));
     record("guest_svn", report.guest_svn >= policy_.guest_svn_min,
            fmt::format("{}", report.guest_svn), fmt::format("at least {}", policy_.guest_svn_min));
-    if (!policy_.allowed_measurements.empty()) {
-      record("measurements", is_listed(policy_.allowed_measurements, report.measurement),
-             encode_hex(report.measurement), "one in the policy's list");
-    }
+    verdict_.identities.push_back({"measurement", encode_hex(report.measurement)});
+    verdict_.identities.push_back({"host_data", encode_hex(report.host_data)});
+    const auto& images = policy_.allowed_measurements;
+    record_known(verdict_, "measurements", Subject::Image, encode_hex(report.measurement),
+                 is_listed(images, report.measurement),
+                 !images.empty() || policy_.level_min >= Level::ImageMeasured, policy_.acceptance,
+                 now_);
     if (!policy_.allowed_host_data.empty()) {
       record("host_data", is_listed(policy_.allowed_host_data, report.host_data),
              encode_hex(report.host_data), "one in the policy's list");
@@ -231,6 +239,7 @@ class SnpExamination {
     if (extensions) check_tcb(report, *extensions);
     if (extensions) check_hardware(report, *extensions);
     if (!chain) return;
+    verdict_.limit(valid_until(chain->certificates));
     claim("root_sha256", encode_hex(sha256(chain->certificates.back().der)), "chain, ARK");
     check_revocation(*chain);
     const bool test = chain->root_class == TrustRoots::Class::Test;
@@ -335,6 +344,7 @@ class SnpExamination {
   void check_hardware(const SnpReport& report, const VekExtensions& extensions) {
     const ByteSpan chip(report.chip_id);
     const bool masked = std::all_of(chip.begin(), chip.end(), [](auto byte) { return byte == 0; });
+    if (!masked) verdict_.identities.push_back({"chip_id", encode_hex(chip)});
     const bool chip_listed =
         policy_.allowed_chip_ids.empty() || is_listed(policy_.allowed_chip_ids, report.chip_id);
     if (report.signer == SnpSigner::Vlek) {
@@ -371,6 +381,7 @@ class SnpExamination {
       record("revocation", false, std::string(to_string(crl.error())), wanted);
       return;
     }
+    verdict_.limit(valid_until(*crl));
     const bool revoked = is_revoked(*crl, chain.certificates[1]);  // the ARK signs no leaves
     record("revocation", !revoked, revoked ? "certificate revoked" : "not revoked", wanted);
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/acceptance.h"
 #include "attestation/snp_report.h"
 #include "attestation/trust_roots.h"
 #include "attestation/verdict.h"
@@ -70,6 +71,7 @@ struct SnpPolicy {
   /// The end of report_data (64 bytes: all of it); empty: not looked at.
   std::vector<std::uint8_t> nonce;
   Level level_min = Level::Declared;
+  Acceptance acceptance;
 };
 
 /// Judges a report. Pure: no clock, no file, no network; safe from any thread. Never throws on any

@@ -47,9 +47,14 @@ class Examination {
     }
     checks_.add("gpu_nonce", true, "GPU reports, request");
     list_intel_checks(checks_, policy_, true, IntelTee::Tdx);
-    checks_.add("model", !policy_.allowed_model_manifests.empty(), "statement, model manifest");
+    checks_.add("freshness", policy_.acceptance.require_beacon, "statement, nonce");
+    checks_.add("model",
+                !policy_.allowed_model_manifests.empty() ||
+                    policy_.level_min >= Level::WeightsMeasured ||
+                    demands(policy_.acceptance, Subject::Weights),
+                "statement, model manifest");
     checks_.add("gpu_signatures", !policy_.allow_unchecked_gpu, "GPU reports");
-    checks_.add("level", true, "measurements, model");
+    list_acceptance_checks(checks_, policy_.acceptance);
   }
 
   bool record(std::string_view name, bool passed, std::string found, std::string wanted) {
@@ -92,7 +97,11 @@ class Examination {
     record("nonce", claimed.nonce == wanted && expected_.nonce == wanted, encode_hex(claimed.nonce),
            encode_hex(wanted));
 
+    record_freshness(verdict_, claimed.nonce, policy_.required_nonce.has_value(),
+                     policy_.acceptance, now_);
+
     const UnixTime expiry = expected_.encryption_key_expires_at;
+    verdict_.limit(expiry);
     const bool alive =
         now_ >= 0 && now_ <= expiry && expiry - now_ <= policy_.encryption_key_life_s_max;
     record("encryption_key_expiry", alive && claimed.encryption_key_expires_at == expiry,
@@ -103,10 +112,13 @@ class Examination {
 
   void check_model() {
     const auto& models = policy_.allowed_model_manifests;
-    if (models.empty()) return;
     const Digest& model = expected_.model_manifest;
-    record("model", std::find(models.begin(), models.end(), model) != models.end(),
-           encode_hex(model), "a manifest in the policy's list");
+    const bool stated = model != Digest{};
+    if (stated) verdict_.identities.push_back({"weights", encode_hex(model)});
+    record_known(verdict_, "model", Subject::Weights, stated ? encode_hex(model) : "not stated",
+                 std::find(models.begin(), models.end(), model) != models.end(),
+                 !models.empty() || policy_.level_min >= Level::WeightsMeasured, policy_.acceptance,
+                 now_);
   }
 
   void check_gpus() {
@@ -144,13 +156,14 @@ class Examination {
 
   void conclude() {
     verdict_.simulated |= evidence_.kind == kKindSimulatedTdx;
-    attestation::conclude(verdict_, proven_level(), policy_.level_min);
+    attestation::conclude(verdict_, proven_level(), policy_.level_min, policy_.acceptance, now_);
   }
 
   /// Were everything else to pass.
   [[nodiscard]] Level proven_level() const {
     if (verdict_.simulated || !checks_.passed("measurements")) return Level::Declared;
-    return checks_.passed("model") ? Level::WeightsMeasured : Level::ImageMeasured;
+    if (!checks_.passed("model")) return Level::ImageMeasured;
+    return policy_.acceptance.records_sampling ? Level::Auditable : Level::WeightsMeasured;
   }
 
   const Evidence& evidence_;
@@ -191,7 +204,7 @@ Verdict verify_intel_quote(ByteSpan quote, const Collateral* collateral, const T
   Checklist checks(verdict.checks);
   const IntelTee tee = is_sgx_quote(quote) ? IntelTee::Sgx : IntelTee::Tdx;
   list_intel_checks(checks, policy, !nonce.empty(), tee);
-  checks.add("level", true, "measurements");
+  list_acceptance_checks(checks, policy.acceptance);
   const IntelInput input{collateral, roots, now, policy};
   if (tee == IntelTee::Sgx) {
     if (const auto view = examine_sgx_format(quote, checks)) {
@@ -203,7 +216,8 @@ Verdict verify_intel_quote(ByteSpan quote, const Collateral* collateral, const T
     examine_tdx(*view, input, verdict);
   }
   const bool measured = checks.passed("measurements") && !verdict.simulated;
-  conclude(verdict, measured ? Level::ImageMeasured : Level::Declared, policy.level_min);
+  conclude(verdict, measured ? Level::ImageMeasured : Level::Declared, policy.level_min,
+           policy.acceptance, now);
   return verdict;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/acceptance.h"
 #include "attestation/evidence.h"
 #include "attestation/statement.h"
 #include "attestation/trust_roots.h"
@@ -21,6 +22,9 @@ struct AllowedMeasurements {
   std::optional<Measurement> mrconfigid;
 };
 
+/// In Policy::accepted_advisories.
+inline constexpr std::string_view kAnyAdvisory = "any";
+
 /// What the caller will accept. The defaults refuse whatever is not proven.
 struct Policy {
   /// Take evidence that chains to a test root. The root must also have been given in TrustRoots.
@@ -35,13 +39,16 @@ struct Policy {
   bool allow_migratable = false;
   /// Intel TCB statuses taken besides UpToDate, e.g. "SWHardeningNeeded". Revoked is never taken.
   std::vector<std::string> accepted_tcb_statuses;
+  /// Advisories that such a status may stand for; any other refuses. kAnyAdvisory: all.
+  std::vector<std::string> accepted_advisories;
   /// Lowest tcbEvaluationDataNumber: keeps a host from choosing older, still valid collateral.
   std::uint32_t tcb_evaluation_number_min = 0;
   /// Service TDs (MRSERVICETD) taken besides none.
   std::vector<Measurement> allowed_service_tds;
-  /// Known-good images; empty: any, and the verdict's level stays Declared.
+  /// Known-good images besides those of `acceptance`; both empty: any, and the verdict's level
+  /// stays Declared.
   std::vector<AllowedMeasurements> allowed_measurements;
-  /// Known-good model manifests; empty: any.
+  /// Known-good model manifests besides those of `acceptance`; both empty: any.
   std::vector<Digest> allowed_model_manifests;
   /// Session mode: the nonce this client chose.
   std::optional<Nonce> required_nonce;
@@ -50,6 +57,7 @@ struct Policy {
   std::int64_t encryption_key_life_s_max = 3600;
   /// Lowest level taken.
   Level level_min = Level::Declared;
+  Acceptance acceptance;
 };
 
 /// Judges `evidence` against what the caller expects it to commit to. Pure: no clock, no file, no

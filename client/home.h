@@ -25,6 +25,7 @@ struct ClientSettings {
   std::vector<std::string> relays;
   std::string ca_file;    ///< PEM roots for wss:// relays; empty: the system's
   std::string test_root;  ///< DER file: also take SIMULATED evidence under this root
+  std::string policy;     ///< TOML file (policy_file.h); empty: the defaults
   bool allow_unchecked_tcb = false;
   std::int64_t budget = 1'000'000;  ///< most that one node may be owed, base units
 };
@@ -32,7 +33,8 @@ struct ClientSettings {
 /// ~/.nostril, or $NOSTRIL_HOME.
 [[nodiscard]] std::filesystem::path default_home();
 
-/// Trust as the settings say; throws std::runtime_error when the root file is no test root.
+/// Trust as the settings say; throws std::runtime_error when the root file is no test root, or the
+/// policy is none.
 [[nodiscard]] TrustSettings trust_from(const ClientSettings& settings);
 
 /// Everything that asking a node takes, wired together, on one loop. Start-up throws

@@ -89,9 +89,10 @@ void show_signing(std::size_t made, std::size_t of) {
 
 void print_floors(const Floors& floors) {
   fmt::print(
-      "{{\"question\":\"raw\",\"verify_us\":{:.2f},\"send_us\":{:.2f},\"hash_us\":{:.3f},"
+      "{{\"question\":\"raw\",\"verify_us\":{:.2f},\"send_us\":{:.2f},\"spread_us\":{:.2f},\"hash_"
+      "us\":{:.3f},"
       "\"copy_us\":{:.3f}}}\n",
-      floors.verify_us, floors.send_us, floors.hash_us, floors.copy_us);
+      floors.verify_us, floors.send_us, floors.spread_us, floors.hash_us, floors.copy_us);
 }
 
 bool run(const Arguments& arguments) {
@@ -149,6 +150,7 @@ Plan Plan::quick() {
   plan.rpc_round_trips = 40;
   plan.idle_connections = 100;
   plan.mixed_s = 1;
+  plan.mixed_flat_events = 200;
   return plan;
 }
 

@@ -65,7 +65,8 @@ bool verify_evidence(const ClientSettings& settings, const VerifyOptions& option
                "the offer names this statement") &&
          good;
   const TrustSettings trust = trust_from(settings);
-  const auto verdict = attestation::verify(*evidence, expected, trust.roots, now_s, trust.policy);
+  const auto verdict = attestation::verify(*evidence, expected, trust.roots, now_s,
+                                           policy_for_offer(trust.policy, offer));
   fmt::print("{}\n", attestation::explain(verdict));
   simulated = verdict.simulated;
   return verdict.accepted && good;

@@ -32,6 +32,8 @@ void add_client(CLI::App& app, ClientSettings& settings, std::string& home) {
       ->capture_default_str();
   app.add_option("--trust-test-root", settings.test_root,
                  "DER file: also take SIMULATED evidence under this test root (development)");
+  app.add_option("--policy", settings.policy,
+                 "TOML file: what evidence is taken; `nostril verify policy` prints all keys");
   app.add_flag("--allow-unchecked-tcb", settings.allow_unchecked_tcb,
                "take genuine evidence that comes without Intel's collateral");
   app.add_option("--budget", settings.budget, "most that one node may be owed, base units")
@@ -185,6 +187,7 @@ void add_inspection(CLI::App& app, Options& o, Command& run) {
   auto* offer = verify_app->add_option("--offer", o.verify.offer, "offer event");
   verify_app->add_option("--attestation", o.verify.attestation, "attestation event")->needs(offer);
   verify_app->add_option("--trust-test-root", o.client.test_root, "DER file of a test root");
+  verify_app->add_option("--policy", o.client.policy, "TOML file: what evidence is taken");
   verify_app->add_flag("--allow-unchecked-tcb", o.client.allow_unchecked_tcb);
   add_evidence(*verify_app, o, run);
   verify_app->callback([&, verify_app] {

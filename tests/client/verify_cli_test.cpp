@@ -278,8 +278,9 @@ TEST_F(VerifyIntelCli, AcceptsAStatusThatThePolicyNames) {
   EXPECT_EQ(refused.exit, 1);
   EXPECT_EQ(refused.verdict.find_string("status"), "SWHardeningNeeded");
   EXPECT_EQ(failed_checks(refused.verdict), std::vector<std::string>{"tcb"});
-  const std::string policy =
-      write("policy.toml", "[tdx]\naccepted_tcb_statuses = [\"SWHardeningNeeded\"]\n");
+  const std::string policy = write("policy.toml",
+                                   "[tdx]\naccepted_tcb_statuses = [\"SWHardeningNeeded\"]\n"
+                                   "accepted_advisories = [\"any\"]\n");
   EXPECT_EQ(run(with(command, {"--policy", policy})).exit, 0);
 }
 
