@@ -54,21 +54,21 @@ Measurement mr_config_register(std::uint8_t version, const Digest& digest) {
 
 class AppExamination {
  public:
-  AppExamination(const AppEvidence& app, const AppRegisters& registers, const AppPolicy& policy,
+  AppExamination(const AppEvidence& app, const AppRegisters& registers, const AppRules& rules,
                  Verdict& verdict)
       : app_(app),
         registers_(registers),
-        policy_(policy),
+        policy_(rules.policy),
         verdict_(verdict),
         checks_(verdict.checks) {}
 
-  bool run() {
+  void run() {
     const auto& log = app_.log;
     if (!checks_.record(
             "event_log", log.has_value(),
             log ? fmt::format("{} events", log->size()) : std::string(to_string(log.error())),
             "every digest that of its event")) {
-      return false;
+      return;
     }
     claim("events", static_cast<std::int64_t>(log->size()), kLogSource);
     claim("empty_digests",
@@ -80,29 +80,27 @@ class AppExamination {
     if (!checks_.record("boot_events", boot.has_value(),
                         boot ? join(boot->events) : std::string(to_string(boot.error())),
                         "app-id and compose-hash, each event once, then system-ready")) {
-      return false;
+      return;
     }
     claim_boot(*boot, kBootSource);
     check_late_events(*boot);
     check_boot(*boot);
     check_mrconfigid(*boot);
     check_compose(*boot);
-    return checks_.passed("compose_hash");
   }
 
-  bool run_snp(std::span<const std::uint8_t, 32> host_data) {
+  void run_snp(std::span<const std::uint8_t, 32> host_data) {
     const auto config = read_mr_config(app_.mr_config);
     const Digest digest = mr_config_digest(app_.mr_config);
     if (!config) {
       checks_.record("mr_config", false, "no document", "the document of HOST_DATA");
-      return false;
+      return;
     }
-    if (!checks_.compare("mr_config", digest.bytes, host_data)) return false;
+    if (!checks_.compare("mr_config", digest.bytes, host_data)) return;
     claim_boot(*config, "mr-config document");
     check_agreement(*config);
     check_boot(*config);
     check_compose(*config);
-    return checks_.passed("compose_hash");
   }
 
  private:
@@ -126,6 +124,7 @@ class AppExamination {
     if (!boot.events.empty()) claim("runtime_events", boot.events, source);
     claim("app_id", encode_hex(boot.app_id), source);
     claim("compose_hash", encode_hex(boot.compose_hash), source);
+    verdict_.identities.push_back({"compose", encode_hex(boot.compose_hash)});
     claim("instance_id", boot.instance_id, source);
     if (boot.os_image_hash) claim("os_image_hash", encode_hex(*boot.os_image_hash), source);
     claim("key_provider", boot.key_provider, source);
@@ -211,10 +210,6 @@ class AppExamination {
   }
 
   void check_compose(const BootRecord& boot) {
-    if (!policy_.compose_hashes.empty()) {
-      checks_.record("compose_hash", contains(policy_.compose_hashes, boot.compose_hash),
-                     encode_hex(boot.compose_hash), "a compose hash in the policy's list");
-    }
     if (app_.compose.empty()) return;
     const Digest digest = sha256(app_.compose);
     if (!checks_.compare("app_compose", digest.bytes, boot.compose_hash.bytes)) return;
@@ -339,23 +334,27 @@ ImageReference image_reference(std::string_view value, const Json* settable) {
 
 }  // namespace
 
-bool AppPolicy::needs_log() const {
-  return !compose_hashes.empty() || !app_ids.empty() || !os_images.empty() ||
-         !key_providers.empty();
+bool AppRules::needs_log() const {
+  return expected || lists_compose || !policy.app_ids.empty() || !policy.os_images.empty() ||
+         !policy.key_providers.empty();
 }
 
-void list_app_checks(Checklist& checks, const AppPolicy& policy, bool expected) {
-  const auto add = [&checks, expected](std::string_view name, bool required,
-                                       std::string_view source) {
-    checks.add(name, expected && required, source);
+AppRules app_rules(const Policy& policy, bool expected) {
+  return {policy.app, demands(policy.acceptance, Subject::Compose), expected};
+}
+
+void list_app_checks(Checklist& checks, const AppRules& rules) {
+  const AppPolicy& policy = rules.policy;
+  const auto add = [&checks, &rules](std::string_view name, bool required,
+                                     std::string_view source) {
+    checks.add(name, required && rules.needs_log(), source);
   };
   add("event_log", true, "event log");
   add("event_replay", true, "event log; quote, TD report, rtmr0 to rtmr3");
   add("boot_events", true, "event log, register 3");
   add("late_events", true, "event log, register 3, after system-ready");
-  add("compose_hash", !policy.compose_hashes.empty(), "event log, compose-hash");
   // A listed hash says what runs, whether the text is at hand or not.
-  add("app_compose", policy.compose_hashes.empty(), "app compose; event log, compose-hash");
+  add("app_compose", !rules.lists_compose, "app compose; event log, compose-hash");
   add("images_pinned", !policy.allow_unpinned_images, "app compose, docker_compose_file");
   add("app_id", true, "event log, app-id");
   add("mrconfigid", true, "quote, TD report, mrconfigid; event log");
@@ -363,27 +362,26 @@ void list_app_checks(Checklist& checks, const AppPolicy& policy, bool expected) 
   add("key_provider", !policy.key_providers.empty(), "event log, key-provider");
 }
 
-bool examine_app(const AppEvidence& app, const AppRegisters& registers, const AppPolicy& policy,
+void examine_app(const AppEvidence& app, const AppRegisters& registers, const AppRules& rules,
                  Verdict& verdict) {
-  return AppExamination(app, registers, policy, verdict).run();
+  AppExamination(app, registers, rules, verdict).run();
 }
 
-void list_snp_app_checks(Checklist& checks, const AppPolicy& policy) {
+void list_snp_app_checks(Checklist& checks, const AppRules& rules) {
+  const AppPolicy& policy = rules.policy;
   checks.add("mr_config", true, "mr-config document; report, host_data");
   checks.add("boot_events", true, "runtime events; mr-config document");
-  checks.add("compose_hash", !policy.compose_hashes.empty(), "mr-config document, compose_hash");
-  checks.add("app_compose", policy.compose_hashes.empty(), "app compose; compose_hash");
+  checks.add("app_compose", !rules.lists_compose, "app compose; compose_hash");
   checks.add("images_pinned", !policy.allow_unpinned_images, "app compose, docker_compose_file");
   checks.add("app_id", true, "mr-config document, app_id");
-  // The launch measurement says which image it is; nothing compares it with such a list.
   checks.add("os_image", !policy.os_images.empty(), "report, measurement");
   checks.add("key_provider", !policy.key_providers.empty(), "mr-config document, key_provider_id");
 }
 
-bool examine_snp_app(const AppEvidence& app, std::span<const std::uint8_t, 32> host_data,
-                     const AppPolicy& policy, Verdict& verdict) {
+void examine_snp_app(const AppEvidence& app, std::span<const std::uint8_t, 32> host_data,
+                     const AppRules& rules, Verdict& verdict) {
   const AppRegisters none;
-  return AppExamination(app, none, policy, verdict).run_snp(host_data);
+  AppExamination(app, none, rules, verdict).run_snp(host_data);
 }
 
 std::optional<std::vector<ImageReference>> images_of(std::string_view app_compose) {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include "attestation/app_policy.h"
 #include "attestation/checklist.h"
 #include "attestation/event_log.h"
+#include "attestation/verify.h"
 #include "schnorr/types.h"
 
 #include <array>
@@ -17,27 +19,19 @@ namespace nostril::attestation {
 
 inline constexpr std::size_t kAppComposeBytesMax = 256U << 10U;
 
-using AppId = std::array<std::uint8_t, 20>;
+/// How an application is judged.
+struct AppRules {
+  const AppPolicy& policy;
+  /// The policy names compose files itself: the verdict needs the text of none, and the log of all.
+  bool lists_compose = false;
+  /// There is a log, or the caller's own form of evidence must have one.
+  bool expected = false;
 
-/// What the caller will accept of an application. Empty lists: any.
-struct AppPolicy {
-  /// SHA-256 of whole compose texts. The one list that fixes what runs: images, scripts, mounts and
-  /// the names of the variables that an operator may set.
-  std::vector<Digest> compose_hashes;
-  std::vector<AppId> app_ids;
-  std::vector<Digest> os_images;
-  /// Ids of the key provider (its public key), hex.
-  std::vector<std::string> key_providers;
-  /// Names of events that may stand after system-ready. What they say is any container's word.
-  std::vector<std::string> late_events;
-  /// SHA-256 of compose files that may be started after boot (NEAR's compose-manager).
-  std::vector<Digest> post_boot_files;
-  /// Take compose texts that name images by tag, or build them, or let the operator choose them.
-  bool allow_unpinned_images = false;
-
-  /// Something is asked that only an event log can answer.
+  /// Something is asked that only a log can answer.
   [[nodiscard]] bool needs_log() const;
 };
+
+AppRules app_rules(const Policy& policy, bool expected);
 
 /// Untrusted bytes; borrowed for the call.
 struct AppEvidence {
@@ -56,23 +50,22 @@ struct AppRegisters {
   std::array<bool, 4> fixed{};
 };
 
-/// Lists: event_log, event_replay, boot_events, late_events, compose_hash, app_compose,
-/// images_pinned, app_id, mrconfigid, os_image, key_provider. `expected`: there is a log, or there
-/// must be one; otherwise none of them is required.
-void list_app_checks(Checklist& checks, const AppPolicy& policy, bool expected);
+/// Lists: event_log, event_replay, boot_events, late_events, app_compose, images_pinned, app_id,
+/// mrconfigid, os_image, key_provider; none of them required when no log is needed.
+void list_app_checks(Checklist& checks, const AppRules& rules);
 
-/// Records them all, and claims what the log and the text say. True when the application is one of
-/// the caller's list of compose hashes.
-bool examine_app(const AppEvidence& app, const AppRegisters& registers, const AppPolicy& policy,
+/// Records them all; claims what the log and the text say; adds the identity "compose", which
+/// acceptance.h looks for in the policy's and its auditors' lists.
+void examine_app(const AppEvidence& app, const AppRegisters& registers, const AppRules& rules,
                  Verdict& verdict);
 
 /// SEV-SNP has no registers that grow: HOST_DATA is the digest of an "mr-config" document, which
 /// names the application; a log of runtime events beside it must say the same. Lists: mr_config,
-/// boot_events, compose_hash, app_compose, images_pinned, app_id, os_image
-/// (never checked), key_provider.
-void list_snp_app_checks(Checklist& checks, const AppPolicy& policy);
-bool examine_snp_app(const AppEvidence& app, std::span<const std::uint8_t, 32> host_data,
-                     const AppPolicy& policy, Verdict& verdict);
+/// boot_events, app_compose, images_pinned, app_id, os_image (never checked: the launch measurement
+/// says which image it is), key_provider.
+void list_snp_app_checks(Checklist& checks, const AppRules& rules);
+void examine_snp_app(const AppEvidence& app, std::span<const std::uint8_t, 32> host_data,
+                     const AppRules& rules, Verdict& verdict);
 
 /// One `image:` of a compose text.
 struct ImageReference {

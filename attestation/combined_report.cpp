@@ -1,5 +1,7 @@
 #include "attestation/combined_report.h"
 
+#include "attestation/acceptance.h"
+#include "attestation/app_identity.h"
 #include "attestation/checklist.h"
 #include "attestation/report_form.h"
 #include "attestation/tdx_quote.h"
@@ -44,25 +46,40 @@ const Collateral* collateral_for(const TdxQuoteView& quote,
   return found == collateral.end() ? collateral.data() : &*found;
 }
 
-/// Registers that an image of the caller's list fixes, the quote being of that image.
-std::array<bool, 4> fixed_registers(const Measurements& found, const Policy& policy) {
+bool holds(const Verdict& verdict, const Identity& part) {
+  return std::find(verdict.identities.begin(), verdict.identities.end(), part) !=
+         verdict.identities.end();
+}
+
+/// Registers that an image of the caller's own list fixes, the quote being of that image.
+std::array<bool, 4> fixed_registers(const Verdict& verdict, const Acceptance& acceptance) {
   std::array<bool, 4> out{};
-  for (const AllowedMeasurements& image : policy.allowed_measurements) {
-    bool same =
-        image.mrtd == found.mrtd && (!image.mrconfigid || *image.mrconfigid == found.mrconfigid);
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      same &= !image.rtmr.at(i) || *image.rtmr.at(i) == found.rtmr.at(i);
-    }
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      out.at(i) = out.at(i) || (same && image.rtmr.at(i).has_value());
+  for (const KnownList& list : acceptance.lists) {
+    for (const ListEntry& entry : list.entries) {
+      const bool image = list.own && entry.allow && entry.subject == Subject::Image;
+      if (!image ||
+          !std::all_of(entry.parts.begin(), entry.parts.end(),
+                       [&verdict](const Identity& part) { return holds(verdict, part); })) {
+        continue;
+      }
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        const std::string name = fmt::format("rtmr{}", i);
+        out.at(i) =
+            out.at(i) || std::any_of(entry.parts.begin(), entry.parts.end(),
+                                     [&name](const Identity& part) { return part.name == name; });
+      }
     }
   }
   return out;
 }
 
-/// The whole verdict's own check; a part has none.
-void drop_level(Verdict& verdict) {
-  std::erase_if(verdict.checks, [](const Check& check) { return check.name == "level"; });
+/// The checks of conclude(), which is called once, when all that a machine has is looked at.
+void drop_conclusion(Verdict& verdict) {
+  static constexpr std::array<std::string_view, 4> kNames = {"compose", "machines", "denied",
+                                                             "level"};
+  std::erase_if(verdict.checks, [](const Check& check) {
+    return std::find(kNames.begin(), kNames.end(), check.name) != kNames.end();
+  });
 }
 
 /// One machine.
@@ -77,7 +94,7 @@ class PartExamination {
     } else {
       verdict_ = examine_quote(part_.evidence, report_data_);
     }
-    drop_level(verdict_);
+    drop_conclusion(verdict_);
     check_binding(verdict_, part_.binding, report_data_);
     check_nonce(verdict_, part_.binding);
     check_peer();
@@ -86,18 +103,24 @@ class PartExamination {
     if (part_.app) check_app(*part_.app);
     check_gpus();
     if (part_.post_boot) check_post_boot(*part_.post_boot);
+    Checklist checks(verdict_.checks);
+    list_acceptance_checks(checks, policy_.tdx.acceptance);
+    conclude(verdict_, proven_level(), policy_.tdx.level_min, policy_.tdx.acceptance, input_.now);
     return std::move(verdict_);
   }
 
-  /// Were everything else to pass. Who runs containers of his own on a known image is not known.
-  [[nodiscard]] Level proven_level(const Verdict& verdict) const {
-    const Check* measured = verdict.find("measurements");
+ private:
+  /// Were everything else to pass. A known image that starts containers of nobody knows whom proves
+  /// nothing of what runs.
+  [[nodiscard]] Level proven_level() const {
+    const Check* measured = verdict_.find("measurements");
     const bool known = measured != nullptr && measured->status == CheckStatus::Passed;
-    const bool app_known = !part_.app || listed_app_;
-    return known && app_known && !verdict.simulated ? Level::ImageMeasured : Level::Declared;
+    const bool app_known =
+        !part_.app ||
+        vouching(verdict_, policy_.tdx.acceptance, Subject::Compose, input_.now).enough;
+    return known && app_known && !verdict_.simulated ? Level::ImageMeasured : Level::Declared;
   }
 
- private:
   Verdict examine_quote(ByteSpan quote, std::optional<Bytes>& report_data) {
     const auto view = parse_tdx_quote(quote);
     const Collateral* collateral = view ? collateral_for(*view, input_.collateral) : nullptr;
@@ -186,15 +209,17 @@ class PartExamination {
   void check_app(const ReportApp& app) {
     Checklist checks(verdict_.checks);
     const AppEvidence evidence{app.log, app.compose, app.mr_config};
+    const AppRules rules = app_rules(policy_.tdx, true);
     if (part_.is_snp) {
-      list_snp_app_checks(checks, policy_.app);
-      if (host_data_) listed_app_ = examine_snp_app(evidence, *host_data_, policy_.app, verdict_);
+      list_snp_app_checks(checks, rules);
+      if (host_data_) examine_snp_app(evidence, *host_data_, rules, verdict_);
       return;
     }
-    list_app_checks(checks, policy_.app, true);
+    list_app_checks(checks, rules);
     const Measurements& found = verdict_.measurements;
-    const AppRegisters registers{found.rtmr, found.mrconfigid, fixed_registers(found, policy_.tdx)};
-    if (report_data_) listed_app_ = examine_app(evidence, registers, policy_.app, verdict_);
+    const AppRegisters registers{found.rtmr, found.mrconfigid,
+                                 fixed_registers(verdict_, policy_.tdx.acceptance)};
+    if (report_data_) examine_app(evidence, registers, rules, verdict_);
   }
 
   void check_gpus() {
@@ -222,7 +247,7 @@ class PartExamination {
   void check_post_boot(const PostBoot& post) {
     std::optional<Bytes> report_data;
     Verdict second = examine_quote(post.quote, report_data);
-    drop_level(second);
+    drop_conclusion(second);
     check_binding(second, post.binding, report_data);
     check_nonce(second, post.binding);
     Checklist checks(second.checks);
@@ -255,8 +280,8 @@ class PartExamination {
 
   /// Whoever lists what may run at the boot must list what may run after it.
   void check_post_boot_files(const PostBoot& post, Checklist& checks) const {
-    const auto& listed = policy_.app.post_boot_files;
-    const bool required = !listed.empty() || !policy_.app.compose_hashes.empty();
+    const auto& listed = policy_.tdx.app.post_boot_files;
+    const bool required = !listed.empty() || demands(policy_.tdx.acceptance, Subject::Compose);
     checks.add("files", required, "actions, file_sha256");
     if (!required) return;
     std::vector<std::string> strange;
@@ -273,6 +298,7 @@ class PartExamination {
   /// Adds a part's findings under its name.
   static void merge(Verdict& whole, Verdict& part, std::string_view prefix) {
     whole.simulated |= part.simulated;
+    whole.limit(part.holds_until);
     for (Check& check : part.checks) {
       check.name.insert(0, prefix);
       whole.checks.push_back(std::move(check));
@@ -290,7 +316,6 @@ class PartExamination {
   Verdict verdict_;
   std::optional<Bytes> report_data_;
   std::optional<std::array<std::uint8_t, 32>> host_data_;
-  bool listed_app_ = false;
 };
 
 /// What the verdict says of the machine itself, of several: the first, and the worst patch level.
@@ -303,6 +328,7 @@ void take_platform(Verdict& whole, const Verdict& part) {
   if (whole.tcb_status.empty() || whole.tcb_status == "UpToDate") {
     whole.tcb_status = part.tcb_status;
   }
+  whole.identities.insert(whole.identities.end(), part.identities.begin(), part.identities.end());
   for (const std::string& advisory : part.advisories) {
     auto& all = whole.advisories;
     if (std::find(all.begin(), all.end(), advisory) == all.end()) all.push_back(advisory);
@@ -325,12 +351,12 @@ Verdict verify_report(const ReportInput& input) {
   for (const ReportPart& part : report->parts) {
     PartExamination examination(part, input);
     Verdict verdict = examination.run();
-    level = std::min(level, examination.proven_level(verdict));
+    level = std::min(level, verdict.level);
     take_platform(whole, verdict);
     PartExamination::merge(whole, verdict, part.name.empty() ? "" : part.name + ".");
   }
-  checks.add("level", true, "measurements, compose hashes");
-  conclude(whole, level, input.policy.tdx.level_min);
+  whole.accepted = checks.accepts();
+  whole.level = whole.accepted ? level : Level::None;
   return whole;
 }
 

@@ -46,10 +46,11 @@ struct PeerKey {
   Digest spki_sha256;
 };
 
+/// Applications, compose files, images, machines: Policy::app and Policy::acceptance, whatever the
+/// machine.
 struct ReportPolicy {
   Policy tdx;
   SnpPolicy snp;
-  AppPolicy app;
   /// Take a report without having asked for it by a nonce of one's own: it may be old.
   bool allow_any_nonce = false;
   /// Take a report that binds a TLS key without knowing the key of one's own connection.

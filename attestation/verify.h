@@ -1,6 +1,7 @@
 #pragma once
 
 #include "attestation/acceptance.h"
+#include "attestation/app_policy.h"
 #include "attestation/evidence.h"
 #include "attestation/statement.h"
 #include "attestation/trust_roots.h"
@@ -58,6 +59,7 @@ struct Policy {
   /// Lowest level taken.
   Level level_min = Level::Declared;
   Acceptance acceptance;
+  AppPolicy app;
 };
 
 /// Judges `evidence` against what the caller expects it to commit to. Pure: no clock, no file, no

@@ -171,7 +171,7 @@ TEST(GenuineReports, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
 Case accepted_case(std::string_view id) {
   Case out = find_case(id);
   out.policy.tdx.allow_unchecked_gpu = true;
-  out.policy.app.allow_unpinned_images = true;
+  out.policy.tdx.app.allow_unpinned_images = true;
   return out;
 }
 
@@ -275,30 +275,39 @@ TEST(GenuineReports, AreRefusedWhenTheApplicationIsExchanged) {
   EXPECT_THAT(refusals(text.judge()), ElementsAre("app_compose"));
 }
 
+/// The policy's own list with these entries.
+KnownList own_list(std::vector<ListEntry> entries) {
+  return {"the policy", "", true, kForever, std::move(entries)};
+}
+
+ListEntry known(Subject subject, std::string name, std::string_view value) {
+  return {true, subject, {{std::move(name), std::string(value)}}, {}, {}};
+}
+
 TEST(GenuineReports, OnlyListedApplicationsAreMeasured) {
   REQUIRE_SHARED(kCases);
   Case venice = accepted_case("venice-2026-06-10");
-  venice.policy.app.compose_hashes = {sha256("another")};
-  EXPECT_THAT(refusals(venice.judge()), ElementsAre("compose_hash", "post_boot.files"));
+  auto& lists = venice.policy.tdx.acceptance.lists;
+  lists = {own_list({known(Subject::Compose, "compose", encode_hex(sha256("another")))})};
+  EXPECT_THAT(refusals(venice.judge()), ElementsAre("post_boot.files", "compose"));
   const Verdict open = accepted_case("venice-2026-06-10").judge();
+  EXPECT_EQ(open.level, Level::Declared);
   const auto files = value_of<std::vector<std::string>>(open, "post_boot.files");
   EXPECT_GT(files.size(), 3U);
   for (const std::string& file : files) {
-    if (const auto digest = from_hex<Digest>(file)) {
-      venice.policy.app.post_boot_files.push_back(*digest);
-    }
+    venice.policy.tdx.app.post_boot_files.push_back(from_hex<Digest>(file).value());
   }
   const Json& expect = *venice.expect.find("model");
-  venice.policy.app.compose_hashes = {
-      from_hex<Digest>(*expect.find_string("compose_hash")).value()};
+  const ListEntry compose = known(Subject::Compose, "compose", *expect.find_string("compose_hash"));
+  const ListEntry image = known(Subject::Image, "mrtd", *expect.find_string("mrtd"));
+  lists = {own_list({compose})};
   EXPECT_THAT(refusals(venice.judge()), IsEmpty());
-  AllowedMeasurements image;
-  ASSERT_TRUE(decode_hex(*expect.find_string("mrtd"), image.mrtd));
-  venice.policy.tdx.allowed_measurements = {image};
   venice.policy.tdx.level_min = Level::ImageMeasured;
-  EXPECT_EQ(venice.judge().level, Level::ImageMeasured);
+  EXPECT_THAT(refusals(venice.judge()), testing::Contains("level"));
+  lists = {own_list({compose, image})};
+  EXPECT_EQ(venice.judge().level, Level::ImageMeasured) << explain(venice.judge());
   // A known image with an application that nobody vouched for proves nothing more.
-  venice.policy.app.compose_hashes.clear();
+  lists = {own_list({image})};
   EXPECT_THAT(refusals(venice.judge()), ElementsAre("level"));
 }
 
@@ -366,7 +375,7 @@ TEST(GenuineReports, OfDstackAreJudgedAlone) {
   c.now = 1757894400;  // 2025-09-15
   c.nonce = Bytes(64, 1);
   EXPECT_THAT(refusals(c.judge()), ElementsAre("images_pinned"));
-  c.policy.app.allow_unpinned_images = true;
+  c.policy.tdx.app.allow_unpinned_images = true;
   EXPECT_TRUE(c.judge().accepted) << explain(c.judge());
   c.nonce.pop_back();
   EXPECT_THAT(refusals(c.judge()), ElementsAre("report_data"));
@@ -381,7 +390,7 @@ TEST(GenuineReports, AnRaTlsCertificateBindsItsOwnKey) {
       parse_collateral_json(test::read_vector("intel/collateral/tdx-20A06F-2025-09-02.json"))
           .value()};
   c.now = 1757894400;
-  c.policy.app.allow_unpinned_images = true;
+  c.policy.tdx.app.allow_unpinned_images = true;
   const Verdict verdict = c.judge();
   EXPECT_EQ(value_of<std::string>(verdict, "form"), "ra-tls") << explain(verdict);
   EXPECT_EQ(status_of(verdict, "report_data"), CheckStatus::Passed) << explain(verdict);
@@ -405,9 +414,9 @@ TEST(GenuineReports, OfSnpGuestsNameTheirApplicationByHostData) {
   EXPECT_EQ(status_of(verdict, "mr_config"), CheckStatus::Passed) << explain(verdict);
   EXPECT_EQ(status_of(verdict, "boot_events"), CheckStatus::Passed) << explain(verdict);
   EXPECT_THAT(refusals(verdict), ElementsAre("app_compose", "images_pinned"));
-  c.policy.app.allow_unpinned_images = true;
-  c.policy.app.compose_hashes = {
-      from_hex<Digest>(value_of<std::string>(verdict, "compose_hash")).value()};
+  c.policy.tdx.app.allow_unpinned_images = true;
+  c.policy.tdx.acceptance.lists = {own_list(
+      {known(Subject::Compose, "compose", value_of<std::string>(verdict, "compose_hash"))})};
   EXPECT_TRUE(c.judge().accepted) << explain(c.judge());
 }
 

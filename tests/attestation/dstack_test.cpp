@@ -18,6 +18,8 @@
 namespace nostril::attestation {
 namespace {
 
+const AppPolicy kAny;
+
 constexpr const char* kCases = "vectors/attestation/dstack/cases.json";
 
 /// One file of the vectors taken apart.
@@ -43,9 +45,9 @@ Verdict judge(const Bytes& quote, const Result<EventLog, EventLogError>& log,
   const auto view = parse_tdx_quote(quote).value();
   Verdict verdict;
   Checklist checks(verdict.checks);
-  list_app_checks(checks, policy, true);
+  list_app_checks(checks, {policy, false, true});
   const AppRegisters registers{view.td.measurements.rtmr, view.td.measurements.mrconfigid, {}};
-  examine_app({log, compose, {}}, registers, policy, verdict);
+  examine_app({log, compose, {}}, registers, {policy, false, true}, verdict);
   verdict.accepted = checks.accepts();
   return verdict;
 }
@@ -102,7 +104,6 @@ TEST(GenuineDstack, TheComposeTextOfARealMachineIsTheOneInItsLog) {
   const Sample sample = read_sample("nearai-sample.json");
   AppPolicy policy;
   policy.allow_unpinned_images = true;
-  policy.compose_hashes = {sha256(sample.compose)};
   EXPECT_TRUE(judge(sample.quote, parse_event_log(sample.log), sample.compose, policy).accepted);
 }
 
@@ -177,10 +178,10 @@ TEST(DstackContainer, HoldsALiteLog) {
   // Registers that the caller's images fix need no replay.
   Verdict fixed;
   Checklist checks(fixed.checks);
-  list_app_checks(checks, {}, true);
+  list_app_checks(checks, {kAny, false, true});
   const AppRegisters registers{
       view.td.measurements.rtmr, view.td.measurements.mrconfigid, {true, true, true, false}};
-  examine_app({container.log, {}, {}}, registers, {}, fixed);
+  examine_app({container.log, {}, {}}, registers, {kAny, false, true}, fixed);
   EXPECT_EQ(fixed.find("event_replay")->status, CheckStatus::Passed) << explain(fixed);
 }
 
