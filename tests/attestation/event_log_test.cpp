@@ -2,6 +2,7 @@
 #include "attestation/event_log.h"
 
 #include "attestation/app_identity.h"
+#include "attestation/combined_report.h"
 #include "base/hex.h"
 #include "schnorr/hash.h"
 #include "schnorr/keccak.h"
@@ -275,6 +276,54 @@ TEST(ComposeImages, AreNoneInACommentOrInAnotherDocument) {
   EXPECT_EQ(images_of(R"({"docker_compose_file":"# image: x\n  my_image: y\n"})")->size(), 0U);
   EXPECT_FALSE(images_of(R"({"docker_compose_file":7})").has_value());
   EXPECT_FALSE(images_of("services:").has_value());
+}
+
+TEST(SimulatedBoot, ReplaysToItsOwnRegistersAndSaysWhatItIs) {
+  const SimulatedBoot boot = simulated_boot(kCompose);
+  const auto log = parse_event_log(to_json(boot.log));
+  ASSERT_TRUE(log.has_value());
+  EXPECT_EQ(replay(*log), boot.measurements.rtmr);
+  Verdict verdict;
+  Checklist checks(verdict.checks);
+  const AppRules rules{kAny, false, true};
+  list_app_checks(checks, rules);
+  const AppRegisters registers{boot.measurements.rtmr, boot.measurements.mrconfigid, {}};
+  examine_app({*log, kCompose, {}}, registers, rules, verdict);
+  EXPECT_TRUE(checks.accepts()) << explain(verdict);
+  EXPECT_THAT(std::get<std::vector<std::string>>(verdict.claim("runtime_events")->value),
+              testing::Contains(kSimulatedBootEvent));
+}
+
+/// GetQuote's answer of a simulated machine.
+std::string simulated_answer(const Simulator& simulator, std::span<const std::uint8_t, 64> data) {
+  const SimulatedBoot boot = simulated_boot(kCompose);
+  JsonWriter json;
+  json.begin_object().key("quote").string(encode_hex(simulator.tdx_quote(data, boot.measurements)));
+  json.key("event_log").raw(to_json(boot.log));
+  json.key("info").begin_object().key("tcb_info").begin_object();
+  json.key("app_compose").string(kCompose).end_object().end_object().end_object();
+  return std::move(json).take();
+}
+
+TEST(SimulatedBoot, PassesAsAReportOnlyUnderItsTestRoot) {
+  const Simulator simulator = test::simulator();
+  const std::array<std::uint8_t, 64> data = {1, 2, 3};
+  const std::string answer = simulated_answer(simulator, data);
+  const std::array<Collateral, 1> collateral = {simulator.collateral(test::kNow)};
+  const auto judge_with = [&](const TrustRoots& roots, const ReportPolicy& policy) {
+    const ReportInput input{answer, collateral, {},    {},    {},         {},
+                            data,   {},         roots, roots, test::kNow, policy};
+    return verify_report(input);
+  };
+  ReportPolicy policy;
+  EXPECT_FALSE(judge_with(TrustRoots::intel(), policy).accepted);
+  EXPECT_FALSE(judge_with(test::roots_of(simulator), policy).accepted);
+  policy.tdx.accept_simulated = true;
+  EXPECT_FALSE(judge_with(TrustRoots::intel(), policy).accepted);
+  const Verdict verdict = judge_with(test::roots_of(simulator), policy);
+  EXPECT_TRUE(verdict.accepted) << explain(verdict);
+  EXPECT_TRUE(verdict.simulated);
+  EXPECT_EQ(verdict.level, Level::Declared);
 }
 
 }  // namespace

@@ -20,8 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }();
   const std::string_view text = nostril::as_text({data, size});
   const nostril::Bytes nonce(32, 7);
-  const ReportInput input{text,  {}, {},     {},   {},         {},
-                          nonce, {}, kIntel, kAmd, 1790000000, kPolicy};
+  const ReportInput input{text, {}, {}, {}, {}, {}, nonce, {}, kIntel, kAmd, 1790000000, kPolicy};
   CHECK(!verify_report(input).accepted);
   if (const auto member = raw_member(text, "gpu")) {
     CHECK(member->size() <= text.size());
