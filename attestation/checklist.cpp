@@ -42,4 +42,11 @@ bool Checklist::accepts() const {
   return std::none_of(checks_.begin(), checks_.end(), refuses);
 }
 
+void record_simulated(Verdict& verdict, bool accepted) {
+  Checklist(verdict.checks)
+      .record("simulated", !verdict.simulated || accepted,
+              verdict.simulated ? "simulated" : "not simulated",
+              accepted ? "any" : "not simulated");
+}
+
 }  // namespace nostril::attestation

@@ -35,4 +35,7 @@ class Checklist {
   std::vector<Check>& checks_;
 };
 
+/// Records the check `simulated` by the verdict's flag.
+void record_simulated(Verdict& verdict, bool accepted);
+
 }  // namespace nostril::attestation

@@ -18,8 +18,7 @@ namespace nostril::attestation {
 
 namespace {
 
-constexpr std::size_t kGpuNonceOffset = 4;  // in the SPDM GET_MEASUREMENTS request
-constexpr std::size_t kGpuNonceBytes = 32;
+constexpr std::ptrdiff_t kGpuNonceBytes = 32;
 
 bool equal_text(std::string_view a, std::string_view b) {
   const auto lower = [](char c) {
@@ -118,14 +117,14 @@ class PartExamination {
     const bool app_known =
         !part_.app ||
         vouching(verdict_, policy_.tdx.acceptance, Subject::Compose, input_.now).enough;
-    return known && app_known && !verdict_.simulated ? Level::ImageMeasured : Level::Declared;
+    return known && app_known && gpus_measured_ && !verdict_.simulated ? Level::ImageMeasured
+                                                                       : Level::Declared;
   }
 
   Verdict examine_quote(ByteSpan quote, std::optional<Bytes>& report_data) {
     const auto view = parse_tdx_quote(quote);
     const Collateral* collateral = view ? collateral_for(*view, input_.collateral) : nullptr;
-    Verdict out =
-        verify_intel_quote(quote, collateral, input_.intel_roots, input_.now, policy_.tdx, {});
+    Verdict out = verify_intel_quote(quote, collateral, input_.roots, input_.now, policy_.tdx, {});
     if (view) {
       report_data.emplace(view->td.report_data.begin(), view->td.report_data.end());
     } else {
@@ -141,15 +140,15 @@ class PartExamination {
     evidence.report = part_.evidence;
     const auto own = parse_pem_chain(part_.vek);
     if (!input_.vek.empty()) {
-      evidence.vek.assign(input_.vek.begin(), input_.vek.end());
+      evidence.certificates.vek.assign(input_.vek.begin(), input_.vek.end());
     } else if (own && own->size() == 1) {
-      evidence.vek = own->front().der;
+      evidence.certificates.vek = own->front().der;
     }
-    evidence.chain = input_.vek_chain;
-    evidence.crl.assign(input_.crl.begin(), input_.crl.end());
+    evidence.certificates.chain = input_.vek_chain;
+    evidence.certificates.crl.assign(input_.crl.begin(), input_.crl.end());
     SnpPolicy policy = policy_.snp;
     policy.nonce.clear();
-    verdict_ = verify_snp(evidence, input_.amd_roots, input_.now, policy);
+    verdict_ = verify_snp(evidence, input_.roots, input_.now, policy);
     if (const auto report = parse_snp_report(part_.evidence)) {
       report_data_.emplace(report->report_data.begin(), report->report_data.end());
       host_data_ = report->host_data;
@@ -226,21 +225,18 @@ class PartExamination {
     if (!part_.lists_gpus) return;
     verdict_.claims.push_back(
         {"gpu_count", static_cast<std::int64_t>(part_.gpus.size()), "report, GPU evidence"});
-    Checklist checks(verdict_.checks);
-    checks.add("gpu_nonce", true, "GPU reports, request");
-    checks.add("gpu_signatures", !policy_.tdx.allow_unchecked_gpu, "GPU reports");
-    ByteSpan nonce = part_.gpu_nonce;
+    GpuPolicy policy = policy_.gpu;
+    policy.nonce = part_.gpu_nonce;
     if (part_.gpu_nonce_is_binding && report_data_) {
-      nonce = ByteSpan(*report_data_).first(kGpuNonceBytes);
+      policy.nonce.assign(report_data_->begin(), report_data_->begin() + kGpuNonceBytes);
     }
-    const auto carries = [nonce](const ReportGpu& gpu) {
-      return nonce.size() == kGpuNonceBytes &&
-             gpu.report.size() >= kGpuNonceOffset + kGpuNonceBytes &&
-             std::equal(nonce.begin(), nonce.end(), gpu.report.begin() + kGpuNonceOffset);
-    };
-    checks.record("gpu_nonce", std::all_of(part_.gpus.begin(), part_.gpus.end(), carries),
-                  fmt::format("{} GPU reports", part_.gpus.size()), encode_hex(nonce));
-    if (part_.gpus.empty()) checks.record("gpu_signatures", true, "no GPU report", "any");
+    if (policy.nonce.empty()) policy.nonce.resize(kGpuNonceBytes);  // it fits nothing
+    Checklist checks(verdict_.checks);
+    list_gpu_checks(checks, policy, !part_.gpus.empty());
+    if (part_.gpus.empty()) return;
+    gpus_measured_ =
+        examine_gpus({part_.gpus, input_.rims, input_.roots, input_.now, policy}, verdict_);
+    record_simulated(verdict_, policy_.tdx.accept_simulated);
   }
 
   /// The second quote is of the same machine, and says which compose files were started since.
@@ -316,6 +312,7 @@ class PartExamination {
   Verdict verdict_;
   std::optional<Bytes> report_data_;
   std::optional<std::array<std::uint8_t, 32>> host_data_;
+  bool gpus_measured_ = true;
 };
 
 /// What the verdict says of the machine itself, of several: the first, and the worst patch level.

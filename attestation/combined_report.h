@@ -2,6 +2,7 @@
 
 #include "attestation/app_identity.h"
 #include "attestation/evidence.h"
+#include "attestation/gpu_verify.h"
 #include "attestation/snp_verify.h"
 #include "attestation/verify.h"
 #include "base/bytes.h"
@@ -51,6 +52,8 @@ struct PeerKey {
 struct ReportPolicy {
   Policy tdx;
   SnpPolicy snp;
+  /// Its nonce is the report's own.
+  GpuPolicy gpu;
   /// Take a report without having asked for it by a nonce of one's own: it may be old.
   bool allow_any_nonce = false;
   /// Take a report that binds a TLS key without knowing the key of one's own connection.
@@ -71,8 +74,8 @@ struct ReportInput {
   /// What the caller asked for; empty: nothing.
   ByteSpan nonce;
   std::optional<PeerKey> peer;
-  const TrustRoots& intel_roots;
-  const TrustRoots& amd_roots;
+  /// Of every vendor: processors, GPUs and manifests.
+  const TrustRoots& roots;
   UnixTime now;
   const ReportPolicy& policy;
 };

@@ -14,6 +14,12 @@ bool within_limits(const Collateral& collateral) {
          collateral.root_ca_crl.size() <= kCrlBytesMax && collateral.pck_crl.size() <= kCrlBytesMax;
 }
 
+bool within_limits(const SnpCertificates& certificates) {
+  return certificates.vek.size() <= kVekBytesMax &&
+         certificates.chain.size() <= kIssuerChainBytesMax &&
+         certificates.crl.size() <= kCrlBytesMax;
+}
+
 }  // namespace
 
 bool within_limits(const Evidence& evidence) {
@@ -22,7 +28,8 @@ bool within_limits(const Evidence& evidence) {
          evidence.cpu_quote.size() <= kQuoteBytesMax && reports.size() <= kGpuReportCountMax &&
          std::all_of(reports.begin(), reports.end(),
                      [](const auto& report) { return report.size() <= kGpuReportBytesMax; }) &&
-         (!evidence.collateral || within_limits(*evidence.collateral));
+         (!evidence.collateral || within_limits(*evidence.collateral)) &&
+         (!evidence.snp || within_limits(*evidence.snp));
 }
 
 }  // namespace nostril::attestation

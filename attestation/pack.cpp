@@ -31,6 +31,9 @@ enum class Section : std::uint8_t {
   QeIdentityIssuerChain = 21,
   RootCaCrl = 22,
   PckCrl = 23,
+  SnpVek = 26,
+  SnpChain = 27,
+  SnpCrl = 28,
 };
 
 void append_section(Bytes& out, Section type, ByteSpan bytes) {
@@ -51,6 +54,12 @@ void append_collateral(Bytes& out, const Collateral& collateral) {
                  as_bytes(collateral.qe_identity_issuer_chain));
   append_section(out, Section::RootCaCrl, collateral.root_ca_crl);
   append_section(out, Section::PckCrl, collateral.pck_crl);
+}
+
+void append_certificates(Bytes& out, const SnpCertificates& certificates) {
+  append_section(out, Section::SnpVek, certificates.vek);
+  append_section(out, Section::SnpChain, as_bytes(certificates.chain));
+  append_section(out, Section::SnpCrl, certificates.crl);
 }
 
 /// Reads sections in order; any deviation makes ok() false for good.
@@ -118,6 +127,14 @@ Collateral read_collateral(SectionReader& reader) {
   return out;
 }
 
+SnpCertificates read_certificates(SectionReader& reader) {
+  SnpCertificates out;
+  reader.take(Section::SnpVek, kVekBytesMax, out.vek);
+  reader.take(Section::SnpChain, kIssuerChainBytesMax, out.chain);
+  reader.take(Section::SnpCrl, kCrlBytesMax, out.crl);
+  return out;
+}
+
 Result<Evidence, PackError> read_container(ByteSpan container) {
   if (container.size() < kMagic.size() ||
       !std::equal(kMagic.begin(), kMagic.end(), container.begin())) {
@@ -133,7 +150,11 @@ Result<Evidence, PackError> read_container(ByteSpan container) {
     const ByteSpan report = reader.take(Section::GpuReport, kGpuReportBytesMax);
     out.gpu_reports.emplace_back(report.begin(), report.end());
   }
-  if (reader.is_next(Section::TcbInfo)) out.collateral = read_collateral(reader);
+  if (is_snp_kind(out.kind)) {
+    out.snp = read_certificates(reader);
+  } else if (reader.is_next(Section::TcbInfo)) {
+    out.collateral = read_collateral(reader);
+  }
   if (!reader.ok() || !reader.at_end() || !statement || out.kind.empty()) {
     return failure(PackError::BadContainer);
   }
@@ -175,6 +196,7 @@ std::string_view to_string(PackError error) {
 
 std::string pack_evidence(const Evidence& evidence) {
   CHECK(within_limits(evidence));
+  CHECK(is_snp_kind(evidence.kind) ? evidence.snp && !evidence.collateral : !evidence.snp);
   Bytes container(kMagic.begin(), kMagic.end());
   append_section(container, Section::Kind, as_bytes(evidence.kind));
   append_section(container, Section::Statement, encode_statement(evidence.statement));
@@ -183,6 +205,7 @@ std::string pack_evidence(const Evidence& evidence) {
     append_section(container, Section::GpuReport, report);
   }
   if (evidence.collateral) append_collateral(container, *evidence.collateral);
+  if (evidence.snp) append_certificates(container, *evidence.snp);
 
   Bytes frame(ZSTD_compressBound(container.size()));
   const std::size_t size =

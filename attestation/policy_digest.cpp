@@ -124,13 +124,13 @@ Digest policy_digest(const Policy& policy) {
   const auto& [accept_simulated, allow_unchecked_tcb, allow_unchecked_gpu, allow_migratable,
                accepted_tcb_statuses, accepted_advisories, tcb_evaluation_number_min,
                allowed_service_tds, allowed_measurements, allowed_model_manifests, required_nonce,
-               encryption_key_life_s_max, level_min, acceptance, app] = policy;
+               encryption_key_life_s_max, level_min, acceptance, app, snp] = policy;
   Feeder feeder;
   feeder.all(std::string("intel"), accept_simulated, allow_unchecked_tcb, allow_unchecked_gpu,
              allow_migratable, accepted_tcb_statuses, accepted_advisories,
              tcb_evaluation_number_min, allowed_service_tds, allowed_measurements,
              allowed_model_manifests, required_nonce, encryption_key_life_s_max, level_min,
-             acceptance, app);
+             acceptance, app, policy_digest(snp));
   return feeder.finish();
 }
 

@@ -90,13 +90,13 @@ const Json& ReportFields::array(std::string_view name) {
   return null_value();
 }
 
-std::vector<ReportGpu> read_gpus(const Json& list, ReportFields& fields) {
+std::vector<GpuEvidence> read_gpus(const Json& list, ReportFields& fields) {
   if (!list.is_array()) fields.fail(ReportError::MissingField);
   if (list.items().size() > kGpuReportCountMax) {
     fields.fail(ReportError::TooManyParts);
     return {};
   }
-  std::vector<ReportGpu> out;
+  std::vector<GpuEvidence> out;
   for (const Json& item : list.items()) {
     ReportFields gpu(&item);
     out.push_back({gpu.base64("evidence"), gpu.base64("certificate")});

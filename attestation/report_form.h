@@ -19,12 +19,6 @@ enum class ReportError : std::uint8_t {
 
 std::string_view to_string(ReportError error);
 
-/// An SPDM report and the certificates (PEM or joined DER) of the key that signed it.
-struct ReportGpu {
-  Bytes report;
-  Bytes chain;
-};
-
 /// How report_data comes about.
 struct ReportBinding {
   /// What it begins with; not there when a part of it is missing (the nonce of chutes).
@@ -79,7 +73,7 @@ struct ReportPart {
   std::optional<ReportApp> app;
   /// The form has a place for GPU evidence.
   bool lists_gpus = false;
-  std::vector<ReportGpu> gpus;
+  std::vector<GpuEvidence> gpus;
   /// What each GPU was asked to sign; "begins report_data" when empty and `gpu_nonce_is_binding`.
   Bytes gpu_nonce;
   bool gpu_nonce_is_binding = false;
@@ -141,7 +135,7 @@ class ReportFields {
 };
 
 /// GPU reports of [{certificate, evidence}], base64 both.
-std::vector<ReportGpu> read_gpus(const Json& list, ReportFields& fields);
+std::vector<GpuEvidence> read_gpus(const Json& list, ReportFields& fields);
 
 /// The application as dstack's `info` and the log beside it say.
 ReportApp read_dstack_app(const Json* log, const Json* info, const Json* vm_config);

@@ -26,6 +26,8 @@ class Examination {
         roots_(roots),
         now_(now),
         policy_(policy),
+        snp_(is_snp_kind(evidence.kind)),
+        snp_policy_(snp_policy(policy, expected)),
         checks_(verdict_.checks) {
     verdict_.statement = expected;
     list_checks();
@@ -38,6 +40,17 @@ class Examination {
   }
 
  private:
+  /// All of report_data is what the statement makes it.
+  static SnpPolicy snp_policy(const Policy& policy, const Statement& expected) {
+    SnpPolicy out = policy.snp;
+    out.accept_simulated = policy.accept_simulated;
+    out.level_min = policy.level_min;
+    out.acceptance = policy.acceptance;
+    const auto wanted = report_data(expected);
+    out.nonce.assign(wanted.begin(), wanted.end());
+    return out;
+  }
+
   void list_checks() {
     checks_.add("kind", true, "evidence, kind; root");
     checks_.add("size", true, "evidence");
@@ -46,7 +59,11 @@ class Examination {
       checks_.add(name, true, "evidence, statement");
     }
     checks_.add("gpu_nonce", true, "GPU reports, request");
-    list_intel_checks(checks_, policy_, true, IntelTee::Tdx);
+    if (snp_) {
+      list_snp_checks(checks_, snp_policy_);
+    } else {
+      list_intel_checks(checks_, policy_, true, IntelTee::Tdx);
+    }
     checks_.add("freshness", policy_.acceptance.require_beacon, "statement, nonce");
     checks_.add("model",
                 !policy_.allowed_model_manifests.empty() ||
@@ -66,6 +83,19 @@ class Examination {
     check_statement();
     check_gpus();
     check_model();
+    if (snp_) {
+      examine_report();
+    } else {
+      examine_quote();
+    }
+  }
+
+  void examine_report() {
+    const SnpEvidence report{evidence_.cpu_quote, evidence_.snp.value_or(SnpCertificates{})};
+    check_kind(examine_snp(report, roots_, now_, snp_policy_, verdict_));
+  }
+
+  void examine_quote() {
     const auto quote = examine_tdx_format(evidence_.cpu_quote, checks_);
     if (!quote) {
       check_kind(std::nullopt);
@@ -146,16 +176,19 @@ class Examination {
 
   /// The node's word for it must be the root's.
   void check_kind(std::optional<TrustRoots::Class> root_class) {
-    const bool known = evidence_.kind == kKindTdx || evidence_.kind == kKindSimulatedTdx;
+    const bool known = snp_ || evidence_.kind == kKindTdx || evidence_.kind == kKindSimulatedTdx;
     if (!root_class && known) return;  // nothing to compare with; the chain refuses
     const bool test = root_class == TrustRoots::Class::Test;
-    const auto wanted = test ? kKindSimulatedTdx : kKindTdx;
+    const auto genuine = snp_ ? kKindSnp : kKindTdx;
+    const auto simulated = snp_ ? kKindSimulatedSnp : kKindSimulatedTdx;
+    const auto wanted = test ? simulated : genuine;
     record("kind", known && evidence_.kind == wanted, known ? evidence_.kind : "unknown kind",
            std::string(wanted));
   }
 
   void conclude() {
-    verdict_.simulated |= evidence_.kind == kKindSimulatedTdx;
+    verdict_.simulated |=
+        evidence_.kind == kKindSimulatedTdx || evidence_.kind == kKindSimulatedSnp;
     attestation::conclude(verdict_, proven_level(), policy_.level_min, policy_.acceptance, now_);
   }
 
@@ -171,6 +204,8 @@ class Examination {
   const TrustRoots& roots_;
   const UnixTime now_;
   const Policy& policy_;
+  const bool snp_;
+  const SnpPolicy snp_policy_;
   Verdict verdict_;
   Checklist checks_;
 };

@@ -3,6 +3,7 @@
 #include "attestation/acceptance.h"
 #include "attestation/app_policy.h"
 #include "attestation/evidence.h"
+#include "attestation/snp_verify.h"
 #include "attestation/statement.h"
 #include "attestation/trust_roots.h"
 #include "attestation/verdict.h"
@@ -60,10 +61,14 @@ struct Policy {
   Level level_min = Level::Declared;
   Acceptance acceptance;
   AppPolicy app;
+  /// What else an SNP report must be. verify() sets its accept_simulated, level_min, acceptance and
+  /// nonce by the fields above and the expected statement.
+  SnpPolicy snp;
 };
 
-/// Judges `evidence` against what the caller expects it to commit to. Pure: no clock, no file, no
-/// network; safe from any thread. Never throws on any bytes; about 2 ms with collateral.
+/// Judges `evidence` (of TDX or SNP, by its kind) against what the caller expects it to commit to.
+/// Pure: no clock, no file, no network; safe from any thread. Never throws on any bytes; about 2 ms
+/// with collateral.
 Verdict verify(const Evidence& evidence, const Statement& expected, const TrustRoots& roots,
                UnixTime now, const Policy& policy);
 

@@ -53,9 +53,9 @@ TrustSettings trust_from(const ClientSettings& settings) {
     policy = parse_verify_policy(read_file(settings.policy), settings.policy);
   }
   policy.tdx.allow_unchecked_tcb |= settings.allow_unchecked_tcb;
-  if (settings.test_root.empty()) return {attestation::TrustRoots::intel(), std::move(policy)};
+  if (settings.test_root.empty()) return {attestation::TrustRoots::vendors(), std::move(policy)};
   auto roots =
-      attestation::TrustRoots::intel_and_test_root(as_bytes(read_file(settings.test_root)));
+      attestation::TrustRoots::vendors_and_test_root(as_bytes(read_file(settings.test_root)));
   if (!roots) {
     throw std::runtime_error(settings.test_root + ": " + std::string(to_string(roots.error())));
   }

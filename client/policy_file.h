@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/gpu_verify.h"
 #include "attestation/snp_verify.h"
 #include "attestation/verify.h"
 #include "schnorr/types.h"
@@ -34,9 +35,13 @@ struct ListRules {
 struct VerifyPolicy {
   attestation::Policy tdx;
   attestation::SnpPolicy snp;
+  attestation::GpuPolicy gpu;
   std::vector<ModelRule> models;
   ListRules lists;
   std::vector<PublicKey> beacons;
+  /// Of reports by other providers: ReportPolicy.
+  bool allow_any_nonce = false;
+  bool allow_any_peer = false;
 };
 
 /// `name` is what errors call the text. Throws ConfigError that names file and line or key: an

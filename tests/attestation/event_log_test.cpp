@@ -311,8 +311,8 @@ TEST(SimulatedBoot, PassesAsAReportOnlyUnderItsTestRoot) {
   const std::string answer = simulated_answer(simulator, data);
   const std::array<Collateral, 1> collateral = {simulator.collateral(test::kNow)};
   const auto judge_with = [&](const TrustRoots& roots, const ReportPolicy& policy) {
-    const ReportInput input{answer, collateral, {},    {},    {},         {},
-                            data,   {},         roots, roots, test::kNow, policy};
+    const ReportInput input{answer, collateral, {},    {},         {},    {},
+                            data,   {},         roots, test::kNow, policy};
     return verify_report(input);
   };
   ReportPolicy policy;

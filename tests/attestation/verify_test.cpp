@@ -104,7 +104,7 @@ TEST(Verify, RefusesSimulatedEvidenceThatCallsItselfGenuine) {
   EXPECT_FALSE(verdict.accepted);
   EXPECT_TRUE(verdict.simulated);
   EXPECT_EQ(status_of(verdict, "kind"), CheckStatus::Failed);
-  evidence.kind = "snp";
+  evidence.kind = "sgx";
   EXPECT_EQ(status_of(judge(sim, evidence), "kind"), CheckStatus::Failed);
 }
 

@@ -55,7 +55,7 @@ std::vector<std::uint8_t> simulator_root() {
 }
 
 client::TrustSettings test_trust() {
-  auto roots = attestation::TrustRoots::intel_and_test_root(simulator_root());
+  auto roots = attestation::TrustRoots::vendors_and_test_root(simulator_root());
   EXPECT_TRUE(roots);
   client::VerifyPolicy policy;
   policy.tdx.accept_simulated = true;
@@ -63,7 +63,7 @@ client::TrustSettings test_trust() {
 }
 
 client::TrustSettings default_trust() {
-  return {attestation::TrustRoots::intel(), {}};
+  return {attestation::TrustRoots::vendors(), {}};
 }
 
 TestEvidence::TestEvidence() : simulator_(kSimulatorSeed) {}
