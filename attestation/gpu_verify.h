@@ -49,6 +49,7 @@ struct GpuPolicy {
   /// What each GPU was asked to sign, 32 bytes; empty: not looked at.
   std::vector<std::uint8_t> nonce;
   Level level_min = Level::Declared;
+  /// Which GPUs are known or denied ("gpu_serial").
   Acceptance acceptance;
 };
 

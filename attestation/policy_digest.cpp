@@ -128,6 +128,12 @@ class Feeder {
         allow_unchecked_switches, driver_min, nonce, level_min, acceptance);
   }
 
+  void one(const AppPolicy& app) {
+    const auto& [app_ids, os_images, key_providers, late_events, post_boot_files,
+                 allow_unpinned_images] = app;
+    all(app_ids, os_images, key_providers, late_events, post_boot_files, allow_unpinned_images);
+  }
+
   Sha256 hash_;
 };
 
@@ -137,12 +143,12 @@ Digest policy_digest(const Policy& policy) {
   const auto& [accept_simulated, allow_unchecked_tcb, allow_migratable, accepted_tcb_statuses,
                accepted_advisories, tcb_evaluation_number_min, allowed_service_tds,
                allowed_measurements, allowed_model_manifests, required_nonce,
-               encryption_key_life_s_max, level_min, snp, gpu, acceptance] = policy;
+               encryption_key_life_s_max, level_min, snp, gpu, acceptance, app] = policy;
   Feeder feeder;
   feeder.all(std::string("intel"), accept_simulated, allow_unchecked_tcb, allow_migratable,
              accepted_tcb_statuses, accepted_advisories, tcb_evaluation_number_min,
              allowed_service_tds, allowed_measurements, allowed_model_manifests, required_nonce,
-             encryption_key_life_s_max, level_min, snp, gpu, acceptance);
+             encryption_key_life_s_max, level_min, snp, gpu, acceptance, app);
   return feeder.finish();
 }
 

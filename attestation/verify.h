@@ -1,6 +1,7 @@
 #pragma once
 
 #include "attestation/acceptance.h"
+#include "attestation/app_policy.h"
 #include "attestation/evidence.h"
 #include "attestation/gpu_verify.h"
 #include "attestation/snp_verify.h"
@@ -63,6 +64,7 @@ struct Policy {
   /// What GPUs must be, where the evidence has any. As with `snp`.
   GpuPolicy gpu;
   Acceptance acceptance;
+  AppPolicy app;
 };
 
 /// Judges `evidence` (of TDX or SNP, by its kind) against what the caller expects it to commit to.

@@ -62,7 +62,15 @@ struct PolicyText {
   std::vector<std::string> machines_denied;
   bool require_known_machine = false;
   std::vector<std::string> compose;
+  std::vector<std::string> started_later;
+  std::vector<std::string> app_ids;
+  std::vector<std::string> os_images;
+  std::vector<std::string> key_providers;
+  std::vector<std::string> late_events;
+  bool allow_unpinned_images = false;
   std::vector<std::string> denied;
+  bool allow_any_nonce = false;
+  bool allow_any_peer = false;
   std::vector<std::string> trusted;
   std::int64_t auditors_min = 1;
   std::vector<std::string> list_files;
@@ -149,6 +157,26 @@ void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
   config.text("driver_min", &policy.driver_min, "lowest driver, as 550.90.07; empty: any");
 }
 
+void declare_app(Config& config, PolicyText& text) {
+  config.list("started_later", &text.started_later,
+              "compose files that may be started after the boot, SHA-256 in hex; empty: any, "
+              "unless `compose` names some");
+  config.list("app_ids", &text.app_ids, "applications, 40 hex digits each; empty: any");
+  config.list("os_images", &text.os_images, "os-image-hash of dstack, hex; empty: any");
+  config.list("key_providers", &text.key_providers, "id of the key provider, hex; empty: any");
+  config.list("late_events", &text.late_events, "events that may stand after system-ready");
+  config.flag("allow_unpinned_images", &text.allow_unpinned_images,
+              "take compose files that name images by tag");
+}
+
+void declare_reports(Config& config, PolicyText& text) {
+  config.section("reports", "Reports of other providers (nostril verify report).");
+  config.flag("allow_any_nonce", &text.allow_any_nonce,
+              "take a report without having asked for it: it may be old");
+  config.flag("allow_any_peer", &text.allow_any_peer,
+              "take a report that binds a TLS key without knowing one's own connection's");
+}
+
 void declare_model(Config& config, ModelText& text) {
   config.text("name", &text.name, "as offers name it");
   config.text("level_min", &text.level_min, "\"\": as above");
@@ -193,6 +221,7 @@ void declare(Config& config, PolicyText& text) {
               "every machine id must be allowed here or known to auditors");
   config.section("software", "Software besides the images of [tdx] and [snp].");
   config.list("compose", &text.compose, "known compose files, SHA-256 in hex; empty: any");
+  declare_app(config, text);
   config.list("denied", &text.denied,
               "\"mrtd=HEX\", \"measurement=HEX\", \"compose=HEX\", \"weights=HEX\"; several parts, "
               "parted by commas, must all be true");
@@ -207,6 +236,7 @@ void declare(Config& config, PolicyText& text) {
   declare_tdx(config, text);
   declare_snp(config, text);
   declare_gpu(config, text.gpu);
+  declare_reports(config, text);
   config.tables("model", &text.models, kModelsMax, declare_model,
                 "What one model needs in place of the above. A subject named here takes no other "
                 "word.");
@@ -442,6 +472,21 @@ attestation::Policy to_tdx(const PolicyText& text, const Reader& reader) {
   return out;
 }
 
+attestation::AppPolicy to_app(const PolicyText& text, const Reader& reader) {
+  attestation::AppPolicy out;
+  out.app_ids = reader.hex_list<20>("software.app_ids", text.app_ids);
+  for (const auto& bytes : reader.hex_list<32>("software.os_images", text.os_images)) {
+    out.os_images.push_back({bytes});
+  }
+  for (const auto& bytes : reader.hex_list<32>("software.started_later", text.started_later)) {
+    out.post_boot_files.push_back({bytes});
+  }
+  out.key_providers = text.key_providers;
+  out.late_events = text.late_events;
+  out.allow_unpinned_images = text.allow_unpinned_images;
+  return out;
+}
+
 attestation::SnpPolicy to_snp(const PolicyText& text, const Reader& reader) {
   attestation::SnpPolicy out;
   out.level_min = reader.level("level_min", text.level_min);
@@ -481,8 +526,10 @@ VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name)
   declare(config, text);
   config.load_text(toml, name);
   const Reader reader(name);
-  VerifyPolicy out{to_tdx(text, reader), to_snp(text, reader), to_gpu(text, reader), {}, {}, {}};
+  VerifyPolicy out{to_tdx(text, reader), to_snp(text, reader), to_gpu(text, reader), {}, {}, {},
+                   text.allow_any_nonce, text.allow_any_peer};
   out.tdx.acceptance = to_acceptance(text, reader);
+  out.tdx.app = to_app(text, reader);
   out.snp.acceptance = out.tdx.acceptance;
   out.gpu.acceptance = out.tdx.acceptance;
   for (const ModelText& model : text.models) {

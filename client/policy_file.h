@@ -40,6 +40,9 @@ struct VerifyPolicy {
   std::vector<ModelRule> models;
   ListRules lists;
   std::vector<PublicKey> beacons;
+  /// Of reports by other providers: ReportPolicy.
+  bool allow_any_nonce = false;
+  bool allow_any_peer = false;
 };
 
 /// `name` is what errors call the text. Throws ConfigError that names file and line or key: an

@@ -204,6 +204,23 @@ void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
     run = [&o](Process& process) { return verify_offer(process, o.client, o.evidence); };
   });
 
+  auto* report = verify_app.add_subcommand(
+      "report", "a provider's whole attestation answer; 0 accepted, 1 refused, 2 unusable");
+  report->add_option("--file", o.evidence.report, "the answer, as the service gave it")->required();
+  report->add_option("--collateral", o.evidence.collaterals,
+                     "Intel's collateral (JSON); or AMD's certificates; once each");
+  report->add_option("--vcek", o.evidence.vcek, "certificate of the VCEK or VLEK, DER or PEM");
+  report->add_option("--chain", o.evidence.chain, "PEM: ASK or ASVK, then ARK; else AMD's own");
+  report->add_option("--crl", o.evidence.crl, "DER: CRL of the ARK");
+  report->add_option("--rim", o.evidence.rims,
+                     "reference manifest (XML, or NVIDIA's JSON around it); once each");
+  report->add_option("--peer-spki", o.evidence.peer_spki,
+                     "key of the TLS connection: SHA-256 of its SubjectPublicKeyInfo in hex, or a "
+                     "file with the key or certificate");
+  add_evidence_options(*report, o.evidence);
+  report->callback(
+      [&] { run = [&o](Process& process) { return verify_report(process, o.evidence); }; });
+
   auto* policy = verify_app.add_subcommand("policy", "print a policy file with all defaults");
   policy->callback([&] { run = [](Process&) { return print_policy(); }; });
 }
