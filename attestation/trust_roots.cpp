@@ -50,8 +50,8 @@ constexpr Digest kNvidiaServiceSha256 = {{0x2d, 0xf8, 0x90, 0x7c, 0xf4, 0xd6, 0x
                                           0x99, 0x30, 0xa8, 0xe7, 0x3f, 0x72, 0x94, 0xe8,
                                           0xfc, 0xe6, 0x6e, 0x6e, 0xe2, 0x7c, 0x51, 0x75}};
 constexpr std::array<Digest, 7> kPinned = {
-    kIntelRootSha256, kNvidiaDeviceRootSha256, kArkMilanSha256,     kArkGenoaSha256,
-    kArkTurinSha256,  kNvidiaRimRootSha256,    kNvidiaServiceSha256};
+    kIntelRootSha256,        kArkMilanSha256,      kArkGenoaSha256,     kArkTurinSha256,
+    kNvidiaDeviceRootSha256, kNvidiaRimRootSha256, kNvidiaServiceSha256};
 
 bool is_test_root(const Certificate& root) {
   if (common_name(root) != kTestRootName) return false;
@@ -73,9 +73,7 @@ std::string_view to_string(RootError error) {
 }
 
 TrustRoots TrustRoots::vendors() {
-  TrustRoots out;
-  for (const Digest& root : kPinned) out.roots_.push_back({root, Class::Genuine});
-  return out;
+  return intel().joined(amd()).joined(nvidia_devices()).joined(nvidia_manifests());
 }
 
 TrustRoots TrustRoots::intel() {
@@ -134,8 +132,12 @@ Result<TrustRoots, RootError> TrustRoots::with_test_root(ByteSpan der) {
 Result<TrustRoots, RootError> TrustRoots::vendors_and_test_root(ByteSpan der) {
   const auto test = with_test_root(der);
   if (!test) return failure(test.error());
-  TrustRoots out = vendors();
-  out.roots_.push_back(test->roots_.front());
+  return vendors().joined(*test);
+}
+
+TrustRoots TrustRoots::joined(const TrustRoots& other) const {
+  TrustRoots out = *this;
+  out.roots_.insert(out.roots_.end(), other.roots_.begin(), other.roots_.end());
   return out;
 }
 

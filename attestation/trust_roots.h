@@ -25,8 +25,8 @@ std::string_view to_string(RootError error);
 /// by name. Immutable after construction.
 class TrustRoots {
  public:
-  /// Intel's and AMD's: what clients judge offers by. Names and algorithms of a chain say which of
-  /// them it may end in.
+  /// Intel's, AMD's and NVIDIA's (devices and manifests): what clients judge offers by. Names and
+  /// algorithms of a chain say which of them it may end in.
   static TrustRoots vendors();
 
   /// Intel SGX Root CA (valid 2018-05-21 to 2049-12-31).
@@ -55,6 +55,9 @@ class TrustRoots {
 
   /// All vendors' roots and the given test root.
   static Result<TrustRoots, RootError> vendors_and_test_root(ByteSpan der);
+
+  /// These roots and those of `other`.
+  [[nodiscard]] TrustRoots joined(const TrustRoots& other) const;
 
   enum class Class : std::uint8_t {
     Genuine,  ///< a vendor's, pinned here

@@ -50,6 +50,7 @@ struct PolicyText {
   std::vector<std::string> host_data;
   std::vector<std::string> chip_ids;
   std::vector<std::string> csp_ids;
+  attestation::GpuPolicy gpu;
 };
 
 void declare_tdx(Config& config, PolicyText& text) {
@@ -92,10 +93,24 @@ void declare_snp(Config& config, PolicyText& text) {
   config.list("csp_ids", &text.csp_ids, "cloud providers of VLEKs; empty: any");
 }
 
+void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
+  config.section("gpu", "NVIDIA GPUs.");
+  config.flag("allow_missing_rims", &policy.allow_missing_rims,
+              "take reports without reference manifests for driver and VBIOS");
+  config.flag("refuse_expired_rims", &policy.refuse_expired_rims,
+              "refuse manifests whose signer's certificate has expired (after two years)");
+  config.flag("allow_missing_fwid", &policy.allow_missing_fwid,
+              "take reports of drivers before 2024, which do not name the firmware");
+  config.flag("allow_unchecked_switches", &policy.allow_unchecked_switches,
+              "take GPUs in protected PCIe mode; their NVSwitches are not judged");
+  config.text("driver_min", &policy.driver_min, "lowest driver, as 550.90.07; empty: any");
+}
+
 void declare(Config& config, PolicyText& text) {
   config.text("level_min", &text.level_min, "declared, image_measured");
   declare_tdx(config, text);
   declare_snp(config, text);
+  declare_gpu(config, text.gpu);
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -261,6 +276,12 @@ attestation::SnpPolicy to_snp(const PolicyText& text, const Reader& reader) {
   return out;
 }
 
+attestation::GpuPolicy to_gpu(const PolicyText& text, const Reader& reader) {
+  attestation::GpuPolicy out = text.gpu;
+  out.level_min = reader.level(text.level_min);
+  return out;
+}
+
 }  // namespace
 
 VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name) {
@@ -269,7 +290,7 @@ VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name)
   declare(config, text);
   config.load_text(toml, name);
   const Reader reader(name);
-  return {to_tdx(text, reader), to_snp(text, reader)};
+  return {to_tdx(text, reader), to_snp(text, reader), to_gpu(text, reader)};
 }
 
 std::string print_verify_policy() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/gpu_verify.h"
 #include "attestation/snp_verify.h"
 #include "attestation/verify.h"
 
@@ -13,6 +14,7 @@ namespace nostril::client {
 struct VerifyPolicy {
   attestation::Policy tdx;
   attestation::SnpPolicy snp;
+  attestation::GpuPolicy gpu;
 };
 
 /// `name` is what errors call the text. Throws ConfigError: an unknown key, a malformed value.

@@ -86,9 +86,10 @@ struct EvidenceOptions {
   std::string vcek;
   std::string chain;
   std::string crl;
+  std::vector<std::string> rims;
   std::string policy;
   std::string root;   ///< in place of the built-in ones; marks the verdict
-  std::string nonce;  ///< hex; the end of report_data
+  std::string nonce;  ///< hex; the end of report_data, or what the GPU was asked to sign
   std::optional<std::int64_t> now;
   bool json = false;
   bool explain = false;
@@ -96,6 +97,7 @@ struct EvidenceOptions {
 
 int verify_intel(Process& process, const EvidenceOptions& options);
 int verify_snp(Process& process, const EvidenceOptions& options);
+int verify_gpu(Process& process, const EvidenceOptions& options);
 int print_policy();
 
 int receipts(Process& process, const ClientSettings& settings, bool json);

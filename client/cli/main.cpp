@@ -146,7 +146,8 @@ void add_evidence_options(CLI::App& app, EvidenceOptions& options) {
   app.add_option("--policy", options.policy, "TOML file; `nostril verify policy` prints all keys");
   app.add_option("--root", options.root,
                  "certificate (PEM or DER) in place of the built-in roots; marks the verdict");
-  app.add_option("--nonce", options.nonce, "hex: report_data must end in it");
+  app.add_option("--nonce", options.nonce,
+                 "hex: report_data must end in it; a GPU's report must be over it");
   app.add_flag("--json", options.json, "the verdict as one JSON object");
   app.add_flag("--explain", options.explain, "every step with its value and its source");
 }
@@ -170,6 +171,17 @@ void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
   snp->add_option("--crl", o.evidence.crl, "DER: CRL of the ARK");
   add_evidence_options(*snp, o.evidence);
   snp->callback([&] { run = [&o](Process& process) { return verify_snp(process, o.evidence); }; });
+
+  auto* gpu =
+      verify_app.add_subcommand("gpu", "an NVIDIA GPU's report; 0 accepted, 1 refused, 2 unusable");
+  gpu->add_option("--report", o.evidence.report, "raw report: SPDM request and response")
+      ->required();
+  gpu->add_option("--chain", o.evidence.chain, "its five certificates, leaf first: PEM or DER")
+      ->required();
+  gpu->add_option("--rim", o.evidence.rims,
+                  "reference manifest (XML, or NVIDIA's JSON around it); once each");
+  add_evidence_options(*gpu, o.evidence);
+  gpu->callback([&] { run = [&o](Process& process) { return verify_gpu(process, o.evidence); }; });
 
   auto* policy = verify_app.add_subcommand("policy", "print a policy file with all defaults");
   policy->callback([&] { run = [](Process&) { return print_policy(); }; });

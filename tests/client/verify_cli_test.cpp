@@ -1,4 +1,4 @@
-// `nostril verify intel` and `nostril verify snp`, run as a process: every case of the shared
+// `nostril verify intel`, `snp` and `gpu`, run as a process: every case of the shared
 // vectors, and the simulator's own evidence for checkouts without them.
 #include "tests/attestation/fixtures.h"
 #include "tests/attestation/snp_fixtures.h"
@@ -27,6 +27,7 @@ using ::testing::StartsWith;
 
 constexpr const char* kIntelCases = "vectors/attestation/intel/cases.json";
 constexpr const char* kSnpCases = "vectors/attestation/snp/cases.json";
+constexpr const char* kGpuCases = "vectors/attestation/nvidia/cases.json";
 
 struct Outcome {
   int exit = -1;
@@ -403,6 +404,78 @@ TEST_F(VerifyIntelCli, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
     }
   }
   EXPECT_GE(count, 56);
+}
+
+class VerifyGpuCli : public VerifyCli {
+ protected:
+  static std::string vector_file(std::string_view name) {
+    return nostril::test::shared_path("vectors/attestation/nvidia/" + std::string(name)).string();
+  }
+
+  /// The case's files, its nonce and manifests.
+  std::vector<std::string> arguments(const Json& item) const {
+    const Bytes report = attestation::test::patched(
+        attestation::test::read_vector_bytes("nvidia/" + std::string(*item.find_string("report"))),
+        item.find("report_patch"));
+    std::vector<std::string> out = {"gpu",
+                                    "--report",
+                                    write("report.bin", report),
+                                    "--chain",
+                                    vector_file(*item.find_string("chain")),
+                                    "--nonce",
+                                    std::string(*item.find_string("nonce"))};
+    for (const char* member : {"driver_rim", "vbios_rim"}) {
+      if (const auto file = item.find_string(member)) {
+        out.insert(out.end(), {"--rim", vector_file(*file)});
+      }
+    }
+    return out;
+  }
+
+  static constexpr std::int64_t kThen = 1770000000;  // 2026-02-02
+};
+
+TEST_F(VerifyGpuCli, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
+  REQUIRE_SHARED(kGpuCases);
+  const std::string lenient = write("lenient.toml",
+                                    "[gpu]\nallow_missing_rims = true\nallow_missing_fwid = true\n"
+                                    "allow_unchecked_switches = true\n");
+  int count = 0;
+  const Json cases = attestation::test::read_vector_json("nvidia/cases.json");
+  for (const Json& item : cases.find("gpu")->items()) {
+    const std::string id(*item.find_string("id"));
+    const Outcome done = run(with(at(kThen, arguments(item)), {"--policy", lenient}));
+    print_row(id, done, failed_checks(done.verdict));
+    const Json& expect = *item.find("expect");
+    const Json* mismatches = expect.find("rim_mismatch_indices");
+    const bool ok =
+        *expect.find_boolean("ok") && (mismatches == nullptr || mismatches->items().empty());
+    EXPECT_EQ(done.exit, ok ? 0 : 1) << id << done.output;
+    EXPECT_EQ(done.verdict.find_boolean("ok"), ok) << id;
+    EXPECT_EQ(done.verdict.find("claims")->find_string("driver"), expect.find_string("driver"));
+    ++count;
+  }
+  EXPECT_GE(count, 20);
+}
+
+TEST_F(VerifyGpuCli, ByDefaultAllMustBeProven) {
+  REQUIRE_SHARED(kGpuCases);
+  const Json cases = attestation::test::read_vector_json("nvidia/cases.json");
+  const Json& complete = cases.find("gpu")->items().front();
+  const std::vector<std::string> command = at(kThen, arguments(complete));
+  EXPECT_EQ(run(command).exit, 0);
+  const std::string root =
+      nostril::test::shared_path("vectors/attestation/roots/nvidia_device_identity_ca.pem");
+  const Outcome named = run(with(command, {"--root", root}));
+  EXPECT_EQ(named.exit, 0);
+  EXPECT_EQ(named.verdict.find_boolean("simulated"), false);
+  const std::string other =
+      nostril::test::shared_path("vectors/attestation/roots/nvidia_corim_signing_root_ca.pem");
+  EXPECT_EQ(failed_checks(run(with(command, {"--root", other})).verdict).front(), "gpu_chain");
+  const std::string newer = write("newer.toml", "[gpu]\ndriver_min = \"560.0\"\n");
+  EXPECT_EQ(failed_checks(run(with(command, {"--policy", newer})).verdict),
+            std::vector<std::string>{"gpu_driver"});
+  EXPECT_EQ(run({"gpu", "--report", "/nowhere", "--chain", "/nowhere"}).exit, 2);
 }
 
 }  // namespace

@@ -1,0 +1,39 @@
+#pragma once
+
+#include "attestation/trust_roots.h"
+#include "attestation/verdict.h"
+#include "base/bytes.h"
+#include "client/cli/commands.h"
+#include "client/policy_file.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+/// What `nostril verify intel`, `snp` and `gpu` share: reading their files and saying the verdict.
+/// The readers throw std::runtime_error with a line for the user.
+namespace nostril::client::cli {
+
+/// To 2 MiB.
+Bytes read_bytes(const std::string& path);
+
+/// A certificate's DER, whichever of the two forms the file has. What is neither stays as it is:
+/// the verdict says so.
+Bytes read_certificate(const std::string& path);
+
+/// This root in place of the built-in ones.
+attestation::TrustRoots read_roots(const std::string& path);
+
+/// The policy file, or the defaults; simulated evidence is taken when a root is named by hand.
+VerifyPolicy read_policy(const EvidenceOptions& options);
+
+/// To 64 bytes.
+Bytes read_nonce(const std::string& hex);
+
+using Judge = std::function<attestation::Verdict(std::int64_t now_s, const EvidenceOptions&)>;
+
+/// Judges, prints as the options say, and gives the exit status: 0 accepted, 1 refused, 2 unusable
+/// input.
+int judge_files(Process& process, const EvidenceOptions& options, const Judge& judge);
+
+}  // namespace nostril::client::cli
