@@ -100,11 +100,11 @@ Answer read_answer(const Result<Json, JsonError>& json) {
   return out;
 }
 
-/// The values joined, each once.
-template <typename Values>
-std::string join(const Values& values) {
+std::string join(const std::set<std::string>& values) {
   std::string out;
-  for (const auto& value : values) out += fmt::format("{}{}", out.empty() ? "" : ", ", value);
+  for (const std::string& value : values) {
+    out += (out.empty() ? "" : ", ") + (value.empty() ? "none" : value);
+  }
   return out;
 }
 
@@ -169,7 +169,7 @@ class NrasExamination {
              answer.wrong_algorithm ? answer.error : "ES384", "ES384");
     }
     if (answer.error.empty()) examine(answer.tokens);
-    conclude(verdict_, Level::Declared, Level::Declared);
+    conclude(verdict_, Level::Declared, policy_.level_min);
     return std::move(verdict_);
   }
 
@@ -296,9 +296,9 @@ class NrasExamination {
              fmt::format("{} in the overall token, {} tokens", count, tokens.size() - 1), wanted);
       return;
     }
-    std::vector<std::string> names;
+    std::set<std::string> names;
     for (std::size_t i = 1; i < tokens.size(); ++i) {
-      names.push_back(tokens[i].name);
+      names.insert(tokens[i].name);
       if (!is_digest_of(submodules->find(tokens[i].name), tokens[i].text)) {
         record("submodules", false, tokens[i].name + ": missing, or another digest", wanted);
         return;

@@ -40,6 +40,7 @@ struct NrasPolicy {
   std::vector<std::string> allowed_devices;
   /// What the reports were asked to sign, 32 bytes; empty: not looked at.
   std::vector<std::uint8_t> nonce;
+  Level level_min = Level::Declared;
 };
 
 /// Judges an answer. Pure: no clock, no file, no network; safe from any thread. Never throws on any

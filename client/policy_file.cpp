@@ -20,6 +20,7 @@ using attestation::Measurement;
 using attestation::SnpTcbMinimum;
 using Pairs = std::map<std::string, std::string, std::less<>>;
 
+constexpr std::int64_t kTokenAgeMax = 2 * 86400;  // the life of the service's keys
 constexpr std::int64_t kUint32Max = std::numeric_limits<std::uint32_t>::max();
 
 [[noreturn]] void refuse(const std::string& name, const std::string& key, std::string_view value) {
@@ -51,6 +52,7 @@ struct PolicyText {
   std::vector<std::string> chip_ids;
   std::vector<std::string> csp_ids;
   attestation::GpuPolicy gpu;
+  attestation::NrasPolicy nras;
 };
 
 void declare_tdx(Config& config, PolicyText& text) {
@@ -106,11 +108,19 @@ void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
   config.text("driver_min", &policy.driver_min, "lowest driver, as 550.90.07; empty: any");
 }
 
+void declare_nras(Config& config, attestation::NrasPolicy& policy) {
+  config.section("nras", "Tokens of NVIDIA's attestation service.");
+  config.number("age_s_max", &policy.age_s_max, 1, kTokenAgeMax, "oldest token that is taken");
+  config.list("models", &policy.allowed_models, "hwmodel, as \"GH100\"; empty: any");
+  config.list("devices", &policy.allowed_devices, "machines, decimal ueid each; empty: any");
+}
+
 void declare(Config& config, PolicyText& text) {
   config.text("level_min", &text.level_min, "declared, image_measured");
   declare_tdx(config, text);
   declare_snp(config, text);
   declare_gpu(config, text.gpu);
+  declare_nras(config, text.nras);
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -282,6 +292,12 @@ attestation::GpuPolicy to_gpu(const PolicyText& text, const Reader& reader) {
   return out;
 }
 
+attestation::NrasPolicy to_nras(const PolicyText& text, const Reader& reader) {
+  attestation::NrasPolicy out = text.nras;
+  out.level_min = reader.level(text.level_min);
+  return out;
+}
+
 }  // namespace
 
 VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name) {
@@ -290,7 +306,7 @@ VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name)
   declare(config, text);
   config.load_text(toml, name);
   const Reader reader(name);
-  return {to_tdx(text, reader), to_snp(text, reader), to_gpu(text, reader)};
+  return {to_tdx(text, reader), to_snp(text, reader), to_gpu(text, reader), to_nras(text, reader)};
 }
 
 std::string print_verify_policy() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "attestation/gpu_verify.h"
+#include "attestation/nras.h"
 #include "attestation/snp_verify.h"
 #include "attestation/verify.h"
 
@@ -15,6 +16,7 @@ struct VerifyPolicy {
   attestation::Policy tdx;
   attestation::SnpPolicy snp;
   attestation::GpuPolicy gpu;
+  attestation::NrasPolicy nras;
 };
 
 /// `name` is what errors call the text. Throws ConfigError: an unknown key, a malformed value.

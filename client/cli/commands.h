@@ -87,6 +87,8 @@ struct EvidenceOptions {
   std::string chain;
   std::string crl;
   std::vector<std::string> rims;
+  std::string token;
+  std::string key_set;
   std::string policy;
   std::string root;   ///< in place of the built-in ones; marks the verdict
   std::string nonce;  ///< hex; the end of report_data, or what the GPU was asked to sign
@@ -98,6 +100,7 @@ struct EvidenceOptions {
 int verify_intel(Process& process, const EvidenceOptions& options);
 int verify_snp(Process& process, const EvidenceOptions& options);
 int verify_gpu(Process& process, const EvidenceOptions& options);
+int verify_nras(Process& process, const EvidenceOptions& options);
 int print_policy();
 
 int receipts(Process& process, const ClientSettings& settings, bool json);

@@ -71,6 +71,7 @@ VerifyPolicy read_policy(const EvidenceOptions& options) {
   out.tdx.accept_simulated = !options.root.empty();
   out.snp.accept_simulated = !options.root.empty();
   out.gpu.accept_simulated = !options.root.empty();
+  out.nras.accept_simulated = !options.root.empty();
   return out;
 }
 

@@ -10,7 +10,7 @@
 #include <functional>
 #include <string>
 
-/// What `nostril verify intel`, `snp` and `gpu` share: reading their files and saying the verdict.
+/// What `nostril verify intel`, `snp`, `gpu` and `nras` share: reading their files and saying the verdict.
 /// The readers throw std::runtime_error with a line for the user.
 namespace nostril::client::cli {
 
