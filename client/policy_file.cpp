@@ -26,6 +26,7 @@ using attestation::SnpTcbMinimum;
 using attestation::Subject;
 using Pairs = std::map<std::string, std::string, std::less<>>;
 
+constexpr std::int64_t kTokenAgeMax = 2 * 86400;  // the life of the service's keys
 constexpr std::int64_t kUint32Max = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t kYearS = std::int64_t{366} * 86'400;
 constexpr std::size_t kModelsMax = 1'000;
@@ -100,6 +101,7 @@ struct PolicyText {
   std::vector<std::string> chip_ids;
   std::vector<std::string> csp_ids;
   attestation::GpuPolicy gpu;
+  attestation::NrasPolicy nras;
 };
 
 void declare_tdx(Config& config, PolicyText& text) {
@@ -192,6 +194,13 @@ void declare_exception(Config& config, ExceptionText& text) {
   config.text("reason", &text.reason, "shown in every verdict that it changes");
 }
 
+void declare_nras(Config& config, attestation::NrasPolicy& policy) {
+  config.section("nras", "Tokens of NVIDIA's attestation service.");
+  config.number("age_s_max", &policy.age_s_max, 1, kTokenAgeMax, "oldest token that is taken");
+  config.list("models", &policy.allowed_models, "hwmodel, as \"GH100\"; empty: any");
+  config.list("devices", &policy.allowed_devices, "machines, decimal ueid each; empty: any");
+}
+
 void declare(Config& config, PolicyText& text) {
   config.section("",
                  "What evidence is taken. Whatever is not named here keeps its default, which "
@@ -236,6 +245,7 @@ void declare(Config& config, PolicyText& text) {
   declare_tdx(config, text);
   declare_snp(config, text);
   declare_gpu(config, text.gpu);
+  declare_nras(config, text.nras);
   declare_reports(config, text);
   config.tables("model", &text.models, kModelsMax, declare_model,
                 "What one model needs in place of the above. A subject named here takes no other "
@@ -518,6 +528,12 @@ attestation::GpuPolicy to_gpu(const PolicyText& text, const Reader& reader) {
   return out;
 }
 
+attestation::NrasPolicy to_nras(const PolicyText& text, const Reader& reader) {
+  attestation::NrasPolicy out = text.nras;
+  out.level_min = reader.level(text.level_min);
+  return out;
+}
+
 }  // namespace
 
 VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name) {
@@ -526,8 +542,15 @@ VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name)
   declare(config, text);
   config.load_text(toml, name);
   const Reader reader(name);
-  VerifyPolicy out{to_tdx(text, reader), to_snp(text, reader), to_gpu(text, reader), {}, {}, {},
-                   text.allow_any_nonce, text.allow_any_peer};
+  VerifyPolicy out{to_tdx(text, reader),
+                   to_snp(text, reader),
+                   to_gpu(text, reader),
+                   to_nras(text, reader),
+                   {},
+                   {},
+                   {},
+                   text.allow_any_nonce,
+                   text.allow_any_peer};
   out.tdx.acceptance = to_acceptance(text, reader);
   out.tdx.app = to_app(text, reader);
   out.snp.acceptance = out.tdx.acceptance;

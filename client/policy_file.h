@@ -1,6 +1,7 @@
 #pragma once
 
 #include "attestation/gpu_verify.h"
+#include "attestation/nras.h"
 #include "attestation/snp_verify.h"
 #include "attestation/verify.h"
 #include "schnorr/types.h"
@@ -37,6 +38,7 @@ struct VerifyPolicy {
   attestation::Policy tdx;
   attestation::SnpPolicy snp;
   attestation::GpuPolicy gpu;
+  attestation::NrasPolicy nras;
   std::vector<ModelRule> models;
   ListRules lists;
   std::vector<PublicKey> beacons;

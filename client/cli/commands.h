@@ -89,6 +89,8 @@ struct EvidenceOptions {
   std::vector<std::string> collaterals;
   std::vector<std::string> rims;
   std::string peer_spki;  ///< hex or a file
+  std::string token;
+  std::string key_set;
   std::string policy;
   std::string root;   ///< in place of the built-in ones; marks the verdict
   std::string nonce;  ///< hex; the end of report_data, or what the GPU was asked to sign
@@ -106,6 +108,7 @@ int verify_gpu(Process& process, const EvidenceOptions& options);
 /// Evidence of a node as its relays have it; also 3: accepted, and simulated.
 int verify_offer(Process& process, const ClientSettings& settings, const EvidenceOptions& options);
 int verify_report(Process& process, const EvidenceOptions& options);
+int verify_nras(Process& process, const EvidenceOptions& options);
 int print_policy();
 
 /// Known-good lists, kind 31473.

@@ -64,6 +64,7 @@ VerifyPolicy read_policy(const EvidenceOptions& options, std::int64_t now_s) {
   out.tdx.accept_simulated = !options.root.empty();
   out.snp.accept_simulated = !options.root.empty();
   out.gpu.accept_simulated = !options.root.empty();
+  out.nras.accept_simulated = !options.root.empty();
   return out;
 }
 

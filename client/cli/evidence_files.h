@@ -12,8 +12,8 @@
 #include <functional>
 #include <string>
 
-/// What `nostril verify intel`, `snp` and `gpu` share: reading their files and saying the verdict.
-/// The readers throw std::runtime_error with a line for the user.
+/// What `nostril verify intel`, `snp`, `gpu` and `nras` share: reading their files and saying the
+/// verdict. The readers throw std::runtime_error with a line for the user.
 namespace nostril::client::cli {
 
 /// To 2 MiB.

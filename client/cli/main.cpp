@@ -157,7 +157,7 @@ void add_evidence_options(CLI::App& app, EvidenceOptions& options) {
   app.add_option("--root", options.root,
                  "certificate (PEM or DER) in place of the built-in roots; marks the verdict");
   app.add_option("--nonce", options.nonce,
-                 "hex: report_data must end in it; a GPU's report must be over it");
+                 "hex: report_data must end in it; a GPU's report or token must be over it");
   add_report_options(app, options);
 }
 
@@ -220,6 +220,15 @@ void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
   add_evidence_options(*report, o.evidence);
   report->callback(
       [&] { run = [&o](Process& process) { return verify_report(process, o.evidence); }; });
+
+  auto* nras = verify_app.add_subcommand(
+      "nras", "tokens of NVIDIA's attestation service; 0 accepted, 1 refused, 2 unusable");
+  nras->add_option("--token", o.evidence.token, "JSON: the service's whole answer")->required();
+  nras->add_option("--jwks", o.evidence.key_set, "JSON: the service's key set of that time")
+      ->required();
+  add_evidence_options(*nras, o.evidence);
+  nras->callback(
+      [&] { run = [&o](Process& process) { return verify_nras(process, o.evidence); }; });
 
   auto* policy = verify_app.add_subcommand("policy", "print a policy file with all defaults");
   policy->callback([&] { run = [](Process&) { return print_policy(); }; });
