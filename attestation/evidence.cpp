@@ -1,5 +1,7 @@
 #include "attestation/evidence.h"
 
+#include "attestation/model_manifest.h"
+
 #include <algorithm>
 
 namespace nostril::attestation {
@@ -29,6 +31,7 @@ bool within_limits(const Evidence& evidence) {
          std::all_of(reports.begin(), reports.end(),
                      [](const auto& report) { return report.size() <= kGpuReportBytesMax; }) &&
          (!evidence.collateral || within_limits(*evidence.collateral)) &&
+         evidence.manifest.size() <= kManifestTextBytesMax &&
          (!evidence.snp || within_limits(*evidence.snp));
 }
 

@@ -1,5 +1,6 @@
 #include "attestation/pack.h"
 
+#include "attestation/model_manifest.h"
 #include "base/base64.h"
 #include "base/bytes.h"
 #include "base/check.h"
@@ -34,6 +35,7 @@ enum class Section : std::uint8_t {
   SnpVek = 26,
   SnpChain = 27,
   SnpCrl = 28,
+  Manifest = 29,
 };
 
 void append_section(Bytes& out, Section type, ByteSpan bytes) {
@@ -155,6 +157,10 @@ Result<Evidence, PackError> read_container(ByteSpan container) {
   } else if (reader.is_next(Section::TcbInfo)) {
     out.collateral = read_collateral(reader);
   }
+  if (reader.is_next(Section::Manifest)) {
+    reader.take(Section::Manifest, kManifestTextBytesMax, out.manifest);
+    if (out.manifest.empty()) return failure(PackError::BadContainer);
+  }
   if (!reader.ok() || !reader.at_end() || !statement || out.kind.empty()) {
     return failure(PackError::BadContainer);
   }
@@ -206,6 +212,9 @@ std::string pack_evidence(const Evidence& evidence) {
   }
   if (evidence.collateral) append_collateral(container, *evidence.collateral);
   if (evidence.snp) append_certificates(container, *evidence.snp);
+  if (!evidence.manifest.empty()) {
+    append_section(container, Section::Manifest, as_bytes(evidence.manifest));
+  }
 
   Bytes frame(ZSTD_compressBound(container.size()));
   const std::size_t size =

@@ -16,6 +16,15 @@ EvidenceSettings NodeConfig::evidence_settings() const {
   return out;
 }
 
+ManifestSettings NodeConfig::manifest_settings() const {
+  ManifestSettings out;
+  out.folder = engine.weights_folder;
+  out.files.assign(engine.weight_files.begin(), engine.weight_files.end());
+  out.threads = static_cast<unsigned>(engine.manifest_threads);
+  out.cache = std::filesystem::path(data) / "manifest";
+  return out;
+}
+
 std::optional<std::string> NodeConfig::problem() const {
   const auto is_relay = [](const std::string& url) {
     return (url.starts_with("ws://") || url.starts_with("wss://")) &&
@@ -69,9 +78,13 @@ void NodeConfig::declare(Config& config) {
               "loopback ports 8000, 30000, 8080 and 11434, then start the demo engine.");
   config.text("api_key", &engine.api_key, "Sent to the engine as a bearer token.");
   config.text("model", &engine.model, "Which of the engine's models to serve; empty: the first.");
+  config.text("weights_folder", &engine.weights_folder,
+              "Folder of the model's weights and tokenizer, on this machine: the digest of their\n"
+              "manifest goes into the attested statement. No symbolic links. Empty: see the next.");
   config.list("weight_files", &engine.weight_files,
-              "Files of the model's weights and tokenizer, on this machine. Their manifest digest\n"
-              "goes into the attested statement. Empty: no claim about the weights is made.");
+              "The same as single files. Both empty: no claim about the weights is made.");
+  config.number("manifest_threads", &engine.manifest_threads, 0, 256,
+                "Threads that hash the weights at the start; 0: one a core.");
   config.text("demo_folder", &engine.demo_folder,
               "Folder of the demo engine (node/demo_engine of the source tree). Empty: none.");
   config.text("demo_model", &engine.demo_model,

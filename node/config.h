@@ -2,6 +2,7 @@
 
 #include "base/config.h"
 #include "node/evidence_source.h"
+#include "node/manifest.h"
 
 #include <cstdint>
 #include <optional>
@@ -29,7 +30,9 @@ struct NodeConfig {
     std::string url;
     std::string api_key;
     std::string model;
+    std::string weights_folder;
     std::vector<std::string> weight_files;
+    std::int64_t manifest_threads = 0;
     std::string demo_folder;
     std::string demo_model;
     std::int64_t demo_slow_ms = 0;
@@ -55,6 +58,7 @@ struct NodeConfig {
   } limits;
 
   [[nodiscard]] EvidenceSettings evidence_settings() const;
+  [[nodiscard]] ManifestSettings manifest_settings() const;
 
   /// What can't be offered as it stands here, as a line for the operator.
   [[nodiscard]] std::optional<std::string> problem() const;

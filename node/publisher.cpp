@@ -1,5 +1,6 @@
 #include "node/publisher.h"
 
+#include "attestation/model_manifest.h"
 #include "attestation/pack.h"
 #include "attestation/statement.h"
 #include "attestation/verify.h"
@@ -42,6 +43,7 @@ void warn_of_refusals(const attestation::Evidence& evidence, std::int64_t now_s)
 
 struct Publisher::Making {
   attestation::Statement statement;
+  std::string manifest;
   Result<attestation::Evidence, std::string> evidence = failure(std::string("not made"));
 };
 
@@ -58,10 +60,11 @@ Publisher::Publisher(const NodeConfig& config, const Keypair& identity, Encrypti
       rng_(rng) {}
 
 void Publisher::set_engine(const FoundEngine& engine, const EngineModel& model,
-                           const Digest& weights) {
+                           std::string manifest) {
   engine_ = engine;
   model_ = model;
-  weights_ = weights;
+  manifest_ = std::move(manifest);
+  weights_ = manifest_.empty() ? Digest{} : attestation::manifest_digest(manifest_);
 }
 
 /// A relay keeps what is newer, and a deletion takes all that is not newer than itself: two events
@@ -135,9 +138,11 @@ void Publisher::publish() {
   due_ = true;
   auto making = std::make_shared<Making>();
   making->statement = make_statement(keys_.newest());
+  making->manifest = manifest_;
   const bool taken = background_.run(
       [making, &source = source_, now_s = clock_.unix_s()] {
         making->evidence = source.evidence(making->statement, now_s);
+        if (making->evidence) making->evidence->manifest = making->manifest;
       },
       [this, making] {
         if (making != making_) return;  // withdrawn meanwhile

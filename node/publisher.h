@@ -35,8 +35,8 @@ class Publisher {
             EvidenceSource& source, Background& background, client::RelayPool& pool, Clock& clock,
             Rng& rng);
 
-  /// What is served from now on. The digest is zero when no claim about the weights is made.
-  void set_engine(const FoundEngine& engine, const EngineModel& model, const Digest& weights);
+  /// What is served from now on. `manifest`: of its weights, text; empty: no claim is made.
+  void set_engine(const FoundEngine& engine, const EngineModel& model, std::string manifest);
 
   /// Publishes for the newest encryption key once the background thread has its evidence. Nothing,
   /// with a line in the log, when there is none: a node that can't prove itself offers nothing.
@@ -87,7 +87,8 @@ class Publisher {
 
   std::optional<FoundEngine> engine_;
   EngineModel model_;
-  Digest weights_;
+  std::string manifest_;
+  Digest weights_;  ///< its digest; zero: none
   std::function<void(const Offer&)> offered_;
   std::deque<LiveOffer> live_;
   std::optional<Digest> attestation_;

@@ -98,6 +98,16 @@ int verify_intel(Process& process, const EvidenceOptions& options);
 int verify_snp(Process& process, const EvidenceOptions& options);
 int print_policy();
 
+/// A model manifest and files of the model. 0 right, 1 wrong, 2 unusable input.
+struct ManifestOptions {
+  std::string manifest;            ///< file
+  std::string digest;              ///< hex; what it must have
+  std::vector<std::string> files;  ///< to be checked by it
+  std::string name;                ///< of the file in the manifest; empty: by its path
+};
+
+int verify_manifest(const ManifestOptions& options);
+
 int receipts(Process& process, const ClientSettings& settings, bool json);
 
 int gateway(Process& process, const ClientSettings& settings, const std::string& listen);
