@@ -45,6 +45,13 @@ bool Checklist::accepts() const {
   });
 }
 
+void record_simulated(Verdict& verdict, bool accepted) {
+  Checklist(verdict.checks)
+      .record("simulated", !verdict.simulated || accepted,
+              verdict.simulated ? "simulated" : "not simulated",
+              accepted ? "any" : "not simulated");
+}
+
 void conclude(Verdict& verdict, Level level, Level level_min) {
   Checklist checks(verdict.checks);
   checks.record("level", level >= level_min, std::string(to_string(level)),

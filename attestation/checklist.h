@@ -35,6 +35,9 @@ class Checklist {
   std::vector<Check>& checks_;
 };
 
+/// Records the check `simulated` by the verdict's flag.
+void record_simulated(Verdict& verdict, bool accepted);
+
 /// Records the check `level` (what is proven were everything else to pass) and closes the verdict.
 void conclude(Verdict& verdict, Level level, Level level_min);
 

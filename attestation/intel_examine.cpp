@@ -319,11 +319,4 @@ std::optional<TrustRoots::Class> examine_sgx(const SgxQuoteView& quote, const In
   return IntelExamination<SgxQuoteView>(input, verdict).run(quote);
 }
 
-void record_simulated(Verdict& verdict, bool accepted) {
-  Checklist(verdict.checks)
-      .record("simulated", !verdict.simulated || accepted,
-              verdict.simulated ? "simulated" : "not simulated",
-              accepted ? "any" : "not simulated");
-}
-
 }  // namespace nostril::attestation

@@ -183,7 +183,7 @@ class SnpExamination {
   std::optional<TrustRoots::Class> check_key(const SnpReport& report) {
     auto leaf = parse_certificate(evidence_.certificates.vek);
     if (!leaf) {
-      record_simulated();
+      record_simulated(verdict_, policy_.accept_simulated);
       record("vek_chain", false, std::string(to_string(ChainError::BadCertificate)),
              "VEK, its issuer and a trusted root, valid now");
       return std::nullopt;
@@ -200,7 +200,7 @@ class SnpExamination {
     const auto chain = check_vek_chain(evidence_, std::move(*leaf), roots_, now_);
     const bool marked = extensions && is_marked(report, *extensions);
     verdict_.simulated = marked || (chain && chain->root_class != TrustRoots::Class::Genuine);
-    record_simulated();
+    record_simulated(verdict_, policy_.accept_simulated);
     check_chain_names(report, chain, extensions);
     if (extensions) check_tcb(report, *extensions);
     if (extensions) check_hardware(report, *extensions);
@@ -213,12 +213,6 @@ class SnpExamination {
              test ? "the simulator's" : "a processor's");
     }
     return chain->root_class;
-  }
-
-  void record_simulated() {
-    record("simulated", !verdict_.simulated || policy_.accept_simulated,
-           verdict_.simulated ? "simulated" : "not simulated",
-           policy_.accept_simulated ? "any" : "not simulated");
   }
 
   static bool is_marked(const SnpReport& report, const VekExtensions& extensions) {
