@@ -16,6 +16,19 @@ EvidenceSettings NodeConfig::evidence_settings() const {
   return out;
 }
 
+CollateralSettings NodeConfig::collateral_settings() const {
+  constexpr std::int64_t kSecondsPerHour = 3600;
+  CollateralSettings out;
+  out.intel_url = collateral.intel_url;
+  out.intel_root_crl_url = collateral.intel_root_crl_url;
+  out.amd_url = collateral.amd_url;
+  out.store.folder = collateral.folder.empty() ? std::filesystem::path(data) / "collateral"
+                                               : std::filesystem::path(collateral.folder);
+  out.store.ca_file = collateral.ca_file;
+  out.store.refresh_s = collateral.refresh_hours * kSecondsPerHour;
+  return out;
+}
+
 ManifestSettings NodeConfig::manifest_settings() const {
   ManifestSettings out;
   out.folder = engine.weights_folder;
@@ -71,6 +84,25 @@ void NodeConfig::declare(Config& config) {
   config.text("simulated_platform", &tee.simulated_platform,
               "\"tdx\" or \"snp\": what simulated evidence looks like.");
   config.text("dstack_socket", &tee.dstack_socket, "Unix socket of dstack's guest agent.");
+
+  config.section(
+      "collateral",
+      "What the CPU's vendor says about this machine: fetched by this node, checked, kept\n"
+      "on the disk, and put beside its quotes. Clients judge it again and ask nobody.");
+  config.text("intel_url", &collateral.intel_url,
+              "Intel's service, or https://HOST:8081 of a PCCS of your own. Empty: never asked.");
+  config.text("intel_root_crl_url", &collateral.intel_root_crl_url,
+              "Of a PCCS: https://HOST:8081/sgx/certification/v4/rootcacrl");
+  config.text("amd_url", &collateral.amd_url, "AMD's key server. Empty: never asked.");
+  config.text("folder", &collateral.folder,
+              "Where documents are kept; may be placed there by hand. Empty: DATA/collateral.");
+  config.text("ca_file", &collateral.ca_file,
+              "PEM file of the roots that these https servers are checked against; empty: the\n"
+              "system's. A PCCS signs its own as a rule.");
+  config.number(
+      "refresh_hours", &collateral.refresh_hours, 1, 720,
+      "A document older than this is fetched anew; the old one is used while it is valid\n"
+      "and the service is away.");
 
   config.section("engine", "The inference engine behind this node.");
   config.text("url", &engine.url,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/config.h"
+#include "node/collateral.h"
 #include "node/evidence_source.h"
 #include "node/manifest.h"
 
@@ -25,6 +26,15 @@ struct NodeConfig {
     std::string simulated_platform = "tdx";
     std::string dstack_socket = "/var/run/dstack.sock";
   } tee;
+
+  struct CollateralServices {
+    std::string intel_url = CollateralSettings{}.intel_url;
+    std::string intel_root_crl_url = CollateralSettings{}.intel_root_crl_url;
+    std::string amd_url = CollateralSettings{}.amd_url;
+    std::string folder;
+    std::string ca_file;
+    std::int64_t refresh_hours = 12;
+  } collateral;
 
   struct EngineSettings {
     std::string url;
@@ -58,6 +68,7 @@ struct NodeConfig {
   } limits;
 
   [[nodiscard]] EvidenceSettings evidence_settings() const;
+  [[nodiscard]] CollateralSettings collateral_settings() const;
   [[nodiscard]] ManifestSettings manifest_settings() const;
 
   /// What can't be offered as it stands here, as a line for the operator.

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "node/agent.h"
+#include "node/collateral.h"
 #include "node/config.h"
 #include "node/evidence_source.h"
 #include "node/manifest_commands.h"
@@ -58,6 +59,8 @@ int run(const std::string& path) {
   if (!source) throw ConfigError(source.error());
   if ((*source)->simulated()) {
     log(LogLevel::Warning, "evidence is SIMULATED: no TEE protects what clients send here");
+  } else {
+    *source = with_collateral(std::move(*source), config.collateral_settings());
   }
 
   net::Loop loop;
@@ -96,19 +99,22 @@ bool doctor_evidence(const NodeConfig& config) {
   if (choice.source.empty()) return false;
   if (choice.source == "simulated") return true;  // trying it would write its root
   SystemRng rng;
-  const auto source = make_evidence_source(settings, config.data, rng);
+  auto source = make_evidence_source(settings, config.data, rng);
   if (!source) {
     fmt::print("  {}\n", source.error());
     return false;
   }
+  *source = with_collateral(std::move(*source), config.collateral_settings());
   const auto evidence = (*source)->evidence({}, SystemClock().unix_s());
   if (!evidence) {
     fmt::print("  {}\n", evidence.error());
     return false;
   }
-  fmt::print("  a trial gave evidence of {} bytes, offered as {}\n", evidence->cpu_quote.size(),
-             (*source)->tee());
-  return true;
+  const bool snp = evidence->snp.has_value();
+  const bool complete = snp ? !evidence->snp->vek.empty() : evidence->collateral.has_value();
+  fmt::print("  a trial gave evidence of {} bytes, offered as {}, {} the vendor's collateral\n",
+             evidence->cpu_quote.size(), (*source)->tee(), complete ? "with" : "WITHOUT");
+  return complete;
 }
 
 /// What an operator asks first: is there a TEE, an engine, a relay?

@@ -20,11 +20,16 @@ constexpr int kRefusalsMax = 5;
 /// An offer ends so long before its key, or a tenth of the key's life: who comes late is still
 /// told.
 constexpr std::int64_t kLastCallS = 60;
+constexpr std::int64_t kCollateralRetryS = 60;
 
 Digest digest_of(const attestation::Nonce& nonce) {
   Digest out;
   out.bytes = nonce;
   return out;
+}
+
+bool lacks_collateral(const attestation::Evidence& evidence) {
+  return evidence.snp ? evidence.snp->vek.empty() : !evidence.collateral;
 }
 
 /// An operator learns from the log, not from absent clients, what a client's default policy
@@ -133,6 +138,10 @@ AttestationEvent Publisher::make_attestation(const attestation::Evidence& eviden
   return out;
 }
 
+bool Publisher::due() const {
+  return due_ || (complete_at_s_ != 0 && clock_.unix_s() >= complete_at_s_);
+}
+
 void Publisher::publish() {
   if (!engine_ || making_) return;
   due_ = true;
@@ -175,6 +184,7 @@ void Publisher::publish_made(const Making& making) {
   offering_ = true;
   refused_ = false;
   due_ = false;
+  complete_at_s_ = lacks_collateral(*evidence) ? now_s + kCollateralRetryS : 0;
   publish_again();
 }
 
@@ -201,6 +211,7 @@ void Publisher::publish_again() {
 void Publisher::withdraw(const std::function<void()>& done) {
   making_.reset();
   due_ = false;
+  complete_at_s_ = 0;
   if (!std::exchange(offering_, false) || live_.empty()) {
     if (done) done();
     return;

@@ -44,8 +44,8 @@ class Publisher {
   /// does nothing.
   void publish();
 
-  /// The last publish() came to nothing: try again later.
-  [[nodiscard]] bool due() const { return due_; }
+  /// The last publish() came to nothing, or to evidence without its collateral a minute ago.
+  [[nodiscard]] bool due() const;
 
   /// An offer is being made.
   [[nodiscard]] bool making() const { return making_ != nullptr; }
@@ -97,6 +97,7 @@ class Publisher {
   bool offering_ = false;
   bool refused_ = false;
   bool due_ = false;
+  std::int64_t complete_at_s_ = 0;  ///< when to try to publish with collateral; 0: it was there
   /// What is being made, and only while it is wanted.
   std::shared_ptr<Making> making_;
   int refused_in_a_row_ = 0;
