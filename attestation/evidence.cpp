@@ -1,5 +1,6 @@
 #include "attestation/evidence.h"
 
+#include "attestation/model_manifest.h"
 #include "attestation/rim.h"
 
 #include <algorithm>
@@ -38,6 +39,7 @@ bool within_limits(const Evidence& evidence) {
          within_limits(evidence.gpu_chains, gpu_count, kGpuChainBytesMax) &&
          within_limits(evidence.gpu_manifests, kGpuManifestCountMax, kRimBytesMax) &&
          (!evidence.collateral || within_limits(*evidence.collateral)) &&
+         evidence.manifest.size() <= kManifestTextBytesMax &&
          (!evidence.snp || within_limits(*evidence.snp));
 }
 

@@ -86,6 +86,8 @@ struct Evidence {
   std::optional<Collateral> collateral;
   /// With an SNP report, and only there.
   std::optional<SnpCertificates> snp;
+  /// Text of the model manifest (attestation/model_manifest.h); empty: not handed over.
+  std::string manifest;
 
   bool operator==(const Evidence&) const = default;
 };

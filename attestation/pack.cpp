@@ -1,5 +1,6 @@
 #include "attestation/pack.h"
 
+#include "attestation/model_manifest.h"
 #include "attestation/rim.h"
 #include "base/base64.h"
 #include "base/bytes.h"
@@ -37,6 +38,7 @@ enum class Section : std::uint8_t {
   SnpVek = 26,
   SnpChain = 27,
   SnpCrl = 28,
+  Manifest = 29,
 };
 
 void append_section(Bytes& out, Section type, ByteSpan bytes) {
@@ -171,6 +173,10 @@ Result<Evidence, PackError> read_container(ByteSpan container) {
   } else if (reader.is_next(Section::TcbInfo)) {
     out.collateral = read_collateral(reader);
   }
+  if (reader.is_next(Section::Manifest)) {
+    reader.take(Section::Manifest, kManifestTextBytesMax, out.manifest);
+    if (out.manifest.empty()) return failure(PackError::BadContainer);
+  }
   if (!reader.ok() || !reader.at_end() || !statement || out.kind.empty()) {
     return failure(PackError::BadContainer);
   }
@@ -222,6 +228,9 @@ std::string pack_evidence(const Evidence& evidence) {
   append_sections(container, Section::GpuManifest, evidence.gpu_manifests);
   if (evidence.collateral) append_collateral(container, *evidence.collateral);
   if (evidence.snp) append_certificates(container, *evidence.snp);
+  if (!evidence.manifest.empty()) {
+    append_section(container, Section::Manifest, as_bytes(evidence.manifest));
+  }
 
   Bytes frame(ZSTD_compressBound(container.size()));
   const std::size_t size =

@@ -35,6 +35,7 @@
 ///     26  VCEK or VLEK certificate, DER                  kinds of SNP: 26 to 28 once each,
 ///     27  its issuer chain, PEM                          and none of 16 to 23;
 ///     28  CRL of the ARK, DER                            other kinds: none
+///     29  model manifest, text, 1 byte or more           0 or 1
 ///
 /// Any other type, order, count or size is refused: two packings of one evidence differ only in
 /// their compression.

@@ -2,6 +2,7 @@
 
 #include "attestation/checklist.h"
 #include "attestation/intel_examine.h"
+#include "attestation/model_manifest.h"
 #include "base/hex.h"
 
 #include <fmt/format.h>
@@ -79,6 +80,7 @@ class Examination {
                     policy_.level_min >= Level::WeightsMeasured ||
                     demands(policy_.acceptance, Subject::Weights),
                 "statement, model manifest");
+    checks_.add("manifest", false, "model manifest's text; statement");
     list_acceptance_checks(checks_, policy_.acceptance);
   }
 
@@ -91,6 +93,7 @@ class Examination {
     check_statement();
     check_gpus();
     check_model();
+    check_manifest();
     if (snp_) {
       examine_report();
     } else {
@@ -146,6 +149,22 @@ class Examination {
            fmt::format("{}", claimed.encryption_key_expires_at),
            fmt::format("{}, from now {} on, at most {} s ahead", expiry, now_,
                        policy_.encryption_key_life_s_max));
+  }
+
+  /// The text that a node hands over beside the digest that its quote commits to.
+  void check_manifest() {
+    if (evidence_.manifest.empty()) return;
+    const Digest digest = manifest_digest(evidence_.manifest);
+    const auto manifest = parse_manifest(evidence_.manifest);
+    record("manifest", manifest && digest == expected_.model_manifest,
+           manifest ? encode_hex(digest) : "malformed", encode_hex(expected_.model_manifest));
+    if (!manifest) return;
+    std::uint64_t bytes = 0;
+    for (const ManifestFile& file : manifest->files) bytes += file.bytes;
+    verdict_.claims.push_back(
+        {"manifest.files", static_cast<std::int64_t>(manifest->files.size()), "model manifest"});
+    verdict_.claims.push_back(
+        {"manifest.bytes", static_cast<std::int64_t>(bytes), "model manifest"});
   }
 
   void check_model() {

@@ -132,6 +132,16 @@ int show_known_good(Process& process, const std::string& file);
 /// 0: it counts under the settings' policy.
 int check_known_good(Process& process, const ClientSettings& settings, const std::string& file);
 
+/// A model manifest and files of the model. 0 right, 1 wrong, 2 unusable input.
+struct ManifestOptions {
+  std::string manifest;            ///< file
+  std::string digest;              ///< hex; what it must have
+  std::vector<std::string> files;  ///< to be checked by it
+  std::string name;                ///< of the file in the manifest; empty: by its path
+};
+
+int verify_manifest(const ManifestOptions& options);
+
 int receipts(Process& process, const ClientSettings& settings, bool json);
 
 int gateway(Process& process, const ClientSettings& settings, const std::string& listen);

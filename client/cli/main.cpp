@@ -58,6 +58,7 @@ struct Options {
   EvidenceOptions evidence;
   KnownGoodOptions known_good;
   std::string file;
+  ManifestOptions manifest;
 };
 
 using Command = std::function<int(Process&)>;
@@ -229,6 +230,15 @@ void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
   add_evidence_options(*nras, o.evidence);
   nras->callback(
       [&] { run = [&o](Process& process) { return verify_nras(process, o.evidence); }; });
+
+  auto* manifest = verify_app.add_subcommand(
+      "manifest", "a model manifest, and files by it; 0 right, 1 wrong, 2 unusable");
+  manifest->add_option("--manifest", o.manifest.manifest, "the manifest's text")->required();
+  manifest->add_option("--digest", o.manifest.digest, "hex: what an offer's `weights` tag says");
+  manifest->add_option("--file", o.manifest.files, "a file of the model; again for more");
+  manifest->add_option("--name", o.manifest.name,
+                       "the file's name in the manifest, when its path does not end in it");
+  manifest->callback([&] { run = [&o](Process&) { return verify_manifest(o.manifest); }; });
 
   auto* policy = verify_app.add_subcommand("policy", "print a policy file with all defaults");
   policy->callback([&] { run = [](Process&) { return print_policy(); }; });
