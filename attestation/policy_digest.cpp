@@ -121,22 +121,34 @@ class Feeder {
         allowed_chip_ids, allowed_csp_ids, nonce, level_min, acceptance);
   }
 
+  void one(const GpuPolicy& policy) {
+    const auto& [accept_simulated, allow_missing_rims, refuse_expired_rims, allow_missing_fwid,
+                 allow_unchecked_switches, driver_min, nonce, level_min, acceptance] = policy;
+    all(accept_simulated, allow_missing_rims, refuse_expired_rims, allow_missing_fwid,
+        allow_unchecked_switches, driver_min, nonce, level_min, acceptance);
+  }
+
+  void one(const AppPolicy& app) {
+    const auto& [app_ids, os_images, key_providers, late_events, post_boot_files,
+                 allow_unpinned_images] = app;
+    all(app_ids, os_images, key_providers, late_events, post_boot_files, allow_unpinned_images);
+  }
+
   Sha256 hash_;
 };
 
 }  // namespace
 
 Digest policy_digest(const Policy& policy) {
-  const auto& [accept_simulated, allow_unchecked_tcb, allow_unchecked_gpu, allow_migratable,
-               accepted_tcb_statuses, accepted_advisories, tcb_evaluation_number_min,
-               allowed_service_tds, allowed_measurements, allowed_model_manifests, required_nonce,
-               encryption_key_life_s_max, level_min, snp, acceptance] = policy;
+  const auto& [accept_simulated, allow_unchecked_tcb, allow_migratable, accepted_tcb_statuses,
+               accepted_advisories, tcb_evaluation_number_min, allowed_service_tds,
+               allowed_measurements, allowed_model_manifests, required_nonce,
+               encryption_key_life_s_max, level_min, snp, gpu, acceptance, app] = policy;
   Feeder feeder;
-  feeder.all(std::string("intel"), accept_simulated, allow_unchecked_tcb, allow_unchecked_gpu,
-             allow_migratable, accepted_tcb_statuses, accepted_advisories,
-             tcb_evaluation_number_min, allowed_service_tds, allowed_measurements,
-             allowed_model_manifests, required_nonce, encryption_key_life_s_max, level_min,
-             snp, acceptance);
+  feeder.all(std::string("intel"), accept_simulated, allow_unchecked_tcb, allow_migratable,
+             accepted_tcb_statuses, accepted_advisories, tcb_evaluation_number_min,
+             allowed_service_tds, allowed_measurements, allowed_model_manifests, required_nonce,
+             encryption_key_life_s_max, level_min, snp, gpu, acceptance, app);
   return feeder.finish();
 }
 

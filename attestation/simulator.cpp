@@ -1,6 +1,7 @@
 #include "attestation/simulator.h"
 
 #include "attestation/byte_writer.h"
+#include "attestation/sha384.h"
 #include "attestation/sim_key.h"
 #include "attestation/sim_pki.h"
 #include "attestation/tdx_quote.h"
@@ -265,6 +266,46 @@ struct Simulator::Platform {
     return make_sgx_extension(tcb);
   }
 };
+
+namespace {
+
+/// A firmware event whose digest is that of its text, as of separators and EFI actions.
+LoggedEvent firmware_event(std::uint8_t imr, std::string_view text) {
+  constexpr std::uint32_t kEfiAction = 0x80000007;
+  LoggedEvent out;
+  out.imr = imr;
+  out.type = kEfiAction;
+  out.digest = sha384({as_bytes(text)});
+  out.digest_given = true;
+  return out;
+}
+
+}  // namespace
+
+SimulatedBoot simulated_boot(std::string_view app_compose) {
+  constexpr std::string_view kMark = "NOT A TEE";
+  const Digest compose = sha256(app_compose);
+  const Digest image = sha256("nostril simulated image: NOT A TEE");
+  const std::string key_provider = R"({"name":"none","id":""})";
+  SimulatedBoot out;
+  for (std::uint8_t imr = 0; imr < kRuntimeRegister; ++imr) {
+    out.log.push_back(firmware_event(imr, kMark));
+  }
+  out.log.push_back(make_runtime_event(kSimulatedBootEvent, as_bytes(kMark)));
+  out.log.push_back(make_runtime_event("system-preparing", {}));
+  out.log.push_back(make_runtime_event("app-id", ByteSpan(compose.bytes).first(20)));
+  out.log.push_back(make_runtime_event("compose-hash", compose.bytes));
+  out.log.push_back(make_runtime_event("instance-id", {}));
+  out.log.push_back(make_runtime_event("boot-mr-done", {}));
+  out.log.push_back(make_runtime_event("os-image-hash", image.bytes));
+  out.log.push_back(make_runtime_event("key-provider", as_bytes(key_provider)));
+  out.log.push_back(make_runtime_event("system-ready", {}));
+  out.measurements.mrtd = sha384({as_bytes("nostril simulated firmware: NOT A TEE")});
+  out.measurements.rtmr = replay(out.log);
+  out.measurements.mrconfigid[0] = 1;
+  std::copy(compose.bytes.begin(), compose.bytes.end(), out.measurements.mrconfigid.begin() + 1);
+  return out;
+}
 
 Simulator::Simulator(Rng& rng, const SimulatorOptions& options)
     : Simulator(random_seed(rng), options) {}

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/event_log.h"
 #include "attestation/evidence.h"
 #include "attestation/statement.h"
 #include "attestation/tcb_info.h"
@@ -12,6 +13,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nostril::attestation {
@@ -44,6 +46,20 @@ struct SimulatorOptions {
   /// Seconds that collateral lives after the moment it is made for.
   std::int64_t collateral_life_s = 30LL * 86400;
 };
+
+/// A dstack boot that never happened: its log, and the registers that a quote must have so that it
+/// replays. Says what it is where a real one names firmware, image and key provider.
+struct SimulatedBoot {
+  EventLog log;
+  /// mrtd, all four RTMRs, and mrconfigid in version 1.
+  Measurements measurements;
+};
+
+/// `app_compose`: the exact text of the compose document.
+SimulatedBoot simulated_boot(std::string_view app_compose);
+
+/// Name of the log's first runtime event; no real log has it.
+inline constexpr std::string_view kSimulatedBootEvent = "NOT-A-TEE";
 
 /// A TEE that is none: makes structurally complete TDX evidence and SGX quotes under a test root of
 /// its own, so that development machines and tests run the verifier's one code path. It must be

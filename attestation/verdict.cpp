@@ -60,8 +60,10 @@ void explain_statement(const Statement& statement, std::string& out) {
 /// Intel's word counts only where nothing but the word itself refuses.
 std::string status_of(const Verdict& verdict) {
   const bool sound =
-      std::none_of(verdict.checks.begin(), verdict.checks.end(),
-                   [](const Check& check) { return refuses(check) && check.name != "tcb"; });
+      std::none_of(verdict.checks.begin(), verdict.checks.end(), [](const Check& check) {
+        const std::string_view name = check.name;
+        return refuses(check) && name != "tcb" && !name.ends_with(".tcb");
+      });
   if (sound && !verdict.tcb_status.empty()) return verdict.tcb_status;
   return verdict.accepted ? "Verified" : "Refused";
 }

@@ -132,7 +132,8 @@ std::string explain(const Verdict& verdict);
 /// One JSON object, compact:
 ///   {"ok":bool,"status":text,"simulated":bool,"failed":[{"check","found","wanted"}],
 ///    "excepted":[{"check","found","wanted","note"}],"claims":{…}}
-/// `status`: of a sound Intel quote its TCB status, accepted or not; else "Verified" or "Refused".
+/// `status`: of a sound Intel quote its TCB status, accepted or not (of several the first that is
+/// not UpToDate); else "Verified" or "Refused".
 /// In `failed`, checks that failed come before those that were not made.
 std::string to_json(const Verdict& verdict);
 

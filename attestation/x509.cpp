@@ -104,13 +104,13 @@ bool is_rsa_key(const Certificate& certificate) {
   return ok;
 }
 
-/// SHA-384 with a key of this kind.
-bool is_signed_by_sha384(const Certificate& certificate, int key_wanted) {
+/// With this hash, by a key of this kind.
+bool is_signed_by(const Certificate& certificate, int hash_wanted, int key_wanted) {
   int hash = 0;
   int key = 0;
   const bool known = X509_get_signature_info(certificate.get(), &hash, &key, nullptr, nullptr) == 1;
   ERR_clear_error();
-  return known && hash == NID_sha384 && key == key_wanted;
+  return known && hash == hash_wanted && key == key_wanted;
 }
 
 bool is_of(const Certificate& certificate, Algorithms algorithms, bool is_leaf) {
@@ -119,10 +119,14 @@ bool is_of(const Certificate& certificate, Algorithms algorithms, bool is_leaf) 
       return p256_key_of(certificate) != nullptr;
     case Algorithms::Amd:
       return (is_leaf ? p384_key_of(certificate) != nullptr : is_rsa_key(certificate)) &&
-             is_signed_by_sha384(certificate, NID_rsassaPss);
+             is_signed_by(certificate, NID_sha384, NID_rsassaPss);
     case Algorithms::Nvidia:
       return p384_key_of(certificate) != nullptr &&
-             is_signed_by_sha384(certificate, NID_X9_62_id_ecPublicKey);
+             is_signed_by(certificate, NID_sha384, NID_X9_62_id_ecPublicKey);
+    case Algorithms::NvidiaService:
+      return (p384_key_of(certificate) != nullptr || (!is_leaf && is_rsa_key(certificate))) &&
+             (is_signed_by(certificate, NID_sha256, NID_rsaEncryption) ||
+              is_signed_by(certificate, NID_sha384, NID_X9_62_id_ecPublicKey));
   }
   return false;
 }

@@ -71,6 +71,8 @@ enum class Algorithms : std::uint8_t {
   Intel,   ///< every key P-256
   Amd,     ///< leaf P-384; issuers RSA of 2048 bits or more, RSASSA-PSS, SHA-384 (AMD's have 4096)
   Nvidia,  ///< every key P-384, every signature ECDSA with SHA-384
+  /// Leaf P-384; issuers P-384 with SHA-384, or RSA of 2048 bits or more, PKCS #1, with SHA-256
+  NvidiaService,
 };
 
 /// Signatures found good while one verdict is made: several chains of it share their upper

@@ -26,6 +26,7 @@ using attestation::SnpTcbMinimum;
 using attestation::Subject;
 using Pairs = std::map<std::string, std::string, std::less<>>;
 
+constexpr std::int64_t kTokenAgeMax = 2 * 86400;  // the life of the service's keys
 constexpr std::int64_t kUint32Max = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t kYearS = std::int64_t{366} * 86'400;
 constexpr std::size_t kModelsMax = 1'000;
@@ -62,7 +63,15 @@ struct PolicyText {
   std::vector<std::string> machines_denied;
   bool require_known_machine = false;
   std::vector<std::string> compose;
+  std::vector<std::string> started_later;
+  std::vector<std::string> app_ids;
+  std::vector<std::string> os_images;
+  std::vector<std::string> key_providers;
+  std::vector<std::string> late_events;
+  bool allow_unpinned_images = false;
   std::vector<std::string> denied;
+  bool allow_any_nonce = false;
+  bool allow_any_peer = false;
   std::vector<std::string> trusted;
   std::int64_t auditors_min = 1;
   std::vector<std::string> list_files;
@@ -91,6 +100,8 @@ struct PolicyText {
   std::vector<std::string> host_data;
   std::vector<std::string> chip_ids;
   std::vector<std::string> csp_ids;
+  attestation::GpuPolicy gpu;
+  attestation::NrasPolicy nras;
 };
 
 void declare_tdx(Config& config, PolicyText& text) {
@@ -135,6 +146,39 @@ void declare_snp(Config& config, PolicyText& text) {
   config.list("csp_ids", &text.csp_ids, "cloud providers of VLEKs; empty: any");
 }
 
+void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
+  config.section("gpu", "NVIDIA GPUs.");
+  config.flag("allow_missing_rims", &policy.allow_missing_rims,
+              "take reports without reference manifests for driver and VBIOS");
+  config.flag("refuse_expired_rims", &policy.refuse_expired_rims,
+              "refuse manifests whose signer's certificate has expired (after two years)");
+  config.flag("allow_missing_fwid", &policy.allow_missing_fwid,
+              "take reports of drivers before 2024, which do not name the firmware");
+  config.flag("allow_unchecked_switches", &policy.allow_unchecked_switches,
+              "take GPUs in protected PCIe mode; their NVSwitches are not judged");
+  config.text("driver_min", &policy.driver_min, "lowest driver, as 550.90.07; empty: any");
+}
+
+void declare_app(Config& config, PolicyText& text) {
+  config.list("started_later", &text.started_later,
+              "compose files that may be started after the boot, SHA-256 in hex; empty: any, "
+              "unless `compose` names some");
+  config.list("app_ids", &text.app_ids, "applications, 40 hex digits each; empty: any");
+  config.list("os_images", &text.os_images, "os-image-hash of dstack, hex; empty: any");
+  config.list("key_providers", &text.key_providers, "id of the key provider, hex; empty: any");
+  config.list("late_events", &text.late_events, "events that may stand after system-ready");
+  config.flag("allow_unpinned_images", &text.allow_unpinned_images,
+              "take compose files that name images by tag");
+}
+
+void declare_reports(Config& config, PolicyText& text) {
+  config.section("reports", "Reports of other providers (nostril verify report).");
+  config.flag("allow_any_nonce", &text.allow_any_nonce,
+              "take a report without having asked for it: it may be old");
+  config.flag("allow_any_peer", &text.allow_any_peer,
+              "take a report that binds a TLS key without knowing one's own connection's");
+}
+
 void declare_model(Config& config, ModelText& text) {
   config.text("name", &text.name, "as offers name it");
   config.text("level_min", &text.level_min, "\"\": as above");
@@ -148,6 +192,13 @@ void declare_exception(Config& config, ExceptionText& text) {
   config.text("found", &text.found, "exactly what the verdict says was found");
   config.text("until", &text.until, "\"2026-12-31T00:00:00Z\"; then it refuses again");
   config.text("reason", &text.reason, "shown in every verdict that it changes");
+}
+
+void declare_nras(Config& config, attestation::NrasPolicy& policy) {
+  config.section("nras", "Tokens of NVIDIA's attestation service.");
+  config.number("age_s_max", &policy.age_s_max, 1, kTokenAgeMax, "oldest token that is taken");
+  config.list("models", &policy.allowed_models, "hwmodel, as \"GH100\"; empty: any");
+  config.list("devices", &policy.allowed_devices, "machines, decimal ueid each; empty: any");
 }
 
 void declare(Config& config, PolicyText& text) {
@@ -179,6 +230,7 @@ void declare(Config& config, PolicyText& text) {
               "every machine id must be allowed here or known to auditors");
   config.section("software", "Software besides the images of [tdx] and [snp].");
   config.list("compose", &text.compose, "known compose files, SHA-256 in hex; empty: any");
+  declare_app(config, text);
   config.list("denied", &text.denied,
               "\"mrtd=HEX\", \"measurement=HEX\", \"compose=HEX\", \"weights=HEX\"; several parts, "
               "parted by commas, must all be true");
@@ -192,6 +244,9 @@ void declare(Config& config, PolicyText& text) {
                 "seconds after which a list vouches for nothing; its denials stay");
   declare_tdx(config, text);
   declare_snp(config, text);
+  declare_gpu(config, text.gpu);
+  declare_nras(config, text.nras);
+  declare_reports(config, text);
   config.tables("model", &text.models, kModelsMax, declare_model,
                 "What one model needs in place of the above. A subject named here takes no other "
                 "word.");
@@ -427,6 +482,21 @@ attestation::Policy to_tdx(const PolicyText& text, const Reader& reader) {
   return out;
 }
 
+attestation::AppPolicy to_app(const PolicyText& text, const Reader& reader) {
+  attestation::AppPolicy out;
+  out.app_ids = reader.hex_list<20>("software.app_ids", text.app_ids);
+  for (const auto& bytes : reader.hex_list<32>("software.os_images", text.os_images)) {
+    out.os_images.push_back({bytes});
+  }
+  for (const auto& bytes : reader.hex_list<32>("software.started_later", text.started_later)) {
+    out.post_boot_files.push_back({bytes});
+  }
+  out.key_providers = text.key_providers;
+  out.late_events = text.late_events;
+  out.allow_unpinned_images = text.allow_unpinned_images;
+  return out;
+}
+
 attestation::SnpPolicy to_snp(const PolicyText& text, const Reader& reader) {
   attestation::SnpPolicy out;
   out.level_min = reader.level("level_min", text.level_min);
@@ -452,6 +522,18 @@ attestation::SnpPolicy to_snp(const PolicyText& text, const Reader& reader) {
   return out;
 }
 
+attestation::GpuPolicy to_gpu(const PolicyText& text, const Reader& reader) {
+  attestation::GpuPolicy out = text.gpu;
+  out.level_min = reader.level("level_min", text.level_min);
+  return out;
+}
+
+attestation::NrasPolicy to_nras(const PolicyText& text, const Reader& reader) {
+  attestation::NrasPolicy out = text.nras;
+  out.level_min = reader.level(text.level_min);
+  return out;
+}
+
 }  // namespace
 
 VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name) {
@@ -460,9 +542,19 @@ VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name)
   declare(config, text);
   config.load_text(toml, name);
   const Reader reader(name);
-  VerifyPolicy out{to_tdx(text, reader), to_snp(text, reader), {}, {}, {}};
+  VerifyPolicy out{to_tdx(text, reader),
+                   to_snp(text, reader),
+                   to_gpu(text, reader),
+                   to_nras(text, reader),
+                   {},
+                   {},
+                   {},
+                   text.allow_any_nonce,
+                   text.allow_any_peer};
   out.tdx.acceptance = to_acceptance(text, reader);
+  out.tdx.app = to_app(text, reader);
   out.snp.acceptance = out.tdx.acceptance;
+  out.gpu.acceptance = out.tdx.acceptance;
   for (const ModelText& model : text.models) {
     for (const ModelRule& other : out.models) {
       if (other.model == model.name) refuse(name, "model.name", model.name);
@@ -488,6 +580,7 @@ attestation::Policy policy_for_model(const VerifyPolicy& policy, std::string_vie
                                      bool records_sampling) {
   attestation::Policy out = policy.tdx;
   out.snp = policy.snp;
+  out.gpu = policy.gpu;
   out.acceptance.model = model;
   out.acceptance.records_sampling = records_sampling;
   for (const ModelRule& rule : policy.models) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "attestation/gpu_verify.h"
+#include "attestation/nras.h"
 #include "attestation/snp_verify.h"
 #include "attestation/verify.h"
 #include "schnorr/types.h"
@@ -35,9 +37,14 @@ struct ListRules {
 struct VerifyPolicy {
   attestation::Policy tdx;
   attestation::SnpPolicy snp;
+  attestation::GpuPolicy gpu;
+  attestation::NrasPolicy nras;
   std::vector<ModelRule> models;
   ListRules lists;
   std::vector<PublicKey> beacons;
+  /// Of reports by other providers: ReportPolicy.
+  bool allow_any_nonce = false;
+  bool allow_any_peer = false;
 };
 
 /// `name` is what errors call the text. Throws ConfigError that names file and line or key: an

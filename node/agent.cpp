@@ -26,6 +26,14 @@ constexpr std::int64_t kDemoRestartMsMax = 60'000;
 /// Longest that a clean stop waits for records and the withdrawal.
 constexpr std::uint64_t kStopMsMax = 3'000;
 
+/// On the background thread.
+void log_progress(const ManifestProgress& progress) {
+  constexpr double kGb = 1e9;
+  log(LogLevel::Info, "weights: {:.1f} of {:.1f} GB hashed, {:.1f} GB known from before",
+      static_cast<double>(progress.bytes) / kGb, static_cast<double>(progress.bytes_total) / kGb,
+      static_cast<double>(progress.bytes_reused) / kGb);
+}
+
 }  // namespace
 
 Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<EvidenceSource> source,
@@ -44,6 +52,7 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       gate_(static_cast<std::size_t>(config.limits.running_max)) {}
 
 Agent::~Agent() {
+  cancelled_ = true;
   for (const net::TimerId timer : timers_) loop_.cancel(timer);
   sessions_.clear();
 }
@@ -165,27 +174,49 @@ void Agent::use_engine(const FoundEngine& found) {
     on_fatal_("the engine does not serve the model " + config_.engine.model);
     return;
   }
-  if (!weights_) {
-    std::vector<std::filesystem::path> files(config_.engine.weight_files.begin(),
-                                             config_.engine.weight_files.end());
-    if (files.empty() && demo_) files.push_back(demo_->model_file());
-    weights_ = Digest{};
-    if (!files.empty()) {
-      const auto digest = manifest_digest(files);
-      if (!digest) {
-        on_fatal_("weight_files: " + digest.error());
-        return;
-      }
-      weights_ = *digest;
-    }
+  if (!manifest_) {
+    start_manifest();  // the next check of the engine comes here again
+    return;
   }
   log(LogLevel::Info, "engine {} at {} serves {}", found.name, found.address.base_url, model->id);
   if (!services_) {
     services_.emplace(
         Services{config_, identity_, loop_, clock_, rng_, verifier_, pool_, *journal_, *engine_});
   }
-  publisher_.set_engine(found, *model, *weights_);
+  publisher_.set_engine(found, *model, *manifest_);
   publisher_.publish();
+}
+
+void Agent::start_manifest() {
+  if (std::exchange(hashing_, true)) return;
+  const auto settings = std::make_shared<ManifestSettings>(config_.manifest_settings());
+  if (settings->folder.empty() && settings->files.empty() && demo_) {
+    settings->files.emplace_back(demo_->model_file());
+  }
+  if (settings->folder.empty() && settings->files.empty()) {
+    manifest_.emplace();
+    check_engine();
+    return;
+  }
+  using Made = Result<attestation::ModelManifest, std::string>;
+  const auto made = std::make_shared<Made>(failure(std::string("not made")));
+  const bool taken = background_.run(
+      [this, settings, made] {
+        const ManifestCalls calls{log_progress, &cancelled_};
+        *made = make_manifest(*settings, calls);
+      },
+      [this, made] {
+        if (stopping_) return;
+        if (!*made) {
+          on_fatal_("weights: " + made->error());
+          return;
+        }
+        manifest_ = attestation::print_manifest(**made);
+        log(LogLevel::Info, "weights: {} files, manifest {}", (*made)->files.size(),
+            encode_hex(attestation::manifest_digest(*manifest_)));
+        check_engine();
+      });
+  if (!taken) hashing_ = false;
 }
 
 void Agent::engine_lost() {
@@ -340,6 +371,7 @@ void Agent::sweep() {
 
 void Agent::stop(std::function<void()> done) {
   if (std::exchange(stopping_, true)) return;
+  cancelled_ = true;
   for (const auto& [key, session] : sessions_) session->stop();
   const auto finish = std::make_shared<std::function<void()>>(std::move(done));
   const auto once = [finish] {

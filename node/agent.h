@@ -15,6 +15,7 @@
 #include "node/serving.h"
 #include "schnorr/verify.h"
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -58,6 +59,7 @@ class Agent {
   void find_engine();
   void start_demo_engine();
   void use_engine(const FoundEngine& found);
+  void start_manifest();
   void check_engine();
   void engine_lost();
 
@@ -91,7 +93,9 @@ class Agent {
   std::unique_ptr<DemoEngineProcess> demo_;
   std::int64_t demo_restart_ms_ = 1000;
   std::unique_ptr<Engine> engine_;
-  std::optional<Digest> weights_;
+  std::optional<std::string> manifest_;  ///< text; empty: no claim; none: not made yet
+  bool hashing_ = false;
+  std::atomic<bool> cancelled_ = false;  ///< read by the background thread
   int failed_checks_ = 0;
   bool stopping_ = false;
   /// For callbacks that this object can't cancel.

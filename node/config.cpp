@@ -16,6 +16,28 @@ EvidenceSettings NodeConfig::evidence_settings() const {
   return out;
 }
 
+CollateralSettings NodeConfig::collateral_settings() const {
+  constexpr std::int64_t kSecondsPerHour = 3600;
+  CollateralSettings out;
+  out.intel_url = collateral.intel_url;
+  out.intel_root_crl_url = collateral.intel_root_crl_url;
+  out.amd_url = collateral.amd_url;
+  out.store.folder = collateral.folder.empty() ? std::filesystem::path(data) / "collateral"
+                                               : std::filesystem::path(collateral.folder);
+  out.store.ca_file = collateral.ca_file;
+  out.store.refresh_s = collateral.refresh_hours * kSecondsPerHour;
+  return out;
+}
+
+ManifestSettings NodeConfig::manifest_settings() const {
+  ManifestSettings out;
+  out.folder = engine.weights_folder;
+  out.files.assign(engine.weight_files.begin(), engine.weight_files.end());
+  out.threads = static_cast<unsigned>(engine.manifest_threads);
+  out.cache = std::filesystem::path(data) / "manifest";
+  return out;
+}
+
 std::optional<std::string> NodeConfig::problem() const {
   const auto is_relay = [](const std::string& url) {
     return (url.starts_with("ws://") || url.starts_with("wss://")) &&
@@ -63,15 +85,38 @@ void NodeConfig::declare(Config& config) {
               "\"tdx\" or \"snp\": what simulated evidence looks like.");
   config.text("dstack_socket", &tee.dstack_socket, "Unix socket of dstack's guest agent.");
 
+  config.section(
+      "collateral",
+      "What the CPU's vendor says about this machine: fetched by this node, checked, kept\n"
+      "on the disk, and put beside its quotes. Clients judge it again and ask nobody.");
+  config.text("intel_url", &collateral.intel_url,
+              "Intel's service, or https://HOST:8081 of a PCCS of your own. Empty: never asked.");
+  config.text("intel_root_crl_url", &collateral.intel_root_crl_url,
+              "Of a PCCS: https://HOST:8081/sgx/certification/v4/rootcacrl");
+  config.text("amd_url", &collateral.amd_url, "AMD's key server. Empty: never asked.");
+  config.text("folder", &collateral.folder,
+              "Where documents are kept; may be placed there by hand. Empty: DATA/collateral.");
+  config.text("ca_file", &collateral.ca_file,
+              "PEM file of the roots that these https servers are checked against; empty: the\n"
+              "system's. A PCCS signs its own as a rule.");
+  config.number(
+      "refresh_hours", &collateral.refresh_hours, 1, 720,
+      "A document older than this is fetched anew; the old one is used while it is valid\n"
+      "and the service is away.");
+
   config.section("engine", "The inference engine behind this node.");
   config.text("url", &engine.url,
               "http://HOST:PORT of vLLM, SGLang, llama.cpp's server or Ollama. Empty: look on\n"
               "loopback ports 8000, 30000, 8080 and 11434, then start the demo engine.");
   config.text("api_key", &engine.api_key, "Sent to the engine as a bearer token.");
   config.text("model", &engine.model, "Which of the engine's models to serve; empty: the first.");
+  config.text("weights_folder", &engine.weights_folder,
+              "Folder of the model's weights and tokenizer, on this machine: the digest of their\n"
+              "manifest goes into the attested statement. No symbolic links. Empty: see the next.");
   config.list("weight_files", &engine.weight_files,
-              "Files of the model's weights and tokenizer, on this machine. Their manifest digest\n"
-              "goes into the attested statement. Empty: no claim about the weights is made.");
+              "The same as single files. Both empty: no claim about the weights is made.");
+  config.number("manifest_threads", &engine.manifest_threads, 0, 256,
+                "Threads that hash the weights at the start; 0: one a core.");
   config.text("demo_folder", &engine.demo_folder,
               "Folder of the demo engine (node/demo_engine of the source tree). Empty: none.");
   config.text("demo_model", &engine.demo_model,

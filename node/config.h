@@ -1,7 +1,9 @@
 #pragma once
 
 #include "base/config.h"
+#include "node/collateral.h"
 #include "node/evidence_source.h"
+#include "node/manifest.h"
 
 #include <cstdint>
 #include <optional>
@@ -25,11 +27,22 @@ struct NodeConfig {
     std::string dstack_socket = "/var/run/dstack.sock";
   } tee;
 
+  struct CollateralServices {
+    std::string intel_url = CollateralSettings{}.intel_url;
+    std::string intel_root_crl_url = CollateralSettings{}.intel_root_crl_url;
+    std::string amd_url = CollateralSettings{}.amd_url;
+    std::string folder;
+    std::string ca_file;
+    std::int64_t refresh_hours = 12;
+  } collateral;
+
   struct EngineSettings {
     std::string url;
     std::string api_key;
     std::string model;
+    std::string weights_folder;
     std::vector<std::string> weight_files;
+    std::int64_t manifest_threads = 0;
     std::string demo_folder;
     std::string demo_model;
     std::int64_t demo_slow_ms = 0;
@@ -55,6 +68,8 @@ struct NodeConfig {
   } limits;
 
   [[nodiscard]] EvidenceSettings evidence_settings() const;
+  [[nodiscard]] CollateralSettings collateral_settings() const;
+  [[nodiscard]] ManifestSettings manifest_settings() const;
 
   /// What can't be offered as it stands here, as a line for the operator.
   [[nodiscard]] std::optional<std::string> problem() const;

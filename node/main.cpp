@@ -4,8 +4,10 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "node/agent.h"
+#include "node/collateral.h"
 #include "node/config.h"
 #include "node/evidence_source.h"
+#include "node/manifest_commands.h"
 #include "node/node_keys.h"
 #include "schnorr/secret.h"
 
@@ -18,6 +20,7 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <functional>
 
 namespace nostril::node {
 
@@ -56,6 +59,8 @@ int run(const std::string& path) {
   if (!source) throw ConfigError(source.error());
   if ((*source)->simulated()) {
     log(LogLevel::Warning, "evidence is SIMULATED: no TEE protects what clients send here");
+  } else {
+    *source = with_collateral(std::move(*source), config.collateral_settings());
   }
 
   net::Loop loop;
@@ -94,19 +99,22 @@ bool doctor_evidence(const NodeConfig& config) {
   if (choice.source.empty()) return false;
   if (choice.source == "simulated") return true;  // trying it would write its root
   SystemRng rng;
-  const auto source = make_evidence_source(settings, config.data, rng);
+  auto source = make_evidence_source(settings, config.data, rng);
   if (!source) {
     fmt::print("  {}\n", source.error());
     return false;
   }
+  *source = with_collateral(std::move(*source), config.collateral_settings());
   const auto evidence = (*source)->evidence({}, SystemClock().unix_s());
   if (!evidence) {
     fmt::print("  {}\n", evidence.error());
     return false;
   }
-  fmt::print("  a trial gave evidence of {} bytes, offered as {}\n", evidence->cpu_quote.size(),
-             (*source)->tee());
-  return true;
+  const bool snp = evidence->snp.has_value();
+  const bool complete = snp ? !evidence->snp->vek.empty() : evidence->collateral.has_value();
+  fmt::print("  a trial gave evidence of {} bytes, offered as {}, {} the vendor's collateral\n",
+             evidence->cpu_quote.size(), (*source)->tee(), complete ? "with" : "WITHOUT");
+  return complete;
 }
 
 /// What an operator asks first: is there a TEE, an engine, a relay?
@@ -147,6 +155,32 @@ int doctor(const std::string& path) {
   return missing == 0 ? 0 : 1;
 }
 
+/// Sub-commands of `manifest`; `run` gets the one that was chosen.
+void add_manifest(CLI::App& app, ManifestOptions& options, std::function<int()>& run) {
+  auto* manifest = app.add_subcommand("manifest", "what a model's files are, as one digest");
+  manifest->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, int (*command)(const ManifestOptions&)) {
+    auto* sub = manifest->add_subcommand(name, what);
+    sub->add_option("folder", options.folder, "the model's folder");
+    sub->add_option("--cache", options.cache,
+                    "folder that keeps what was hashed, to go on after a stop (the node's own: "
+                    "DATA/manifest)");
+    sub->add_option("--threads", options.threads, "0: one a core")->check(CLI::Range(0, 256));
+    sub->callback(
+        [&options, &run, command] { run = [&options, command] { return command(options); }; });
+    return sub;
+  };
+  auto* make = add("make", "hash the files and print the manifest", manifest_make);
+  make->get_option("folder")->required();
+  make->add_option("-o,--output", options.output, "write it there instead");
+  auto* check = add("check", "compare the files with a manifest", manifest_check);
+  check->get_option("folder")->required();
+  check->add_option("--manifest", options.manifest)->required();
+  auto* show = add("show", "digest, roots and sizes of a folder or a manifest", manifest_show);
+  auto* file = show->add_option("--manifest", options.manifest, "a manifest's file");
+  show->get_option("folder")->excludes(file);
+}
+
 }  // namespace
 
 }  // namespace nostril::node
@@ -165,11 +199,15 @@ int main(int argc, char** argv) {
     run->add_option("--config", config, "configuration file (TOML)")->required();
     auto* doctor = app.add_subcommand("doctor", "look for a TEE, an engine and the relays");
     doctor->add_option("--config", config, "configuration file (TOML)");
+    nostril::node::ManifestOptions manifest;
+    std::function<int()> manifest_command;
+    nostril::node::add_manifest(app, manifest, manifest_command);
     app.require_subcommand(0, 1);
     CLI11_PARSE(app, argc, argv);
     if (print) return nostril::node::print_config();
     if (*run) return nostril::node::run(config);
     if (*doctor) return nostril::node::doctor(config);
+    if (manifest_command) return manifest_command();
     fmt::print(stderr, "{}", app.help());
     return 2;
   } catch (const std::exception& error) {

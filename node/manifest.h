@@ -1,20 +1,52 @@
 #pragma once
 
+#include "attestation/model_manifest.h"
 #include "base/result.h"
-#include "schnorr/types.h"
 
+#include <atomic>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 namespace nostril::node {
 
-/// Digest of a model's files, for the attested statement (spec/03-offer.md):
-///   tagged_hash("nostril/manifest/1", for each file, sorted by name:
-///     name size (4, big-endian) ‖ name ‖ file size (8, big-endian) ‖ SHA-256 of the file)
-/// Names are the files' last path components and must differ. Reads each file once, in pieces; a
-/// large model takes minutes. The error is one line for the operator.
-[[nodiscard]] Result<Digest, std::string> manifest_digest(
-    const std::vector<std::filesystem::path>& files);
+/// What to hash and how.
+struct ManifestSettings {
+  /// All files below it; empty: none.
+  std::filesystem::path folder;
+  /// Single files; their names are their last path components and must differ.
+  std::vector<std::filesystem::path> files;
+  unsigned threads = 0;  ///< 0: one a core
+  /// Where leaf digests are kept, a file each (node/leaf_cache.h); empty: nowhere. Work that was
+  /// interrupted goes on where it stopped, and files that did not change are not read again.
+  std::filesystem::path cache;
+  /// A file that changed less than this before it is hashed is not kept: a second change within
+  /// one tick of the file system's clock would not show.
+  std::int64_t settle_ms = 2'000;
+};
+
+struct ManifestProgress {
+  std::uint64_t bytes = 0;         ///< of those that must be read
+  std::uint64_t bytes_total = 0;   ///< must be read
+  std::uint64_t bytes_reused = 0;  ///< known from before
+};
+
+struct ManifestCalls {
+  /// About once a second, on the calling thread.
+  std::function<void(const ManifestProgress&)> progress;
+  /// Set by another thread: stop soon. May be null.
+  const std::atomic<bool>* cancelled = nullptr;
+};
+
+/// Hashes the files, 1 MiB at a time, on `threads` threads. Refuses symbolic links, and files that
+/// change while they are hashed. The error is one line for the operator.
+///
+/// What it proves is what the files held while they were read: storage that the host can change
+/// behind the guest's back must be protected by the guest (dm-verity, dm-crypt with integrity, or
+/// a copy in memory), and so must `cache`.
+[[nodiscard]] Result<attestation::ModelManifest, std::string> make_manifest(
+    const ManifestSettings& settings, const ManifestCalls& calls = {});
 
 }  // namespace nostril::node

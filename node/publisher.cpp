@@ -1,5 +1,6 @@
 #include "node/publisher.h"
 
+#include "attestation/model_manifest.h"
 #include "attestation/pack.h"
 #include "attestation/statement.h"
 #include "attestation/verify.h"
@@ -19,11 +20,16 @@ constexpr int kRefusalsMax = 5;
 /// An offer ends so long before its key, or a tenth of the key's life: who comes late is still
 /// told.
 constexpr std::int64_t kLastCallS = 60;
+constexpr std::int64_t kCollateralRetryS = 60;
 
 Digest digest_of(const attestation::Nonce& nonce) {
   Digest out;
   out.bytes = nonce;
   return out;
+}
+
+bool lacks_collateral(const attestation::Evidence& evidence) {
+  return evidence.snp ? evidence.snp->vek.empty() : !evidence.collateral;
 }
 
 /// An operator learns from the log, not from absent clients, what a client's default policy
@@ -42,6 +48,7 @@ void warn_of_refusals(const attestation::Evidence& evidence, std::int64_t now_s)
 
 struct Publisher::Making {
   attestation::Statement statement;
+  std::string manifest;
   Result<attestation::Evidence, std::string> evidence = failure(std::string("not made"));
 };
 
@@ -58,10 +65,11 @@ Publisher::Publisher(const NodeConfig& config, const Keypair& identity, Encrypti
       rng_(rng) {}
 
 void Publisher::set_engine(const FoundEngine& engine, const EngineModel& model,
-                           const Digest& weights) {
+                           std::string manifest) {
   engine_ = engine;
   model_ = model;
-  weights_ = weights;
+  manifest_ = std::move(manifest);
+  weights_ = manifest_.empty() ? Digest{} : attestation::manifest_digest(manifest_);
 }
 
 /// A relay keeps what is newer, and a deletion takes all that is not newer than itself: two events
@@ -130,14 +138,20 @@ AttestationEvent Publisher::make_attestation(const attestation::Evidence& eviden
   return out;
 }
 
+bool Publisher::due() const {
+  return due_ || (complete_at_s_ != 0 && clock_.unix_s() >= complete_at_s_);
+}
+
 void Publisher::publish() {
   if (!engine_ || making_) return;
   due_ = true;
   auto making = std::make_shared<Making>();
   making->statement = make_statement(keys_.newest());
+  making->manifest = manifest_;
   const bool taken = background_.run(
       [making, &source = source_, now_s = clock_.unix_s()] {
         making->evidence = source.evidence(making->statement, now_s);
+        if (making->evidence) making->evidence->manifest = making->manifest;
       },
       [this, making] {
         if (making != making_) return;  // withdrawn meanwhile
@@ -170,6 +184,7 @@ void Publisher::publish_made(const Making& making) {
   offering_ = true;
   refused_ = false;
   due_ = false;
+  complete_at_s_ = lacks_collateral(*evidence) ? now_s + kCollateralRetryS : 0;
   publish_again();
 }
 
@@ -196,6 +211,7 @@ void Publisher::publish_again() {
 void Publisher::withdraw(const std::function<void()>& done) {
   making_.reset();
   due_ = false;
+  complete_at_s_ = 0;
   if (!std::exchange(offering_, false) || live_.empty()) {
     if (done) done();
     return;

@@ -35,8 +35,8 @@ class Publisher {
             EvidenceSource& source, Background& background, client::RelayPool& pool, Clock& clock,
             Rng& rng);
 
-  /// What is served from now on. The digest is zero when no claim about the weights is made.
-  void set_engine(const FoundEngine& engine, const EngineModel& model, const Digest& weights);
+  /// What is served from now on. `manifest`: of its weights, text; empty: no claim is made.
+  void set_engine(const FoundEngine& engine, const EngineModel& model, std::string manifest);
 
   /// Publishes for the newest encryption key once the background thread has its evidence. Nothing,
   /// with a line in the log, when there is none: a node that can't prove itself offers nothing.
@@ -44,8 +44,8 @@ class Publisher {
   /// does nothing.
   void publish();
 
-  /// The last publish() came to nothing: try again later.
-  [[nodiscard]] bool due() const { return due_; }
+  /// The last publish() came to nothing, or to evidence without its collateral a minute ago.
+  [[nodiscard]] bool due() const;
 
   /// An offer is being made.
   [[nodiscard]] bool making() const { return making_ != nullptr; }
@@ -87,7 +87,8 @@ class Publisher {
 
   std::optional<FoundEngine> engine_;
   EngineModel model_;
-  Digest weights_;
+  std::string manifest_;
+  Digest weights_;  ///< its digest; zero: none
   std::function<void(const Offer&)> offered_;
   std::deque<LiveOffer> live_;
   std::optional<Digest> attestation_;
@@ -96,6 +97,7 @@ class Publisher {
   bool offering_ = false;
   bool refused_ = false;
   bool due_ = false;
+  std::int64_t complete_at_s_ = 0;  ///< when to try to publish with collateral; 0: it was there
   /// What is being made, and only while it is wanted.
   std::shared_ptr<Making> making_;
   int refused_in_a_row_ = 0;

@@ -86,9 +86,14 @@ struct EvidenceOptions {
   std::string vcek;
   std::string chain;
   std::string crl;
+  std::vector<std::string> collaterals;
+  std::vector<std::string> rims;
+  std::string peer_spki;  ///< hex or a file
+  std::string token;
+  std::string key_set;
   std::string policy;
   std::string root;   ///< in place of the built-in ones; marks the verdict
-  std::string nonce;  ///< hex; the end of report_data
+  std::string nonce;  ///< hex; the end of report_data, or what the GPU was asked to sign
   std::string node;   ///< npub
   std::string model;
   std::string html;  ///< file to write
@@ -99,8 +104,11 @@ struct EvidenceOptions {
 
 int verify_intel(Process& process, const EvidenceOptions& options);
 int verify_snp(Process& process, const EvidenceOptions& options);
+int verify_gpu(Process& process, const EvidenceOptions& options);
 /// Evidence of a node as its relays have it; also 3: accepted, and simulated.
 int verify_offer(Process& process, const ClientSettings& settings, const EvidenceOptions& options);
+int verify_report(Process& process, const EvidenceOptions& options);
+int verify_nras(Process& process, const EvidenceOptions& options);
 int print_policy();
 
 /// Known-good lists, kind 31473.
@@ -123,6 +131,16 @@ int make_known_good(Process& process, const ClientSettings& settings,
 int show_known_good(Process& process, const std::string& file);
 /// 0: it counts under the settings' policy.
 int check_known_good(Process& process, const ClientSettings& settings, const std::string& file);
+
+/// A model manifest and files of the model. 0 right, 1 wrong, 2 unusable input.
+struct ManifestOptions {
+  std::string manifest;            ///< file
+  std::string digest;              ///< hex; what it must have
+  std::vector<std::string> files;  ///< to be checked by it
+  std::string name;                ///< of the file in the manifest; empty: by its path
+};
+
+int verify_manifest(const ManifestOptions& options);
 
 int receipts(Process& process, const ClientSettings& settings, bool json);
 

@@ -1,108 +1,17 @@
 #include "attestation/collateral_json.h"
-#include "attestation/x509.h"
-#include "base/hex.h"
 #include "client/cli/commands.h"
+#include "client/cli/evidence_files.h"
 #include "client/cli/node_evidence.h"
-#include "client/known_good_book.h"
-#include "client/policy_file.h"
-#include "client/verdict_page.h"
 
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <fstream>
 #include <stdexcept>
 
 namespace nostril::client::cli {
 
 namespace {
 
-constexpr std::streamsize kFileBytesMax = 2 << 20;
-constexpr std::size_t kNonceBytesMax = 64;
-constexpr int kRefused = 1;
-constexpr int kUnusable = 2;
 constexpr int kSimulated = 3;
-
-Bytes read_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  Bytes out(static_cast<std::size_t>(kFileBytesMax) + 1);
-  file.read(reinterpret_cast<char*>(out.data()), kFileBytesMax + 1);
-  if (file.bad() || !file.eof()) {
-    throw std::runtime_error(path + ": can't be read, or is larger than 2 MiB");
-  }
-  out.resize(static_cast<std::size_t>(file.gcount()));
-  return out;
-}
-
-/// A certificate's DER, whichever of the two forms the file has. What is neither stays as it is:
-/// the verdict says so.
-Bytes read_certificate(const std::string& path) {
-  Bytes bytes = read_bytes(path);
-  const auto chain = attestation::parse_pem_chain(as_text(bytes));
-  return chain && chain->size() == 1 ? chain->front().der : bytes;
-}
-
-attestation::TrustRoots read_roots(const std::string& path) {
-  const auto roots = attestation::TrustRoots::only(read_certificate(path));
-  if (!roots) throw std::runtime_error(path + ": " + std::string(to_string(roots.error())));
-  return *roots;
-}
-
-/// The policy with the lists that it names as files.
-VerifyPolicy read_policy(const EvidenceOptions& options, std::int64_t now_s) {
-  VerifyPolicy out;
-  if (!options.policy.empty()) {
-    const Bytes text = read_bytes(options.policy);
-    out = parse_verify_policy(as_text(text), options.policy);
-    KnownGoodBook book(out.lists);
-    add_files(book, out.lists, now_s);
-    book.apply_to(out);
-  }
-  // Who names a root by hand knows that no vendor stands behind it.
-  out.tdx.accept_simulated = !options.root.empty();
-  out.snp.accept_simulated = !options.root.empty();
-  return out;
-}
-
-Bytes read_nonce(const std::string& hex) {
-  const auto out = decode_hex(hex);
-  if (!out || out->size() > kNonceBytesMax) {
-    throw std::runtime_error("--nonce: not hex of at most 64 bytes");
-  }
-  return *out;
-}
-
-void write_page(const attestation::Verdict& verdict, const EvidenceOptions& options,
-                const PageContext& context) {
-  std::ofstream file(options.html, std::ios::binary | std::ios::trunc);
-  file << verdict_page(verdict, context);
-  file.close();
-  if (!file) throw std::runtime_error(options.html + ": can't be written");
-}
-
-int report(attestation::Verdict verdict, const EvidenceOptions& options,
-           const PageContext& context) {
-  if (!options.root.empty()) verdict.claims.push_back({"root_file", options.root, "--root"});
-  if (!options.html.empty()) write_page(verdict, options, context);
-  if (options.json) fmt::print("{}\n", attestation::to_json(verdict));
-  if (options.explain) {
-    fmt::print(options.json ? stderr : stdout, "{}", attestation::explain(verdict));
-  }
-  if (!options.json && !options.explain) {
-    fmt::print("{}\n", attestation::summary(verdict));
-    for (const attestation::Check& check : verdict.checks) {
-      if (!attestation::refuses(check)) continue;
-      fmt::print("  {}: {}; wanted: {}\n", check.name,
-                 check.found.empty() ? "not checked" : check.found, check.wanted);
-    }
-  }
-  return verdict.accepted ? 0 : kRefused;
-}
-
-int unusable(const std::exception& error) {
-  fmt::print(stderr, "nostril: {}\n", error.what());
-  return kUnusable;
-}
 
 attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& options) {
   const VerifyPolicy policy = read_policy(options, now_s);
@@ -138,21 +47,11 @@ attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& opti
 }  // namespace
 
 int verify_intel(Process& process, const EvidenceOptions& options) {
-  try {
-    const std::int64_t now_s = options.now.value_or(process.clock.unix_s());
-    return report(intel_verdict(now_s, options), options, {options.quote, options.policy, now_s});
-  } catch (const std::exception& error) {
-    return unusable(error);
-  }
+  return judge_files(process, options, options.quote, intel_verdict);
 }
 
 int verify_snp(Process& process, const EvidenceOptions& options) {
-  try {
-    const std::int64_t now_s = options.now.value_or(process.clock.unix_s());
-    return report(snp_verdict(now_s, options), options, {options.report, options.policy, now_s});
-  } catch (const std::exception& error) {
-    return unusable(error);
-  }
+  return judge_files(process, options, options.report, snp_verdict);
 }
 
 int verify_offer(Process& process, const ClientSettings& settings, const EvidenceOptions& options) {

@@ -58,6 +58,7 @@ struct Options {
   EvidenceOptions evidence;
   KnownGoodOptions known_good;
   std::string file;
+  ManifestOptions manifest;
 };
 
 using Command = std::function<int(Process&)>;
@@ -156,7 +157,8 @@ void add_evidence_options(CLI::App& app, EvidenceOptions& options) {
   app.add_option("--policy", options.policy, "TOML file; `nostril verify policy` prints all keys");
   app.add_option("--root", options.root,
                  "certificate (PEM or DER) in place of the built-in roots; marks the verdict");
-  app.add_option("--nonce", options.nonce, "hex: report_data must end in it");
+  app.add_option("--nonce", options.nonce,
+                 "hex: report_data must end in it; a GPU's report or token must be over it");
   add_report_options(app, options);
 }
 
@@ -180,6 +182,17 @@ void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
   add_evidence_options(*snp, o.evidence);
   snp->callback([&] { run = [&o](Process& process) { return verify_snp(process, o.evidence); }; });
 
+  auto* gpu =
+      verify_app.add_subcommand("gpu", "an NVIDIA GPU's report; 0 accepted, 1 refused, 2 unusable");
+  gpu->add_option("--report", o.evidence.report, "raw report: SPDM request and response")
+      ->required();
+  gpu->add_option("--chain", o.evidence.chain, "its five certificates, leaf first: PEM or DER")
+      ->required();
+  gpu->add_option("--rim", o.evidence.rims,
+                  "reference manifest (XML, or NVIDIA's JSON around it); once each");
+  add_evidence_options(*gpu, o.evidence);
+  gpu->callback([&] { run = [&o](Process& process) { return verify_gpu(process, o.evidence); }; });
+
   auto* offer = verify_app.add_subcommand(
       "offer",
       "a node's evidence as its relays have it; 0 accepted, 1 refused, 2 unusable, 3 accepted but "
@@ -191,6 +204,41 @@ void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
   offer->callback([&] {
     run = [&o](Process& process) { return verify_offer(process, o.client, o.evidence); };
   });
+
+  auto* report = verify_app.add_subcommand(
+      "report", "a provider's whole attestation answer; 0 accepted, 1 refused, 2 unusable");
+  report->add_option("--file", o.evidence.report, "the answer, as the service gave it")->required();
+  report->add_option("--collateral", o.evidence.collaterals,
+                     "Intel's collateral (JSON); or AMD's certificates; once each");
+  report->add_option("--vcek", o.evidence.vcek, "certificate of the VCEK or VLEK, DER or PEM");
+  report->add_option("--chain", o.evidence.chain, "PEM: ASK or ASVK, then ARK; else AMD's own");
+  report->add_option("--crl", o.evidence.crl, "DER: CRL of the ARK");
+  report->add_option("--rim", o.evidence.rims,
+                     "reference manifest (XML, or NVIDIA's JSON around it); once each");
+  report->add_option("--peer-spki", o.evidence.peer_spki,
+                     "key of the TLS connection: SHA-256 of its SubjectPublicKeyInfo in hex, or a "
+                     "file with the key or certificate");
+  add_evidence_options(*report, o.evidence);
+  report->callback(
+      [&] { run = [&o](Process& process) { return verify_report(process, o.evidence); }; });
+
+  auto* nras = verify_app.add_subcommand(
+      "nras", "tokens of NVIDIA's attestation service; 0 accepted, 1 refused, 2 unusable");
+  nras->add_option("--token", o.evidence.token, "JSON: the service's whole answer")->required();
+  nras->add_option("--jwks", o.evidence.key_set, "JSON: the service's key set of that time")
+      ->required();
+  add_evidence_options(*nras, o.evidence);
+  nras->callback(
+      [&] { run = [&o](Process& process) { return verify_nras(process, o.evidence); }; });
+
+  auto* manifest = verify_app.add_subcommand(
+      "manifest", "a model manifest, and files by it; 0 right, 1 wrong, 2 unusable");
+  manifest->add_option("--manifest", o.manifest.manifest, "the manifest's text")->required();
+  manifest->add_option("--digest", o.manifest.digest, "hex: what an offer's `weights` tag says");
+  manifest->add_option("--file", o.manifest.files, "a file of the model; again for more");
+  manifest->add_option("--name", o.manifest.name,
+                       "the file's name in the manifest, when its path does not end in it");
+  manifest->callback([&] { run = [&o](Process&) { return verify_manifest(o.manifest); }; });
 
   auto* policy = verify_app.add_subcommand("policy", "print a policy file with all defaults");
   policy->callback([&] { run = [](Process&) { return print_policy(); }; });

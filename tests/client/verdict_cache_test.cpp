@@ -88,7 +88,8 @@ TEST(PolicyDigest, EveryChangeOfAPolicyIsAnotherDigest) {
       [](Policy&) {},
       [](Policy& p) { p.accept_simulated = true; },
       [](Policy& p) { p.allow_unchecked_tcb = true; },
-      [](Policy& p) { p.allow_unchecked_gpu = true; },
+      [](Policy& p) { p.gpu.allow_missing_rims = true; },
+      [](Policy& p) { p.gpu.driver_min = "550"; },
       [](Policy& p) { p.allow_migratable = true; },
       [](Policy& p) {
         p.accepted_tcb_statuses = {"a", "b"};

@@ -1,5 +1,6 @@
-// `nostril verify intel` and `nostril verify snp`, run as a process: every case of the shared
+// `nostril verify intel`, `snp`, `gpu` and `nras`, run as a process: every case of the shared
 // vectors, and the simulator's own evidence for checkouts without them.
+#include "attestation/nras_simulator.h"
 #include "events/known_good.h"
 #include "events/nip19.h"
 #include "tests/attestation/fixtures.h"
@@ -33,6 +34,8 @@ using ::testing::StartsWith;
 
 constexpr const char* kIntelCases = "vectors/attestation/intel/cases.json";
 constexpr const char* kSnpCases = "vectors/attestation/snp/cases.json";
+constexpr const char* kNrasCases = "vectors/attestation/nras/cases.json";
+constexpr const char* kGpuCases = "vectors/attestation/nvidia/cases.json";
 
 struct Outcome {
   int exit = -1;
@@ -615,6 +618,148 @@ TEST_F(VerifyIntelCli, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
     }
   }
   EXPECT_GE(count, 56);
+}
+
+class VerifyGpuCli : public VerifyCli {
+ protected:
+  static std::string vector_file(std::string_view name) {
+    return nostril::test::shared_path("vectors/attestation/nvidia/" + std::string(name)).string();
+  }
+
+  /// The case's files, its nonce and manifests.
+  std::vector<std::string> arguments(const Json& item) const {
+    const Bytes report = attestation::test::patched(
+        attestation::test::read_vector_bytes("nvidia/" + std::string(*item.find_string("report"))),
+        item.find("report_patch"));
+    std::vector<std::string> out = {"gpu",
+                                    "--report",
+                                    write("report.bin", report),
+                                    "--chain",
+                                    vector_file(*item.find_string("chain")),
+                                    "--nonce",
+                                    std::string(*item.find_string("nonce"))};
+    for (const char* member : {"driver_rim", "vbios_rim"}) {
+      if (const auto file = item.find_string(member)) {
+        out.insert(out.end(), {"--rim", vector_file(*file)});
+      }
+    }
+    return out;
+  }
+
+  static constexpr std::int64_t kThen = 1770000000;  // 2026-02-02
+};
+
+TEST_F(VerifyGpuCli, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
+  REQUIRE_SHARED(kGpuCases);
+  const std::string lenient = write("lenient.toml",
+                                    "[gpu]\nallow_missing_rims = true\nallow_missing_fwid = true\n"
+                                    "allow_unchecked_switches = true\n");
+  int count = 0;
+  const Json cases = attestation::test::read_vector_json("nvidia/cases.json");
+  for (const Json& item : cases.find("gpu")->items()) {
+    const std::string id(*item.find_string("id"));
+    const Outcome done = run(with(at(kThen, arguments(item)), {"--policy", lenient}));
+    print_row(id, done, failed_checks(done.verdict));
+    const Json& expect = *item.find("expect");
+    const Json* mismatches = expect.find("rim_mismatch_indices");
+    const bool ok =
+        *expect.find_boolean("ok") && (mismatches == nullptr || mismatches->items().empty());
+    EXPECT_EQ(done.exit, ok ? 0 : 1) << id << done.output;
+    EXPECT_EQ(done.verdict.find_boolean("ok"), ok) << id;
+    EXPECT_EQ(done.verdict.find("claims")->find_string("driver"), expect.find_string("driver"));
+    ++count;
+  }
+  EXPECT_GE(count, 20);
+}
+
+TEST_F(VerifyGpuCli, ByDefaultAllMustBeProven) {
+  REQUIRE_SHARED(kGpuCases);
+  const Json cases = attestation::test::read_vector_json("nvidia/cases.json");
+  const Json& complete = cases.find("gpu")->items().front();
+  const std::vector<std::string> command = at(kThen, arguments(complete));
+  EXPECT_EQ(run(command).exit, 0);
+  const std::string root =
+      nostril::test::shared_path("vectors/attestation/roots/nvidia_device_identity_ca.pem");
+  const Outcome named = run(with(command, {"--root", root}));
+  EXPECT_EQ(named.exit, 0);
+  EXPECT_EQ(named.verdict.find_boolean("simulated"), false);
+  const std::string other =
+      nostril::test::shared_path("vectors/attestation/roots/nvidia_corim_signing_root_ca.pem");
+  EXPECT_EQ(failed_checks(run(with(command, {"--root", other})).verdict).front(), "gpu_chain");
+  const std::string newer = write("newer.toml", "[gpu]\ndriver_min = \"560.0\"\n");
+  EXPECT_EQ(failed_checks(run(with(command, {"--policy", newer})).verdict),
+            std::vector<std::string>{"gpu_driver"});
+  EXPECT_EQ(run({"gpu", "--report", "/nowhere", "--chain", "/nowhere"}).exit, 2);
+}
+
+class VerifyNrasCli : public VerifyCli {
+ protected:
+  static std::string vector_file(std::string_view name) {
+    return nostril::test::shared_path("vectors/attestation/nras/" + std::string(name)).string();
+  }
+
+  static std::vector<std::string> files(std::string_view token, std::string_view key_set) {
+    return {"nras", "--token", vector_file(token), "--jwks", vector_file(key_set)};
+  }
+};
+
+TEST_F(VerifyNrasCli, JudgesSimulatedTokensUnderTheNamedRootOnly) {
+  const NrasSimulator simulator(attestation::test::filled(7));
+  const auto nonce = attestation::test::filled(0x55);
+  const NrasEvidence evidence = simulator.evidence(nonce, 2, kNow);
+  const std::vector<std::string> command =
+      at(kNow, {"nras", "--token", write("token.json", evidence.response), "--jwks",
+                write("jwks.json", evidence.key_set), "--nonce", encode_hex(nonce)});
+  const std::string root = write("root.der", simulator.root_der());
+  const Outcome taken = run(with(command, {"--root", root}));
+  EXPECT_EQ(taken.exit, 0) << taken.output;
+  EXPECT_EQ(taken.verdict.find_boolean("simulated"), true);
+  EXPECT_EQ(taken.verdict.find("claims")->find("GPU-1")->find_string("model"), kSimulatedModel);
+  const Outcome refused = run(command);
+  EXPECT_EQ(refused.exit, 1);
+  EXPECT_EQ(failed_checks(refused.verdict).front(), "key_chain");
+
+  const auto under_policy = [&](const std::string& text) {
+    const std::string file = write("policy.toml", text);
+    return failed_checks(run(with(command, {"--root", root, "--policy", file})).verdict);
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(under_policy("[nras]\nmodels = [\"NOT A TEE\"]\ndevices = [\"1000\", \"1001\"]\n"),
+            Names{});
+  EXPECT_EQ(under_policy("[nras]\nmodels = [\"GH100\"]\n"), Names{"models"});
+  EXPECT_EQ(under_policy("[nras]\ndevices = [\"1000\"]\n"), Names{"devices"});
+  EXPECT_EQ(under_policy("level_min = \"image_measured\"\n"), Names{"level"});
+
+  const std::string text = run(with(command, {"--root", root, "--explain"})).output;
+  EXPECT_THAT(text, HasSubstr("\"ok\":true"));
+  EXPECT_EQ(run({"nras", "--token", "/nowhere", "--jwks", "/nowhere"}).exit, 2);
+}
+
+TEST_F(VerifyNrasCli, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
+  REQUIRE_SHARED(kNrasCases);
+  int count = 0;
+  const Json cases = attestation::test::read_vector_json("nras/cases.json");
+  for (const Json& item : cases.find("cases")->items()) {
+    const std::string id(*item.find_string("id"));
+    const bool ok = item.find("expect")->find_string("verdict") == "accept";
+    const Outcome done = run(with(at(*item.find_integer("now"), files(*item.find_string("response"),
+                                                                      *item.find_string("jwks"))),
+                                  {"--nonce", std::string(*item.find_string("expected_nonce"))}));
+    print_row(id, done, failed_checks(done.verdict));
+    EXPECT_EQ(done.exit, ok ? 0 : 1) << id << done.output;
+    EXPECT_EQ(done.verdict.find_boolean("ok"), ok) << id;
+    EXPECT_EQ(done.verdict.find_string("status"), ok ? "Verified" : "Refused") << id;
+    EXPECT_EQ(done.verdict.find_boolean("simulated"), false) << id;
+    ++count;
+  }
+  EXPECT_GE(count, 5);
+  for (const char* file :
+       {"no-jwks/near-2025-10-ppcie.json", "no-jwks/near-2025-10.json",
+        "no-jwks/nvidia-sdk-v3-claims.json", "alg-none/dstack-gpu_attestation_h100.json"}) {
+    const Outcome done = run(at(kNow, files(file, "tinfoil-1gpu.jwks.json")));
+    print_row(file, done, failed_checks(done.verdict));
+    EXPECT_EQ(done.exit, 1) << file;
+  }
 }
 
 }  // namespace

@@ -138,3 +138,35 @@ scenario("a node with simulated SNP evidence is used by who asked for that, and 
   assert.notEqual(refused.code, 0);
   assert.match(refused.out + refused.err, /vek_chain|simulated/);
 });
+
+scenario("an offer's weights are the files in the operator's folder, as both programs compute them", async (bed) => {
+  const relay = await bed.relay();
+  const engine = await bed.engine();
+  const folder = path.join(bed.folder, "model");
+  fs.mkdirSync(path.join(folder, "sub"), { recursive: true });
+  const weights = path.join(folder, "sub/weights.bin");
+  fs.writeFileSync(weights, Buffer.alloc(3_000_000, 7));
+  fs.writeFileSync(path.join(folder, "tokenizer.json"), "{}");
+  const node = await bed.node({ relay, engine_url: engine.url, sections: { engine: { weights_folder: folder } } });
+  const asked = await bed.chat({ relay, node, question: kQuestion }).end(30_000);
+  assert.equal(asked.code, 0, asked.err);
+
+  const text = path.join(bed.folder, "manifest.txt");
+  const cache = path.join(bed.folder, "cache");
+  const made = await bed.node_command(["manifest", "make", folder, "-o", text, "--cache", cache]).end(10_000);
+  assert.equal(made.code, 0, made.err);
+  const [, digest] = /^digest ([0-9a-f]{64})$/m.exec(made.err);
+  const offers = await bed.client(["req", "--relay", relay.url, "-k", "31470"]).end(10_000);
+  assert.equal(tag(JSON.parse(offers.out.split("\n")[0]), "weights"), digest);
+
+  const verify = () => bed.client(["verify", "manifest", "--manifest", text, "--digest", digest, "--file", weights]).end(10_000);
+  const check = () => bed.node_command(["manifest", "check", folder, "--manifest", text]).end(10_000);
+  const right = await verify();
+  assert.equal(right.code, 0, right.out + right.err);
+  assert.equal((await check()).code, 0);
+  fs.writeFileSync(weights, Buffer.alloc(3_000_000, 8));
+  assert.equal((await verify()).code, 1);
+  const changed = await check();
+  assert.equal(changed.code, 1);
+  assert.match(changed.out, /^changed sub\/weights.bin$/m);
+});

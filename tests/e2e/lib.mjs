@@ -185,6 +185,11 @@ export class Bed {
     return this.#run(`nostril ${args[0]}`, path.join(kBin, "nostril"), args);
   }
 
+  /** A command of the node's program that ends by itself. */
+  node_command(args) {
+    return this.#run(`nostril-node ${args[0]}`, path.join(kBin, "nostril-node"), args);
+  }
+
   /** Options of every command that talks to a node. */
   client_options({ relay, node, home = "user", trust = true, ca_file }) {
     return ["--home", path.join(this.folder, home), ...urls_of(relay).flatMap((url) => ["--relay", url]),

@@ -25,9 +25,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using attestation::test::kNow;
+using test::FakeHttpServer;
 using test::FakeSevGuest;
 using test::FakeTsm;
-using test::FakeUnixServer;
 using test::TempDir;
 using ::testing::HasSubstr;
 using ReportData = std::array<std::uint8_t, 64>;
@@ -143,9 +143,9 @@ std::string quote_reply(ByteSpan quote, const std::string& more = "") {
 TEST(Dstack, AsksOverItsSocketForExactlyOurData) {
   const TempDir folder;
   std::string seen;
-  const FakeUnixServer server(folder.path() / "dstack.sock", [&seen](const std::string& request) {
+  const FakeHttpServer server(folder.path() / "dstack.sock", [&seen](const std::string& request) {
     seen = request;
-    return FakeUnixServer::ok(quote_reply(quote_over(report_data()),
+    return FakeHttpServer::ok(quote_reply(quote_over(report_data()),
                                           R"(,"event_log":"[]","vm_config":"{}","report_data":")" +
                                               encode_hex(report_data()) + "\""));
   });
@@ -162,7 +162,7 @@ TEST(Dstack, TroubleWithTheAgentIsBoundedAndNamed) {
   const fs::path path = folder.path() / "dstack.sock";
   EXPECT_THAT(dstack_quote(path, report_data()).error(), HasSubstr("is the agent running"));
   std::string answer;
-  const FakeUnixServer server(path, [&answer](const std::string&) {
+  const FakeHttpServer server(path, [&answer](const std::string&) {
     if (answer == "slow") std::this_thread::sleep_for(std::chrono::milliseconds(400));
     return answer;
   });
@@ -176,7 +176,7 @@ TEST(Dstack, TroubleWithTheAgentIsBoundedAndNamed) {
   EXPECT_NE(error_of("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}"), "none");
   EXPECT_NE(error_of("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n{}"), "none");
   EXPECT_NE(error_of("slow"), "none");
-  EXPECT_NE(error_of(FakeUnixServer::ok("not json")), "none");
+  EXPECT_NE(error_of(FakeHttpServer::ok("not json")), "none");
 }
 
 TEST(Dstack, RefusesAnswersThatAreNone) {
@@ -397,11 +397,11 @@ TEST_F(Choice, AFolderThatNoDriverStandsBehindIsPassedOver) {
 }
 
 TEST_F(Choice, DstackEvidenceIsAQuoteOverTheStatement) {
-  const FakeUnixServer server(settings_.paths.dstack_socket, [](const std::string& request) {
+  const FakeHttpServer server(settings_.paths.dstack_socket, [](const std::string& request) {
     const std::size_t at = request.find(R"("report_data":")") + 15;
     ReportData data{};
     CHECK(decode_hex(std::string_view(request).substr(at, 128), data));
-    return FakeUnixServer::ok(quote_reply(quote_over(data)));
+    return FakeHttpServer::ok(quote_reply(quote_over(data)));
   });
   const auto source = make();
   ASSERT_TRUE(source) << source.error();

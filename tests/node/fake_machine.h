@@ -7,7 +7,9 @@
 #include "node/sev_guest.h"
 #include "node/tsm_report.h"
 
+#include <arpa/inet.h>
 #include <linux/sev-guest.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -158,36 +160,45 @@ class FakeSevGuest final : public node::SevGuestDevice {
   Answer answer_;
 };
 
-/// An HTTP server on a Unix socket, one exchange a connection, on a thread of its own.
-class FakeUnixServer {
+/// An HTTP server on a Unix socket or a loopback port, one exchange a connection, on a thread of
+/// its own.
+class FakeHttpServer {
  public:
   /// The raw answer to a request (head and body as received); "" closes without one.
   using Answer = std::function<std::string(const std::string& request)>;
 
-  FakeUnixServer(std::filesystem::path path, Answer answer)
+  FakeHttpServer(std::filesystem::path path, Answer answer)
       : path_(std::move(path)), answer_(std::move(answer)) {
-    listener_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(listener_ >= 0);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     CHECK(path_.string().size() < sizeof(address.sun_path));
     std::strcpy(address.sun_path, path_.c_str());
-    CHECK(bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
-    CHECK(listen(listener_, 8) == 0);
-    thread_ = std::thread([this] { serve(); });
+    start(AF_UNIX, reinterpret_cast<sockaddr*>(&address), sizeof(address));
   }
 
-  ~FakeUnixServer() {
+  explicit FakeHttpServer(Answer answer) : answer_(std::move(answer)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    start(AF_INET, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+    socklen_t size = sizeof(address);
+    CHECK(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    url_ = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  }
+
+  ~FakeHttpServer() {
     closing_ = true;
     shutdown(listener_, SHUT_RDWR);
     thread_.join();
     close(listener_);
   }
 
-  FakeUnixServer(const FakeUnixServer&) = delete;
-  FakeUnixServer& operator=(const FakeUnixServer&) = delete;
+  FakeHttpServer(const FakeHttpServer&) = delete;
+  FakeHttpServer& operator=(const FakeHttpServer&) = delete;
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+  [[nodiscard]] const std::string& url() const { return url_; }
 
   static std::string ok(const std::string& body) {
     return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
@@ -195,6 +206,14 @@ class FakeUnixServer {
   }
 
  private:
+  void start(int family, const sockaddr* address, socklen_t size) {
+    listener_ = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(listener_ >= 0);
+    CHECK(bind(listener_, address, size) == 0);
+    CHECK(listen(listener_, 8) == 0);
+    thread_ = std::thread([this] { serve(); });
+  }
+
   static bool whole(const std::string& request) {
     const std::size_t end = request.find("\r\n\r\n");
     if (end == std::string::npos) return false;
@@ -222,6 +241,7 @@ class FakeUnixServer {
   }
 
   std::filesystem::path path_;
+  std::string url_;
   Answer answer_;
   int listener_ = -1;
   std::atomic<bool> closing_ = false;

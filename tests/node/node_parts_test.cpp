@@ -1,9 +1,8 @@
-// The node's parts that need no peer: manifest, keys, stored answers, configuration.
+// The node's parts that need no peer: keys, stored answers, configuration.
 #include "base/config.h"
 #include "client/key_file.h"
 #include "node/answer_store.h"
 #include "node/config.h"
-#include "node/manifest.h"
 #include "node/node_keys.h"
 #include "node/serving.h"
 #include "schnorr/hash.h"
@@ -18,45 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::TempDir;
-
-void write(const fs::path& path, const std::string& text) {
-  fs::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << text;
-}
-
-// ---- Manifest -----------------------------------------------------------------------------------
-
-TEST(Manifest, IsWhatItsHeaderSays) {
-  const TempDir folder;
-  const std::string big(3'000'000, 'w');
-  write(folder.path() / "z" / "b.bin", big);
-  write(folder.path() / "a.json", "");
-  const auto digest = manifest_digest({folder.path() / "z" / "b.bin", folder.path() / "a.json"});
-  ASSERT_TRUE(digest) << digest.error();
-  // By hand: BIP-340's tagged hash over name size, name, file size, SHA-256; a.json first.
-  const auto number = [](std::uint64_t value, int bytes) {
-    std::string out;
-    for (int i = bytes; i-- > 0;) out += static_cast<char>(value >> (8 * i));
-    return out;
-  };
-  const auto hashed = [](const std::string& text) {
-    const Digest d = sha256(as_bytes(text));
-    return std::string(d.bytes.begin(), d.bytes.end());
-  };
-  const std::string tag = hashed("nostril/manifest/1");
-  const std::string manifest = number(6, 4) + "a.json" + number(0, 8) + hashed("") + number(5, 4) +
-                               "b.bin" + number(big.size(), 8) + hashed(big);
-  EXPECT_EQ(*digest, sha256(as_bytes(tag + tag + manifest)));
-}
-
-TEST(Manifest, RefusesTwoFilesOfOneNameAndWhatItCanNotRead) {
-  const TempDir folder;
-  write(folder.path() / "x" / "model", "1");
-  write(folder.path() / "y" / "model", "2");
-  EXPECT_FALSE(manifest_digest({folder.path() / "x" / "model", folder.path() / "y" / "model"}));
-  EXPECT_FALSE(manifest_digest({folder.path() / "none"}));
-  EXPECT_FALSE(manifest_digest({folder.path() / "x"})) << "a folder is no file";
-}
 
 // ---- Keys ---------------------------------------------------------------------------------------
 

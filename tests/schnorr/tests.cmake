@@ -1,4 +1,5 @@
 nostril_test(schnorr/hash)
+nostril_test(schnorr/keccak)
 nostril_test(schnorr/keys)
 nostril_test(schnorr/verify)
 nostril_test(schnorr/nip44)

@@ -1,0 +1,1 @@
+nostril_bench(node/manifest)

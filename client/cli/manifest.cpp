@@ -1,0 +1,108 @@
+#include "attestation/model_manifest.h"
+#include "base/bytes.h"
+#include "base/hex.h"
+#include "client/cli/commands.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <fstream>
+#include <optional>
+#include <stdexcept>
+
+namespace nostril::client::cli {
+
+namespace {
+
+using attestation::ManifestFile;
+using attestation::ModelManifest;
+
+constexpr int kWrong = 1;
+constexpr int kUnusable = 2;
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(attestation::kManifestTextBytesMax + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (file.bad() || !file.eof()) throw std::runtime_error(path + ": can't be read, or too large");
+  return text;
+}
+
+/// The entry that the path ends in: all of the name, from a whole component on.
+const ManifestFile* entry_of(const ModelManifest& manifest, const std::string& path) {
+  const ManifestFile* found = nullptr;
+  for (const ManifestFile& file : manifest.files) {
+    const bool ends = path == file.name || path.ends_with("/" + file.name);
+    if (ends && (found == nullptr || file.name.size() > found->name.size())) found = &file;
+  }
+  return found;
+}
+
+struct FileFacts {
+  std::uint64_t bytes = 0;
+  Digest root;
+};
+
+FileFacts read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw std::runtime_error(path + ": can't be read");
+  attestation::FileRoot root;
+  FileFacts out;
+  std::string piece(attestation::kManifestLeafBytes, '\0');
+  while (file) {
+    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    const auto count = static_cast<std::size_t>(file.gcount());
+    root.update(as_bytes(piece).first(count));
+    out.bytes += count;
+  }
+  if (!file.eof()) throw std::runtime_error(path + ": reading failed");
+  out.root = root.finish();
+  return out;
+}
+
+bool check_file(const ModelManifest& manifest, const std::string& path, const std::string& name) {
+  const ManifestFile* entry = name.empty() ? entry_of(manifest, path) : manifest.find(name);
+  if (entry == nullptr) {
+    fmt::print("WRONG {}: not in the manifest\n", path);
+    return false;
+  }
+  const FileFacts facts = read_file(path);
+  if (facts.bytes == entry->bytes && facts.root == entry->root) {
+    fmt::print("right {}: is {}\n", path, entry->name);
+    return true;
+  }
+  fmt::print("WRONG {}: {} bytes, root {}; {} has {} bytes, root {}\n", path, facts.bytes,
+             encode_hex(facts.root), entry->name, entry->bytes, encode_hex(entry->root));
+  return false;
+}
+
+bool check(const ManifestOptions& options) {
+  const std::string text = read_text(options.manifest);
+  const auto manifest = attestation::parse_manifest(text);
+  if (!manifest) throw std::runtime_error(options.manifest + ": is no manifest");
+  const std::string digest = encode_hex(attestation::manifest_digest(text));
+  fmt::print("digest {}, {} files\n", digest, manifest->files.size());
+  bool right = true;
+  if (!options.digest.empty() && options.digest != digest) {
+    fmt::print("WRONG digest: wanted {}\n", options.digest);
+    right = false;
+  }
+  for (const std::string& file : options.files) {
+    right = check_file(*manifest, file, options.name) && right;
+  }
+  return right;
+}
+
+}  // namespace
+
+int verify_manifest(const ManifestOptions& options) {
+  try {
+    return check(options) ? 0 : kWrong;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "nostril: {}\n", error.what());
+    return kUnusable;
+  }
+}
+
+}  // namespace nostril::client::cli

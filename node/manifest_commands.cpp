@@ -1,0 +1,110 @@
+#include "node/manifest_commands.h"
+
+#include "base/bytes.h"
+#include "base/hex.h"
+#include "node/manifest.h"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+
+namespace nostril::node {
+
+namespace {
+
+using attestation::ManifestFile;
+using attestation::ModelManifest;
+
+constexpr double kMb = 1e6;
+
+/// A line that is written over, on a terminal only.
+void show_progress(const ManifestProgress& progress) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  fmt::print(stderr, "\r{:.0f} of {:.0f} MB, {:.0f} MB known from before ",
+             static_cast<double>(progress.bytes) / kMb,
+             static_cast<double>(progress.bytes_total) / kMb,
+             static_cast<double>(progress.bytes_reused) / kMb);
+}
+
+ModelManifest make(const ManifestOptions& options) {
+  ManifestSettings settings;
+  settings.folder = options.folder;
+  settings.threads = static_cast<unsigned>(options.threads);
+  settings.cache = options.cache;
+  const auto made = make_manifest(settings, {show_progress, nullptr});
+  if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\n");
+  if (!made) throw std::runtime_error(made.error());
+  return *made;
+}
+
+ModelManifest read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(attestation::kManifestTextBytesMax + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (!file.eof()) throw std::runtime_error(path + ": can't be read, or is no manifest");
+  auto manifest = attestation::parse_manifest(text);
+  if (!manifest) throw std::runtime_error(path + ": is no manifest");
+  return std::move(*manifest);
+}
+
+std::string digest_of(const ModelManifest& manifest) {
+  return encode_hex(attestation::manifest_digest(attestation::print_manifest(manifest)));
+}
+
+}  // namespace
+
+int manifest_make(const ManifestOptions& options) {
+  const ModelManifest manifest = make(options);
+  const std::string text = attestation::print_manifest(manifest);
+  if (options.output.empty()) {
+    fmt::print("{}", text);
+  } else {
+    std::ofstream file(options.output, std::ios::binary | std::ios::trunc);
+    file << text;
+    file.close();
+    if (file.fail()) throw std::runtime_error(options.output + ": can't be written");
+  }
+  fmt::print(stderr, "digest {}\n", digest_of(manifest));
+  return 0;
+}
+
+int manifest_check(const ManifestOptions& options) {
+  const ModelManifest wanted = read(options.manifest);
+  const ModelManifest found = make(options);
+  int differences = 0;
+  const auto differs = [&differences](const char* how, const std::string& name) {
+    fmt::print("{} {}\n", how, name);
+    ++differences;
+  };
+  for (const ManifestFile& file : wanted.files) {
+    const ManifestFile* now = found.find(file.name);
+    if (now == nullptr) {
+      differs("missing", file.name);
+    } else if (*now != file) {
+      differs("changed", file.name);
+    }
+  }
+  for (const ManifestFile& file : found.files) {
+    if (wanted.find(file.name) == nullptr) differs("extra", file.name);
+  }
+  fmt::print("{} files, {} differ; manifest {}\n", wanted.files.size(), differences,
+             digest_of(wanted));
+  return differences == 0 ? 0 : 1;
+}
+
+int manifest_show(const ManifestOptions& options) {
+  const ModelManifest manifest = options.manifest.empty() ? make(options) : read(options.manifest);
+  for (const ManifestFile& file : manifest.files) {
+    fmt::print("{} {:>14} {}\n", encode_hex(file.root), file.bytes, file.name);
+  }
+  fmt::print("digest {}\n", digest_of(manifest));
+  return 0;
+}
+
+}  // namespace nostril::node

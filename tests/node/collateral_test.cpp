@@ -1,0 +1,331 @@
+// Collateral that a node fetches, checks, keeps and puts beside its quotes. The services are a
+// local HTTP server with what the simulators make.
+#include "node/collateral.h"
+
+#include "attestation/verify.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "tests/attestation/snp_fixtures.h"
+#include "tests/node/fake_machine.h"
+#include "tests/support/temp_dir.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <mutex>
+
+namespace nostril::node {
+namespace {
+
+namespace fs = std::filesystem;
+using attestation::test::kNow;
+using test::FakeHttpServer;
+using ::testing::HasSubstr;
+
+constexpr std::int64_t kDay = 86'400;
+
+/// Quotes or reports as a machine gives them: nothing beside them but what the host adds.
+class BareSource final : public EvidenceSource {
+ public:
+  using Make = std::function<attestation::Evidence(const attestation::Statement&)>;
+
+  explicit BareSource(Make make) : make_(std::move(make)) {}
+
+  Result<attestation::Evidence, std::string> evidence(const attestation::Statement& statement,
+                                                      std::int64_t /*now_s*/) override {
+    return make_(statement);
+  }
+
+  [[nodiscard]] std::string_view tee() const override { return "tdx"; }
+
+  [[nodiscard]] bool simulated() const override { return false; }
+
+ private:
+  Make make_;
+};
+
+std::string percent_encoded(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0;
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+std::string answer(const std::string& body, const std::string& header = "") {
+  return "HTTP/1.1 200 OK\r\n" + header + "Content-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
+}
+
+std::string as_string(ByteSpan bytes) {
+  return std::string(as_text(bytes));
+}
+
+/// Both vendors' services in one server, and a node that asks them.
+class Services : public ::testing::Test {
+ protected:
+  Services()
+      : server_([this](const std::string& request) {
+          const std::lock_guard lock(mutex_);
+          asked_.push_back(request.substr(0, request.find(" HTTP")));
+          return reply(asked_.back());
+        }) {
+    set_log_level(LogLevel::Off);
+    settings_.intel_url = server_.url();
+    settings_.intel_root_crl_url = server_.url() + "/sgx/certification/v4/rootcacrl";
+    settings_.amd_url = server_.url();
+    settings_.store.folder = folder_.path() / "collateral";
+    settings_.store.request_ms_max = 300;
+    settings_.roots = attestation::test::roots_of(tdx_).joined(attestation::test::roots_of(snp_));
+  }
+
+  ~Services() override { set_log_level(LogLevel::Info); }
+
+  /// The sound answer to "GET path".
+  std::string sound(const std::string& request) const {
+    const auto all = tdx_.collateral(made_for_);
+    const auto signed_answer = [](const std::string& member, const std::string& text,
+                                  ByteSpan signature) {
+      return "{\"" + member + "\":" + text + ",\"signature\":\"" + encode_hex(signature) + "\"}";
+    };
+    if (request == "GET /tdx/certification/v4/tcb?fmspc=514d00000000") {
+      return answer(
+          signed_answer("tcbInfo", all.tcb_info, all.tcb_info_signature),
+          "TCB-Info-Issuer-Chain: " + percent_encoded(all.tcb_info_issuer_chain) + "\r\n");
+    }
+    if (request == "GET /tdx/certification/v4/qe/identity") {
+      return answer(signed_answer("enclaveIdentity", all.qe_identity, all.qe_identity_signature),
+                    "SGX-Enclave-Identity-Issuer-Chain: " +
+                        percent_encoded(all.qe_identity_issuer_chain) + "\r\n");
+    }
+    if (request == "GET /sgx/certification/v4/pckcrl?ca=platform&encoding=der") {
+      return answer(as_string(all.pck_crl));
+    }
+    if (request == "GET /sgx/certification/v4/rootcacrl") {  // a PCCS answers in hex
+      return answer(encode_hex(all.root_ca_crl));
+    }
+    if (request.starts_with("GET /vcek/v1/Milan/4e4f542d54454521") &&
+        request.ends_with("?blSPL=04&teeSPL=00&snpSPL=23&ucodeSPL=213")) {
+      return answer(as_string(attestation::test::snp_evidence(snp_).certificates.vek));
+    }
+    if (request == "GET /vcek/v1/Milan/crl") return answer(as_string(snp_.crl(made_for_)));
+    return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+  }
+
+  std::string reply(const std::string& request) {
+    if (mode_ == "slow") std::this_thread::sleep_for(std::chrono::milliseconds(350));
+    if (mode_ == "500") return "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+    if (mode_ == "closed") return "";
+    if (mode_ == "rubbish") return answer("{\"tcbInfo\":{},\"signature\":\"00\"}");
+    if (mode_ == "endless") return answer(std::string((1U << 20U) + 1, 'x'));
+    return sound(request);
+  }
+
+  void set_mode(const std::string& mode) {
+    const std::lock_guard lock(mutex_);
+    mode_ = mode;
+  }
+
+  void made_for(std::int64_t now_s) {
+    const std::lock_guard lock(mutex_);
+    made_for_ = now_s;
+  }
+
+  std::size_t asked() {
+    const std::lock_guard lock(mutex_);
+    return asked_.size();
+  }
+
+  std::unique_ptr<EvidenceSource> tdx_node() {
+    return with_collateral(
+        std::make_unique<BareSource>([this](const attestation::Statement& statement) {
+          auto out = tdx_.evidence(statement, kNow, attestation::test::measurements());
+          out.collateral.reset();
+          return out;
+        }),
+        settings_);
+  }
+
+  /// `chain`: the host gives its guests the issuers, but not the certificate itself.
+  std::unique_ptr<EvidenceSource> snp_node() {
+    return with_collateral(
+        std::make_unique<BareSource>([this](const attestation::Statement& statement) {
+          auto out = snp_.evidence(statement, kNow);
+          out.snp->vek.clear();
+          out.snp->crl.clear();
+          return out;
+        }),
+        settings_);
+  }
+
+  bool accepted(const attestation::Evidence& evidence, std::int64_t now_s) const {
+    attestation::Policy policy = attestation::test::simulated_policy();
+    policy.snp.require_crl = true;
+    policy.encryption_key_life_s_max = 400 * kDay;
+    attestation::Statement expected = evidence.statement;
+    return attestation::verify(evidence, expected, settings_.roots, now_s, policy).accepted;
+  }
+
+  attestation::Evidence evidence_at(EvidenceSource& source, std::int64_t now_s) {
+    attestation::Statement statement = attestation::test::statement();
+    statement.encryption_key_expires_at = now_s + 1800;
+    auto out = source.evidence(statement, now_s);
+    EXPECT_TRUE(out);
+    return *out;
+  }
+
+  /// Sets what is kept back in time.
+  void age(std::int64_t seconds_before_now) const {
+    for (const auto& entry : fs::directory_iterator(settings_.store.folder)) {
+      const auto at = std::chrono::sys_seconds(std::chrono::seconds(kNow - seconds_before_now));
+      fs::last_write_time(entry, std::chrono::file_clock::from_sys(at));
+    }
+  }
+
+  attestation::Simulator tdx_ = attestation::test::simulator();
+  attestation::SnpSimulator snp_ = attestation::test::snp_simulator();
+  test::TempDir folder_;
+  CollateralSettings settings_;
+  std::mutex mutex_;
+  std::string mode_;
+  std::int64_t made_for_ = kNow;
+  std::vector<std::string> asked_;
+  FakeHttpServer server_;
+};
+
+TEST_F(Services, IntelsCollateralComesBesideTheQuoteAndPassesAtAClient) {
+  const auto node = tdx_node();
+  const auto evidence = evidence_at(*node, kNow);
+  ASSERT_TRUE(evidence.collateral);
+  EXPECT_EQ(*evidence.collateral, tdx_.collateral(kNow));
+  EXPECT_TRUE(accepted(evidence, kNow));
+  EXPECT_EQ(asked(), 4U);
+}
+
+TEST_F(Services, AmdsCertificateAndCrlComeBesideTheReport) {
+  const auto node = snp_node();
+  const auto evidence = evidence_at(*node, kNow);
+  EXPECT_EQ(evidence.snp->vek, attestation::test::snp_evidence(snp_).certificates.vek);
+  EXPECT_EQ(evidence.snp->crl, snp_.crl(kNow));
+  EXPECT_TRUE(accepted(evidence, kNow));
+  EXPECT_EQ(asked(), 2U);
+}
+
+TEST_F(Services, WhatIsKeptIsUsedByTheNextProcessUntilItIsOld) {
+  evidence_at(*tdx_node(), kNow);
+  age(0);
+  const auto again = evidence_at(*tdx_node(), kNow + 3600);
+  EXPECT_EQ(asked(), 4U) << "from the disk";
+  EXPECT_TRUE(accepted(again, kNow + 3600));
+  made_for(kNow + kDay);
+  const auto later = evidence_at(*tdx_node(), kNow + kDay);
+  EXPECT_EQ(asked(), 8U) << "older than refresh_s";
+  EXPECT_EQ(*later.collateral, tdx_.collateral(kNow + kDay));
+}
+
+TEST_F(Services, IsRefreshedBeforeItEnds) {
+  settings_.store.refresh_s = 400 * kDay;
+  evidence_at(*tdx_node(), kNow);
+  age(0);
+  evidence_at(*tdx_node(), kNow + 27 * kDay);
+  EXPECT_EQ(asked(), 4U);
+  made_for(kNow + 29 * kDay);  // of 30; `ahead_s` is two days
+  evidence_at(*tdx_node(), kNow + 29 * kDay);
+  EXPECT_EQ(asked(), 8U);
+}
+
+TEST_F(Services, WhileAServiceIsInTroubleTheOldIsUsedAsLongAsItIsValid) {
+  evidence_at(*tdx_node(), kNow);
+  age(0);
+  for (const std::string mode : {"500", "closed", "rubbish", "endless", "slow"}) {
+    set_mode(mode);
+    const auto evidence = evidence_at(*tdx_node(), kNow + kDay);
+    ASSERT_TRUE(evidence.collateral) << mode;
+    EXPECT_EQ(*evidence.collateral, tdx_.collateral(kNow)) << mode << ": never replaced by it";
+    EXPECT_TRUE(accepted(evidence, kNow + kDay)) << mode;
+  }
+  set_mode("500");
+  EXPECT_FALSE(evidence_at(*tdx_node(), kNow + 31 * kDay).collateral) << "it has ended";
+  EXPECT_FALSE(evidence_at(*tdx_node(), kNow - kDay).collateral) << "it has not begun";
+}
+
+TEST_F(Services, WithoutAnythingUsableTheQuoteGoesOutAloneAndIsRefused) {
+  for (const std::string mode : {"500", "closed", "rubbish", "endless", "slow"}) {
+    set_mode(mode);
+    const auto evidence = evidence_at(*tdx_node(), kNow);
+    EXPECT_FALSE(evidence.collateral) << mode;
+    EXPECT_FALSE(accepted(evidence, kNow)) << mode;
+    const auto report = evidence_at(*snp_node(), kNow);
+    EXPECT_TRUE(report.snp->vek.empty()) << mode;
+    EXPECT_FALSE(accepted(report, kNow)) << mode;
+  }
+}
+
+TEST_F(Services, AServiceThatFailedIsLeftAloneForAWhile) {
+  const auto node = tdx_node();
+  evidence_at(*node, kNow);
+  age(0);
+  set_mode("500");
+  evidence_at(*node, kNow + kDay);
+  EXPECT_EQ(asked(), 8U);
+  evidence_at(*node, kNow + kDay + 30);
+  EXPECT_EQ(asked(), 8U);
+  evidence_at(*node, kNow + kDay + 61);
+  EXPECT_EQ(asked(), 12U);
+}
+
+TEST_F(Services, DamagedAndForeignFilesAreFetchedAnew) {
+  evidence_at(*tdx_node(), kNow);
+  for (const auto& entry : fs::directory_iterator(settings_.store.folder)) {
+    std::ofstream(entry.path(), std::ios::binary | std::ios::trunc) << "damaged";
+  }
+  age(0);
+  EXPECT_TRUE(accepted(evidence_at(*tdx_node(), kNow), kNow));
+  EXPECT_EQ(asked(), 8U);
+}
+
+TEST_F(Services, AnOperatorMayPlaceFilesAndAskNobody) {
+  evidence_at(*snp_node(), kNow);
+  evidence_at(*tdx_node(), kNow);
+  age(0);
+  const std::size_t before = asked();
+  settings_.intel_url.clear();
+  settings_.intel_root_crl_url.clear();
+  settings_.amd_url.clear();
+  EXPECT_TRUE(accepted(evidence_at(*tdx_node(), kNow + kDay), kNow + kDay));
+  EXPECT_TRUE(accepted(evidence_at(*snp_node(), kNow + kDay), kNow + kDay));
+  EXPECT_EQ(asked(), before);
+}
+
+TEST_F(Services, WhatAnotherRootSignedIsNeverTaken) {
+  settings_.roots = attestation::TrustRoots::vendors();
+  EXPECT_FALSE(evidence_at(*tdx_node(), kNow).collateral);
+  EXPECT_TRUE(evidence_at(*snp_node(), kNow).snp->vek.empty());
+}
+
+TEST(SignedAnswer, KeepsTheExactTextOfTheObject) {
+  const std::string signature(128, 'a');
+  const std::string body = "{\"tcbInfo\":{ \"a\" : 1},\"signature\":\"" + signature + "\"}";
+  const auto read = parse_signed_answer(body + "\n", "tcbInfo");
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->text, "{ \"a\" : 1}");
+  EXPECT_EQ(encode_hex(read->signature), signature);
+  EXPECT_FALSE(parse_signed_answer(body, "enclaveIdentity"));
+  for (std::size_t size = 0; size < body.size(); ++size) {
+    EXPECT_FALSE(parse_signed_answer(body.substr(0, size), "tcbInfo")) << size;
+  }
+  EXPECT_FALSE(
+      parse_signed_answer("{\"tcbInfo\":1,\"signature\":\"" + signature + "\"}", "tcbInfo"));
+}
+
+TEST(PercentDecode, IsStrict) {
+  EXPECT_EQ(percent_decode("a%2Bb%0a"), "a+b\n");
+  EXPECT_FALSE(percent_decode("%4"));
+  EXPECT_FALSE(percent_decode("%zz"));
+}
+
+}  // namespace
+}  // namespace nostril::node
