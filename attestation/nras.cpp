@@ -1,6 +1,6 @@
 #include "attestation/nras.h"
 
-#include "attestation/checklist.h"
+#include "attestation/acceptance.h"
 #include "attestation/ecdsa.h"
 #include "attestation/utc_time.h"
 #include "base/hex.h"
@@ -169,7 +169,7 @@ class NrasExamination {
              answer.wrong_algorithm ? answer.error : "ES384", "ES384");
     }
     if (answer.error.empty()) examine(answer.tokens);
-    conclude(verdict_, Level::Declared, policy_.level_min);
+    conclude(verdict_, Level::Declared, policy_.level_min, policy_.acceptance, now_);
     return std::move(verdict_);
   }
 
@@ -190,7 +190,7 @@ class NrasExamination {
     checks_.add("simulated", true, "root; hwmodel");
     checks_.add("signatures", true, "tokens; key");
     checks_.add("platform", true, "device tokens, hwmodel; root");
-    checks_.add("level", true, "");
+    list_acceptance_checks(checks_, policy_.acceptance);
   }
 
   bool record(std::string_view name, bool passed, std::string found, std::string wanted) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/acceptance.h"
 #include "attestation/evidence.h"
 #include "attestation/jwt.h"
 #include "attestation/trust_roots.h"
@@ -41,6 +42,7 @@ struct NrasPolicy {
   /// What the reports were asked to sign, 32 bytes; empty: not looked at.
   std::vector<std::uint8_t> nonce;
   Level level_min = Level::Declared;
+  Acceptance acceptance;
 };
 
 /// Judges an answer. Pure: no clock, no file, no network; safe from any thread. Never throws on any

@@ -100,7 +100,8 @@ attestation::KnownList to_known_list(const KnownGoodList& list, const ListRules&
 }
 
 void KnownGoodBook::apply_to(VerifyPolicy& policy) const {
-  for (attestation::Acceptance* acceptance : {&policy.tdx.acceptance, &policy.snp.acceptance}) {
+  for (attestation::Acceptance* acceptance : {&policy.tdx.acceptance, &policy.snp.acceptance,
+                                              &policy.gpu.acceptance, &policy.nras.acceptance}) {
     std::erase_if(acceptance->lists, [](const auto& list) { return !list.own; });
     for (const auto& [key, kept] : lists_) {
       acceptance->lists.push_back(to_known_list(kept.list, rules_));

@@ -530,7 +530,7 @@ attestation::GpuPolicy to_gpu(const PolicyText& text, const Reader& reader) {
 
 attestation::NrasPolicy to_nras(const PolicyText& text, const Reader& reader) {
   attestation::NrasPolicy out = text.nras;
-  out.level_min = reader.level(text.level_min);
+  out.level_min = reader.level("level_min", text.level_min);
   return out;
 }
 
@@ -555,6 +555,7 @@ VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name)
   out.tdx.app = to_app(text, reader);
   out.snp.acceptance = out.tdx.acceptance;
   out.gpu.acceptance = out.tdx.acceptance;
+  out.nras.acceptance = out.tdx.acceptance;
   for (const ModelText& model : text.models) {
     for (const ModelRule& other : out.models) {
       if (other.model == model.name) refuse(name, "model.name", model.name);
