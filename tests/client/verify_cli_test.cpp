@@ -728,7 +728,7 @@ TEST_F(VerifyNrasCli, JudgesSimulatedTokensUnderTheNamedRootOnly) {
             Names{});
   EXPECT_EQ(under_policy("[nras]\nmodels = [\"GH100\"]\n"), Names{"models"});
   EXPECT_EQ(under_policy("[nras]\ndevices = [\"1000\"]\n"), Names{"devices"});
-  EXPECT_EQ(under_policy("level_min = \"image_measured\"\n"), Names{"level"});
+  EXPECT_EQ(under_policy("level_min = \"image\"\n"), Names{"level"});
 
   const std::string text = run(with(command, {"--root", root, "--explain"})).output;
   EXPECT_THAT(text, HasSubstr("\"ok\":true"));
