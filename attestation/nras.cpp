@@ -1,5 +1,6 @@
 #include "attestation/nras.h"
 
+#include "attestation/acceptance.h"
 #include "attestation/checklist.h"
 #include "attestation/ecdsa.h"
 #include "attestation/utc_time.h"

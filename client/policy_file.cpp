@@ -530,7 +530,7 @@ attestation::GpuPolicy to_gpu(const PolicyText& text, const Reader& reader) {
 
 attestation::NrasPolicy to_nras(const PolicyText& text, const Reader& reader) {
   attestation::NrasPolicy out = text.nras;
-  out.level_min = reader.level(text.level_min);
+  out.level_min = reader.level("level_min", text.level_min);
   return out;
 }
 
