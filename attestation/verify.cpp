@@ -44,10 +44,10 @@ class Examination {
   static SnpPolicy snp_policy(const Policy& policy, const Statement& expected) {
     SnpPolicy out = policy.snp;
     out.accept_simulated = policy.accept_simulated;
-    const auto wanted = report_data(expected);
-    out.nonce.assign(wanted.begin(), wanted.end());
     out.level_min = policy.level_min;
     out.acceptance = policy.acceptance;
+    const auto wanted = report_data(expected);
+    out.nonce.assign(wanted.begin(), wanted.end());
     return out;
   }
 

@@ -57,12 +57,12 @@ struct Policy {
   std::int64_t encryption_key_life_s_max = 3600;
   /// Lowest level taken.
   Level level_min = Level::Declared;
-  Acceptance acceptance;
-  /// What else an SNP report must be. verify() sets its accept_simulated, nonce, level_min and
-  /// acceptance by the fields above and the expected statement.
+  /// What else an SNP report must be. verify() sets its nonce by the expected statement, and
+  /// its accept_simulated, level_min and acceptance by the fields here.
   SnpPolicy snp;
-  /// What GPUs must be, where the evidence has any. As of `snp`, and so its acceptance.
+  /// What GPUs must be, where the evidence has any. verify() sets its accept_simulated and nonce.
   GpuPolicy gpu;
+  Acceptance acceptance;
 };
 
 /// Judges `evidence` (of TDX or SNP, by its kind) against what the caller expects it to commit to.

@@ -511,6 +511,7 @@ std::string print_verify_policy() {
 attestation::Policy policy_for_model(const VerifyPolicy& policy, std::string_view model,
                                      bool records_sampling) {
   attestation::Policy out = policy.tdx;
+  out.snp = policy.snp;
   out.acceptance.model = model;
   out.acceptance.records_sampling = records_sampling;
   for (const ModelRule& rule : policy.models) {

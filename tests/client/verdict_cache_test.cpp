@@ -152,9 +152,10 @@ TEST(PolicyDigest, RootsHaveNamesOfTheirOwn) {
   const auto test_root = attestation::test::simulator().root_der();
   const std::set<Digest> digests = {
       attestation::TrustRoots::intel().digest(), attestation::TrustRoots::amd().digest(),
+      attestation::TrustRoots::vendors().digest(),
       attestation::TrustRoots::with_test_root(test_root)->digest(),
-      attestation::TrustRoots::intel_and_test_root(test_root)->digest()};
-  EXPECT_EQ(digests.size(), 4U);
+      attestation::TrustRoots::vendors_and_test_root(test_root)->digest()};
+  EXPECT_EQ(digests.size(), 5U);
 }
 
 }  // namespace
