@@ -44,6 +44,13 @@ std::string describe(const std::vector<Identity>& parts) {
   return out;
 }
 
+/// What is known may be so by any of the lists that have not ended.
+void limit_to_lists(Verdict& verdict, const Acceptance& acceptance, UnixTime now) {
+  for (const KnownList& list : acceptance.lists) {
+    if (now <= list.ends_at) verdict.limit(list.ends_at);
+  }
+}
+
 /// One side of a verdict's identities: of the processor or of its GPUs.
 template <std::size_t N>
 class MachineGroup {
@@ -93,6 +100,7 @@ void record_machines(Verdict& verdict, const Acceptance& acceptance, UnixTime no
   const MachineGroup gpu(kGpuIds, verdict, acceptance, now);
   const bool required = acceptance.require_known_machine;
   if (!required && !cpu.named() && !gpu.named()) return;
+  limit_to_lists(verdict, acceptance, now);
   const bool identified = !required || !cpu.found.empty();
   std::string found = cpu.found.empty() ? "no processor named" : cpu.found;
   if (!gpu.found.empty()) found += "; " + gpu.found;
@@ -192,8 +200,9 @@ bool demands(const Acceptance& acceptance, Subject subject) {
       });
 }
 
-void record_known(Verdict& verdict, std::string_view name, Subject subject, std::string found,
-                  bool listed, bool demanded, const Acceptance& acceptance, UnixTime now) {
+void record_known(Verdict& verdict, std::string_view name, Subject subject,
+                  const std::string& found, bool listed, bool demanded,
+                  const Acceptance& acceptance, UnixTime now) {
   const Vouching known = vouching(verdict, acceptance, subject, now);
   const std::string wanted =
       fmt::format("one that the policy names, or {} of its auditors", acceptance.auditors_min);
@@ -201,9 +210,7 @@ void record_known(Verdict& verdict, std::string_view name, Subject subject, std:
   if (listed || known.enough) {
     checks.record(name, true,
                   found + ", known to " + (listed ? std::string("the policy") : known.who), wanted);
-    for (const KnownList& list : acceptance.lists) {
-      if (now <= list.ends_at) verdict.limit(list.ends_at);
-    }
+    limit_to_lists(verdict, acceptance, now);
   } else if (demanded || demands(acceptance, subject)) {
     const std::string only = known.who.empty() ? "" : ", known only to " + known.who;
     checks.record(name, false, found + only, wanted);

@@ -98,8 +98,9 @@ bool demands(const Acceptance& acceptance, Subject subject);
 /// verifier's own) or by the lists. When neither says so it fails if that is `demanded`, by the
 /// caller or by demands(); else it stays not checked, and the level lower. Limits the verdict to
 /// the lists' ends.
-void record_known(Verdict& verdict, std::string_view name, Subject subject, std::string found,
-                  bool listed, bool demanded, const Acceptance& acceptance, UnixTime now);
+void record_known(Verdict& verdict, std::string_view name, Subject subject,
+                  const std::string& found, bool listed, bool demanded,
+                  const Acceptance& acceptance, UnixTime now);
 
 /// The checks `denied`, `compose`, `machines` and `level`.
 void list_acceptance_checks(Checklist& checks, const Acceptance& acceptance);

@@ -18,11 +18,11 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 }
 
 JudgedRim judge(ByteSpan manifest, RimKind kind, const TrustRoots& roots, UnixTime now,
-                const RimPolicy& policy) {
+                const RimPolicy& policy, VerifiedLinks& links) {
   JudgedRim out;
   Checklist checks(out.checks);
   list_rim_checks(checks, kind);
-  out.verified = examine_rim(manifest, kind, roots, now, policy, checks, out.claims);
+  out.verified = examine_rim(manifest, kind, roots, now, policy, checks, out.claims, &links);
   return out;
 }
 
@@ -54,13 +54,13 @@ GpuReferences::GpuReferences(std::span<const Bytes> manifests, const TrustRoots&
 }
 
 const JudgedRim* GpuReferences::find(RimKind kind, std::string_view version,
-                                     std::string_view product) {
+                                     std::string_view product, VerifiedLinks& links) {
   const auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& candidate) {
     const Rim& rim = candidate.unverified;
     return rim.kind == kind && equal_ignoring_case(rim.version, version) && rim.product == product;
   });
   if (entry == entries_.end()) return nullptr;
-  if (!entry->judged) entry->judged = judge(entry->bytes, kind, roots_, now_, policy_);
+  if (!entry->judged) entry->judged = judge(entry->bytes, kind, roots_, now_, policy_, links);
   return &*entry->judged;
 }
 

@@ -3,6 +3,7 @@
 #include "attestation/rim.h"
 #include "attestation/trust_roots.h"
 #include "attestation/verdict.h"
+#include "attestation/x509.h"
 #include "base/bytes.h"
 
 #include <optional>
@@ -28,8 +29,9 @@ class GpuReferences {
                 const RimPolicy& policy);
 
   /// The manifest of this kind, for this version (letters of either case) of this chip; nullptr
-  /// when none was given. Of several the first.
-  const JudgedRim* find(RimKind kind, std::string_view version, std::string_view product);
+  /// when none was given. Of several the first. `links` as for check_chain().
+  const JudgedRim* find(RimKind kind, std::string_view version, std::string_view product,
+                        VerifiedLinks& links);
 
   [[nodiscard]] std::size_t count() const { return entries_.size() + unreadable_count_; }
 

@@ -3,6 +3,7 @@
 #include "attestation/byte_writer.h"
 #include "attestation/der.h"
 #include "attestation/gpu_certificates.h"
+#include "attestation/rim_simulator.h"
 #include "attestation/sim_pki.h"
 #include "base/check.h"
 #include "schnorr/hash.h"
@@ -16,9 +17,6 @@ namespace nostril::attestation {
 
 namespace {
 
-constexpr UnixTime kPkiNotBefore = 1577836800;  // 2020-01-01
-constexpr UnixTime kPkiNotAfter = 2524607999;   // 2049-12-31 23:59:59
-constexpr std::uint32_t kSerialRoot = 1;
 constexpr std::uint32_t kSerialIdentity = 2;
 constexpr std::uint32_t kSerialProvisioner = 3;
 constexpr std::uint32_t kSerialBrom = 0x1000;
@@ -93,41 +91,41 @@ void append_switch(Bytes& out, std::uint16_t type, std::optional<bool> state) {
 struct GpuSimulator::Platform {
   GpuSimulatorOptions options;
   std::array<std::uint8_t, 32> seed{};
-  SimKey384 root_key;
+  SimNvidiaRoot root;
   SimKey384 identity_key;
   SimKey384 provisioner_key;
   GpuNames names;
   std::string provisioner_name;
   Measurement fwid = digest_of("firmware");
   Bytes upper;  // provisioner, identity, root; DER joined
-  Bytes root;
 
   Platform(std::span<const std::uint8_t, 32> from, GpuSimulatorOptions wanted)
       : options(std::move(wanted)),
-        root_key(from, "gpu root"),
+        root(from),
         identity_key(from, "gpu identity"),
         provisioner_key(from, "gpu provisioner"),
         names(gpu_names(TrustRoots::Class::Test, options.blackwell ? "GB100" : "GH100", kStepping)),
         provisioner_name(names.provisioner + "1") {
     std::copy(from.begin(), from.end(), seed.begin());
-    root = make_certificate(
-        {names.root, names.root, kSerialRoot, kPkiNotBefore, kPkiNotAfter, true, 3, {}}, root_key,
-        root_key);
     append(upper, make_certificate({provisioner_name,
                                     names.identity,
                                     kSerialProvisioner,
-                                    kPkiNotBefore,
-                                    kPkiNotAfter,
+                                    kSimPkiNotBefore,
+                                    kSimPkiNotAfter,
                                     true,
                                     1,
                                     {}},
                                    provisioner_key, identity_key));
-    append(
-        upper,
-        make_certificate(
-            {names.identity, names.root, kSerialIdentity, kPkiNotBefore, kPkiNotAfter, true, 2, {}},
-            identity_key, root_key));
-    append(upper, root);
+    append(upper, make_certificate({names.identity,
+                                    names.root,
+                                    kSerialIdentity,
+                                    kSimPkiNotBefore,
+                                    kSimPkiNotAfter,
+                                    true,
+                                    2,
+                                    {}},
+                                   identity_key, root.key));
+    append(upper, root.der);
   }
 
   [[nodiscard]] SimKey384 leaf_key(std::size_t index) const {
@@ -182,7 +180,7 @@ GpuSimulator::GpuSimulator(GpuSimulator&&) noexcept = default;
 GpuSimulator& GpuSimulator::operator=(GpuSimulator&&) noexcept = default;
 
 Bytes GpuSimulator::root_der() const {
-  return platform_->root;
+  return platform_->root.der;
 }
 
 Bytes GpuSimulator::report(std::size_t index, std::span<const std::uint8_t, 32> nonce) const {
@@ -221,8 +219,8 @@ Bytes GpuSimulator::chain(std::size_t index) const {
   append(out, make_certificate({p.names.brom,
                                 p.provisioner_name,
                                 kSerialBrom + number,
-                                kPkiNotBefore,
-                                kPkiNotAfter,
+                                kSimPkiNotBefore,
+                                kSimPkiNotAfter,
                                 p.options.brom_is_ca,
                                 0,
                                 {}},
@@ -236,6 +234,25 @@ std::vector<GpuEvidence> GpuSimulator::evidence(std::size_t count,
   std::vector<GpuEvidence> out;
   for (std::size_t i = 0; i < count; ++i) out.push_back({report(i, nonce), chain(i)});
   return out;
+}
+
+std::vector<Bytes> GpuSimulator::manifests() const {
+  const auto active = [](std::uint8_t first, std::uint8_t last) {
+    std::vector<RimMeasurement> out;
+    for (std::uint8_t index = first; index <= last; ++index) {
+      out.push_back({index, fmt::format("Measurement_{}", index), {reference(index)}});
+    }
+    return out;
+  };
+  const RimSimulator signer(platform_->seed);
+  RimSimulatorTag tag;
+  tag.product = platform_->options.blackwell ? "GB100" : "GH100";
+  tag.version = platform_->options.driver;
+  tag.measurements = active(21, 40);
+  const Bytes driver = signer.manifest(tag);
+  tag.version = gpu_vbios_text(platform_->options.vbios);
+  tag.measurements = active(0, 12);
+  return {driver, signer.manifest(tag)};
 }
 
 Measurement GpuSimulator::reference(std::uint8_t index) {

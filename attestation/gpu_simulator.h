@@ -73,6 +73,9 @@ class GpuSimulator {
   [[nodiscard]] std::vector<GpuEvidence> evidence(std::size_t count,
                                                   std::span<const std::uint8_t, 32> nonce) const;
 
+  /// Reference manifests of driver and VBIOS, signed under the same root.
+  [[nodiscard]] std::vector<Bytes> manifests() const;
+
   /// The reference value at an index (from 0 on).
   [[nodiscard]] static Measurement reference(std::uint8_t index);
 

@@ -68,6 +68,7 @@ struct JudgedGpu {
   std::vector<Claim> claims;
   std::string serial;
   bool simulated = false;
+  UnixTime valid_until = kForever;
 };
 
 /// Of every GPU by itself.
@@ -241,6 +242,7 @@ class GpuExamination {
       return std::nullopt;
     }
     out_.simulated = *root_class != TrustRoots::Class::Genuine;
+    out_.valid_until = attestation::valid_until(certificates);
     std::string found;
     for (const Certificate& certificate : certificates) {
       found += (found.empty() ? "" : " <- ") + common_name(certificate);
@@ -289,7 +291,7 @@ class GpuExamination {
     const std::string wanted =
         fmt::format("a manifest for {} {} of {}", to_string(kind), version, chip);
     checks_.at(name).wanted = wanted;
-    const JudgedRim* judged = shared_.references.find(kind, version, chip);
+    const JudgedRim* judged = shared_.references.find(kind, version, chip, shared_.links);
     if (judged == nullptr) return nullptr;
     for (const Check& check : judged->checks) {
       const bool required = checks_.at(check.name).required;
@@ -394,6 +396,7 @@ bool run(const GpuInput& input, Verdict& verdict, std::string_view claim_prefix)
   check_distinct(gpus, checks);
   for (const JudgedGpu& gpu : gpus) {
     verdict.simulated |= gpu.simulated;
+    verdict.limit(gpu.valid_until);
     if (!gpu.serial.empty()) verdict.identities.push_back({"gpu_serial", gpu.serial});
   }
   add_claims(gpus, claim_prefix, verdict.claims);

@@ -115,37 +115,46 @@ class Feeder {
     all(app_ids, os_images, key_providers, late_events, post_boot_files, allow_unpinned_images);
   }
 
+  void one(const SnpPolicy& policy) {
+    const auto& [accept_simulated, allow_migratable, allow_smt, require_single_socket,
+                 allow_masked_chip, require_crl, abi_major_min, abi_minor_min, vmpl_max,
+                 guest_svn_min, platform_info_required, platform_info_forbidden, tcb_minimums,
+                 allowed_measurements, allowed_host_data, allowed_chip_ids, allowed_csp_ids, nonce,
+                 level_min, acceptance] = policy;
+    all(accept_simulated, allow_migratable, allow_smt, require_single_socket, allow_masked_chip,
+        require_crl, abi_major_min, abi_minor_min, vmpl_max, guest_svn_min, platform_info_required,
+        platform_info_forbidden, tcb_minimums, allowed_measurements, allowed_host_data,
+        allowed_chip_ids, allowed_csp_ids, nonce, level_min, acceptance);
+  }
+
+  void one(const GpuPolicy& policy) {
+    const auto& [accept_simulated, allow_missing_rims, refuse_expired_rims, allow_missing_fwid,
+                 allow_unchecked_switches, driver_min, nonce, level_min, acceptance] = policy;
+    all(accept_simulated, allow_missing_rims, refuse_expired_rims, allow_missing_fwid,
+        allow_unchecked_switches, driver_min, nonce, level_min, acceptance);
+  }
+
   Sha256 hash_;
 };
 
 }  // namespace
 
 Digest policy_digest(const Policy& policy) {
-  const auto& [accept_simulated, allow_unchecked_tcb, allow_unchecked_gpu, allow_migratable,
-               accepted_tcb_statuses, accepted_advisories, tcb_evaluation_number_min,
-               allowed_service_tds, allowed_measurements, allowed_model_manifests, required_nonce,
-               encryption_key_life_s_max, level_min, acceptance, app, snp] = policy;
+  const auto& [accept_simulated, allow_unchecked_tcb, allow_migratable, accepted_tcb_statuses,
+               accepted_advisories, tcb_evaluation_number_min, allowed_service_tds,
+               allowed_measurements, allowed_model_manifests, required_nonce,
+               encryption_key_life_s_max, level_min, snp, gpu, acceptance, app] = policy;
   Feeder feeder;
-  feeder.all(std::string("intel"), accept_simulated, allow_unchecked_tcb, allow_unchecked_gpu,
-             allow_migratable, accepted_tcb_statuses, accepted_advisories,
-             tcb_evaluation_number_min, allowed_service_tds, allowed_measurements,
-             allowed_model_manifests, required_nonce, encryption_key_life_s_max, level_min,
-             acceptance, app, policy_digest(snp));
+  feeder.all(std::string("intel"), accept_simulated, allow_unchecked_tcb, allow_migratable,
+             accepted_tcb_statuses, accepted_advisories, tcb_evaluation_number_min,
+             allowed_service_tds, allowed_measurements, allowed_model_manifests, required_nonce,
+             encryption_key_life_s_max, level_min, snp, gpu, acceptance, app);
   return feeder.finish();
 }
 
 Digest policy_digest(const SnpPolicy& policy) {
-  const auto& [accept_simulated, allow_migratable, allow_smt, require_single_socket,
-               allow_masked_chip, require_crl, abi_major_min, abi_minor_min, vmpl_max,
-               guest_svn_min, platform_info_required, platform_info_forbidden, tcb_minimums,
-               allowed_measurements, allowed_host_data, allowed_chip_ids, allowed_csp_ids, nonce,
-               level_min, acceptance] = policy;
   Feeder feeder;
-  feeder.all(std::string("amd"), accept_simulated, allow_migratable, allow_smt,
-             require_single_socket, allow_masked_chip, require_crl, abi_major_min, abi_minor_min,
-             vmpl_max, guest_svn_min, platform_info_required, platform_info_forbidden, tcb_minimums,
-             allowed_measurements, allowed_host_data, allowed_chip_ids, allowed_csp_ids, nonce,
-             level_min, acceptance);
+  feeder.all(policy);
   return feeder.finish();
 }
 

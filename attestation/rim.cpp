@@ -1,7 +1,6 @@
 #include "attestation/rim.h"
 
 #include "attestation/utc_time.h"
-#include "attestation/x509.h"
 #include "attestation/xml_signature.h"
 #include "base/base64.h"
 #include "base/hex.h"
@@ -234,20 +233,20 @@ struct SignerChain {
   Validity signer;
 };
 
-/// The root's name, so that no root of another purpose vouches for manifests; below a test root all
-/// names tell that.
+/// Roots of several kinds may be trusted at once: the names say that this chain is for manifests.
 bool is_named(const SignerChain& chain) {
-  const auto& certificates = chain.certificates;
-  if (chain.root_class != TrustRoots::Class::Test) {
-    return common_name(certificates.back()) == kRootName;
-  }
-  return std::all_of(certificates.begin(), certificates.end(), [](const Certificate& item) {
-    return common_name(item).starts_with("NOSTRIL TEST ");
-  });
+  const bool test = chain.root_class == TrustRoots::Class::Test;
+  const std::string vendor = test ? "NOSTRIL TEST " : "NVIDIA ";
+  const auto name = [&](std::size_t index) { return common_name(chain.certificates[index]); };
+  const bool root = chain.root_class != TrustRoots::Class::Genuine || name(3) == kRootName;
+  return name(0).ends_with("RIM L4 Signer") && name(0).starts_with("NOSTRIL TEST ") == test &&
+         name(1).starts_with(vendor + "Reference Value ") &&
+         name(2).starts_with(vendor + "Reference Value ") && root;
 }
 
 Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& ders,
-                                                   const TrustRoots& roots, UnixTime now) {
+                                                   const TrustRoots& roots, UnixTime now,
+                                                   VerifiedLinks* links) {
   SignerChain out;
   const auto root_class = roots.classify(ders.back());
   if (!root_class) return failure(ChainError::UntrustedRoot);
@@ -262,7 +261,7 @@ Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& der
   out.signer = *signer;
   out.root_class = *root_class;
   const UnixTime at = std::min(now, signer->last);
-  if (const auto error = check_chain(out.certificates, Algorithms::Nvidia, at)) {
+  if (const auto error = check_chain(out.certificates, Algorithms::Nvidia, at, links)) {
     return failure(*error);
   }
   if (!is_named(out)) return failure(ChainError::WrongName);
@@ -280,8 +279,8 @@ std::string chain_text(const SignerChain& chain) {
 class RimExamination {
  public:
   RimExamination(RimKind kind, const RimPolicy& policy, Checklist& checks,
-                 std::vector<Claim>& claims)
-      : kind_(kind), policy_(policy), checks_(checks), claims_(claims) {}
+                 std::vector<Claim>& claims, VerifiedLinks* links)
+      : kind_(kind), policy_(policy), checks_(checks), claims_(claims), links_(links) {}
 
   std::optional<VerifiedRim> run(ByteSpan bytes, const TrustRoots& roots, UnixTime now) {
     Envelope envelope;
@@ -339,7 +338,7 @@ class RimExamination {
 
   bool check_chain(const Parsed& parsed, const TrustRoots& roots, UnixTime now, VerifiedRim& out) {
     const std::string wanted = "signer, two CAs and a trusted root";
-    const auto chain = check_signer_chain(parsed.signature.certificates, roots, now);
+    const auto chain = check_signer_chain(parsed.signature.certificates, roots, now, links_);
     if (!chain) return record("chain", false, std::string(to_string(chain.error())), wanted);
     const bool test = chain->root_class == TrustRoots::Class::Test;
     const bool world = (parsed.rim.manufacturer == kSimulatedVendor) == test;
@@ -359,6 +358,7 @@ class RimExamination {
   const RimPolicy& policy_;
   Checklist& checks_;
   std::vector<Claim>& claims_;
+  VerifiedLinks* links_;
 };
 
 }  // namespace
@@ -416,8 +416,8 @@ void list_rim_checks(Checklist& checks, RimKind kind) {
 
 std::optional<VerifiedRim> examine_rim(ByteSpan bytes, RimKind kind, const TrustRoots& roots,
                                        UnixTime now, const RimPolicy& policy, Checklist& checks,
-                                       std::vector<Claim>& claims) {
-  return RimExamination(kind, policy, checks, claims).run(bytes, roots, now);
+                                       std::vector<Claim>& claims, VerifiedLinks* links) {
+  return RimExamination(kind, policy, checks, claims, links).run(bytes, roots, now);
 }
 
 }  // namespace nostril::attestation

@@ -202,7 +202,7 @@ class SnpExamination {
     }
     const auto chain = check_vek_chain(evidence_, std::move(*leaf), roots_, now_);
     const bool marked = extensions && is_marked(report, *extensions);
-    verdict_.simulated = marked || (chain && chain->root_class != TrustRoots::Class::Genuine);
+    verdict_.simulated |= marked || (chain && chain->root_class != TrustRoots::Class::Genuine);
     record_simulated(verdict_, policy_.accept_simulated);
     check_chain_names(report, chain, extensions);
     if (extensions) check_tcb(report, *extensions);

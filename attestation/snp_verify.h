@@ -76,7 +76,8 @@ struct SnpPolicy {
 Verdict verify_snp(const SnpEvidence& evidence, const TrustRoots& roots, UnixTime now,
                    const SnpPolicy& policy);
 
-/// Lists the checks that examine_snp() makes: those of verify_snp() but `level`.
+/// Lists the checks that examine_snp() makes: those of verify_snp() but for
+/// list_acceptance_checks().
 void list_snp_checks(Checklist& checks, const SnpPolicy& policy);
 
 /// Makes them and fills the verdict's claims. Which kind of root the certificates end in; nothing

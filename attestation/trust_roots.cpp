@@ -50,8 +50,8 @@ constexpr Digest kNvidiaServiceSha256 = {{0x2d, 0xf8, 0x90, 0x7c, 0xf4, 0xd6, 0x
                                           0x99, 0x30, 0xa8, 0xe7, 0x3f, 0x72, 0x94, 0xe8,
                                           0xfc, 0xe6, 0x6e, 0x6e, 0xe2, 0x7c, 0x51, 0x75}};
 constexpr std::array<Digest, 7> kPinned = {
-    kIntelRootSha256,        kArkMilanSha256,      kArkGenoaSha256,     kArkTurinSha256,
-    kNvidiaDeviceRootSha256, kNvidiaRimRootSha256, kNvidiaServiceSha256};
+    kIntelRootSha256, kNvidiaDeviceRootSha256, kArkMilanSha256,     kArkGenoaSha256,
+    kArkTurinSha256,  kNvidiaRimRootSha256,    kNvidiaServiceSha256};
 
 bool is_test_root(const Certificate& root) {
   if (common_name(root) != kTestRootName) return false;

@@ -3,6 +3,7 @@
 #include "attestation/acceptance.h"
 #include "attestation/app_policy.h"
 #include "attestation/evidence.h"
+#include "attestation/gpu_verify.h"
 #include "attestation/snp_verify.h"
 #include "attestation/statement.h"
 #include "attestation/trust_roots.h"
@@ -35,8 +36,6 @@ struct Policy {
   /// enclave's version are then not known. For diagnosis; a leaked platform key passes.
   /// Collateral that is present but wrong still refuses.
   bool allow_unchecked_tcb = false;
-  /// Take GPU reports whose signatures this version cannot check (it checks nonce and digest only).
-  bool allow_unchecked_gpu = false;
   /// TDs that may be migrated to another machine.
   bool allow_migratable = false;
   /// Intel TCB statuses taken besides UpToDate, e.g. "SWHardeningNeeded". Revoked is never taken.
@@ -59,11 +58,13 @@ struct Policy {
   std::int64_t encryption_key_life_s_max = 3600;
   /// Lowest level taken.
   Level level_min = Level::Declared;
+  /// What else an SNP report must be. verify() sets its nonce by the expected statement, and
+  /// its accept_simulated, level_min and acceptance by the fields here.
+  SnpPolicy snp;
+  /// What GPUs must be, where the evidence has any. As with `snp`.
+  GpuPolicy gpu;
   Acceptance acceptance;
   AppPolicy app;
-  /// What else an SNP report must be. verify() sets its accept_simulated, level_min, acceptance and
-  /// nonce by the fields above and the expected statement.
-  SnpPolicy snp;
 };
 
 /// Judges `evidence` (of TDX or SNP, by its kind) against what the caller expects it to commit to.

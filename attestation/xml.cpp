@@ -125,8 +125,8 @@ std::optional<std::uint32_t> resolve(std::string_view text) {
   if (text.empty() || text.size() > 8) return std::nullopt;
   std::uint32_t code = 0;
   for (const char c : text) {
-    const std::size_t digit =
-        std::string_view("0123456789abcdef").find(hex && c >= 'A' && c <= 'F' ? c + ' ' : c);
+    std::size_t digit = std::string_view("0123456789abcdefABCDEF").find(c);
+    if (digit > 15 && digit != std::string_view::npos) digit -= 6;
     if (digit >= (hex ? 16 : 10)) return std::nullopt;
     code = code * (hex ? 16 : 10) + static_cast<std::uint32_t>(digit);
   }
@@ -413,10 +413,11 @@ class Canonicalizer {
 
   /// What the apex' ancestors declare is written out at the apex.
   void inherit(std::size_t apex) {
-    std::vector<std::size_t> line;
+    std::vector<std::size_t> line;  // outwards
     for (std::size_t i = apex; i != 0; i = nodes_[i].parent) line.push_back(nodes_[i].parent);
-    for (auto ancestor = line.rbegin(); ancestor != line.rend(); ++ancestor) {
-      for (const XmlNamespace& item : nodes_[*ancestor].namespaces) put(inherited_, item);
+    std::reverse(line.begin(), line.end());
+    for (const std::size_t ancestor : line) {
+      for (const XmlNamespace& item : nodes_[ancestor].namespaces) put(inherited_, item);
     }
   }
 

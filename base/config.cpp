@@ -132,7 +132,7 @@ class Config::Loader {
       const auto field = std::ranges::find_if(config_.fields_, [&](const Field& candidate) {
         return candidate.section == section && candidate.key == name;
       });
-      const std::string full = section.empty() ? name : section + "." + name;
+      const std::string full = section.empty() ? name : fmt::format("{}.{}", section, name);
       if (field == config_.fields_.end()) nobody_reads(node, full, full);
       assign(*field, node);
     }

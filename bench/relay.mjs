@@ -117,7 +117,7 @@ function table_of_many(rows, names) {
  * Measures ours beside `peers` (NAME=ws://…[,pid=PID][,data=FOLDER]). Rows go to `keep`, tables to `print`. False when a
  * relay answered wrongly.
  */
-export async function measure_relay({ bin, peers, quick, only, keep, print }) {
+export async function measure_relay({ bin, peers, quick, only, deflate, keep, print }) {
   const relay = new OurRelay(bin);
   const rows = [];
   let raw;
@@ -125,6 +125,7 @@ export async function measure_relay({ bin, peers, quick, only, keep, print }) {
   try {
     const args = [await relay.target(), ...peers, "--relay-program", path.join(bin, "nostril-relay")];
     if (quick) args.push("--quick");
+    if (deflate) args.push("--deflate");
     if (only) args.push("--only", only);
     code = await ask(bin, args, (row) => {
       keep(row);

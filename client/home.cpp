@@ -85,7 +85,9 @@ ClientHome::ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& c
   const auto budget = Amount::of(static_cast<std::uint64_t>(settings.budget));
   wallet_ =
       std::make_unique<Wallet>(*journal_, payment_key(settings.home, rng), budget, clock, rng);
+  feed_ = std::make_unique<TrustFeed>(pool_, trust_, clock, settings.home / "known-good");
   offers_ = std::make_unique<OfferBook>(pool_, trust_, clock);
+  feed_->on_change([this] { offers_->on_trust_changed(); });
   inference_ = std::make_unique<InferenceClient>(pool_, *wallet_, loop, clock, rng);
   asker_ = std::make_unique<Asker>(*offers_, *inference_, loop, rng);
   offers_->on_change([this] {

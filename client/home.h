@@ -7,6 +7,7 @@
 #include "client/journal.h"
 #include "client/offer_book.h"
 #include "client/relay_pool.h"
+#include "client/trust_feed.h"
 #include "client/wallet.h"
 #include "net/loop.h"
 
@@ -45,6 +46,9 @@ class ClientHome {
 
   [[nodiscard]] RelayPool& pool() { return pool_; }
 
+  /// Offers, lists and beacons: a relay has sent all that it stores.
+  [[nodiscard]] bool complete() const { return feed_->complete() && offers_->complete(); }
+
   [[nodiscard]] OfferBook& offers() { return *offers_; }
 
   [[nodiscard]] Asker& asker() { return *asker_; }
@@ -57,6 +61,7 @@ class ClientHome {
   RelayPool pool_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Wallet> wallet_;
+  std::unique_ptr<TrustFeed> feed_;
   std::unique_ptr<OfferBook> offers_;
   std::unique_ptr<InferenceClient> inference_;
   std::unique_ptr<Asker> asker_;

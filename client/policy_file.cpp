@@ -3,6 +3,7 @@
 #include "attestation/utc_time.h"
 #include "base/config.h"
 #include "base/hex.h"
+#include "events/known_good.h"
 #include "events/nip19.h"
 
 #include <fmt/format.h>
@@ -18,7 +19,6 @@ namespace nostril::client {
 
 namespace {
 
-using attestation::Identity;
 using attestation::KnownList;
 using attestation::Level;
 using attestation::ListEntry;
@@ -27,7 +27,7 @@ using attestation::Subject;
 using Pairs = std::map<std::string, std::string, std::less<>>;
 
 constexpr std::int64_t kUint32Max = std::numeric_limits<std::uint32_t>::max();
-constexpr std::int64_t kYearS = 366 * 86'400;
+constexpr std::int64_t kYearS = std::int64_t{366} * 86'400;
 constexpr std::size_t kModelsMax = 1'000;
 constexpr std::size_t kExceptionsMax = 100;
 constexpr std::size_t kTrustedMax = 64;
@@ -73,6 +73,7 @@ struct PolicyText {
   bool allow_any_peer = false;
   std::vector<std::string> trusted;
   std::int64_t auditors_min = 1;
+  std::vector<std::string> list_files;
   std::int64_t list_age_s_max = ListRules().age_s_max;
   std::vector<ModelText> models;
   std::vector<ExceptionText> exceptions;
@@ -143,6 +144,19 @@ void declare_snp(Config& config, PolicyText& text) {
   config.list("csp_ids", &text.csp_ids, "cloud providers of VLEKs; empty: any");
 }
 
+void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
+  config.section("gpu", "NVIDIA GPUs.");
+  config.flag("allow_missing_rims", &policy.allow_missing_rims,
+              "take reports without reference manifests for driver and VBIOS");
+  config.flag("refuse_expired_rims", &policy.refuse_expired_rims,
+              "refuse manifests whose signer's certificate has expired (after two years)");
+  config.flag("allow_missing_fwid", &policy.allow_missing_fwid,
+              "take reports of drivers before 2024, which do not name the firmware");
+  config.flag("allow_unchecked_switches", &policy.allow_unchecked_switches,
+              "take GPUs in protected PCIe mode; their NVSwitches are not judged");
+  config.text("driver_min", &policy.driver_min, "lowest driver, as 550.90.07; empty: any");
+}
+
 void declare_app(Config& config, PolicyText& text) {
   config.list("started_later", &text.started_later,
               "compose files that may be started after the boot, SHA-256 in hex; empty: any, "
@@ -176,19 +190,6 @@ void declare_exception(Config& config, ExceptionText& text) {
   config.text("found", &text.found, "exactly what the verdict says was found");
   config.text("until", &text.until, "\"2026-12-31T00:00:00Z\"; then it refuses again");
   config.text("reason", &text.reason, "shown in every verdict that it changes");
-}
-
-void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
-  config.section("gpu", "NVIDIA GPUs.");
-  config.flag("allow_missing_rims", &policy.allow_missing_rims,
-              "take reports without reference manifests for driver and VBIOS");
-  config.flag("refuse_expired_rims", &policy.refuse_expired_rims,
-              "refuse manifests whose signer's certificate has expired (after two years)");
-  config.flag("allow_missing_fwid", &policy.allow_missing_fwid,
-              "take reports of drivers before 2024, which do not name the firmware");
-  config.flag("allow_unchecked_switches", &policy.allow_unchecked_switches,
-              "take GPUs in protected PCIe mode; their NVSwitches are not judged");
-  config.text("driver_min", &policy.driver_min, "lowest driver, as 550.90.07; empty: any");
 }
 
 void declare(Config& config, PolicyText& text) {
@@ -226,6 +227,8 @@ void declare(Config& config, PolicyText& text) {
               "parted by commas, must all be true");
   config.section("lists", "Known-good lists of auditors (kind 31473).");
   config.list("trusted", &text.trusted, "npub of each auditor; empty: none");
+  config.list("files", &text.list_files,
+              "lists as files, besides those of relays: signed events as JSON");
   config.number("auditors_min", &text.auditors_min, 1, kTrustedMax,
                 "how many of them must vouch for a thing");
   config.number("age_s_max", &text.list_age_s_max, 3600, kYearS,
@@ -293,57 +296,40 @@ class Reader {
     return out;
   }
 
-  /// "mrtd=HEX, rtmr1=HEX": each name of `sizes` at most once, with so many bytes.
-  std::vector<Identity> parts(const std::string& key, std::string_view text) const {
-    static const std::map<std::string_view, std::size_t> kBytes = {
-        {"mrtd", 48},      {"rtmr0", 48},       {"rtmr1", 48},   {"rtmr2", 48},
-        {"rtmr3", 48},     {"mrconfigid", 48},  {"compose", 32}, {"weights", 32},
-        {"host_data", 32}, {"measurement", 48}, {"ppid", 16},    {"chip_id", 64}};
-    std::vector<Identity> out;
-    for (const auto& [part, value] : pairs(key, text)) {
-      const auto size = kBytes.find(part);
-      const auto bytes = decode_hex(value);
-      const bool known = size != kBytes.end() || part == "gpu_serial";
-      if (!known || !bytes || bytes->empty() || bytes->size() > kSerialBytesMax ||
-          (size != kBytes.end() && bytes->size() != size->second)) {
-        refuse(name_, key, text);
-      }
-      out.push_back({part, value});
-    }
-    if (out.empty()) refuse(name_, key, text);
+  /// "mrtd=HEX, rtmr1=HEX": the parts of an entry of a known-good list, in any order.
+  ListEntry entry(const std::string& key, KnownSubject subject, std::string_view text) const {
+    std::vector<KnownPart> parts;
+    for (const auto& [part, value] : pairs(key, text)) parts.push_back({part, value});
+    if (!make_canonical(parts, subject)) refuse(name_, key, text);
+    ListEntry out;
+    out.subject = kSubjects.at(static_cast<std::size_t>(subject));
+    for (const KnownPart& part : parts) out.parts.push_back({part.name, part.value});
     return out;
   }
 
   ListEntry image(const std::string& key, std::string_view text) const {
-    ListEntry out{true, Subject::Image, parts(key, text), {}, {}};
-    const bool names_image = std::any_of(
-        out.parts.begin(), out.parts.end(),
-        [](const Identity& part) { return part.name == "mrtd" || part.name == "measurement"; });
-    const bool only_image = std::none_of(
-        out.parts.begin(), out.parts.end(),
-        [](const Identity& part) { return part.name == "weights" || is_machine(part.name); });
-    if (!names_image || !only_image) refuse(name_, key, text);
-    return out;
+    return entry(key, KnownSubject::Image, text);
   }
 
   ListEntry machine(const std::string& key, std::string_view text, bool allow) const {
-    ListEntry out{allow, Subject::Machine, parts(key, text), {}, {}};
-    if (out.parts.size() != 1 || !is_machine(out.parts[0].name)) refuse(name_, key, text);
+    ListEntry out = entry(key, KnownSubject::Machine, text);
+    out.allow = allow;
     return out;
   }
 
   /// A value of which only the hex is written.
-  ListEntry digest(const std::string& key, Subject subject, const std::string& text) const {
-    return {true, subject, parts(key, fmt::format("{}={}", to_string(subject), text)), {}, {}};
+  ListEntry digest(const std::string& key, KnownSubject subject, const std::string& text) const {
+    return entry(key, subject, fmt::format("{}={}", nostril::to_string(subject), text));
   }
 
   ListEntry denied(std::string_view text) const {
-    ListEntry out{false, Subject::Image, parts("software.denied", text), {}, {}};
-    for (const Identity& part : out.parts) {
-      if (is_machine(part.name)) refuse(name_, "software.denied", text);
-      if (part.name == "compose") out.subject = Subject::Compose;
-      if (part.name == "weights") out.subject = Subject::Weights;
-    }
+    const std::string key = "software.denied";
+    const bool alone = text.find(',') == std::string_view::npos;
+    const auto subject = alone && text.starts_with("compose=")   ? KnownSubject::Compose
+                         : alone && text.starts_with("weights=") ? KnownSubject::Weights
+                                                                 : KnownSubject::Image;
+    ListEntry out = entry(key, subject, text);
+    out.allow = false;
     return out;
   }
 
@@ -378,10 +364,10 @@ class Reader {
       out.entries.push_back(image("model.images", item));
     }
     for (const std::string& item : text.compose) {
-      out.entries.push_back(digest("model.compose", Subject::Compose, item));
+      out.entries.push_back(digest("model.compose", KnownSubject::Compose, item));
     }
     for (const std::string& item : text.weights) {
-      out.entries.push_back(digest("model.weights", Subject::Weights, item));
+      out.entries.push_back(digest("model.weights", KnownSubject::Weights, item));
       out.entries.back().model = text.name;
     }
     return out;
@@ -435,11 +421,9 @@ class Reader {
   }
 
  private:
-  static constexpr std::size_t kSerialBytesMax = 64;
-
-  static bool is_machine(std::string_view part) {
-    return part == "ppid" || part == "chip_id" || part == "gpu_serial";
-  }
+  /// By KnownSubject.
+  static constexpr std::array<Subject, kKnownSubjectCount> kSubjects = {
+      Subject::Image, Subject::Compose, Subject::Weights, Subject::Machine};
 
   const std::string& name_;
 };
@@ -458,8 +442,11 @@ attestation::Acceptance to_acceptance(const PolicyText& text, const Reader& read
   for (const std::string& image : text.images) {
     own.entries.push_back(reader.image("tdx.images", image));
   }
+  for (const std::string& measurement : text.measurements) {
+    own.entries.push_back(reader.image("snp.measurements", "measurement=" + measurement));
+  }
   for (const std::string& compose : text.compose) {
-    own.entries.push_back(reader.digest("software.compose", Subject::Compose, compose));
+    own.entries.push_back(reader.digest("software.compose", KnownSubject::Compose, compose));
   }
   for (const std::string& item : text.denied) own.entries.push_back(reader.denied(item));
   for (const std::string& machine : text.machines_allowed) {
@@ -519,7 +506,6 @@ attestation::SnpPolicy to_snp(const PolicyText& text, const Reader& reader) {
   for (const std::string& minimum : text.tcb_minimums) {
     out.tcb_minimums.push_back(reader.tcb_minimum(minimum));
   }
-  out.allowed_measurements = reader.hex_list<48>("measurements", text.measurements);
   out.allowed_host_data = reader.hex_list<32>("host_data", text.host_data);
   out.allowed_chip_ids = reader.hex_list<64>("chip_ids", text.chip_ids);
   out.allowed_csp_ids = text.csp_ids;
@@ -553,6 +539,7 @@ VerifyPolicy parse_verify_policy(std::string_view toml, const std::string& name)
     out.models.push_back(reader.model(model));
   }
   out.lists.trusted = reader.keys("lists.trusted", text.trusted);
+  out.lists.files = text.list_files;
   out.lists.auditors_min = text.auditors_min;
   out.lists.age_s_max = text.list_age_s_max;
   out.beacons = reader.keys("freshness.beacons", text.beacons);
@@ -570,6 +557,7 @@ attestation::Policy policy_for_model(const VerifyPolicy& policy, std::string_vie
                                      bool records_sampling) {
   attestation::Policy out = policy.tdx;
   out.snp = policy.snp;
+  out.gpu = policy.gpu;
   out.acceptance.model = model;
   out.acceptance.records_sampling = records_sampling;
   for (const ModelRule& rule : policy.models) {

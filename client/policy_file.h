@@ -27,7 +27,8 @@ struct ListRules {
   std::vector<PublicKey> trusted;
   /// Trusted keys that must vouch for a thing; at least 1.
   std::int64_t auditors_min = 1;
-  std::int64_t age_s_max = 90 * 86'400;
+  std::int64_t age_s_max = std::int64_t{90} * 86'400;
+  std::vector<std::string> files;  ///< lists as signed events, besides those of relays
 };
 
 /// A policy: what evidence is taken, from a TOML file. What the file does not name keeps its

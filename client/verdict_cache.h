@@ -18,7 +18,7 @@ struct VerdictKey {
   Digest policy;      ///< attestation::policy_digest(): lists included
   Digest roots;       ///< TrustRoots::digest()
 
-  auto operator<=>(const VerdictKey&) const = default;
+  auto operator<=>(const VerdictKey&) const = default;  // NOLINT(modernize-use-nullptr): clang 14
 };
 
 /// Verdicts that need no second look: an offer is published again every few minutes, its evidence

@@ -34,6 +34,7 @@ struct Arguments {
   std::string cache = NOSTRIL_BENCH_CACHE;
   std::string program;  ///< nostril-relay, for offline
   bool quick = false;
+  bool deflate = false;
 
   [[nodiscard]] bool wants(std::string_view mode) const { return modes.count(mode) > 0; }
 };
@@ -61,6 +62,8 @@ Arguments read_arguments(const std::vector<std::string>& words) {
     };
     if (word == "--quick") {
       out.quick = true;
+    } else if (word == "--deflate") {
+      out.deflate = true;
     } else if (word == "--only") {
       read_modes(value(), out);
     } else if (word == "--cache") {
@@ -76,7 +79,8 @@ Arguments read_arguments(const std::vector<std::string>& words) {
   }
   if (out.targets.empty()) {
     throw std::runtime_error(
-        "usage: nostril-bench-relay [NAME=]ws://HOST:PORT[,pid=PID][,data=FOLDER]... [--quick]\n"
+        "usage: nostril-bench-relay [NAME=]ws://HOST:PORT[,pid=PID][,data=FOLDER]... [--quick] "
+        "[--deflate]\n"
         "         [--only idle,ingest,query,fanout,mixed,offline] [--cache FOLDER]\n"
         "         [--relay-program FILE]");
   }
@@ -99,7 +103,10 @@ bool run(const Arguments& arguments) {
   net::raise_descriptor_limit();
   const Plan plan = arguments.quick ? Plan::quick() : Plan();
   std::vector<Target> targets;
-  for (const std::string& text : arguments.targets) targets.push_back(read_target(text));
+  for (const std::string& text : arguments.targets) {
+    targets.push_back(read_target(text));
+    targets.back().deflate = arguments.deflate;
+  }
   LiveEvents live;
   const std::vector<Event> sample = live.mixed(kFloorEvents);
   print_floors(measure_floors(sample));

@@ -1,6 +1,7 @@
 #include "attestation/collateral_json.h"
 #include "client/cli/commands.h"
 #include "client/cli/evidence_files.h"
+#include "client/cli/node_evidence.h"
 
 #include <fmt/format.h>
 
@@ -10,8 +11,10 @@ namespace nostril::client::cli {
 
 namespace {
 
+constexpr int kSimulated = 3;
+
 attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& options) {
-  const VerifyPolicy policy = read_policy(options);
+  const VerifyPolicy policy = read_policy(options, now_s);
   const auto roots =
       options.root.empty() ? attestation::TrustRoots::intel() : read_roots(options.root);
   const Bytes quote = read_bytes(options.quote);
@@ -29,7 +32,7 @@ attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& op
 }
 
 attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& options) {
-  VerifyPolicy policy = read_policy(options);
+  VerifyPolicy policy = read_policy(options, now_s);
   const auto roots =
       options.root.empty() ? attestation::TrustRoots::amd() : read_roots(options.root);
   attestation::SnpEvidence evidence;
@@ -44,11 +47,28 @@ attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& opti
 }  // namespace
 
 int verify_intel(Process& process, const EvidenceOptions& options) {
-  return judge_files(process, options, intel_verdict);
+  return judge_files(process, options, options.quote, intel_verdict);
 }
 
 int verify_snp(Process& process, const EvidenceOptions& options) {
-  return judge_files(process, options, snp_verdict);
+  return judge_files(process, options, options.report, snp_verdict);
+}
+
+int verify_offer(Process& process, const ClientSettings& settings, const EvidenceOptions& options) {
+  try {
+    const JudgedOffer judged = judge_from_relays(process, settings, options.node, options.model);
+    fmt::print(stderr, "offer    {} of {}\n", judged.offer.model, options.node);
+    if (!judged.verdict) {
+      fmt::print("REFUSED: {}\n", judged.reason);
+      return kRefused;
+    }
+    const int status = report(
+        *judged.verdict, options,
+        {judged.offer.model + " of " + options.node, settings.policy, process.clock.unix_s()});
+    return status == 0 && judged.verdict->simulated ? kSimulated : status;
+  } catch (const std::exception& error) {
+    return unusable(error);
+  }
 }
 
 int print_policy() {

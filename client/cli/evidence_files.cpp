@@ -2,11 +2,12 @@
 
 #include "attestation/x509.h"
 #include "base/hex.h"
+#include "client/cli/node_evidence.h"
+#include "client/known_good_book.h"
 
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <exception>
 #include <fstream>
 #include <stdexcept>
 
@@ -16,24 +17,13 @@ namespace {
 
 constexpr std::streamsize kFileBytesMax = 2 << 20;
 constexpr std::size_t kNonceBytesMax = 64;
-constexpr int kRefused = 1;
-constexpr int kUnusable = 2;
 
-int report(attestation::Verdict verdict, const EvidenceOptions& options) {
-  if (!options.root.empty()) verdict.claims.push_back({"root_file", options.root, "--root"});
-  if (options.json) fmt::print("{}\n", attestation::to_json(verdict));
-  if (options.explain) {
-    fmt::print(options.json ? stderr : stdout, "{}", attestation::explain(verdict));
-  }
-  if (!options.json && !options.explain) {
-    fmt::print("{}\n", attestation::summary(verdict));
-    for (const attestation::Check& check : verdict.checks) {
-      if (!attestation::refuses(check)) continue;
-      fmt::print("  {}: {}; wanted: {}\n", check.name,
-                 check.found.empty() ? "not checked" : check.found, check.wanted);
-    }
-  }
-  return verdict.accepted ? 0 : kRefused;
+void write_page(const attestation::Verdict& verdict, const EvidenceOptions& options,
+                const PageContext& context) {
+  std::ofstream file(options.html, std::ios::binary | std::ios::trunc);
+  file << verdict_page(verdict, context);
+  file.close();
+  if (!file) throw std::runtime_error(options.html + ": can't be written");
 }
 
 }  // namespace
@@ -61,11 +51,14 @@ attestation::TrustRoots read_roots(const std::string& path) {
   return *roots;
 }
 
-VerifyPolicy read_policy(const EvidenceOptions& options) {
+VerifyPolicy read_policy(const EvidenceOptions& options, std::int64_t now_s) {
   VerifyPolicy out;
   if (!options.policy.empty()) {
     const Bytes text = read_bytes(options.policy);
     out = parse_verify_policy(as_text(text), options.policy);
+    KnownGoodBook book(out.lists);
+    add_files(book, out.lists, now_s);
+    book.apply_to(out);
   }
   // Who names a root by hand knows that no vendor stands behind it.
   out.tdx.accept_simulated = !options.root.empty();
@@ -82,12 +75,37 @@ Bytes read_nonce(const std::string& hex) {
   return *out;
 }
 
-int judge_files(Process& process, const EvidenceOptions& options, const Judge& judge) {
+int report(attestation::Verdict verdict, const EvidenceOptions& options,
+           const PageContext& context) {
+  if (!options.root.empty()) verdict.claims.push_back({"root_file", options.root, "--root"});
+  if (!options.html.empty()) write_page(verdict, options, context);
+  if (options.json) fmt::print("{}\n", attestation::to_json(verdict));
+  if (options.explain) {
+    fmt::print(options.json ? stderr : stdout, "{}", attestation::explain(verdict));
+  }
+  if (!options.json && !options.explain) {
+    fmt::print("{}\n", attestation::summary(verdict));
+    for (const attestation::Check& check : verdict.checks) {
+      if (!attestation::refuses(check)) continue;
+      fmt::print("  {}: {}; wanted: {}\n", check.name,
+                 check.found.empty() ? "not checked" : check.found, check.wanted);
+    }
+  }
+  return verdict.accepted ? 0 : kRefused;
+}
+
+int unusable(const std::exception& error) {
+  fmt::print(stderr, "nostril: {}\n", error.what());
+  return kUnusable;
+}
+
+int judge_files(Process& process, const EvidenceOptions& options, const std::string& file,
+                const Judge& judge) {
   try {
-    return report(judge(options.now.value_or(process.clock.unix_s()), options), options);
+    const std::int64_t now_s = options.now.value_or(process.clock.unix_s());
+    return report(judge(now_s, options), options, {file, options.policy, now_s});
   } catch (const std::exception& error) {
-    fmt::print(stderr, "nostril: {}\n", error.what());
-    return kUnusable;
+    return unusable(error);
   }
 }
 

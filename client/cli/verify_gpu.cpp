@@ -17,7 +17,7 @@ attestation::TrustRoots gpu_roots(const EvidenceOptions& options) {
 }
 
 attestation::Verdict gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
-  VerifyPolicy policy = read_policy(options);
+  VerifyPolicy policy = read_policy(options, now_s);
   policy.gpu.nonce = read_nonce(options.nonce);
   const std::vector<attestation::GpuEvidence> gpus = {
       {read_bytes(options.report), read_bytes(options.chain)}};
@@ -29,7 +29,7 @@ attestation::Verdict gpu_verdict(std::int64_t now_s, const EvidenceOptions& opti
 }  // namespace
 
 int verify_gpu(Process& process, const EvidenceOptions& options) {
-  return judge_files(process, options, gpu_verdict);
+  return judge_files(process, options, options.report, gpu_verdict);
 }
 
 }  // namespace nostril::client::cli

@@ -70,7 +70,7 @@ attestation::PeerKey read_peer(const std::string& text) {
 }
 
 attestation::Verdict report_verdict(std::int64_t now_s, const EvidenceOptions& options) {
-  const VerifyPolicy policy = read_policy(options);
+  const VerifyPolicy policy = read_policy(options, now_s);
   const Bytes report = read_bytes(options.report);
   VendorFiles files;
   for (const std::string& path : options.collaterals) files.add(path);
@@ -92,7 +92,7 @@ attestation::Verdict report_verdict(std::int64_t now_s, const EvidenceOptions& o
 }  // namespace
 
 int verify_report(Process& process, const EvidenceOptions& options) {
-  return judge_files(process, options, report_verdict);
+  return judge_files(process, options, options.report, report_verdict);
 }
 
 }  // namespace nostril::client::cli

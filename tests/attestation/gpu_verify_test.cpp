@@ -67,6 +67,28 @@ TEST(VerifyGpus, RefusesWithoutReferenceValuesByDefault) {
             (Names{"gpu_driver_rim", "gpu_vbios_rim", "gpu_measurements"}));
 }
 
+TEST(VerifyGpus, TakesTheSimulatorsReferenceValues) {
+  GpuSimulatorOptions blackwell;
+  blackwell.blackwell = true;
+  blackwell.nvdec0 = true;
+  for (GpuSimulatorOptions options : {GpuSimulatorOptions{}, blackwell}) {
+    const GpuSimulator simulator = gpu_simulator(options);
+    const auto gpus = simulator.evidence(2, test::filled(0x66));
+    const auto rims = simulator.manifests();
+    const GpuPolicy policy = simulated_gpu_policy();
+    const TrustRoots roots = test::roots_of(simulator);
+    const Verdict sound = verify_gpus({gpus, rims, roots, test::kNow, policy});
+    EXPECT_TRUE(sound.accepted) << explain(sound);
+    EXPECT_TRUE(sound.simulated);
+    EXPECT_EQ(sound.level, Level::Declared);
+
+    options.wrong_index = 21;
+    const auto other = gpu_simulator(options).evidence(2, test::filled(0x66));
+    const Verdict verdict = verify_gpus({other, rims, roots, test::kNow, policy});
+    EXPECT_EQ(failed(verdict), Names{"gpu_measurements"});
+  }
+}
+
 struct Deviation {
   std::string check;
   std::function<void(GpuSimulatorOptions&)> make;

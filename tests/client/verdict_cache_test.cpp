@@ -88,7 +88,8 @@ TEST(PolicyDigest, EveryChangeOfAPolicyIsAnotherDigest) {
       [](Policy&) {},
       [](Policy& p) { p.accept_simulated = true; },
       [](Policy& p) { p.allow_unchecked_tcb = true; },
-      [](Policy& p) { p.allow_unchecked_gpu = true; },
+      [](Policy& p) { p.gpu.allow_missing_rims = true; },
+      [](Policy& p) { p.gpu.driver_min = "550"; },
       [](Policy& p) { p.allow_migratable = true; },
       [](Policy& p) {
         p.accepted_tcb_statuses = {"a", "b"};
@@ -107,6 +108,12 @@ TEST(PolicyDigest, EveryChangeOfAPolicyIsAnotherDigest) {
       [](Policy& p) { p.required_nonce = attestation::Nonce{}; },
       [](Policy& p) { p.encryption_key_life_s_max = 1; },
       [](Policy& p) { p.level_min = attestation::Level::ImageMeasured; },
+      [](Policy& p) { p.snp.allow_smt = false; },
+      [](Policy& p) { p.snp.allow_migratable = true; },
+      [](Policy& p) { p.snp.allowed_chip_ids = {{}}; },
+      [](Policy& p) {
+        p.snp.tcb_minimums = {{attestation::SnpProduct::Genoa, {}}};
+      },
       [](Policy& p) { p.acceptance.auditors_min = 2; },
       [](Policy& p) { p.acceptance.require_known_machine = true; },
       [](Policy& p) { p.acceptance.require_beacon = true; },
@@ -151,9 +158,10 @@ TEST(PolicyDigest, RootsHaveNamesOfTheirOwn) {
   const auto test_root = attestation::test::simulator().root_der();
   const std::set<Digest> digests = {
       attestation::TrustRoots::intel().digest(), attestation::TrustRoots::amd().digest(),
+      attestation::TrustRoots::vendors().digest(),
       attestation::TrustRoots::with_test_root(test_root)->digest(),
-      attestation::TrustRoots::intel_and_test_root(test_root)->digest()};
-  EXPECT_EQ(digests.size(), 4U);
+      attestation::TrustRoots::vendors_and_test_root(test_root)->digest()};
+  EXPECT_EQ(digests.size(), 5U);
 }
 
 }  // namespace

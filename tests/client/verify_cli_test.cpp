@@ -1,9 +1,12 @@
 // `nostril verify intel`, `snp` and `gpu`, run as a process: every case of the shared
 // vectors, and the simulator's own evidence for checkouts without them.
+#include "events/known_good.h"
+#include "events/nip19.h"
 #include "tests/attestation/fixtures.h"
 #include "tests/attestation/snp_fixtures.h"
 #include "tests/attestation/vector_case.h"
 #include "tests/support/process.h"
+#include "tests/support/shared_data.h"
 #include "tests/support/temp_dir.h"
 
 #include <fmt/format.h>
@@ -13,6 +16,9 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <regex>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -47,9 +53,13 @@ class VerifyCli : public ::testing::Test {
     return write(name, as_bytes(text));
   }
 
-  static Outcome run(std::vector<std::string> arguments) {
+  static Outcome run(const std::vector<std::string>& arguments) {
     std::vector<std::string> command = {nostril::test::program("nostril"), "verify"};
     command.insert(command.end(), arguments.begin(), arguments.end());
+    return run_command(command);
+  }
+
+  static Outcome run_command(const std::vector<std::string>& command) {
     nostril::test::Process process(command);
     Outcome out;
     out.output = process.read_all();
@@ -313,6 +323,207 @@ TEST_F(VerifyIntelCli, WithoutCollateralTheTcbIsMissing) {
   EXPECT_EQ(bad.exit, 2);
 }
 
+// ---- nothing takes simulated evidence but a root named by hand ----
+
+/// The options that a command's help lists: name, and whether it takes a value.
+std::map<std::string, bool> options_of(const std::string& help) {
+  std::map<std::string, bool> out;
+  const std::regex line("^ +(?:-\\w,)?(--[a-z-]+)( [A-Z]+)?");
+  std::istringstream lines(help);
+  for (std::string text; std::getline(lines, text);) {
+    std::smatch found;
+    if (std::regex_search(text, found, line)) out[found[1]] = found[2].matched;
+  }
+  return out;
+}
+
+/// Every name that looks like one of our environment variables in the program itself.
+std::set<std::string> environment_names() {
+  std::ifstream file(nostril::test::program("nostril"), std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(file), {});
+  std::set<std::string> out;
+  for (std::size_t at = bytes.find("NOSTRIL_"); at != std::string::npos;
+       at = bytes.find("NOSTRIL_", at + 1)) {
+    const std::size_t end = bytes.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ_", at);
+    out.insert(bytes.substr(at, end - at));
+  }
+  return out;
+}
+
+TEST_F(VerifyIntelCli, NoOptionNorVariableNorPolicyTakesSimulatedEvidence) {
+  const Simulator sim = attestation::test::simulator();
+  const Bytes quote =
+      sim.tdx_quote(report_data(attestation::test::statement()), attestation::test::measurements());
+  const auto command = at(kNow, arguments(quote, sim.collateral(kNow)));
+  std::string loosest = run({"policy"}).output;
+  for (std::size_t at = 0; (at = loosest.find("\nallow_", at)) != std::string::npos; ++at) {
+    const std::size_t value = loosest.find(" = false", at);
+    if (value < loosest.find('\n', at + 1)) loosest.replace(value, 8, " = true");
+  }
+  ASSERT_THAT(loosest, HasSubstr("allow_unchecked_tcb = true"));
+  const std::map<std::string, std::string> values = {
+      {"--quote", ""}, {"--collateral", ""},
+      {"--now", ""},   {"--policy", write("loosest.toml", loosest)},
+      {"--nonce", ""}, {"--html", (folder_ / "page.html").string()}};
+  std::vector<std::string> all = command;
+  int flags = 0;
+  const auto options = options_of(run({"intel", "--help"}).output);
+  for (const auto& [name, takes_value] : options) {
+    if (name == "--help" || name == "--root" || name == "--json") continue;
+    if (!takes_value) {
+      all.push_back(name);
+      ++flags;
+      continue;
+    }
+    ASSERT_TRUE(values.contains(name)) << name << ": can it take simulated evidence?";
+    if (!values.at(name).empty()) all.insert(all.end(), {name, values.at(name)});
+  }
+  EXPECT_TRUE(options.contains("--root"));
+  EXPECT_GE(flags, 1);
+  std::vector<std::string> environment = {"/usr/bin/env"};
+  const auto names = environment_names();
+  EXPECT_TRUE(names.contains("NOSTRIL_HOME"));
+  for (const std::string& name : names) {
+    for (const char* value : {"1", "true"}) {
+      std::vector<std::string> with_variable = environment;
+      with_variable.push_back(name + "=" + value);
+      with_variable.insert(with_variable.end(), {nostril::test::program("nostril"), "verify"});
+      const Outcome done = run_command(with(with_variable, all));
+      EXPECT_EQ(done.exit, 1) << name << done.output;
+      EXPECT_THAT(done.output, HasSubstr("\"check\":\"simulated\""));
+    }
+  }
+  EXPECT_EQ(run(with(all, {"--root", write("root.der", sim.root_der())})).exit, 0)
+      << "but for the root, it is sound";
+}
+
+// ---- lists and pages ----
+
+TEST_F(VerifyIntelCli, AnAuditorsListRaisesTheLevelOfGenuineEvidence) {
+  REQUIRE_SHARED(kIntelCases);
+  const Json cases = attestation::test::read_vector_json("intel/cases.json");
+  const auto& items = cases.find("cases")->items();
+  const auto item = std::find_if(items.begin(), items.end(), [](const Json& candidate) {
+    return candidate.find_string("id") == "tdx-v4-uptodate-gcp-cos113";
+  });
+  ASSERT_NE(item, items.end());
+  const Bytes quote =
+      attestation::test::read_vector_bytes("intel/" + std::string(*item->find_string("quote")));
+  const auto command =
+      at(*item->find_integer("now"),
+         {"intel", "--quote", write("quote", quote), "--collateral",
+          write("collateral",
+                attestation::test::to_json(attestation::test::collateral_fields(*item)))});
+  const Outcome plain = run(command);
+  ASSERT_EQ(plain.exit, 0);
+  const std::string mrtd(*plain.verdict.find("claims")->find_string("mrtd"));
+
+  // The list is dated by the quote's clock, not by ours.
+  SystemRng rng;
+  const Keypair auditor = Keypair::generate(rng);
+  KnownGoodList list;
+  list.auditor = auditor.public_key();
+  list.created_at = *item->find_integer("now") - 100;
+  list.expires_at = list.created_at + 86'400;
+  list.name = "images";
+  list.entries = {{true, KnownSubject::Image, {{"mrtd", mrtd}}, "", "read"}};
+  const auto policy = [&](const KnownGoodList& signed_list, const std::string& more = "") {
+    const std::string file =
+        write("list.json", to_json(sign_event(build_known_good(signed_list), auditor, rng)));
+    return write("policy.toml",
+                 fmt::format("level_min = \"image\"\n{}[lists]\ntrusted = [\"{}\"]\nfiles = "
+                             "[\"{}\"]\n",
+                             more, nip19::encode(nip19::Npub{auditor.public_key()}), file));
+  };
+  const Outcome known = run(with(command, {"--policy", policy(list)}));
+  EXPECT_EQ(known.exit, 0) << known.output;
+  std::vector<std::string> words = command;
+  words.erase(std::find(words.begin(), words.end(), "--json"));
+  const Outcome told = run(with(words, {"--explain", "--policy", policy(list)}));
+  EXPECT_THAT(told.output, HasSubstr("level         image\n"));
+  EXPECT_THAT(told.output, HasSubstr(nip19::encode(nip19::Npub{auditor.public_key()})));
+  // Denied, of another image, ended: refused, each by its name.
+  list.entries[0].allow = false;
+  EXPECT_THAT(failed_checks(run(with(command, {"--policy", policy(list)})).verdict),
+              ::testing::Contains("denied"));
+  list.entries[0] = {true, KnownSubject::Image, {{"mrtd", std::string(96, '1')}}, "", "read"};
+  EXPECT_EQ(failed_checks(run(with(command, {"--policy", policy(list)})).verdict),
+            (std::vector<std::string>{"measurements", "level"}));
+  list.entries[0].parts[0].value = mrtd;
+  list.expires_at = list.created_at + 99;
+  EXPECT_EQ(failed_checks(run(with(command, {"--policy", policy(list)})).verdict),
+            (std::vector<std::string>{"measurements", "level"}));
+}
+
+TEST_F(VerifySnpCli, WritesThePage) {
+  const std::string page = (folder_ / "page.html").string();
+  EXPECT_EQ(judge({}, {"--html", page}).exit, 0);
+  const std::string text = nostril::test::read_file(page);
+  EXPECT_THAT(text, HasSubstr("<h1>ACCEPTED (SIMULATED EVIDENCE - not a TEE)</h1>"));
+  EXPECT_THAT(text, HasSubstr("VCEK or VLEK of the chip"));
+  EXPECT_EQ(judge({}, {"--html", "/nowhere/page.html"}).exit, 2);
+}
+
+class KnownGoodCli : public VerifyCli {
+ protected:
+  KnownGoodCli() {
+    EXPECT_EQ(nostril_run({"key", "new", key_}).exit, 0);
+    const std::string shown = nostril_run({"key", "show", key_}).output;
+    npub_ = shown.substr(shown.find("npub1"), 63);
+  }
+
+  static Outcome nostril_run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), nostril::test::program("nostril"));
+    return run_command(arguments);
+  }
+
+  Outcome make(const std::vector<std::string>& more) const {
+    return nostril_run(with(
+        {"known-good", "make", "--name", "images", "--key", key_, "--reason", "read by us"}, more));
+  }
+
+  const std::string key_ = (folder_ / "auditor.nsec").string();
+  std::string npub_;
+};
+
+TEST_F(KnownGoodCli, MakesShowsAndChecksAList) {
+  const Outcome made =
+      make({"--allow", "image rtmr1=" + std::string(96, 'b') + ",mrtd=" + std::string(96, 'a'),
+            "--allow", "weights weights=" + std::string(64, 'c') + " qwen3-32b", "--deny",
+            "machine ppid=" + std::string(32, 'd')});
+  ASSERT_EQ(made.exit, 0) << made.output;
+  const std::string file = write("list.json", made.output);
+  const Outcome shown = nostril_run({"known-good", "show", file});
+  EXPECT_EQ(shown.exit, 0);
+  for (const std::string& text :
+       {"auditor  " + npub_,
+        "mrtd=" + std::string(96, 'a') + ",rtmr1=", std::string("of qwen3-32b"),
+        std::string("DENY     machine ppid="), std::string("read by us")}) {
+    EXPECT_THAT(shown.output, HasSubstr(text));
+  }
+  const std::string trusted = write("p.toml", "[lists]\ntrusted = [\"" + npub_ + "\"]\n");
+  const Outcome counts = nostril_run({"known-good", "check", file, "--policy", trusted});
+  EXPECT_EQ(counts.exit, 0);
+  EXPECT_THAT(counts.output, HasSubstr("COUNTS"));
+  const Outcome not_trusted =
+      nostril_run({"known-good", "check", file, "--policy", write("e.toml", "")});
+  EXPECT_EQ(not_trusted.exit, 1);
+  EXPECT_THAT(not_trusted.output, HasSubstr("REFUSED"));
+  std::string forged = made.output;
+  forged.replace(forged.find("read by us"), 4, "seen");
+  EXPECT_EQ(nostril_run({"known-good", "show", write("forged.json", forged)}).exit, 1);
+}
+
+TEST_F(KnownGoodCli, RefusesWhatNoListMaySay) {
+  EXPECT_EQ(make({"--allow", "weights weights=" + std::string(64, 'c')}).exit, 1) << "of no model";
+  EXPECT_EQ(make({"--allow", "image rtmr1=" + std::string(96, 'b')}).exit, 1);
+  EXPECT_EQ(make({"--allow", "image mrtd=00"}).exit, 1);
+  EXPECT_EQ(make({"--allow", "picture mrtd=" + std::string(96, 'a')}).exit, 1);
+  const std::string image = "image mrtd=" + std::string(96, 'a');
+  EXPECT_EQ(make({"--allow", image, "--deny", image}).exit, 1);
+  EXPECT_EQ(make({"--allow", image, "--days", "0"}).exit, 2);
+}
+
 TEST_F(VerifyCli, PrintsThePolicyWithItsDefaults) {
   const Outcome printed = run({"policy"});
   EXPECT_EQ(printed.exit, 0);
@@ -477,6 +688,45 @@ TEST_F(VerifyGpuCli, ByDefaultAllMustBeProven) {
   EXPECT_EQ(failed_checks(run(with(command, {"--policy", newer})).verdict),
             std::vector<std::string>{"gpu_driver"});
   EXPECT_EQ(run({"gpu", "--report", "/nowhere", "--chain", "/nowhere"}).exit, 2);
+}
+
+class VerifyReportCli : public VerifyCli {};
+
+TEST_F(VerifyReportCli, JudgesEveryCaseOfTheVectors) {
+  REQUIRE_SHARED("vectors/attestation/combined/cases.json");
+  const std::string loose = write("loose.toml",
+                                  "[software]\nallow_unpinned_images = true\n"
+                                  "[gpu]\nallow_missing_rims = true\n"
+                                  "allow_unchecked_switches = true\n");
+  const Json cases = attestation::test::read_vector_json("combined/cases.json");
+  for (const Json& item : cases.find("cases")->items()) {
+    const std::string id(*item.find_string("id"));
+    const fs::path folder = nostril::test::shared_path("vectors/attestation/combined/" + id);
+    std::vector<std::string> arguments = {"report", "--file", folder / "report.json", "--nonce",
+                                          std::string(*item.find_string("nonce"))};
+    for (const auto& file : fs::directory_iterator(folder)) {
+      if (file.path().filename() == "report.json") continue;
+      arguments.insert(arguments.end(), {"--collateral", file.path()});
+    }
+    if (const auto peer = item.find_string("peer_spki_sha256")) {
+      arguments.insert(arguments.end(), {"--peer-spki", std::string(*peer)});
+    }
+    arguments = at(*item.find_integer("now"), arguments);
+    const Outcome strict = run(arguments);
+    print_row(id, strict, failed_checks(strict.verdict));
+    // Without reference manifests of its GPUs only the machine without GPUs is accepted.
+    EXPECT_EQ(strict.exit, id.starts_with("tinfoil-cloud") ? 0 : 1) << strict.output;
+    const Outcome taken = run(with(arguments, {"--policy", loose}));
+    EXPECT_EQ(taken.exit, 0) << id << taken.output;
+  }
+}
+
+TEST_F(VerifyReportCli, SaysWhatCannotBeUsed) {
+  const std::string report = write("report.json", "{}");
+  EXPECT_EQ(run(at(kNow, {"report", "--file", report})).exit, 1);
+  EXPECT_EQ(run(at(kNow, {"report", "--file", report, "--collateral", report})).exit, 2);
+  EXPECT_EQ(run(at(kNow, {"report", "--file", report, "--peer-spki", "00"})).exit, 2);
+  EXPECT_EQ(run(at(kNow, {"report", "--file", (folder_ / "none").string()})).exit, 2);
 }
 
 }  // namespace

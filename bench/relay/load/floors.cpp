@@ -66,6 +66,9 @@ class SocketPair {
         connect(from_.get(), generic, size) != 0) {
       throw std::runtime_error("no loopback sockets");
     }
+    // Ends without TIME_WAIT, which would use up the ports.
+    const linger at_once{1, 0};
+    CHECK(setsockopt(from_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
     to_ = Descriptor(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   }
 

@@ -71,7 +71,8 @@ Round Meter::stop(double operations) const {
 }
 
 struct Asker::Contest {
-  explicit Contest(const Target& contender) : target(contender), connections(contender.url) {}
+  explicit Contest(const Target& contender)
+      : target(contender), connections(contender.url, contender.deflate) {}
 
   const Target& target;
   Connections connections;
