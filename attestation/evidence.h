@@ -27,6 +27,8 @@ constexpr bool is_snp_kind(std::string_view kind) {
 inline constexpr std::size_t kQuoteBytesMax = 16U << 10U;
 inline constexpr std::size_t kGpuReportBytesMax = 16U << 10U;
 inline constexpr std::size_t kGpuReportCountMax = 16;
+inline constexpr std::size_t kGpuChainBytesMax = 16U << 10U;
+inline constexpr std::size_t kGpuManifestCountMax = 4;
 inline constexpr std::size_t kCollateralTextBytesMax = 256U << 10U;
 inline constexpr std::size_t kIssuerChainBytesMax = 64U << 10U;
 inline constexpr std::size_t kCrlBytesMax = 1U << 20U;
@@ -75,6 +77,11 @@ struct Evidence {
   std::vector<std::uint8_t> cpu_quote;
   /// Raw SPDM request and response of each GPU, in index order.
   std::vector<std::vector<std::uint8_t>> gpu_reports;
+  /// The five certificates of each, leaf first, DER joined (gpu_certificates.h).
+  std::vector<std::vector<std::uint8_t>> gpu_chains;
+  /// NVIDIA's reference manifests for the drivers and VBIOSes of these GPUs, each once (rim.h).
+  /// Signed by NVIDIA, so they may come from anywhere.
+  std::vector<std::vector<std::uint8_t>> gpu_manifests;
   /// With a TDX quote.
   std::optional<Collateral> collateral;
   /// With an SNP report, and only there.

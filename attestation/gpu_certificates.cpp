@@ -2,6 +2,7 @@
 
 #include "attestation/bignum.h"
 #include "attestation/der.h"
+#include "base/hex.h"
 
 #include <openssl/crypto.h>
 
@@ -113,7 +114,7 @@ struct ChipAndStepping {
 std::optional<ChipAndStepping> split_leaf_name(std::string_view name) {
   const auto take_word = [&name] {
     const std::size_t end = std::min(name.find(' '), name.size());
-    const std::string word(name.substr(0, end));
+    std::string word(name.substr(0, end));
     name.remove_prefix(std::min(end + 1, name.size()));
     return word;
   };
@@ -188,10 +189,15 @@ std::optional<GpuFirmware> gpu_firmware(const Certificate& leaf) {
   return out;
 }
 
-std::string decimal_serial(const Certificate& certificate) {
-  const Number number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate.get()), nullptr));
-  CHECK(number);
-  char* digits = BN_bn2dec(number.get());
+std::string serial_of(const Certificate& certificate) {
+  const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate.get());
+  return encode_hex(ByteSpan(ASN1_STRING_get0_data(serial),
+                             static_cast<std::size_t>(ASN1_STRING_length(serial))));
+}
+
+std::string to_decimal(const std::string& serial) {
+  const Bytes bytes = decode_hex(serial).value_or(Bytes());
+  char* digits = BN_bn2dec(to_number(bytes).get());
   CHECK(digits != nullptr);
   std::string out(digits);
   OPENSSL_free(digits);

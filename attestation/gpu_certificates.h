@@ -62,8 +62,11 @@ struct GpuFirmware {
 /// Nothing when neither extension is there, both are, or one is malformed.
 std::optional<GpuFirmware> gpu_firmware(const Certificate& leaf);
 
-/// The certificate's serial number in decimal: what NVIDIA's service calls the GPU's UEID.
-std::string decimal_serial(const Certificate& certificate);
+/// The certificate's serial number in hex, two digits a byte.
+std::string serial_of(const Certificate& certificate);
+
+/// The same in decimal: what NVIDIA's service calls the GPU's UEID.
+std::string to_decimal(const std::string& serial);
 
 /// The chip's own id, 16 hex digits, from the leaf's subject alternative name
 /// "NVIDIA:GH100:48B02D92494BADF4"; empty when there is none of that form.

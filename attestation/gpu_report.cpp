@@ -110,12 +110,6 @@ std::optional<std::uint16_t> to_number(ByteSpan value) {
   return ByteReader(value).take_le<std::uint16_t>();
 }
 
-/// The bytes in reverse: their second half, then the last of the first half.
-std::string vbios_text(ByteSpan value) {
-  return fmt::format("{:02X}.{:02X}.{:02X}.{:02X}.{:02X}", value[3], value[2], value[1], value[0],
-                     value[4]);
-}
-
 /// Reads the fields; any of the wrong form makes ok() false.
 class OpaqueReader {
  public:
@@ -132,7 +126,7 @@ class OpaqueReader {
     const ByteSpan* value = find(Field::Vbios);
     if (value == nullptr) return;
     ok_ = ok_ && value->size() == 8;
-    if (ok_) out = vbios_text(*value);
+    if (ok_) out = gpu_vbios_text(value->first<8>());
   }
 
   void read(Field field, std::optional<bool>& out) { out = converted(field, to_switch); }
@@ -204,6 +198,11 @@ bool parse_opaque(ByteSpan opaque, GpuReport& out) {
 }
 
 }  // namespace
+
+std::string gpu_vbios_text(std::span<const std::uint8_t, 8> field) {
+  return fmt::format("{:02X}.{:02X}.{:02X}.{:02X}.{:02X}", field[3], field[2], field[1], field[0],
+                     field[4]);
+}
 
 std::string_view to_string(GpuReportError error) {
   switch (error) {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,10 @@ enum class GpuReportError : std::uint8_t {
 };
 
 std::string_view to_string(GpuReportError error);
+
+/// The VBIOS as NVIDIA writes it, "96.00.9F.00.01": of the bytes in reverse their second half, then
+/// the last of the first half.
+std::string gpu_vbios_text(std::span<const std::uint8_t, 8> field);
 
 struct GpuMeasurement {
   /// From 0 on, as reference values count: one less than in the block.

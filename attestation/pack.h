@@ -22,6 +22,8 @@
 ///      2  statement, 214 (attestation/statement.h)       1
 ///      3  CPU quote or SNP report                        1
 ///      4  GPU report, in index order                     0 to 16
+///      5  a GPU's certificates, DER joined, same order   at most one a report
+///      6  NVIDIA's reference manifest                    0 to 4
 ///     16  TCB info, exact text                           0 or 1; 16 to 23: all or none
 ///     17  TCB info signature, 64
 ///     18  TCB info issuer chain, PEM

@@ -169,10 +169,13 @@ class SnpExamination {
            fmt::format("at most {}", policy_.vmpl_max));
     record("guest_svn", report.guest_svn >= policy_.guest_svn_min,
            fmt::format("{}", report.guest_svn), fmt::format("at least {}", policy_.guest_svn_min));
-    if (!policy_.allowed_measurements.empty()) {
-      record("measurements", is_listed(policy_.allowed_measurements, report.measurement),
-             encode_hex(report.measurement), "one in the policy's list");
-    }
+    verdict_.identities.push_back({"measurement", encode_hex(report.measurement)});
+    verdict_.identities.push_back({"host_data", encode_hex(report.host_data)});
+    const auto& images = policy_.allowed_measurements;
+    record_known(verdict_, "measurements", Subject::Image, encode_hex(report.measurement),
+                 is_listed(images, report.measurement),
+                 !images.empty() || policy_.level_min >= Level::ImageMeasured, policy_.acceptance,
+                 now_);
     if (!policy_.allowed_host_data.empty()) {
       record("host_data", is_listed(policy_.allowed_host_data, report.host_data),
              encode_hex(report.host_data), "one in the policy's list");
@@ -199,12 +202,13 @@ class SnpExamination {
     }
     const auto chain = check_vek_chain(evidence_, std::move(*leaf), roots_, now_);
     const bool marked = extensions && is_marked(report, *extensions);
-    verdict_.simulated = marked || (chain && chain->root_class != TrustRoots::Class::Genuine);
+    verdict_.simulated |= marked || (chain && chain->root_class != TrustRoots::Class::Genuine);
     record_simulated(verdict_, policy_.accept_simulated);
     check_chain_names(report, chain, extensions);
     if (extensions) check_tcb(report, *extensions);
     if (extensions) check_hardware(report, *extensions);
     if (!chain) return std::nullopt;
+    verdict_.limit(valid_until(chain->certificates));
     claim("root_sha256", encode_hex(sha256(chain->certificates.back().der)), "chain, ARK");
     check_revocation(*chain);
     const bool test = chain->root_class == TrustRoots::Class::Test;
@@ -304,6 +308,7 @@ class SnpExamination {
   void check_hardware(const SnpReport& report, const VekExtensions& extensions) {
     const ByteSpan chip(report.chip_id);
     const bool masked = std::all_of(chip.begin(), chip.end(), [](auto byte) { return byte == 0; });
+    if (!masked) verdict_.identities.push_back({"chip_id", encode_hex(chip)});
     const bool chip_listed =
         policy_.allowed_chip_ids.empty() || is_listed(policy_.allowed_chip_ids, report.chip_id);
     if (report.signer == SnpSigner::Vlek) {
@@ -340,6 +345,7 @@ class SnpExamination {
       record("revocation", false, std::string(to_string(crl.error())), wanted);
       return;
     }
+    verdict_.limit(valid_until(*crl));
     const bool revoked = is_revoked(*crl, chain.certificates[1]);  // the ARK signs no leaves
     record("revocation", !revoked, revoked ? "certificate revoked" : "not revoked", wanted);
   }
@@ -377,7 +383,10 @@ void list_snp_checks(Checklist& checks, const SnpPolicy& policy) {
   checks.add("platform_info", true, "report 0x040");
   checks.add("vmpl", true, "report 0x030");
   checks.add("guest_svn", true, "report 0x004");
-  checks.add("measurements", !policy.allowed_measurements.empty(), "report 0x090");
+  checks.add("measurements",
+             !policy.allowed_measurements.empty() || policy.level_min >= Level::ImageMeasured ||
+                 demands(policy.acceptance, Subject::Image),
+             "report 0x090");
   checks.add("host_data", !policy.allowed_host_data.empty(), "report 0x0c0");
   checks.add("vek_chain", true, "VCEK or VLEK certificate, ASK or ASVK, ARK");
   checks.add("simulated", true, "root; marks of the simulator");
@@ -403,10 +412,11 @@ Verdict verify_snp(const SnpEvidence& evidence, const TrustRoots& roots, UnixTim
   Verdict verdict;
   Checklist checks(verdict.checks);
   list_snp_checks(checks, policy);
-  checks.add("level", true, "measurements");
+  list_acceptance_checks(checks, policy.acceptance);
   examine_snp(evidence, roots, now, policy, verdict);
   const bool measured = checks.passed("measurements") && !verdict.simulated;
-  conclude(verdict, measured ? Level::ImageMeasured : Level::Declared, policy.level_min);
+  conclude(verdict, measured ? Level::ImageMeasured : Level::Declared, policy.level_min,
+           policy.acceptance, now);
   return verdict;
 }
 

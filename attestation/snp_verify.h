@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/acceptance.h"
 #include "attestation/checklist.h"
 #include "attestation/evidence.h"
 #include "attestation/snp_report.h"
@@ -67,6 +68,7 @@ struct SnpPolicy {
   /// The end of report_data (64 bytes: all of it); empty: not looked at.
   std::vector<std::uint8_t> nonce;
   Level level_min = Level::Declared;
+  Acceptance acceptance;
 };
 
 /// Judges a report. Pure: no clock, no file, no network; safe from any thread. Never throws on any
@@ -74,7 +76,8 @@ struct SnpPolicy {
 Verdict verify_snp(const SnpEvidence& evidence, const TrustRoots& roots, UnixTime now,
                    const SnpPolicy& policy);
 
-/// Lists the checks that examine_snp() makes: those of verify_snp() but `level`.
+/// Lists the checks that examine_snp() makes: those of verify_snp() but for
+/// list_acceptance_checks().
 void list_snp_checks(Checklist& checks, const SnpPolicy& policy);
 
 /// Makes them and fills the verdict's claims. Which kind of root the certificates end in; nothing

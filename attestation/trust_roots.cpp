@@ -149,4 +149,13 @@ std::optional<TrustRoots::Class> TrustRoots::classify(ByteSpan der) const {
   return std::nullopt;
 }
 
+Digest TrustRoots::digest() const {
+  Sha256 hash;
+  for (const Root& root : roots_) {
+    const auto kind = static_cast<std::uint8_t>(root.kind);
+    hash.update(root.der_sha256.bytes).update(ByteSpan(&kind, 1));
+  }
+  return hash.finish();
+}
+
 }  // namespace nostril::attestation

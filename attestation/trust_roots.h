@@ -68,6 +68,9 @@ class TrustRoots {
   /// What kind of root this certificate is; nothing when it is not trusted.
   [[nodiscard]] std::optional<Class> classify(ByteSpan der) const;
 
+  /// Names this set of roots: equal sets in equal order give equal digests.
+  [[nodiscard]] Digest digest() const;
+
  private:
   struct Root {
     Digest der_sha256;

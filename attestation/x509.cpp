@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <limits>
 
 namespace nostril::attestation {
 
@@ -300,6 +301,20 @@ Result<CrlPtr, CrlError> parse_crl(ByteSpan der, const Certificate& issuer, Unix
   if (now < *first) return failure(CrlError::NotYetValid);
   if (now > *last) return failure(CrlError::Expired);
   return crl;
+}
+
+UnixTime valid_until(const Certificate& certificate) {
+  return to_unix(X509_get0_notAfter(certificate.get())).value_or(0);
+}
+
+UnixTime valid_until(const CrlPtr& crl) {
+  return to_unix(X509_CRL_get0_nextUpdate(crl.get())).value_or(0);
+}
+
+UnixTime valid_until(const std::vector<Certificate>& chain) {
+  UnixTime out = std::numeric_limits<UnixTime>::max();
+  for (const Certificate& certificate : chain) out = std::min(out, valid_until(certificate));
+  return out;
 }
 
 bool is_revoked(const CrlPtr& crl, const Certificate& certificate) {

@@ -92,6 +92,13 @@ class VerifiedLinks {
 std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Algorithms algorithms,
                                       UnixTime now, VerifiedLinks* links = nullptr);
 
+/// The last second of the certificate's, the CRL's validity; 0 when it can't be read.
+UnixTime valid_until(const Certificate& certificate);
+UnixTime valid_until(const CrlPtr& crl);
+
+/// The first end of a chain's certificates.
+UnixTime valid_until(const std::vector<Certificate>& chain);
+
 /// The only common name of the subject, or of a name; empty when there is none or more than one.
 std::string common_name(const Certificate& certificate);
 std::string common_name(const X509_NAME* name);

@@ -279,7 +279,19 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     return found == request_.earlier_offers.end() ? offer_->offer() : *found;
   }
 
+  /// A node that was taken as auditable must say how it sampled, or nobody can repeat the answer.
+  [[nodiscard]] bool lacks_sampling(const ResponseRecord& record) const {
+    return offer_->verdict().level == attestation::Level::Auditable && record.sampling.empty();
+  }
+
   void pay(const ResponseRecord& record, const Event& event, bool last) {
+    if (lacks_sampling(record)) {
+      end({.failure = QueryFailure::NotPayable,
+           .detail = "the record of an auditable node lacks its sampling parameters",
+           .record = record,
+           .record_event = event});
+      return;
+    }
     record_came_ = record_came_ || last;
     pay_until_ms_ = owner_.clock_.monotonic_ms() + kPaymentWaitMs;
     const Offer& offer = named_offer(record.offer);

@@ -57,8 +57,8 @@ std::vector<std::uint8_t> simulator_root() {
 client::TrustSettings test_trust() {
   auto roots = attestation::TrustRoots::vendors_and_test_root(simulator_root());
   EXPECT_TRUE(roots);
-  attestation::Policy policy;
-  policy.accept_simulated = true;
+  client::VerifyPolicy policy;
+  policy.tdx.accept_simulated = true;
   return {std::move(*roots), policy};
 }
 
