@@ -170,7 +170,8 @@ void ask_offline(const Plan& plan, const Corpus& corpus, const std::string& prog
     tasks[1].runs.push_back(
         run({program, "import", "--no-verify", "--data", trusted}, corpus.path(), none));
     tasks[2].runs.push_back(run({program, "export", "--data", data}, none, exported));
-    tasks[3].runs.push_back(run({program, "compact", "--data", data, compacted}, none, none));
+    tasks[3].runs.push_back(
+        run({program, "compact", "--data", data, "--to", compacted}, none, none));
     tasks[4].runs.push_back(scan(data, corpus));
     if (fs::file_size(exported) != fs::file_size(corpus.path())) {
       throw std::runtime_error("the export is not what was imported");
