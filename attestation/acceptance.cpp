@@ -261,6 +261,10 @@ void conclude(Verdict& verdict, Level level, Level level_min, const Acceptance& 
   record_machines(verdict, acceptance, now);
   record_denied(verdict, acceptance);
   apply_exceptions(verdict, acceptance, now);
+  conclude(verdict, level, level_min);
+}
+
+void conclude(Verdict& verdict, Level level, Level level_min) {
   Checklist checks(verdict.checks);
   checks.record("level", level >= level_min, std::string(to_string(level)),
                 std::string(to_string(level_min)) + " or higher");

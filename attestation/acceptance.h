@@ -117,4 +117,7 @@ bool is_exceptable(std::string_view check);
 void conclude(Verdict& verdict, Level level, Level level_min, const Acceptance& acceptance,
               UnixTime now);
 
+/// The same for evidence that no list can be about: only the check `level`.
+void conclude(Verdict& verdict, Level level, Level level_min);
+
 }  // namespace nostril::attestation

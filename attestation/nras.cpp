@@ -1,6 +1,7 @@
 #include "attestation/nras.h"
 
 #include "attestation/acceptance.h"
+#include "attestation/checklist.h"
 #include "attestation/ecdsa.h"
 #include "attestation/utc_time.h"
 #include "base/hex.h"
@@ -437,7 +438,7 @@ class NrasExamination {
       const Certificate& leaf = keys.at(token.jwt.kid).chain.front();
       const bool good =
           verify_p384(p384_key_of(leaf), as_bytes(token.jwt.signed_part), token.jwt.signature);
-      const std::string_view who = token.name.empty() ? "overall" : token.name;
+      const std::string who = token.name.empty() ? "overall" : token.name;
       if (!record("signatures", good,
                   good ? fmt::format("{} signatures", tokens.size())
                        : fmt::format("{}: not signed by its key", who),

@@ -109,25 +109,6 @@ class Feeder {
     static_cast<void>(beacons);
   }
 
-  void one(const SnpPolicy& policy) {
-    const auto& [accept_simulated, allow_migratable, allow_smt, require_single_socket,
-                 allow_masked_chip, require_crl, abi_major_min, abi_minor_min, vmpl_max,
-                 guest_svn_min, platform_info_required, platform_info_forbidden, tcb_minimums,
-                 allowed_measurements, allowed_host_data, allowed_chip_ids, allowed_csp_ids, nonce,
-                 level_min, acceptance] = policy;
-    all(accept_simulated, allow_migratable, allow_smt, require_single_socket, allow_masked_chip,
-        require_crl, abi_major_min, abi_minor_min, vmpl_max, guest_svn_min, platform_info_required,
-        platform_info_forbidden, tcb_minimums, allowed_measurements, allowed_host_data,
-        allowed_chip_ids, allowed_csp_ids, nonce, level_min, acceptance);
-  }
-
-  void one(const GpuPolicy& policy) {
-    const auto& [accept_simulated, allow_missing_rims, refuse_expired_rims, allow_missing_fwid,
-                 allow_unchecked_switches, driver_min, nonce, level_min, acceptance] = policy;
-    all(accept_simulated, allow_missing_rims, refuse_expired_rims, allow_missing_fwid,
-        allow_unchecked_switches, driver_min, nonce, level_min, acceptance);
-  }
-
   void one(const AppPolicy& app) {
     const auto& [app_ids, os_images, key_providers, late_events, post_boot_files,
                  allow_unpinned_images] = app;
@@ -148,13 +129,33 @@ Digest policy_digest(const Policy& policy) {
   feeder.all(std::string("intel"), accept_simulated, allow_unchecked_tcb, allow_migratable,
              accepted_tcb_statuses, accepted_advisories, tcb_evaluation_number_min,
              allowed_service_tds, allowed_measurements, allowed_model_manifests, required_nonce,
-             encryption_key_life_s_max, level_min, snp, gpu, acceptance, app);
+             encryption_key_life_s_max, level_min, policy_digest(snp), policy_digest(gpu),
+             acceptance, app);
   return feeder.finish();
 }
 
 Digest policy_digest(const SnpPolicy& policy) {
+  const auto& [accept_simulated, allow_migratable, allow_smt, require_single_socket,
+               allow_masked_chip, require_crl, abi_major_min, abi_minor_min, vmpl_max,
+               guest_svn_min, platform_info_required, platform_info_forbidden, tcb_minimums,
+               allowed_measurements, allowed_host_data, allowed_chip_ids, allowed_csp_ids, nonce,
+               level_min, acceptance] = policy;
   Feeder feeder;
-  feeder.all(policy);
+  feeder.all(std::string("amd"), accept_simulated, allow_migratable, allow_smt,
+             require_single_socket, allow_masked_chip, require_crl, abi_major_min, abi_minor_min,
+             vmpl_max, guest_svn_min, platform_info_required, platform_info_forbidden, tcb_minimums,
+             allowed_measurements, allowed_host_data, allowed_chip_ids, allowed_csp_ids, nonce,
+             level_min, acceptance);
+  return feeder.finish();
+}
+
+Digest policy_digest(const GpuPolicy& policy) {
+  const auto& [accept_simulated, allow_missing_rims, refuse_expired_rims, allow_missing_fwid,
+               allow_unchecked_switches, driver_min, nonce, level_min, acceptance] = policy;
+  Feeder feeder;
+  feeder.all(std::string("nvidia"), accept_simulated, allow_missing_rims, refuse_expired_rims,
+             allow_missing_fwid, allow_unchecked_switches, driver_min, nonce, level_min,
+             acceptance);
   return feeder.finish();
 }
 

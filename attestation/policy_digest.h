@@ -13,5 +13,6 @@ namespace nostril::attestation {
 /// Each struct is taken apart by all its members: a new one does not compile before it is fed here.
 Digest policy_digest(const Policy& policy);
 Digest policy_digest(const SnpPolicy& policy);
+Digest policy_digest(const GpuPolicy& policy);
 
 }  // namespace nostril::attestation

@@ -3,6 +3,10 @@
 #include <array>
 #include <cstring>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 namespace nostril {
 
 namespace {
@@ -29,14 +33,33 @@ constexpr std::array<std::array<char, 2>, 256> kPairs = [] {
 
 }  // namespace
 
+char* write_hex(char* out, ByteSpan data) {
+  const std::uint8_t* at = data.data();
+  std::size_t left = data.size();
+#ifdef __SSE2__
+  // 16 bytes at a time: '0' + nibble, and 39 more from 10 on.
+  const __m128i low_half = _mm_set1_epi8(0x0f);
+  const auto digits = [](__m128i nibbles) {
+    const __m128i letters = _mm_cmpgt_epi8(nibbles, _mm_set1_epi8(9));
+    return _mm_add_epi8(_mm_add_epi8(nibbles, _mm_set1_epi8('0')),
+                        _mm_and_si128(letters, _mm_set1_epi8('a' - '0' - 10)));
+  };
+  for (; left >= 16; left -= 16, at += 16, out += 32) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i high = digits(_mm_and_si128(_mm_srli_epi16(bytes, 4), low_half));
+    const __m128i low = digits(_mm_and_si128(bytes, low_half));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_unpacklo_epi8(high, low));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16), _mm_unpackhi_epi8(high, low));
+  }
+#endif
+  for (; left > 0; --left, out += 2) std::memcpy(out, kPairs[*at++].data(), 2);
+  return out;
+}
+
 void append_hex(std::string& out, ByteSpan data) {
   const std::size_t start = out.size();
   out.resize(start + data.size() * 2);
-  char* at = out.data() + start;
-  for (const std::uint8_t byte : data) {
-    std::memcpy(at, kPairs[byte].data(), 2);
-    at += 2;
-  }
+  write_hex(out.data() + start, data);
 }
 
 std::string encode_hex(ByteSpan data) {

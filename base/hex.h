@@ -12,6 +12,9 @@ namespace nostril {
 /// Lowercase hexadecimal, two characters a byte.
 std::string encode_hex(ByteSpan data);
 
+/// Writes the same, 2 * data.size() characters, to `out`; where it ends.
+char* write_hex(char* out, ByteSpan data);
+
 /// Appends the same to `out`.
 void append_hex(std::string& out, ByteSpan data);
 

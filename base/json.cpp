@@ -5,10 +5,15 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace nostril {
 
@@ -238,8 +243,55 @@ std::string Json::dump() const {
 
 namespace {
 
-// How many of the eight bytes come before the first that needs an escape: one below 0x20, a quote
-// or a backslash. The differences borrow only from such bytes, so the lowest mark is a true one.
+// What must be escaped, and by which letter after the backslash; 'u': by its number.
+constexpr std::array<char, 256> kEscapes = [] {
+  std::array<char, 256> escapes{};
+  for (std::size_t byte = 0; byte < 0x20; ++byte) escapes[byte] = 'u';
+  escapes['\b'] = 'b';
+  escapes['\t'] = 't';
+  escapes['\n'] = 'n';
+  escapes['\f'] = 'f';
+  escapes['\r'] = 'r';
+  escapes['"'] = '"';
+  escapes['\\'] = '\\';
+  return escapes;
+}();
+
+char* write_byte(char* out, char byte) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  const auto code = static_cast<std::uint8_t>(byte);
+  const char escape = kEscapes[code];
+  if (escape == 0) {
+    *out = byte;
+    return out + 1;
+  }
+  *out++ = '\\';
+  *out++ = escape;
+  if (escape == 'u') {
+    *out++ = '0';
+    *out++ = '0';
+    *out++ = kDigits[code >> 4];
+    *out++ = kDigits[code & 15];
+  }
+  return out;
+}
+
+// How many of the bytes at `text` come before the first that needs an escape, of kStride.
+#ifdef __SSE2__
+constexpr std::size_t kStride = 16;
+
+std::size_t plain_bytes(const char* text) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text));
+  const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+  const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+  const __m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+  const int marks = _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)));
+  return static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(marks) | 0x10000U));
+}
+#else
+constexpr std::size_t kStride = 8;
+
+// The differences borrow only from bytes that need one, so the lowest mark is a true one.
 std::size_t plain_bytes(const char* text) {
   static_assert(std::endian::native == std::endian::little);
   constexpr std::uint64_t kOnes = 0x0101010101010101;
@@ -253,54 +305,42 @@ std::size_t plain_bytes(const char* text) {
                               kTops;
   return static_cast<std::size_t>(std::countr_zero(marks)) / 8;  // 64 / 8 when there is none
 }
+#endif
+
+// The inside of a string.
+char* write_json_text(char* out, std::string_view text) {
+  const char* at = text.data();
+  const char* end = at + text.size();
+  while (static_cast<std::size_t>(end - at) >= kStride) {
+    std::memcpy(out, at, kStride);
+    const std::size_t plain = plain_bytes(at);
+    at += plain;
+    out += plain;
+    if (plain < kStride) out = write_byte(out, *at++);
+  }
+  while (at != end) out = write_byte(out, *at++);
+  return out;
+}
 
 }  // namespace
 
+char* write_json_string(char* out, std::string_view text) {
+  *out++ = '"';
+  out = write_json_text(out, text);
+  *out++ = '"';
+  return out;
+}
+
 void append_json_string(std::string& out, std::string_view text) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
+  constexpr std::size_t kBlockBytes = 128;
+  std::array<char, json_room(kBlockBytes)> block;  // NOLINT(*-member-init): filled when used
   out += '"';
-  std::size_t plain_from = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    while (i + 8 <= text.size()) {
-      const std::size_t plain = plain_bytes(text.data() + i);
-      i += plain;
-      if (plain < 8) break;
-    }
-    if (i == text.size()) break;
-    const auto byte = static_cast<std::uint8_t>(text[i]);
-    if (byte >= 0x20 && byte != '"' && byte != '\\') continue;
-    out.append(text, plain_from, i - plain_from);
-    plain_from = i + 1;
-    out += '\\';
-    switch (byte) {
-      case '"':
-        out += '"';
-        break;
-      case '\\':
-        out += '\\';
-        break;
-      case '\b':
-        out += 'b';
-        break;
-      case '\t':
-        out += 't';
-        break;
-      case '\n':
-        out += 'n';
-        break;
-      case '\f':
-        out += 'f';
-        break;
-      case '\r':
-        out += 'r';
-        break;
-      default:
-        out += "u00";
-        out += kDigits[byte >> 4];
-        out += kDigits[byte & 15];
-    }
+  while (!text.empty()) {
+    const std::string_view some = text.substr(0, kBlockBytes);
+    char* end = write_json_text(block.data(), some);
+    out.append(block.data(), end);
+    text.remove_prefix(some.size());
   }
-  out.append(text, plain_from, text.size() - plain_from);
   out += '"';
 }
 

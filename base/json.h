@@ -86,6 +86,13 @@ class Json {
 /// all else verbatim. This is also NIP-01's canonical form as nostr-tools computes it
 /// (spec/01-events.md). `text` must be UTF-8.
 void append_json_string(std::string& out, std::string_view text);
+/// Writes the same to `out`, which has json_room() of the text; where it ends.
+char* write_json_string(char* out, std::string_view text);
+
+/// At most so many bytes are written for a text (or texts, with their sizes and counts added up).
+constexpr std::size_t json_room(std::size_t text_bytes, std::size_t texts = 1) {
+  return 6 * text_bytes + 2 * texts + 16;  // 16: bytes are copied by as many at a time
+}
 
 /// Writes compact JSON; puts the commas itself. One writer, one document.
 ///

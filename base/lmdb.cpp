@@ -311,6 +311,11 @@ bool Cursor::seek(ByteSpan key) {
   return move(MDB_SET_RANGE);
 }
 
+bool Cursor::find(ByteSpan key) {
+  key_ = key;
+  return move(MDB_SET_KEY);
+}
+
 bool Cursor::seek_back(ByteSpan key) {
   if (!seek(key)) return last();
   if (key_.size() == key.size() && std::equal(key.begin(), key.end(), key_.begin())) return true;

@@ -107,6 +107,10 @@ class CollateralSource final : public EvidenceSource {
     return out;
   }
 
+  Result<std::vector<GpuAnswer>, std::string> gpus(const Digest& nonce) override {
+    return source_->gpus(nonce);
+  }
+
   [[nodiscard]] std::string_view tee() const override { return source_->tee(); }
 
   [[nodiscard]] bool simulated() const override { return source_->simulated(); }

@@ -13,6 +13,7 @@ EvidenceSettings NodeConfig::evidence_settings() const {
   out.source = evidence;
   out.simulated_platform = tee.simulated_platform;
   out.paths.dstack_socket = tee.dstack_socket;
+  out.nvml_library = tee.nvml_library;
   return out;
 }
 
@@ -84,6 +85,10 @@ void NodeConfig::declare(Config& config) {
   config.text("simulated_platform", &tee.simulated_platform,
               "\"tdx\" or \"snp\": what simulated evidence looks like.");
   config.text("dstack_socket", &tee.dstack_socket, "Unix socket of dstack's guest agent.");
+  config.text(
+      "nvml_library", &tee.nvml_library,
+      "NVIDIA's library that GPUs in confidential mode are asked by for their reports. Empty:\n"
+      "GPUs are not asked.");
 
   config.section(
       "collateral",

@@ -25,6 +25,7 @@ struct NodeConfig {
   struct Tee {
     std::string simulated_platform = "tdx";
     std::string dstack_socket = "/var/run/dstack.sock";
+    std::string nvml_library = kNvmlLibrary;
   } tee;
 
   struct CollateralServices {

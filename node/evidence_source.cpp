@@ -61,7 +61,13 @@ EvidenceResult within_bounds(Evidence evidence) {
 /// What is real.
 class MachineSource : public EvidenceSource {
  public:
-  explicit MachineSource(std::string_view tee) : tee_(tee) {}
+  MachineSource(std::string_view tee, std::string nvml_library)
+      : tee_(tee), nvml_library_(std::move(nvml_library)) {}
+
+  Result<std::vector<GpuAnswer>, std::string> gpus(const Digest& nonce) final {
+    if (nvml_library_.empty()) return std::vector<GpuAnswer>{};
+    return gpu_reports(nonce, nvml_library_);
+  }
 
   [[nodiscard]] std::string_view tee() const final { return tee_; }
 
@@ -69,11 +75,13 @@ class MachineSource : public EvidenceSource {
 
  private:
   std::string_view tee_;
+  std::string nvml_library_;
 };
 
 class DstackSource final : public MachineSource {
  public:
-  explicit DstackSource(fs::path socket) : MachineSource(kTdxTag), socket_(std::move(socket)) {}
+  explicit DstackSource(const EvidenceSettings& settings)
+      : MachineSource(kTdxTag, settings.nvml_library), socket_(settings.paths.dstack_socket) {}
 
   EvidenceResult evidence(const Statement& statement, std::int64_t /*now_s*/) override {
     auto quote = dstack_quote(socket_, attestation::report_data(statement));
@@ -87,7 +95,8 @@ class DstackSource final : public MachineSource {
 
 class TsmSource final : public MachineSource {
  public:
-  TsmSource(const fs::path& folder, std::string_view tee) : MachineSource(tee), folder_(folder) {}
+  TsmSource(const EvidenceSettings& settings, std::string_view tee)
+      : MachineSource(tee, settings.nvml_library), folder_(settings.paths.tsm_folder) {}
 
   EvidenceResult evidence(const Statement& statement, std::int64_t /*now_s*/) override {
     auto report = read_tsm_report(folder_, attestation::report_data(statement));
@@ -106,8 +115,8 @@ class TsmSource final : public MachineSource {
 
 class SevGuestSource final : public MachineSource {
  public:
-  explicit SevGuestSource(std::unique_ptr<SevGuestDevice> device)
-      : MachineSource(kSnpTag), device_(std::move(device)) {}
+  SevGuestSource(const EvidenceSettings& settings, std::unique_ptr<SevGuestDevice> device)
+      : MachineSource(kSnpTag, settings.nvml_library), device_(std::move(device)) {}
 
   EvidenceResult evidence(const Statement& statement, std::int64_t /*now_s*/) override {
     auto report = sev_guest_report(*device_, attestation::report_data(statement));
@@ -215,16 +224,16 @@ Result<std::unique_ptr<EvidenceSource>, std::string> make_evidence_source(
     const EvidenceSettings& settings, const fs::path& data, Rng& rng) {
   const EvidenceChoice choice = choose_evidence(settings);
   const TeePaths& paths = settings.paths;
-  if (choice.source == "dstack") return std::make_unique<DstackSource>(paths.dstack_socket);
+  if (choice.source == "dstack") return std::make_unique<DstackSource>(settings);
   if (choice.source == "tsm") {
     const auto tag = tsm_tag(paths.tsm_folder);
     if (!tag) return failure(tag.error());
-    return std::make_unique<TsmSource>(paths.tsm_folder, *tag);
+    return std::make_unique<TsmSource>(settings, *tag);
   }
   if (choice.source == "sev-guest") {
     auto device = open_sev_guest(paths.sev_guest);
     if (!device) return failure(device.error());
-    return std::make_unique<SevGuestSource>(std::move(*device));
+    return std::make_unique<SevGuestSource>(settings, std::move(*device));
   }
   if (choice.source == "simulated") {
     return make_simulated_source(settings.simulated_platform, data, rng);

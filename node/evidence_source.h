@@ -4,6 +4,7 @@
 #include "attestation/statement.h"
 #include "base/result.h"
 #include "base/rng.h"
+#include "node/nvml.h"
 #include "node/tee_paths.h"
 
 #include <cstdint>
@@ -27,6 +28,14 @@ class EvidenceSource {
   /// for the operator.
   [[nodiscard]] virtual Result<attestation::Evidence, std::string> evidence(
       const attestation::Statement& statement, std::int64_t now_s) = 0;
+
+  /// Reports of the machine's GPUs over `nonce`: what the statement's gpu_evidence is a digest of,
+  /// so they are asked before. None without GPUs, or where they can't attest.
+  [[nodiscard]] virtual Result<std::vector<GpuAnswer>, std::string> gpus(const Digest& nonce) {
+    static_cast<void>(nonce);
+    return std::vector<GpuAnswer>{};
+  }
+
   /// The offer's `tee` tag.
   [[nodiscard]] virtual std::string_view tee() const = 0;
   [[nodiscard]] virtual bool simulated() const = 0;
@@ -41,6 +50,7 @@ struct EvidenceSettings {
   std::string source = "auto";
   std::string simulated_platform = "tdx";
   TeePaths paths;
+  std::string nvml_library = kNvmlLibrary;  ///< empty: GPUs are not asked
 };
 
 /// What would be taken, and why not the others. For `nostril-node doctor`.

@@ -105,6 +105,12 @@ bool doctor_evidence(const NodeConfig& config) {
     return false;
   }
   *source = with_collateral(std::move(*source), config.collateral_settings());
+  fmt::print("  {}\n", settings.nvml_library.empty() ? "GPUs: not asked"
+                                                     : describe_gpus(settings.nvml_library));
+  if (const auto gpus = (*source)->gpus({}); !gpus) {
+    fmt::print("  {}\n", gpus.error());
+    return false;
+  }
   const auto evidence = (*source)->evidence({}, SystemClock().unix_s());
   if (!evidence) {
     fmt::print("  {}\n", evidence.error());

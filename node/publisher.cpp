@@ -28,6 +28,24 @@ Digest digest_of(const attestation::Nonce& nonce) {
   return out;
 }
 
+/// The GPUs' reports first: the machine's quote commits to them.
+Result<attestation::Evidence, std::string> make_evidence(EvidenceSource& source,
+                                                         attestation::Statement statement,
+                                                         std::int64_t now_s) {
+  auto gpus = source.gpus(attestation::gpu_nonce(statement.nonce, statement.node));
+  if (!gpus) return failure(gpus.error());
+  std::vector<ByteSpan> reports;
+  for (const GpuAnswer& gpu : *gpus) reports.emplace_back(gpu.report);
+  statement.gpu_evidence = attestation::gpu_evidence_digest(reports);
+  auto out = source.evidence(statement, now_s);
+  if (!out) return out;
+  for (GpuAnswer& gpu : *gpus) {
+    out->gpu_reports.push_back(std::move(gpu.report));
+    out->gpu_chains.push_back(std::move(gpu.chain));
+  }
+  return out;
+}
+
 bool lacks_collateral(const attestation::Evidence& evidence) {
   return evidence.snp ? evidence.snp->vek.empty() : !evidence.collateral;
 }
@@ -115,7 +133,6 @@ attestation::Statement Publisher::make_statement(const EncryptionKeys::Entry& ke
   statement.node = identity_.public_key();
   statement.encryption_key = key.key.public_key();
   statement.encryption_key_expires_at = key.expires_at;
-  statement.gpu_evidence = attestation::gpu_evidence_digest({});
   statement.model_manifest = weights_;
   rng_.fill(statement.nonce);
   return statement;
@@ -150,7 +167,7 @@ void Publisher::publish() {
   making->manifest = manifest_;
   const bool taken = background_.run(
       [making, &source = source_, now_s = clock_.unix_s()] {
-        making->evidence = source.evidence(making->statement, now_s);
+        making->evidence = make_evidence(source, making->statement, now_s);
         if (making->evidence) making->evidence->manifest = making->manifest;
       },
       [this, making] {

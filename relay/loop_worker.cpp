@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "relay/store/record.h"
 
+#include <chrono>
 #include <utility>
 #include <variant>
 
@@ -13,10 +14,11 @@ namespace {
 // How long a full queue waits for its next chance when no mail comes meanwhile.
 constexpr std::uint64_t kRetryMs = 2;
 constexpr std::uint64_t kFinishLookMs = 5;
-// A step of a query on the loop itself.
-constexpr std::size_t kStepHereVisitsMax = 100;
-constexpr std::uint32_t kStepHereUsMax = 500;
-constexpr std::int64_t kSlowStepMs = 3;
+// Steps of queries on the loop itself: how much of a query, how long in a turn.
+constexpr std::size_t kValuesHereMax = 1'000;
+constexpr std::size_t kVisitsHereMax = 1'000;
+constexpr std::int64_t kUsHereATurnMax = 1'000;
+constexpr std::int64_t kSlowStepUs = 3'000;
 constexpr std::int64_t kSlowPauseMs = 200;
 
 }  // namespace
@@ -151,17 +153,23 @@ bool LoopWorker::start_step(std::shared_ptr<Query>& query) {
   return shared_.queries.submit(query);
 }
 
-// A step that took long has met the disk: for a while all steps are the workers', and this loop
-// keeps turning.
+// What takes long is the workers': this loop keeps turning. A step that took very long has met the
+// disk: for a while all steps are theirs.
 std::optional<QueryStep> LoopWorker::step_now(const std::shared_ptr<Query>& query) {
-  const std::int64_t before_ms = shared_.clock.monotonic_ms();
-  if (before_ms < store_is_slow_until_ms_) return std::nullopt;
+  if (query->visits >= kVisitsHereMax || query->values > kValuesHereMax) return std::nullopt;
+  if (us_here_ >= kUsHereATurnMax) return std::nullopt;
+  if (store_is_slow_ && shared_.clock.monotonic_ms() < store_is_slow_until_ms_) return std::nullopt;
+  const auto began = std::chrono::steady_clock::now();
   ScanBudget budget;
-  budget.visits_max = kStepHereVisitsMax;
-  budget.time_us_max = kStepHereUsMax;
+  budget.visits_max = kVisitsHereMax - query->visits;
+  budget.time_us_max = static_cast<std::uint32_t>(kUsHereATurnMax - us_here_);
   QueryStep step = shared_.queries.step_here(query, budget, metrics_.queries);
-  const std::int64_t after_ms = shared_.clock.monotonic_ms();
-  if (after_ms - before_ms >= kSlowStepMs) store_is_slow_until_ms_ = after_ms + kSlowPauseMs;
+  const auto took_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                           std::chrono::steady_clock::now() - began)
+                           .count();
+  us_here_ += took_us;
+  store_is_slow_ = took_us >= kSlowStepUs;
+  if (store_is_slow_) store_is_slow_until_ms_ = shared_.clock.monotonic_ms() + kSlowPauseMs;
   return step;
 }
 
@@ -182,6 +190,7 @@ void LoopWorker::wake() {
 void LoopWorker::end_turn() {
   if (is_over_) return;
   verifier_.may_verify = true;
+  us_here_ = 0;
   auto mails = inbox_.take_all();
   for (LoopMail& mail : mails) {
     std::visit([this](auto& one) { on(std::move(one)); }, mail);

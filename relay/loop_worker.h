@@ -122,6 +122,8 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   std::unordered_map<net::ConnectionId, std::unique_ptr<Session>> sessions_;
   std::vector<net::ConnectionId> retries_;
   net::TimerId retry_timer_ = net::TimerId::None;
+  std::int64_t us_here_ = 0;  // that steps of queries have taken in this turn
+  bool store_is_slow_ = false;
   std::int64_t store_is_slow_until_ms_ = 0;  // on shared_.clock's monotonic scale
   bool is_stopping_ = false;
   std::uint64_t forgot_after_ = 0;  // queries: none done since, so no session remembers anything

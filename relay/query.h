@@ -23,6 +23,7 @@ struct Query {
   std::string subscription;     ///< of a COUNT: the id to answer to
   std::string prefix;           ///< ["EVENT","sub",
   std::vector<Filter> filters;  ///< moved into `scan` by the first step
+  std::size_t values = 0;       ///< of its filters
   ScanOptions options;
   std::optional<Scan> scan;
   std::atomic<bool> cancelled{false};

@@ -7,6 +7,16 @@
 
 namespace nostril::relay {
 
+namespace {
+
+// Where a thread writes its steps: memory that is warm, and as large as the largest was.
+TextBuffer& step_text() {
+  thread_local TextBuffer text;
+  return text;
+}
+
+}  // namespace
+
 Fingerprint fingerprint_of(const EventId& id) {
   Fingerprint out = 0;
   std::memcpy(&out, id.bytes.data() + EventId::kSize - sizeof out, sizeof out);
@@ -60,22 +70,24 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
   }
   if (!self.scan) self.scan.emplace(store_, std::exchange(self.filters, {}), self.options);
   std::size_t rows = 0;
+  TextBuffer& text = step_text();
+  text.clear();
   {
     ReadTxn txn = store_.read();
     ScanBudget bound = budget;
     if (self.is_count) bound.rows_max = SIZE_MAX;
     const auto scanned = self.scan->step(txn, bound, [&](const RecordView& record) {
       if (self.is_count) return RowAction::Take;
-      const std::size_t start = out.text.size();
-      out.text += self.prefix;
-      if (!append_json(out.text, record)) {  // damaged: check() names it
-        out.text.resize(start);
+      const std::size_t start = text.size();
+      text.append(self.prefix);
+      if (!append_json(text, record)) {  // damaged: check() names it
+        text.cut(start);
         metrics.failures.add();
         return RowAction::Skip;
       }
-      out.text += ']';
-      out.rows.push_back({fingerprint_of(record.id()), out.text.size()});
-      return out.text.size() >= options_.step_bytes_max ? RowAction::TakeAndPause : RowAction::Take;
+      text.append("]");
+      out.rows.push_back({fingerprint_of(record.id()), text.size()});
+      return text.size() >= options_.step_bytes_max ? RowAction::TakeAndPause : RowAction::Take;
     });
     if (scanned) {
       out.done = scanned->done;
@@ -90,6 +102,7 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
       out.failed = true;
     }
   }
+  out.text = text.text();
   // After the transaction: what it saw and what is announced by now differ by one commit at most.
   out.commits_announced = commits_announced_();
   metrics.steps.add();

@@ -27,34 +27,6 @@ std::size_t values_of(const std::vector<Filter>& filters) {
   return count;
 }
 
-// Look-ups that are sooner done than two threads are woken.
-constexpr std::size_t kBriefMax = 32;
-
-bool are_replaceable(const std::vector<std::uint32_t>& kinds) {
-  return std::ranges::all_of(
-      kinds, [](std::uint32_t kind) { return kind_class(kind) == KindClass::Replaceable; });
-}
-
-// True when few entries of an index answer the query whatever the store holds: ids, the replaceable
-// events of a few authors, the last few notes of one.
-bool is_brief(const std::vector<Filter>& filters) {
-  std::size_t entries = 0;
-  for (const Filter& filter : filters) {
-    if (filter.ids) {
-      entries += filter.ids->size();
-    } else if (filter.authors && filter.kinds && filter.tags.empty()) {
-      const std::size_t ranges = filter.authors->size() * filter.kinds->size();
-      entries += ranges;
-      if (!are_replaceable(*filter.kinds)) {
-        entries += std::min<std::uint64_t>(filter.limit.value_or(kBriefMax), kBriefMax);
-      }
-    } else {
-      return false;
-    }
-  }
-  return entries <= kBriefMax;
-}
-
 }  // namespace
 
 Session::Session(net::ConnectionId connection, const SessionContext& context)
@@ -205,6 +177,7 @@ void Session::open(client_message::Request&& request) {
   query->subscription_number = subscription->number;
   query->prefix = subscription->prefix;
   query->filters = subscription->filters;
+  query->values = subscription->values;
   for (Filter& filter : query->filters) {
     if (!filter.limit) filter.limit = context_.limits.limit_default;
   }
@@ -218,15 +191,15 @@ void Session::open(client_message::Request&& request) {
   start(std::move(query));
 }
 
-// The loop does the first step of a brief query itself.
+// The loop's own steps come first: most queries end there, and two threads need not be woken.
 void Session::start(std::shared_ptr<Query> query) {
-  std::optional<QueryStep> step;
-  if (is_brief(query->filters) && peer_keeps_up()) step = context_.host.step_now(query);
-  if (step) {
-    take_step(std::move(*step));
-  } else {
-    runnable_.push_back(std::move(query));
+  bool goes_on = true;
+  while (goes_on && peer_keeps_up()) {
+    auto step = context_.host.step_now(query);
+    if (!step) break;
+    goes_on = take_step(std::move(*step));
   }
+  if (goes_on) runnable_.push_back(std::move(query));
   advance();
 }
 
@@ -255,9 +228,9 @@ void Session::on(client_message::Count&& message) {
   query->subscription = message.subscription;
   query->filters = std::move(message.filters);
   query->options = {context_.clock.unix_s(), UINT64_MAX};
-  const std::size_t values = values_of(query->filters);
-  filter_values_ += values;
-  counts_.emplace(std::move(message.subscription), Count{values, query});
+  query->values = values_of(query->filters);
+  filter_values_ += query->values;
+  counts_.emplace(std::move(message.subscription), query);
   start(std::move(query));
 }
 
@@ -287,8 +260,8 @@ void Session::cancel(const std::shared_ptr<Query>& query) {
 void Session::cancel_count(std::string_view id) {
   const auto found = counts_.find(id);
   if (found == counts_.end()) return;
-  cancel(found->second.query);
-  filter_values_ -= found->second.values;
+  cancel(found->second);
+  filter_values_ -= found->second->values;
   counts_.erase(found);
 }
 
@@ -313,16 +286,17 @@ void Session::advance() {
 
 void Session::on_step(QueryStep&& step) {
   step_is_out_ = false;
-  take_step(std::move(step));
+  std::shared_ptr<Query> query = step.query;
+  if (take_step(std::move(step))) runnable_.push_back(std::move(query));
   advance();
 }
 
-void Session::take_step(QueryStep&& step) {
+bool Session::take_step(QueryStep&& step) {
   if (step.query->is_count) return take_count(std::move(step));
   const auto number = step.query->subscription_number;
   const auto found =
       std::ranges::find_if(subscriptions_, [&](const auto& one) { return one->number == number; });
-  if (found == subscriptions_.end()) return;  // closed meanwhile
+  if (found == subscriptions_.end()) return false;  // closed meanwhile
   Subscription& subscription = **found;
   send_rows(subscription, step);
   if (step.failed) {
@@ -332,19 +306,17 @@ void Session::take_step(QueryStep&& step) {
   } else if (step.done) {
     finish_stored(subscription, step);
   } else {
-    runnable_.push_back(std::move(step.query));
+    return true;
   }
+  return false;
 }
 
-void Session::take_count(QueryStep&& step) {
+bool Session::take_count(QueryStep&& step) {
   const std::string id = step.query->subscription;
   const auto found = counts_.find(id);
-  if (found == counts_.end() || found->second.query != step.query) return;  // cancelled
+  if (found == counts_.end() || found->second != step.query) return false;  // cancelled
   const std::uint64_t visits_max = context_.limits.count_visits_max;
-  if (!step.done && step.query->visits < visits_max) {
-    runnable_.push_back(std::move(step.query));
-    return;
-  }
+  if (!step.done && step.query->visits < visits_max) return true;
   cancel_count(id);
   if (step.failed) {
     refuse(id, "error: the store can't be read");
@@ -354,6 +326,7 @@ void Session::take_count(QueryStep&& step) {
   } else {
     send(counted_text(id, step.query->count));
   }
+  return false;
 }
 
 void Session::end(Subscriptions::const_iterator at, std::string_view message) {

@@ -53,7 +53,7 @@ class SessionHost {
   /// False when the workers' queue is full. A step comes back to on_step().
   [[nodiscard]] virtual bool start_step(std::shared_ptr<Query>& query) = 0;
 
-  /// A short first step, at once; nothing when the store is slow at present.
+  /// A short step at once, early in a query; nothing when the loop has no time for it.
   [[nodiscard]] virtual std::optional<QueryStep> step_now(const std::shared_ptr<Query>& query) = 0;
 
  protected:
@@ -153,8 +153,9 @@ class Session {
   [[nodiscard]] Subscriptions::const_iterator find(std::string_view id) const;
   void remove(Subscriptions::const_iterator at);
   void end(Subscriptions::const_iterator at, std::string_view message);
-  void take_step(QueryStep&& step);
-  void take_count(QueryStep&& step);
+  // True when its query goes on.
+  [[nodiscard]] bool take_step(QueryStep&& step);
+  [[nodiscard]] bool take_count(QueryStep&& step);
   void cancel(const std::shared_ptr<Query>& query);
   void cancel_count(std::string_view id);
   void send_rows(Subscription& subscription, const QueryStep& step);
@@ -167,15 +168,10 @@ class Session {
   void send_event(const Subscription& subscription,
                   const std::shared_ptr<const CommittedEvent>& event);
 
-  struct Count {
-    std::size_t values = 0;  // of its filters
-    std::shared_ptr<Query> query;
-  };
-
   const net::ConnectionId connection_;
   const SessionContext& context_;
   Subscriptions subscriptions_;
-  std::map<std::string, Count, std::less<>> counts_;  // under way
+  std::map<std::string, std::shared_ptr<Query>, std::less<>> counts_;  // under way
   std::uint64_t next_number_ = 1;
   std::size_t filter_values_ = 0;
   // Stored parts that are not finished, by subscription number, in turn; one step at a time is out.

@@ -1,7 +1,11 @@
 // What one verdict costs a client: a TDX quote with collateral, nine P-256 verifications or so; an
-// SNP report, one of P-384 and two of RSA (2048 bits here, AMD's have 4096), beside these alone.
+// SNP report, one of P-384 and two of RSA (2048 bits here, AMD's have 4096), beside these alone;
+// GPUs with their reference manifests, three of P-384 each and seven that they share, beside these
+// alone.
 #include "attestation/verify.h"
 
+#include "attestation/gpu_certificates.h"
+#include "attestation/gpu_simulator.h"
 #include "attestation/pack.h"
 #include "attestation/simulator.h"
 #include "attestation/snp_simulator.h"
@@ -10,6 +14,7 @@
 
 #include <array>
 #include <memory>
+#include <vector>
 
 namespace nostril::attestation {
 namespace {
@@ -79,10 +84,50 @@ void BM_SnpSignaturesAlone(benchmark::State& state) {
   }
 }
 
+struct GpuSetup {
+  GpuSimulator simulator{std::array<std::uint8_t, 32>{1}};
+  TrustRoots roots = TrustRoots::with_test_root(simulator.root_der()).value();
+  std::vector<GpuEvidence> gpus;
+  std::vector<Bytes> manifests = simulator.manifests();
+  GpuPolicy policy;
+
+  explicit GpuSetup(std::size_t count)
+      : gpus(simulator.evidence(count, std::array<std::uint8_t, 32>{2})) {
+    policy.accept_simulated = true;
+  }
+};
+
+void BM_VerifyGpus(benchmark::State& state) {
+  const GpuSetup setup(static_cast<std::size_t>(state.range(0)));
+  for (auto _ : state) {
+    const Verdict verdict =
+        verify_gpus({setup.gpus, setup.manifests, setup.roots, kNow, setup.policy});
+    if (!verdict.accepted) state.SkipWithError("refused");
+  }
+}
+
+/// As many as the verdict above cannot do without. Of each GPU: report, leaf, BROM. Shared:
+/// provisioner, identity; of the manifests two signatures, and four certificates, of which the
+/// upper two are the same.
+void BM_GpuSignaturesAlone(benchmark::State& state) {
+  constexpr std::int64_t kShared = 2 + 2 + 3;
+  const GpuSetup setup(1);
+  const auto report = parse_gpu_report(setup.gpus[0].report);
+  const auto chain = parse_gpu_chain(setup.gpus[0].chain);
+  EVP_PKEY* key = p384_key_of(chain->front());
+  for (auto _ : state) {
+    for (std::int64_t i = 0; i < 3 * state.range(0) + kShared; ++i) {
+      if (!verify_p384(key, report->signed_part, report->signature)) state.SkipWithError("wrong");
+    }
+  }
+}
+
 BENCHMARK(BM_VerifyTdxWithCollateral)->Unit(benchmark::kMicrosecond);
 BENCHMARK(BM_UnpackEvidence)->Unit(benchmark::kMicrosecond);
 BENCHMARK(BM_VerifySnp)->Unit(benchmark::kMicrosecond);
 BENCHMARK(BM_SnpSignaturesAlone)->Unit(benchmark::kMicrosecond);
+BENCHMARK(BM_VerifyGpus)->Arg(1)->Arg(8)->Unit(benchmark::kMicrosecond);
+BENCHMARK(BM_GpuSignaturesAlone)->Arg(1)->Arg(8)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace nostril::attestation

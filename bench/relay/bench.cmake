@@ -11,7 +11,7 @@ add_library(nostril_bench STATIC
   ${load}/mixed.cpp ${load}/offline.cpp ${load}/progress.cpp ${load}/publications.cpp ${load}/publish.cpp ${load}/query.cpp
   ${load}/question.cpp ${load}/relay_line.cpp ${load}/rpc.cpp ${load}/samples.cpp ${load}/server_process.cpp
   ${load}/target.cpp)
-target_link_libraries(nostril_bench PUBLIC nostril_events nostril_net fmt::fmt)
+target_link_libraries(nostril_bench PUBLIC nostril_events nostril_net nostril_relay fmt::fmt)
 
 # Loads running relays: node bench/bench.mjs relay starts ours and this.
 add_executable(nostril-bench-relay relay/load_client.cpp)

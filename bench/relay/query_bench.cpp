@@ -314,7 +314,7 @@ void scan(benchmark::State& state, Question question) {
   ScanBudget budget;
   budget.rows_max = budget.visits_max = SIZE_MAX;
   budget.time_us_max = 1'000'000'000;
-  std::string json;
+  TextBuffer json;
   std::size_t rows = 0;
   std::size_t visits = 0;
   std::size_t n = 0;

@@ -136,7 +136,7 @@ void scan_100(benchmark::State& state, const Filter& filter) {
   Store& store = *filled().store;
   ScanBudget budget;
   budget.time_us_max = 1'000'000;
-  std::string json;
+  TextBuffer json;
   for (auto _ : state) {
     json.clear();
     Scan scan(store, {filter}, {});
@@ -200,11 +200,11 @@ void BM_JsonOfARecord(benchmark::State& state) {
   EventSource source;
   Bytes record;
   encode_record(record, source.next().event());
-  std::string json;
+  TextBuffer json;
   for (auto _ : state) {
     json.clear();
     CHECK(append_json(json, *RecordView::parse(record)));
-    benchmark::DoNotOptimize(json.data());
+    benchmark::DoNotOptimize(json.text().data());
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(json.size()) * state.iterations());
 }

@@ -277,7 +277,7 @@ struct ExportChunk {
   Position last;  // of what was read
   bool more = true;
   std::size_t lines = 0;
-  std::string text;
+  TextBuffer text;
 };
 
 // The next rows; the transaction is over before they are written to a maybe slow reader.
@@ -299,7 +299,7 @@ Result<void, StoreError> read_chunk(Store& store, std::int64_t now_s, ExportChun
     if (!append_json(chunk.text, *record)) {
       return failure(StoreError{"a record is damaged: run check"});
     }
-    chunk.text += '\n';
+    chunk.text.append("\n");
     ++chunk.lines;
   }
   chunk.more = more;
@@ -321,7 +321,7 @@ Result<std::uint64_t, StoreError> export_jsonl(Store& store, std::ostream& out, 
   while (chunk.more) {
     if (auto read = read_chunk(store, now_s, chunk); !read) return failure(read.error());
     lines += chunk.lines;
-    out << chunk.text;
+    out << chunk.text.text();
     if (!out) return failure(StoreError{"the output can't be written"});
     if (progress) progress("events", lines);
   }

@@ -7,6 +7,7 @@
 #include "relay/store/record.h"
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <cstring>
@@ -111,7 +112,25 @@ struct Position {
   /// True when the sequence alone tells them apart.
   [[nodiscard]] bool is_tie(const Position& other) const;
 
-  auto operator<=>(const Position&) const = default;  // NOLINT(modernize-use-nullptr): phantom
+  bool operator==(const Position&) const = default;
+
+  // As bytes: eight, eight and two at a time.
+  friend std::strong_ordering operator<=>(const Position& a, const Position& b) {
+    for (const std::size_t at : {0U, 8U}) {
+      const std::uint64_t left = word(a.bytes.data() + at);
+      const std::uint64_t right = word(b.bytes.data() + at);
+      if (left != right) return left <=> right;
+    }
+    return (a.bytes[16] << 8 | a.bytes[17]) <=> (b.bytes[16] << 8 | b.bytes[17]);
+  }
+
+ private:
+  static std::uint64_t word(const std::uint8_t* at) {
+    static_assert(std::endian::native == std::endian::little && kPositionBytes == 18);
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, at, sizeof bytes);
+    return __builtin_bswap64(bytes);
+  }
 };
 
 [[nodiscard]] Key sequence_key(Sequence sequence);

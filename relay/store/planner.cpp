@@ -1,6 +1,7 @@
 #include "relay/store/planner.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace nostril::relay {
 
@@ -16,6 +17,8 @@ constexpr double kFewEntries = 32;
 // From so many ranges on another index may be the cheaper way, when that has few ranges itself.
 constexpr std::size_t kManyRanges = 64;
 constexpr std::size_t kWalkRangesMax = 8;
+// Records as near as this are on one page, or on the next.
+constexpr std::uint64_t kNear = 8;
 
 bool starts_with(ByteSpan key, ByteSpan prefix) {
   return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
@@ -141,6 +144,17 @@ lmdb::Cursor& CursorCache::of(lmdb::Dbi table) {
   return cursors_.back().second;
 }
 
+std::optional<ByteSpan> CursorCache::record(lmdb::Dbi records, Sequence sequence) {
+  const auto number = static_cast<std::uint64_t>(sequence);
+  const std::uint64_t last = std::exchange(last_record_, number);
+  const bool is_near = number < last ? last - number < kNear : number - last < kNear;
+  const Key key = sequence_key(sequence);
+  if (!is_near) return txn_->get(records, key.span());
+  lmdb::Cursor& cursor = of(records);
+  if (!cursor.find(key.span())) return std::nullopt;
+  return cursor.value();
+}
+
 IndexRange::IndexRange(lmdb::Dbi table, const Key& prefix, std::int64_t since, std::int64_t until)
     : table_(table), prefix_(prefix), since_(since) {
   at_.bytes.fill(0xff);
@@ -150,7 +164,7 @@ IndexRange::IndexRange(lmdb::Dbi table, const Key& prefix, std::int64_t since, s
 
 std::size_t IndexRange::read(Store& store, ReadTxn& txn, CursorCache& cursors,
                              std::size_t count_max, std::vector<Position>& out) {
-  if (id_) return read_id(store, txn, out);
+  if (id_) return read_id(store, txn, cursors, out);
   lmdb::Cursor& cursor = cursors.of(table_);
   const Key start = positioned(prefix_, at_);
   bool more = cursor.seek_back(start.span());
@@ -172,8 +186,9 @@ std::size_t IndexRange::read(Store& store, ReadTxn& txn, CursorCache& cursors,
 }
 
 // The end comes with the first call: one event, or none.
-std::size_t IndexRange::read_id(Store& store, ReadTxn& txn, std::vector<Position>& out) const {
-  const auto position = store.position_of(txn, *id_);
+std::size_t IndexRange::read_id(Store& store, ReadTxn& txn, CursorCache& cursors,
+                                std::vector<Position>& out) const {
+  const auto position = store.position_of(txn, cursors.of(store.tables().by_id), *id_);
   if (!position) return 0;
   out.push_back(*position);
   return 1;

@@ -20,8 +20,13 @@ class CursorCache {
 
   [[nodiscard]] lmdb::Cursor& of(lmdb::Dbi table);
 
+  /// One of the table of records: by its cursor when it is near the one before, since that finds it
+  /// without a walk down the tree; else without, since that spares a look at the page before.
+  [[nodiscard]] std::optional<ByteSpan> record(lmdb::Dbi records, Sequence sequence);
+
  private:
   ReadTxn* txn_;
+  std::uint64_t last_record_ = 0;
   std::vector<std::pair<unsigned, lmdb::Cursor>> cursors_;
 };
 
@@ -45,7 +50,8 @@ class IndexRange {
   }
 
  private:
-  std::size_t read_id(Store& store, ReadTxn& txn, std::vector<Position>& out) const;
+  std::size_t read_id(Store& store, ReadTxn& txn, CursorCache& cursors,
+                      std::vector<Position>& out) const;
 
   lmdb::Dbi table_;
   Key prefix_;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <utility>
 
 namespace nostril::relay {
@@ -61,35 +62,25 @@ void add_element(Bytes& out, std::string_view element) {
 // Checks lengths. After an error nothing more is read.
 class BoundedReader {
  public:
-  explicit BoundedReader(ByteSpan rest) : rest_(rest) {}
+  explicit BoundedReader(ByteSpan rest) : at_(rest.data()), end_(rest.data() + rest.size()) {}
 
   bool varint(std::uint32_t& value) {
-    std::uint64_t wide = 0;
-    for (unsigned shift = 0; shift < 35; shift += 7) {
-      if (rest_.empty()) return fail(RecordError::Truncated);
-      const std::uint8_t byte = rest_[0];
-      rest_ = rest_.subspan(1);
-      wide |= static_cast<std::uint64_t>(byte & 127U) << shift;
-      if ((byte & 128U) != 0) continue;
-      const bool is_shortest = byte != 0 || shift == 0;
-      if (!is_shortest || wide > UINT32_MAX) return fail(RecordError::BadVarint);
-      value = static_cast<std::uint32_t>(wide);
+    if (at_ != end_ && *at_ < 128) {  // nearly all
+      value = *at_++;
       return true;
     }
-    return fail(RecordError::BadVarint);
+    return long_varint(value);
   }
 
   bool element() {
     std::uint32_t header = 0;
     if (!varint(header)) return false;
     const std::size_t size = header == 0 ? 32 : header - 1;
-    if (size > rest_.size()) return fail(RecordError::Truncated);
+    if (size > left()) return fail(RecordError::Truncated);
     // The one form of a value is what equals() and the index rely on.
     std::array<std::uint8_t, 32> hex{};
-    if (header == 65 && decode_hex(as_text(rest_.first(size)), hex)) {
-      return fail(RecordError::BadTag);
-    }
-    rest_ = rest_.subspan(size);
+    if (header == 65 && decode_hex(as_text({at_, size}), hex)) return fail(RecordError::BadTag);
+    at_ += size;
     return true;
   }
 
@@ -105,9 +96,8 @@ class BoundedReader {
 
   // What stands before a frame.
   bool packed_head(std::uint32_t& dictionary, std::uint32_t& content_bytes) {
-    if (rest_.empty()) return fail(RecordError::Truncated);
-    dictionary = rest_[0];
-    rest_ = rest_.subspan(1);
+    if (at_ == end_) return fail(RecordError::Truncated);
+    dictionary = *at_++;
     if (!varint(content_bytes)) return false;
     if (dictionary == 0 || content_bytes == 0 || content_bytes > Dictionary::kPackBytesMax) {
       return fail(RecordError::BadContent);
@@ -115,17 +105,35 @@ class BoundedReader {
     return true;
   }
 
-  [[nodiscard]] ByteSpan rest() const { return rest_; }
+  [[nodiscard]] ByteSpan rest() const { return {at_, end_}; }
 
   [[nodiscard]] RecordError error() const { return error_; }
 
  private:
+  bool long_varint(std::uint32_t& value) {
+    std::uint64_t wide = 0;
+    for (unsigned shift = 0; shift < 35; shift += 7) {
+      if (at_ == end_) return fail(RecordError::Truncated);
+      const std::uint8_t byte = *at_++;
+      wide |= static_cast<std::uint64_t>(byte & 127U) << shift;
+      if ((byte & 128U) != 0) continue;
+      const bool is_shortest = byte != 0 || shift == 0;
+      if (!is_shortest || wide > UINT32_MAX) return fail(RecordError::BadVarint);
+      value = static_cast<std::uint32_t>(wide);
+      return true;
+    }
+    return fail(RecordError::BadVarint);
+  }
+
+  [[nodiscard]] std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
+
   bool fail(RecordError error) {
     error_ = error;
     return false;
   }
 
-  ByteSpan rest_;
+  const std::uint8_t* at_;
+  const std::uint8_t* end_;
   RecordError error_ = RecordError::Truncated;
 };
 
@@ -149,20 +157,39 @@ T fixed_at(ByteSpan record, std::size_t at) {
   return value;
 }
 
-void append_element_json(std::string& out, const RecordElement& element) {
-  if (!element.is_hex) {
-    append_json_string(out, as_text(element.bytes));
-    return;
-  }
-  out += '"';
-  append_hex(out, element.bytes);
-  out += '"';
+template <std::size_t N>
+char* write(char* out, const char (&text)[N]) {  // NOLINT(modernize-avoid-c-arrays): a literal
+  std::memcpy(out, text, N - 1);
+  return out + N - 1;
 }
 
-void append_number(std::string& out, std::uint64_t value) {
-  std::array<char, 20> text{};
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
-  out.append(text.data(), end);
+char* write_element(char* out, const RecordElement& element) {
+  if (!element.is_hex) return write_json_string(out, as_text(element.bytes));
+  *out++ = '"';
+  out = write_hex(out, element.bytes);
+  *out++ = '"';
+  return out;
+}
+
+// Of the text without tags and content: names, quotes, numbers, id, key and signature as hex.
+constexpr std::size_t kJsonFrameBytes = 160 + 2 * (32 + 32 + 64);
+constexpr std::size_t kNumberBytes = 20;
+
+// Sorted values; keys are random, so their first bytes tell nearly all apart.
+template <typename T>
+bool has(const std::vector<T>& values, const T& wanted) {
+  const auto head = [](const T& value) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, value.bytes.data(), sizeof bytes);
+    return __builtin_bswap64(bytes);
+  };
+  const std::uint64_t wanted_head = head(wanted);
+  const auto less = [&](const T& value, std::uint64_t limit) { return head(value) < limit; };
+  auto at = std::lower_bound(values.begin(), values.end(), wanted_head, less);
+  for (; at != values.end() && head(*at) == wanted_head; ++at) {
+    if (*at == wanted) return true;
+  }
+  return false;
 }
 
 // Lists come sorted from parse_filter(): to see that is cheap, to sort 500 keys again is not.
@@ -299,13 +326,19 @@ Signature RecordView::sig() const {
   return fixed_at<Signature>(record_, kSigAt);
 }
 
-bool RecordView::matches(const RecordFilter& filter) const {
-  const Filter& f = filter.filter();
-  if (f.since && created_at_ < *f.since) return false;
-  if (f.until && created_at_ > *f.until) return false;
-  if (f.kinds && !std::ranges::binary_search(*f.kinds, kind_)) return false;
-  if (f.authors && !std::ranges::binary_search(*f.authors, pubkey())) return false;
-  if (f.ids && !std::ranges::binary_search(*f.ids, id())) return false;
+bool RecordFilter::may_match(ByteSpan record) const {
+  if (record.size() < kFixedBytes || record[0] != kRecordVersion) return true;
+  const Filter& f = filter_;
+  const auto created_at = static_cast<std::int64_t>(read_big_endian(record.subspan(kTimeAt, 6)));
+  if (f.since && created_at < *f.since) return false;
+  if (f.until && created_at > *f.until) return false;
+  const auto kind = static_cast<std::uint32_t>(read_big_endian(record.subspan(kKindAt, 2)));
+  if (f.kinds && !std::ranges::binary_search(*f.kinds, kind)) return false;
+  if (f.authors && !has(*f.authors, fixed_at<PublicKey>(record, kPubkeyAt))) return false;
+  return !f.ids || has(*f.ids, fixed_at<EventId>(record, kIdAt));
+}
+
+bool RecordView::matches_tags(const RecordFilter& filter) const {
   return std::ranges::all_of(filter.tags_,
                              [this](const auto& wanted) { return matches_tag(wanted); });
 }
@@ -389,34 +422,38 @@ Result<void, RecordError> repack_record(Bytes& out, const RecordView& record,
   return {};
 }
 
-bool append_json(std::string& out, const RecordView& record) {
+bool append_json(TextBuffer& out, const RecordView& record) {
   const auto content = record.content();
   if (!content) return false;
-  out.reserve(out.size() + (record.record_.size() - record.content_.size()) * 2 + content->size());
-  out += R"({"id":")";
-  append_hex(out, record.record_.subspan(kIdAt, 32));
-  out += R"(","pubkey":")";
-  append_hex(out, record.record_.subspan(kPubkeyAt, 32));
-  out += R"(","created_at":)";
-  append_number(out, static_cast<std::uint64_t>(record.created_at_));
-  out += R"(,"kind":)";
-  append_number(out, record.kind_);
-  out += R"(,"tags":[)";
+  // A byte of a tag becomes six at most: its count "],[", an element's head two quotes and a comma.
+  char* at =
+      out.room(kJsonFrameBytes + json_room(record.tags_.size()) + json_room(content->size()));
+  at = write(at, R"({"id":")");
+  at = write_hex(at, record.record_.subspan(kIdAt, 32));
+  at = write(at, R"(","pubkey":")");
+  at = write_hex(at, record.record_.subspan(kPubkeyAt, 32));
+  at = write(at, R"(","created_at":)");
+  at = std::to_chars(at, at + kNumberBytes, record.created_at_).ptr;
+  at = write(at, R"(,"kind":)");
+  at = std::to_chars(at, at + kNumberBytes, record.kind_).ptr;
+  at = write(at, R"(,"tags":[)");
   RecordView::TagWalk walk(record.tags_);
   for (std::size_t i = 0; i < record.tag_count_; ++i) {
-    out += i == 0 ? "[" : ",[";
+    if (i > 0) *at++ = ',';
+    *at++ = '[';
     const std::uint32_t count = walk.varint();
     for (std::uint32_t j = 0; j < count; ++j) {
-      if (j > 0) out += ',';
-      append_element_json(out, walk.element());
+      if (j > 0) *at++ = ',';
+      at = write_element(at, walk.element());
     }
-    out += ']';
+    *at++ = ']';
   }
-  out += R"(],"content":)";
-  append_json_string(out, *content);
-  out += R"(,"sig":")";
-  append_hex(out, record.record_.subspan(kSigAt, 64));
-  out += "\"}";
+  at = write(at, R"(],"content":)");
+  at = write_json_string(at, *content);
+  at = write(at, R"(,"sig":")");
+  at = write_hex(at, record.record_.subspan(kSigAt, 64));
+  at = write(at, "\"}");
+  out.end_at(at);
   return true;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "base/text_buffer.h"
 #include "events/event.h"
 #include "events/filter.h"
 
@@ -68,6 +69,10 @@ class RecordFilter {
   explicit RecordFilter(Filter filter);
 
   [[nodiscard]] const Filter& filter() const { return filter_; }
+
+  /// What the filter says of id, author, kind and time. A record that is too short for these, or of
+  /// another version, may match: parse() tells what is wrong with it.
+  [[nodiscard]] bool may_match(ByteSpan record) const;
 
  private:
   friend class RecordView;
@@ -139,12 +144,17 @@ class RecordView {
   }
 
   /// As Filter::matches() on the event.
-  [[nodiscard]] bool matches(const RecordFilter& filter) const;
+  [[nodiscard]] bool matches(const RecordFilter& filter) const {
+    return filter.may_match(record_) && matches_tags(filter);
+  }
+
+  /// The part of matches() that RecordFilter::may_match() leaves.
+  [[nodiscard]] bool matches_tags(const RecordFilter& filter) const;
 
   [[nodiscard]] Result<Event, RecordError> to_event() const;
 
  private:
-  friend bool append_json(std::string& out, const RecordView& record);
+  friend bool append_json(TextBuffer& out, const RecordView& record);
   friend Result<void, RecordError> repack_record(Bytes& out, const RecordView& record,
                                                  const Dictionary* dictionary);
 
@@ -200,7 +210,7 @@ void encode_record(Bytes& out, const Event& event, const Dictionary* dictionary 
 
 /// The same text as append_json(out, record.to_event()), without building the event. False, and
 /// `out` as it was, when the content can't be unpacked.
-[[nodiscard]] bool append_json(std::string& out, const RecordView& record);
+[[nodiscard]] bool append_json(TextBuffer& out, const RecordView& record);
 
 /// NIP-40: the first `expiration` tag's value when it is a decimal number of at most 2^48 - 1.
 [[nodiscard]] std::optional<std::int64_t> expiration_of(const Event& event);

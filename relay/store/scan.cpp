@@ -18,9 +18,10 @@ constexpr std::size_t kBufferMax = 128;
 // Entries of a walk (Plan::walk) after which it is looked at again whether it pays.
 constexpr std::size_t kWalkTrialMin = 16;
 constexpr std::size_t kWalkTrialMax = 64;
+constexpr std::size_t kVisitsBetweenLooks = 32;
 constexpr std::uint64_t kRestMax = 1'000'000;  // of a limit, in estimates
 
-// Counts what a step uses. Reads the clock once in 64 visits.
+// Counts what a step uses. Reads the clock once in kVisitsBetweenLooks.
 class Meter {
  public:
   explicit Meter(const ScanBudget& budget)
@@ -33,7 +34,7 @@ class Meter {
   [[nodiscard]] bool is_spent() {
     if (visits_ >= budget_.visits_max) return true;
     if (visits_ >= next_look_) {
-      next_look_ = visits_ + 64;
+      next_look_ = visits_ + kVisitsBetweenLooks;
       is_late_ = std::chrono::steady_clock::now() >= deadline_;
     }
     return is_late_;
@@ -45,7 +46,7 @@ class Meter {
   const ScanBudget budget_;
   const std::chrono::steady_clock::time_point deadline_;
   std::size_t visits_ = 0;
-  std::size_t next_look_ = 64;
+  std::size_t next_look_ = kVisitsBetweenLooks;
   bool is_late_ = false;
 };
 
@@ -209,8 +210,11 @@ class FilterScan {
   }
 
   [[nodiscard]] std::optional<RecordView> load(Access& access, const Position& position) const {
-    const auto record = access.store.find(access.txn, position.sequence());
-    if (!record || record->is_expired(access.now_s) || !record->matches(filter_)) {
+    const auto bytes = access.cursors.record(access.store.tables().records, position.sequence());
+    // Most of what does not match is seen at once.
+    if (!bytes || !filter_.may_match(*bytes)) return std::nullopt;
+    const auto record = access.store.view(access.txn, *bytes);
+    if (!record || record->is_expired(access.now_s) || !record->matches_tags(filter_)) {
       return std::nullopt;
     }
     // Its number may belong to another event by now.

@@ -169,12 +169,12 @@ bool Store::has_id(lmdb::Txn& txn, const EventId& id) {
   return find(txn, id).has_value();
 }
 
-std::optional<Store::Found> Store::find_numbered(lmdb::Txn& txn, const EventId& id) {
+std::optional<Store::Found> Store::find_numbered(lmdb::Txn& txn, lmdb::Cursor& by_id,
+                                                 const EventId& id) {
   const Key prefix = id_prefix(id);
-  lmdb::Cursor cursor(txn, tables_.by_id);
-  for (bool more = cursor.seek(prefix.span()); more && starts_with(cursor.key(), prefix.span());
-       more = cursor.next()) {
-    const auto sequence = Sequence{read_integer(cursor.key().last(kSequenceBytes))};
+  for (bool more = by_id.seek(prefix.span()); more && starts_with(by_id.key(), prefix.span());
+       more = by_id.next()) {
+    const auto sequence = Sequence{read_integer(by_id.key().last(kSequenceBytes))};
     const auto record = find(txn, sequence);
     if (record && record->id() == id) return Found{sequence, *record};
   }
@@ -182,13 +182,14 @@ std::optional<Store::Found> Store::find_numbered(lmdb::Txn& txn, const EventId& 
 }
 
 std::optional<RecordView> Store::find(lmdb::Txn& txn, const EventId& id) {
-  const auto found = find_numbered(txn, id);
+  lmdb::Cursor by_id(txn, tables_.by_id);
+  const auto found = find_numbered(txn, by_id, id);
   if (!found) return std::nullopt;
   return found->record;
 }
 
-std::optional<Position> Store::position_of(lmdb::Txn& txn, const EventId& id) {
-  const auto found = find_numbered(txn, id);
+std::optional<Position> Store::position_of(lmdb::Txn& txn, lmdb::Cursor& by_id, const EventId& id) {
+  const auto found = find_numbered(txn, by_id, id);
   if (!found) return std::nullopt;
   return Position::of(found->record.created_at(), id, found->sequence);
 }
@@ -196,7 +197,11 @@ std::optional<Position> Store::position_of(lmdb::Txn& txn, const EventId& id) {
 std::optional<RecordView> Store::find(lmdb::Txn& txn, Sequence sequence) {
   const auto bytes = txn.get(tables_.records, sequence_key(sequence).span());
   if (!bytes) return std::nullopt;
-  const auto record = dictionaries_.parse(txn, *bytes);
+  return view(txn, *bytes);
+}
+
+std::optional<RecordView> Store::view(lmdb::Txn& txn, ByteSpan bytes) {
+  const auto record = dictionaries_.parse(txn, bytes);
   if (record) return *record;
   ++damaged_reads_;
   return std::nullopt;

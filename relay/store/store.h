@@ -132,8 +132,11 @@ class Store {
   /// The record, borrowed until `txn` ends. A damaged one counts as absent: check() names it.
   [[nodiscard]] std::optional<RecordView> find(lmdb::Txn& txn, const EventId& id);
   [[nodiscard]] std::optional<RecordView> find(lmdb::Txn& txn, Sequence sequence);
-  /// Where the event stands in the order of answers.
-  [[nodiscard]] std::optional<Position> position_of(lmdb::Txn& txn, const EventId& id);
+  /// The bytes that the table `records` holds for one.
+  [[nodiscard]] std::optional<RecordView> view(lmdb::Txn& txn, ByteSpan record);
+  /// Where the event stands in the order of answers. By a cursor on the table `by_id`.
+  [[nodiscard]] std::optional<Position> position_of(lmdb::Txn& txn, lmdb::Cursor& by_id,
+                                                    const EventId& id);
   /// Events in the store, by LMDB's own count.
   [[nodiscard]] std::uint64_t count();
 
@@ -183,7 +186,8 @@ class Store {
     RecordView record;
   };
 
-  [[nodiscard]] std::optional<Found> find_numbered(lmdb::Txn& txn, const EventId& id);
+  [[nodiscard]] std::optional<Found> find_numbered(lmdb::Txn& txn, lmdb::Cursor& by_id,
+                                                   const EventId& id);
   [[nodiscard]] Result<void, StoreError> open_tables(const std::filesystem::path& path);
   // The format found, or written into a new file.
   [[nodiscard]] Result<std::uint64_t, StoreError> check_format();

@@ -1,5 +1,6 @@
 #include "base/hex.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -25,6 +26,19 @@ TEST(EncodeHex, AppendsBehindWhatIsThere) {
   std::string text = "0x";
   append_hex(text, Bytes{0xde, 0xad});
   EXPECT_EQ(text, "0xdead");
+}
+
+// Sixteen bytes at a time, and the rest: every size, at every place.
+TEST(EncodeHex, WritesTheSameAtEverySizeAndPlace) {
+  const Bytes bytes = every_byte();
+  for (std::size_t from = 0; from < 17; ++from) {
+    for (std::size_t size = 0; size + from <= bytes.size(); ++size) {
+      const ByteSpan part = ByteSpan(bytes).subspan(from, size);
+      std::string one_by_one;
+      for (const std::uint8_t byte : part) one_by_one += fmt::format("{:02x}", byte);
+      ASSERT_EQ(encode_hex(part), one_by_one) << from << " " << size;
+    }
+  }
 }
 
 TEST(DecodeHex, ReadsBackEveryByte) {

@@ -203,6 +203,33 @@ TEST(AppendJsonString, EscapesAsJsonStringifyDoes) {
   EXPECT_EQ(out, "\"\\u0000\\u0001\\b\\t\\n\\u000b\\f\\r\\u001f \\\"\\\\/\x7f\xc2\x80\"");
 }
 
+// Many bytes at a time, and in blocks: each byte at each place of texts around those sizes.
+TEST(AppendJsonString, WritesTheSameWhereverAByteStands) {
+  for (const std::size_t size : {1U, 7U, 16U, 17U, 40U, 128U, 129U, 260U}) {
+    for (std::size_t place = 0; place < size; ++place) {
+      for (const char byte : {'"', '\\', '\n', '\x1f', ' ', '\x7f', '\xff', '#'}) {
+        std::string text(size, '~');
+        text[place] = byte;
+        text.back() = text.back() == '~' ? '\t' : text.back();
+        std::string expected = "\"";
+        for (const char c : text) {
+          std::string one;
+          append_json_string(one, std::string_view(&c, 1));
+          expected += one.substr(1, one.size() - 2);
+        }
+        expected += '"';
+        std::string appended;
+        append_json_string(appended, text);
+        ASSERT_EQ(appended, expected) << size << " " << place;
+        std::string written(json_room(size), '?');
+        written.resize(
+            static_cast<std::size_t>(write_json_string(written.data(), text) - written.data()));
+        ASSERT_EQ(written, expected) << size << " " << place;
+      }
+    }
+  }
+}
+
 TEST(JsonWriter, PutsCommasBetweenValuesOnly) {
   JsonWriter writer;
   writer.begin_object().key("t").string("ack").key("n").integer(-7).key("list").begin_array();

@@ -762,5 +762,44 @@ TEST_F(VerifyNrasCli, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
   }
 }
 
+class VerifyReportCli : public VerifyCli {};
+
+TEST_F(VerifyReportCli, JudgesEveryCaseOfTheVectors) {
+  REQUIRE_SHARED("vectors/attestation/combined/cases.json");
+  const std::string loose = write("loose.toml",
+                                  "[software]\nallow_unpinned_images = true\n"
+                                  "[gpu]\nallow_missing_rims = true\n"
+                                  "allow_unchecked_switches = true\n");
+  const Json cases = attestation::test::read_vector_json("combined/cases.json");
+  for (const Json& item : cases.find("cases")->items()) {
+    const std::string id(*item.find_string("id"));
+    const fs::path folder = nostril::test::shared_path("vectors/attestation/combined/" + id);
+    std::vector<std::string> arguments = {"report", "--file", folder / "report.json", "--nonce",
+                                          std::string(*item.find_string("nonce"))};
+    for (const auto& file : fs::directory_iterator(folder)) {
+      if (file.path().filename() == "report.json") continue;
+      arguments.insert(arguments.end(), {"--collateral", file.path()});
+    }
+    if (const auto peer = item.find_string("peer_spki_sha256")) {
+      arguments.insert(arguments.end(), {"--peer-spki", std::string(*peer)});
+    }
+    arguments = at(*item.find_integer("now"), arguments);
+    const Outcome strict = run(arguments);
+    print_row(id, strict, failed_checks(strict.verdict));
+    // Without reference manifests of its GPUs only the machine without GPUs is accepted.
+    EXPECT_EQ(strict.exit, id.starts_with("tinfoil-cloud") ? 0 : 1) << strict.output;
+    const Outcome taken = run(with(arguments, {"--policy", loose}));
+    EXPECT_EQ(taken.exit, 0) << id << taken.output;
+  }
+}
+
+TEST_F(VerifyReportCli, SaysWhatCannotBeUsed) {
+  const std::string report = write("report.json", "{}");
+  EXPECT_EQ(run(at(kNow, {"report", "--file", report})).exit, 1);
+  EXPECT_EQ(run(at(kNow, {"report", "--file", report, "--collateral", report})).exit, 2);
+  EXPECT_EQ(run(at(kNow, {"report", "--file", report, "--peer-spki", "00"})).exit, 2);
+  EXPECT_EQ(run(at(kNow, {"report", "--file", (folder_ / "none").string()})).exit, 2);
+}
+
 }  // namespace
 }  // namespace nostril::client

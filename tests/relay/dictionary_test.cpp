@@ -81,9 +81,10 @@ TEST(PackedRecord, IsTheSameEvent) {
   EXPECT_EQ(view->content().value(), event.content);
   EXPECT_EQ(view->content_bytes(), event.content.size());
   EXPECT_EQ(to_json(*view->to_event()), to_json(event));
-  std::string json = "before ";
+  TextBuffer json;
+  json.append("before ");
   ASSERT_TRUE(append_json(json, *view));
-  EXPECT_EQ(json, "before " + to_json(event));
+  EXPECT_EQ(json.text(), "before " + to_json(event));
   Bytes unpacked;
   ASSERT_TRUE(repack_record(unpacked, *view, nullptr).has_value());
   EXPECT_EQ(unpacked, as_text);
@@ -139,12 +140,13 @@ TEST(PackedRecord, NeverShowsHalfOfADamagedContent) {
         static_cast<std::uint8_t>(1 + random() % 255);
     const auto view = RecordView::parse(changed, &known);
     if (!view) continue;
-    std::string json = "before";
+    TextBuffer json;
+    json.append("before");
     const bool is_whole = append_json(json, *view);
     if (is_whole) {
       EXPECT_EQ(view->content()->size(), view->content_bytes());
     } else {
-      EXPECT_EQ(json, "before");
+      EXPECT_EQ(json.text(), "before");
       EXPECT_FALSE(view->to_event().has_value());
       ++refused;
     }

@@ -21,8 +21,8 @@ Bytes encoded(const Event& event) {
 std::string json_of(const Bytes& record) {
   const auto view = RecordView::parse(record);
   if (!view) return std::string(to_string(view.error()));
-  std::string json;
-  return append_json(json, *view) ? json : "damaged content";
+  TextBuffer json;
+  return append_json(json, *view) ? std::string(json.text()) : "damaged content";
 }
 
 Event sample() {
@@ -128,7 +128,7 @@ TEST(Record, MatchesFiltersAsTheEventDoes) {
   EXPECT_GT(matches, 50U);
 }
 
-// One byte at a time; append_json_string() looks at eight.
+// One byte at a time; write_json_string() looks at many.
 std::string escaped_slowly(std::string_view text) {
   constexpr std::string_view kSpecial = "\"\\\b\t\n\f\r";
   constexpr std::string_view kShort = "\"\\btnfr";

@@ -227,41 +227,45 @@ TEST_F(SessionTest, ABriefRequestIsAnsweredAtOnce) {
   EXPECT_EQ(bed->metrics.queries_done.read(), 1U);
 }
 
-TEST_F(SessionTest, WhatABriefRequestLeavesIsDoneByTheWorkers) {
-  const Event first = alice.sign(1, "first");
-  const Event second = alice.sign(1, "second");
-  bed->host.next_now = [&](const std::shared_ptr<Query>& query) {
-    return SessionBed::step(query, {first}, false);
+TEST_F(SessionTest, WhatTheLoopLeavesIsDoneByTheWorkers) {
+  const std::vector<Event> events = {alice.sign(1, "a"), alice.sign(1, "b"), alice.sign(1, "c")};
+  bed->host.next_now = [&](const std::shared_ptr<Query>& query) -> std::optional<QueryStep> {
+    const std::size_t step = host().asked_now.size();
+    if (step == 3) return std::nullopt;
+    EXPECT_EQ(query->values, 2U);
+    return SessionBed::step(query, {events[step - 1]}, false);
   };
-  bed->request("s", R"({"ids":[")" + hex(first) + R"(",")" + hex(second) + R"("]})");
-  EXPECT_THAT(take(), ElementsAre(event_text("s", first)));
-  session().on_step(SessionBed::step(host().take_step(), {second}));
-  EXPECT_THAT(take(), ElementsAre(event_text("s", second), eose_text("s")));
-  EXPECT_EQ(host().asked_now.size(), 1U);
+  bed->request("s", R"({"kinds":[1]})");
+  EXPECT_THAT(take(), ElementsAre(event_text("s", events[0]), event_text("s", events[1])));
+  session().on_step(SessionBed::step(host().take_step(), {events[2]}));
+  EXPECT_THAT(take(), ElementsAre(event_text("s", events[2]), eose_text("s")));
+  EXPECT_EQ(host().asked_now.size(), 3U);
 }
 
-TEST_F(SessionTest, OnlyBriefRequestsOfPeersThatReadAreTriedAtOnce) {
-  const std::string id = R"({"ids":[")" + hex(alice.sign(1)) + R"("]})";
-  const std::string profile = R"({"kinds":[0],"authors":[")" + alice.hex() + R"("]})";
-  const std::string last_note = R"({"kinds":[1],"limit":1,"authors":[")" + alice.hex() + R"("]})";
-  const std::string notes = R"({"kinds":[1],"authors":[")" + alice.hex() + R"("]})";
-  std::size_t tried = 0;
-  for (const auto& [filters, is_brief] :
-       std::vector<std::pair<std::string, bool>>{{id, true},
-                                                 {profile, true},
-                                                 {last_note, true},
-                                                 {id + "," + profile, true},
-                                                 {notes, false},
-                                                 {id + "," + notes, false},
-                                                 {"{}", false},
-                                                 {R"({"kinds":[0],"limit":1})", false}}) {
-    bed->request("s", filters);
-    tried += is_brief ? 1U : 0U;
-    EXPECT_EQ(host().asked_now.size(), tried) << filters;
-  }
-  host().pending = bed->limits.stored_pending_bytes_max + 1;
-  bed->request("s", id);
-  EXPECT_EQ(host().asked_now.size(), tried);
+TEST_F(SessionTest, TheLoopStopsWhenThePeerDoesNotKeepUp) {
+  const Event event = alice.sign(1);
+  bed->host.next_now = [&](const std::shared_ptr<Query>& query) {
+    host().pending = bed->limits.stored_pending_bytes_max + 1;
+    return SessionBed::step(query, {event}, false);
+  };
+  bed->request("s");
+  bed->request("t");
+  EXPECT_EQ(host().asked_now.size(), 1U);
+  EXPECT_THAT(take(), ElementsAre(event_text("s", event)));
+  EXPECT_THAT(host().steps, IsEmpty());
+  host().pending = 0;
+  session().on_drained();
+  EXPECT_EQ(host().take_step()->subscription_number, 1U);
+}
+
+TEST_F(SessionTest, ACountIsTriedAtOnceToo) {
+  bed->host.next_now = [](const std::shared_ptr<Query>& query) {
+    query->count = 3;
+    return SessionBed::step(query, {});
+  };
+  session().on_text(R"(["COUNT","n",{"kinds":[1]}])");
+  EXPECT_THAT(take(), ElementsAre(R"(["COUNT","n",{"count":3}])"));
+  EXPECT_THAT(host().steps, IsEmpty());
 }
 
 TEST_F(SessionTest, ACountIsAnsweredWithItsNumber) {

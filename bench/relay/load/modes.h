@@ -56,7 +56,8 @@ void ask_rpc(const Bench& bench);
 void ask_idle(const Bench& bench);
 void ask_mixed(const Bench& bench, const Corpus& corpus, const Answers& answers);
 
-/// import, export and compact of our relay's program over the corpus: user CPU an event.
+/// import, export and compact of our relay's program over the corpus, and a scan of all of it by
+/// this one: user CPU an event.
 void ask_offline(const Plan& plan, const Corpus& corpus, const std::string& program);
 
 }  // namespace nostril::bench

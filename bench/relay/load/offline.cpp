@@ -2,6 +2,7 @@
 #include "bench/relay/load/modes.h"
 #include "bench/relay/load/progress.h"
 #include "bench/relay/load/server_process.h"
+#include "relay/store/scan.h"
 
 #include <fmt/format.h>
 
@@ -12,7 +13,9 @@
 
 #include <array>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -61,6 +64,37 @@ Cpu run(const std::vector<std::string>& arguments, const fs::path& input, const 
     throw std::runtime_error(fmt::format("{} {} failed", arguments[0], arguments.back()));
   }
   return {us_of(used.ru_utime), us_of(used.ru_stime)};
+}
+
+double us_of(const timespec& time) {
+  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
+}
+
+// Every record read and held against a filter, in a query worker's steps; on this thread.
+Cpu scan(const fs::path& data, const Corpus& corpus) {
+  relay::StoreOptions options;
+  options.read_only = true;
+  const auto store = relay::Store::open(data, options);
+  if (!store) throw std::runtime_error(store.error().text);
+  Filter filter;
+  filter.since = corpus.events().front().created_at;
+  std::size_t rows = 0;
+  timespec before{};
+  timespec after{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+  relay::Scan scan(**store, {filter}, {0, std::numeric_limits<std::uint64_t>::max()});
+  for (bool done = false; !done;) {
+    relay::ReadTxn txn = (*store)->read();
+    const auto step = scan.step(txn, {}, [&rows](const relay::RecordView&) {
+      ++rows;
+      return relay::RowAction::Take;
+    });
+    if (!step) throw std::runtime_error(step.error().text);
+    done = step->done;
+  }
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+  if (rows != corpus.size()) throw std::runtime_error("the scan did not find every event");
+  return {us_of(after) - us_of(before), 0};
 }
 
 // A folder for one run.
@@ -117,10 +151,11 @@ void print(const Task& task, const Corpus& corpus, double disk_bytes) {
 }  // namespace
 
 void ask_offline(const Plan& plan, const Corpus& corpus, const std::string& program) {
-  std::array<Task, 4> tasks{{{"import", "import, signatures checked", {}},
+  std::array<Task, 5> tasks{{{"import", "import, signatures checked", {}},
                              {"import_trusted", "import --no-verify", {}},
                              {"export", "export", {}},
-                             {"compact", "compact", {}}}};
+                             {"compact", "compact", {}},
+                             {"scan", "scan: every record read and held against a filter", {}}}};
   double imported_bytes = 0;
   double compacted_bytes = 0;
   for (std::size_t round = 0; round < std::min(plan.rounds, kOfflineRounds); ++round) {
@@ -135,7 +170,9 @@ void ask_offline(const Plan& plan, const Corpus& corpus, const std::string& prog
     tasks[1].runs.push_back(
         run({program, "import", "--no-verify", "--data", trusted}, corpus.path(), none));
     tasks[2].runs.push_back(run({program, "export", "--data", data}, none, exported));
-    tasks[3].runs.push_back(run({program, "compact", "--data", data, compacted}, none, none));
+    tasks[3].runs.push_back(
+        run({program, "compact", "--data", data, "--to", compacted}, none, none));
+    tasks[4].runs.push_back(scan(data, corpus));
     if (fs::file_size(exported) != fs::file_size(corpus.path())) {
       throw std::runtime_error("the export is not what was imported");
     }
@@ -147,6 +184,7 @@ void ask_offline(const Plan& plan, const Corpus& corpus, const std::string& prog
   print(tasks[1], corpus, 0);
   print(tasks[2], corpus, 0);
   print(tasks[3], corpus, compacted_bytes);
+  print(tasks[4], corpus, 0);
 }
 
 }  // namespace nostril::bench

@@ -64,15 +64,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto view = RecordView::parse(bytes, &known_dictionaries());
   if (!view) return 0;
   const auto event = view->to_event();
-  std::string json;
+  TextBuffer json;
   CHECK(append_json(json, *view) == event.has_value());
   if (!event) {
-    CHECK(json.empty() && view->is_packed());
+    CHECK(json.size() == 0 && view->is_packed());
     return 0;
   }
   CHECK(event->content.size() == view->content_bytes());
   CHECK(event->tags.size() == view->tag_count());
-  CHECK(json == to_json(*event));
+  CHECK(json.text() == to_json(*event));
   check_other_forms(*view, *event);
   check_filter(*view, *event);
   return 0;
