@@ -244,15 +244,17 @@ bool is_named(const SignerChain& chain) {
          name(2).starts_with(vendor + "Reference Value ") && root;
 }
 
-Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& ders,
+/// `leaf`: the first of `ders`, parsed.
+Result<SignerChain, ChainError> check_signer_chain(Certificate leaf, const std::vector<Bytes>& ders,
                                                    const TrustRoots& roots, UnixTime now,
                                                    VerifiedLinks* links) {
   SignerChain out;
   const auto root_class = roots.classify(ders.back());
   if (!root_class) return failure(ChainError::UntrustedRoot);
   if (ders.size() != kChainCount) return failure(ChainError::WrongLength);
-  for (const Bytes& der : ders) {
-    auto certificate = parse_certificate(der);
+  out.certificates.push_back(std::move(leaf));
+  for (std::size_t i = 1; i < ders.size(); ++i) {
+    auto certificate = parse_certificate(ders[i]);
     if (!certificate) return failure(ChainError::BadCertificate);
     out.certificates.push_back(std::move(*certificate));
   }
@@ -287,9 +289,10 @@ class RimExamination {
     auto parsed = parse(bytes, envelope);
     if (!check_format(parsed)) return std::nullopt;
     claim(parsed->rim);
-    if (!check_signature(*parsed)) return std::nullopt;
+    auto signer = check_signature(*parsed);
+    if (!signer) return std::nullopt;
     VerifiedRim out;
-    if (!check_chain(*parsed, roots, now, out)) return std::nullopt;
+    if (!check_chain(std::move(*signer), *parsed, roots, now, out)) return std::nullopt;
     out.rim = std::move(parsed->rim);
     return out;
   }
@@ -326,19 +329,23 @@ class RimExamination {
         "Payload, active Resources");
   }
 
-  bool check_signature(const Parsed& parsed) {
+  /// The first certificate, whose key signed.
+  std::optional<Certificate> check_signature(const Parsed& parsed) {
     const Sha384 digest = digest_signed_content(parsed.document, parsed.signature);
-    if (!checks_.compare(name("digest"), parsed.signature.digest, digest)) return false;
-    const auto signer = parse_certificate(parsed.signature.certificates.front());
+    if (!checks_.compare(name("digest"), parsed.signature.digest, digest)) return std::nullopt;
+    auto signer = parse_certificate(parsed.signature.certificates.front());
     const bool good =
         signer && verify_signed_info(parsed.document, parsed.signature, p384_key_of(*signer));
-    return record("signature", good, good ? "signature of the first certificate" : "no signature",
-                  "SignedInfo signed by the first certificate's key");
+    record("signature", good, good ? "signature of the first certificate" : "no signature",
+           "SignedInfo signed by the first certificate's key");
+    return good ? std::move(signer) : std::nullopt;
   }
 
-  bool check_chain(const Parsed& parsed, const TrustRoots& roots, UnixTime now, VerifiedRim& out) {
+  bool check_chain(Certificate signer, const Parsed& parsed, const TrustRoots& roots, UnixTime now,
+                   VerifiedRim& out) {
     const std::string wanted = "signer, two CAs and a trusted root";
-    const auto chain = check_signer_chain(parsed.signature.certificates, roots, now, links_);
+    const auto chain =
+        check_signer_chain(std::move(signer), parsed.signature.certificates, roots, now, links_);
     if (!chain) return record("chain", false, std::string(to_string(chain.error())), wanted);
     const bool test = chain->root_class == TrustRoots::Class::Test;
     const bool world = (parsed.rim.manufacturer == kSimulatedVendor) == test;
