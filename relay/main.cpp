@@ -247,8 +247,10 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
 void keep_freed_memory() {
 #ifdef __GLIBC__
   constexpr int kKeptBytes = 8 << 20;  // of each arena, at most
+  // NOLINTBEGIN(concurrency-mt-unsafe): before any thread
   mallopt(M_MMAP_THRESHOLD, kKeptBytes);
   mallopt(M_TRIM_THRESHOLD, kKeptBytes);
+  // NOLINTEND(concurrency-mt-unsafe)
 #endif
 }
 

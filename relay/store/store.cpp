@@ -200,9 +200,9 @@ std::optional<RecordView> Store::find(lmdb::Txn& txn, Sequence sequence) {
   return view(txn, *bytes);
 }
 
-std::optional<RecordView> Store::view(lmdb::Txn& txn, ByteSpan bytes) {
-  const auto record = dictionaries_.parse(txn, bytes);
-  if (record) return *record;
+std::optional<RecordView> Store::view(lmdb::Txn& txn, ByteSpan record) {
+  const auto view = dictionaries_.parse(txn, record);
+  if (view) return *view;
   ++damaged_reads_;
   return std::nullopt;
 }
