@@ -315,7 +315,7 @@ class SpecReaderTest : public testing::Test {
 
   void check_against_the_page(const std::filesystem::path& path, const std::string& exported) {
     auto tables = read_file_tables(path);
-    EXPECT_EQ(tables["meta"], (Table{{"format", big_endian(2, 4)}}));
+    EXPECT_EQ(tables["meta"], (Table{{"format", big_endian(3, 4)}}));
     Expected expected;
     std::map<std::string, std::string> json_by_position;
     for (const auto& [sequence, bytes] : tables["records"]) {
