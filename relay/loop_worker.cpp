@@ -159,7 +159,7 @@ std::optional<QueryStep> LoopWorker::step_now(const std::shared_ptr<Query>& quer
   ScanBudget budget;
   budget.visits_max = kStepHereVisitsMax;
   budget.time_us_max = kStepHereUsMax;
-  QueryStep step = shared_.queries.step_here(query, budget, metrics_.queries);
+  auto step = shared_.queries.step_here(query, budget, metrics_.queries);
   const std::int64_t after_ms = shared_.clock.monotonic_ms();
   if (after_ms - before_ms >= kSlowStepMs) store_is_slow_until_ms_ = after_ms + kSlowPauseMs;
   return step;

@@ -48,6 +48,9 @@ class Editor {
   /// Writes what was held back to be written in order.
   void finish() { pending_.flush(txn_); }
 
+  /// Events that were stored and are not any more.
+  [[nodiscard]] std::size_t removed_count() const { return removed_count_; }
+
   /// Why the store can't be trusted, when a record could not be read.
   [[nodiscard]] const std::string& damage() const { return damage_; }
 
@@ -83,6 +86,7 @@ class Editor {
   std::vector<Sequence> near_;
   Bytes inserted_;  // scratch, reused
   Bytes removed_;   // scratch, reused
+  std::size_t removed_count_ = 0;
   std::string damage_;
 };
 

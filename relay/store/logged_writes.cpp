@@ -43,6 +43,7 @@ Result<std::vector<PutResult>, StoreError> LoggedWrites::put(std::span<const Ver
     return txn.commit();
   };
   if (auto written = store_.write_in(open_, now_s, work, finish); !written) {
+    batches_in_log_ = 0;
     return failure(written.error());
   }
   if (is_logged) ++batches_in_log_;
@@ -56,9 +57,12 @@ Result<void, StoreError> LoggedWrites::commit() {
   const auto written = store_.write_in(
       open_, 0, [](Editor&) {}, [](Transaction& txn) { return txn.commit(); });
   open_.reset();
-  if (!written) return failure(written.error());
   batches_in_log_ = 0;
-  return {};
+  return written;
+}
+
+bool LoggedWrites::log_has_removed() const {
+  return open_ && open_->editor().removed_count() > 0;
 }
 
 }  // namespace nostril::relay

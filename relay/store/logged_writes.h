@@ -38,8 +38,12 @@ class LoggedWrites {
   /// What is only in the log goes into the tables.
   [[nodiscard]] Result<void, StoreError> commit();
 
-  /// Batches that are only in the log.
+  /// Batches that are only in the log; none after an error, when they are there for the next who
+  /// opens the store.
   [[nodiscard]] std::size_t batches_in_log() const { return batches_in_log_; }
+
+  /// One of them has replaced or deleted an event.
+  [[nodiscard]] bool log_has_removed() const;
 
  private:
   Store& store_;
