@@ -7,7 +7,7 @@
 
 #include <memory>
 
-/// OpenSSL's big numbers with an owner: for the simulator's keys.
+/// OpenSSL's big numbers with an owner.
 namespace nostril::attestation {
 
 struct NumberDeleter {

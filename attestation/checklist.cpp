@@ -39,18 +39,14 @@ bool Checklist::passed(std::string_view name) const {
 }
 
 bool Checklist::accepts() const {
-  return std::all_of(checks_.begin(), checks_.end(), [](const Check& check) {
-    return check.status == CheckStatus::Passed ||
-           (check.status == CheckStatus::NotChecked && !check.required);
-  });
+  return std::none_of(checks_.begin(), checks_.end(), refuses);
 }
 
-void conclude(Verdict& verdict, Level level, Level level_min) {
-  Checklist checks(verdict.checks);
-  checks.record("level", level >= level_min, std::string(to_string(level)),
-                std::string(to_string(level_min)) + " or higher");
-  verdict.accepted = checks.accepts();
-  verdict.level = verdict.accepted ? level : Level::None;
+void record_simulated(Verdict& verdict, bool accepted) {
+  Checklist(verdict.checks)
+      .record("simulated", !verdict.simulated || accepted,
+              verdict.simulated ? "simulated" : "not simulated",
+              accepted ? "any" : "not simulated");
 }
 
 }  // namespace nostril::attestation

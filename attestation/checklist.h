@@ -28,14 +28,14 @@ class Checklist {
   [[nodiscard]] Check& at(std::string_view name);
   [[nodiscard]] bool passed(std::string_view name) const;
 
-  /// Every check Passed, or NotChecked and not required.
+  /// No check refuses the verdict.
   [[nodiscard]] bool accepts() const;
 
  private:
   std::vector<Check>& checks_;
 };
 
-/// Records the check `level` (what is proven were everything else to pass) and closes the verdict.
-void conclude(Verdict& verdict, Level level, Level level_min);
+/// Records the check `simulated` by the verdict's flag.
+void record_simulated(Verdict& verdict, bool accepted);
 
 }  // namespace nostril::attestation

@@ -1,5 +1,7 @@
 #include "attestation/collateral.h"
 
+#include <algorithm>
+
 namespace nostril::attestation {
 
 namespace {
@@ -74,20 +76,21 @@ Result<Vouched<QeIdentity>, CollateralError> check_qe_identity(const Collateral&
   return check_document<QeIdentity>(text, tee, roots, root, now, parse_qe_identity);
 }
 
-std::optional<CrlError> check_revocation(const Collateral& collateral, const TrustedChain& pck,
-                                         const Certificate& tcb_signer,
-                                         const Certificate& qe_signer, UnixTime now) {
+Result<UnixTime, CrlError> check_revocation(const Collateral& collateral, const TrustedChain& pck,
+                                            const Certificate& tcb_signer,
+                                            const Certificate& qe_signer, UnixTime now) {
   const Certificate& pck_ca = pck.certificates[1];
   if (collateral.root_ca_crl.size() > kCrlBytesMax || collateral.pck_crl.size() > kCrlBytesMax) {
-    return CrlError::Malformed;
+    return failure(CrlError::Malformed);
   }
   const auto root_crl = parse_crl(collateral.root_ca_crl, pck.root(), now);
-  if (!root_crl) return root_crl.error();
+  if (!root_crl) return failure(root_crl.error());
   const auto pck_crl = parse_crl(collateral.pck_crl, pck_ca, now);
-  if (!pck_crl) return pck_crl.error();
+  if (!pck_crl) return failure(pck_crl.error());
   const bool revoked = is_revoked(*root_crl, pck_ca) || is_revoked(*root_crl, tcb_signer) ||
                        is_revoked(*root_crl, qe_signer) || is_revoked(*pck_crl, pck.leaf());
-  return revoked ? std::optional(CrlError::Revoked) : std::nullopt;
+  if (revoked) return failure(CrlError::Revoked);
+  return std::min(valid_until(*root_crl), valid_until(*pck_crl));
 }
 
 const SvnLevel* match_qe(const QeIdentity& identity, const EnclaveReport& qe) {

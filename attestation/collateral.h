@@ -29,10 +29,10 @@ Result<Vouched<QeIdentity>, CollateralError> check_qe_identity(const Collateral&
                                                                UnixTime now);
 
 /// Both CRLs: the root's for PCK CA and TCB signers, the PCK CA's for the leaf. No CRL of an issuer
-/// is a failure.
-std::optional<CrlError> check_revocation(const Collateral& collateral, const TrustedChain& pck,
-                                         const Certificate& tcb_signer,
-                                         const Certificate& qe_signer, UnixTime now);
+/// is a failure. Until when both are current.
+Result<UnixTime, CrlError> check_revocation(const Collateral& collateral, const TrustedChain& pck,
+                                            const Certificate& tcb_signer,
+                                            const Certificate& qe_signer, UnixTime now);
 
 /// The quoting enclave is the one `identity` describes: the level it reaches, or nothing.
 const SvnLevel* match_qe(const QeIdentity& identity, const EnclaveReport& qe);

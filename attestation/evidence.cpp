@@ -1,5 +1,7 @@
 #include "attestation/evidence.h"
 
+#include "attestation/rim.h"
+
 #include <algorithm>
 
 namespace nostril::attestation {
@@ -14,15 +16,29 @@ bool within_limits(const Collateral& collateral) {
          collateral.root_ca_crl.size() <= kCrlBytesMax && collateral.pck_crl.size() <= kCrlBytesMax;
 }
 
+bool within_limits(const SnpCertificates& certificates) {
+  return certificates.vek.size() <= kVekBytesMax &&
+         certificates.chain.size() <= kIssuerChainBytesMax &&
+         certificates.crl.size() <= kCrlBytesMax;
+}
+
+bool within_limits(const std::vector<Bytes>& parts, std::size_t count_max, std::size_t bytes_max) {
+  return parts.size() <= count_max &&
+         std::all_of(parts.begin(), parts.end(),
+                     [bytes_max](const Bytes& part) { return part.size() <= bytes_max; });
+}
+
 }  // namespace
 
 bool within_limits(const Evidence& evidence) {
-  const auto& reports = evidence.gpu_reports;
+  const std::size_t gpu_count = evidence.gpu_reports.size();
   return !evidence.kind.empty() && evidence.kind.size() <= kKindBytesMax &&
-         evidence.cpu_quote.size() <= kQuoteBytesMax && reports.size() <= kGpuReportCountMax &&
-         std::all_of(reports.begin(), reports.end(),
-                     [](const auto& report) { return report.size() <= kGpuReportBytesMax; }) &&
-         (!evidence.collateral || within_limits(*evidence.collateral));
+         evidence.cpu_quote.size() <= kQuoteBytesMax &&
+         within_limits(evidence.gpu_reports, kGpuReportCountMax, kGpuReportBytesMax) &&
+         within_limits(evidence.gpu_chains, gpu_count, kGpuChainBytesMax) &&
+         within_limits(evidence.gpu_manifests, kGpuManifestCountMax, kRimBytesMax) &&
+         (!evidence.collateral || within_limits(*evidence.collateral)) &&
+         (!evidence.snp || within_limits(*evidence.snp));
 }
 
 }  // namespace nostril::attestation

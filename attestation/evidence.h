@@ -15,15 +15,25 @@ namespace nostril::attestation {
 /// Evidence kinds. The kind is the node's word; the trust root decides, and both must agree.
 inline constexpr std::string_view kKindTdx = "tdx";
 inline constexpr std::string_view kKindSimulatedTdx = "sim-tdx";
+inline constexpr std::string_view kKindSnp = "snp";
+inline constexpr std::string_view kKindSimulatedSnp = "sim-snp";
+
+/// The kind is one of AMD SEV-SNP: `cpu_quote` is an attestation report.
+constexpr bool is_snp_kind(std::string_view kind) {
+  return kind == kKindSnp || kind == kKindSimulatedSnp;
+}
 
 /// Upper bounds, checked before any parsing. A quote is 5 to 8 KB, a GPU report 4 to 5 KB.
 inline constexpr std::size_t kQuoteBytesMax = 16U << 10U;
 inline constexpr std::size_t kGpuReportBytesMax = 16U << 10U;
 inline constexpr std::size_t kGpuReportCountMax = 16;
+inline constexpr std::size_t kGpuChainBytesMax = 16U << 10U;
+inline constexpr std::size_t kGpuManifestCountMax = 4;
 inline constexpr std::size_t kCollateralTextBytesMax = 256U << 10U;
 inline constexpr std::size_t kIssuerChainBytesMax = 64U << 10U;
 inline constexpr std::size_t kCrlBytesMax = 1U << 20U;
 inline constexpr std::size_t kKindBytesMax = 16;
+inline constexpr std::size_t kVekBytesMax = 16U << 10U;
 
 /// What Intel says about a platform: TCB levels, quoting enclave, revocations. Signed by Intel, so
 /// it may come from anywhere: the node, a relay, a file. Stale collateral is refused by its dates.
@@ -44,18 +54,38 @@ struct Collateral {
   bool operator==(const Collateral&) const = default;
 };
 
+/// AMD's word for the key that signed an SNP report. Signed by AMD, so it may come from anywhere.
+struct SnpCertificates {
+  /// DER of the VCEK or VLEK certificate.
+  std::vector<std::uint8_t> vek;
+  /// PEM, ASK or ASVK, then ARK, as AMD's key server gives them; empty: AMD's own are taken.
+  std::string chain;
+  /// DER of the CRL of the ARK; empty: revocation is not checked.
+  std::vector<std::uint8_t> crl;
+
+  bool operator==(const SnpCertificates&) const = default;
+};
+
 /// All that a node hands over so that a stranger can judge it. Untrusted bytes.
 struct Evidence {
-  /// kKindTdx or kKindSimulatedTdx.
+  /// One of the kinds above.
   std::string kind;
   /// What the node claims its quote commits to. A client copies it, overwrites what it knows better
   /// (node key, N and its expiry from the offer, its own nonce), and passes that as `expected`.
   Statement statement;
-  /// TDX quote, version 4 or 5.
+  /// TDX quote, version 4 or 5, or SNP report: what carries report_data.
   std::vector<std::uint8_t> cpu_quote;
   /// Raw SPDM request and response of each GPU, in index order.
   std::vector<std::vector<std::uint8_t>> gpu_reports;
+  /// The five certificates of each, leaf first, DER joined (gpu_certificates.h).
+  std::vector<std::vector<std::uint8_t>> gpu_chains;
+  /// NVIDIA's reference manifests for the drivers and VBIOSes of these GPUs, each once (rim.h).
+  /// Signed by NVIDIA, so they may come from anywhere.
+  std::vector<std::vector<std::uint8_t>> gpu_manifests;
+  /// With a TDX quote.
   std::optional<Collateral> collateral;
+  /// With an SNP report, and only there.
+  std::optional<SnpCertificates> snp;
 
   bool operator==(const Evidence&) const = default;
 };

@@ -133,10 +133,21 @@ class IntelExamination {
       }
       return same;
     };
+    identify(found);
     const auto& images = policy_.allowed_measurements;
-    if (images.empty()) return;
-    record("measurements", std::any_of(images.begin(), images.end(), matches),
-           "MRTD " + encode_hex(found.mrtd), "an image in the policy's list");
+    record_known(verdict_, "measurements", Subject::Image, "MRTD " + encode_hex(found.mrtd),
+                 std::any_of(images.begin(), images.end(), matches),
+                 !images.empty() || policy_.level_min >= Level::ImageMeasured, policy_.acceptance,
+                 now_);
+  }
+
+  void identify(const Measurements& found) {
+    auto& identities = verdict_.identities;
+    identities.push_back({"mrtd", encode_hex(found.mrtd)});
+    for (std::size_t i = 0; i < found.rtmr.size(); ++i) {
+      identities.push_back({fmt::format("rtmr{}", i), encode_hex(found.rtmr.at(i))});
+    }
+    identities.push_back({"mrconfigid", encode_hex(found.mrconfigid)});
   }
 
   std::optional<TrustRoots::Class> check_signatures(const Quote& quote) {
@@ -154,6 +165,7 @@ class IntelExamination {
     record("quote_signature", check_quote_signature(quote), "quote signature",
            "by the attestation key");
     if (!chain) return std::nullopt;
+    verdict_.limit(valid_until(chain->certificates));
     claim("root_sha256", encode_hex(sha256(chain->root().der)), "quote, PCK chain");
 
     // Any enclave with provisioning rights gets a PCK signature: which one it is must be known even
@@ -178,6 +190,7 @@ class IntelExamination {
       return record("platform", false, "malformed SGX extension", "a PCK certificate's");
     }
     verdict_.platform_id = {encode_hex(platform->fmspc), encode_hex(platform->ppid)};
+    verdict_.identities.push_back({"ppid", verdict_.platform_id.ppid});
     claim("fmspc", verdict_.platform_id.fmspc, "PCK certificate");
     claim("ppid", verdict_.platform_id.ppid, "PCK certificate");
     const bool test = chain.root_class == TrustRoots::Class::Test;
@@ -193,8 +206,10 @@ class IntelExamination {
     const Collateral& collateral = *input_.collateral;
     const auto tcb = check_tcb_info(collateral, kTee, input_.roots, pck.root(), now_);
     check_tcb_document(tcb);
+    if (tcb) limit(*tcb);
     const auto qe =
         attestation::check_qe_identity(collateral, kTee, input_.roots, pck.root(), now_);
+    if (qe) limit(*qe);
     const SvnLevel* qe_level = qe ? match_qe(qe->document, quote.qe) : nullptr;
     const std::string qe_found(qe ? "quoting enclave not known" : to_string(qe.error()));
     record("qe_identity", qe_level != nullptr,
@@ -202,11 +217,19 @@ class IntelExamination {
            "Intel's quoting enclave");
     if (!tcb || !qe) return;
 
-    const auto revoked =
+    const auto current =
         check_revocation(collateral, pck, tcb->chain.leaf(), qe->chain.leaf(), now_);
-    record("revocation", !revoked, std::string(revoked ? to_string(*revoked) : "not revoked"),
+    if (current) verdict_.limit(*current);
+    record("revocation", current.has_value(),
+           std::string(current ? "not revoked" : to_string(current.error())),
            "current CRLs of root and PCK CA");
     if (qe_level != nullptr) check_tcb(*tcb, platform, quote, *qe_level);
+  }
+
+  template <typename Document>
+  void limit(const Vouched<Document>& vouched) {
+    verdict_.limit(vouched.document.next_update);
+    verdict_.limit(valid_until(vouched.chain.certificates));
   }
 
   void check_tcb_document(const Result<Vouched<TcbInfo>, CollateralError>& tcb) {
@@ -250,8 +273,24 @@ class IntelExamination {
     claim("advisories", verdict_.advisories, "TCB info, QE identity");
     const bool listed =
         std::find(accepted.begin(), accepted.end(), verdict_.tcb_status) != accepted.end();
-    record("tcb", listed && evaluation->status != TcbStatus::Revoked, verdict_.tcb_status,
-           describe(accepted));
+    const bool known =
+        evaluation->status == TcbStatus::UpToDate ||
+        std::all_of(verdict_.advisories.begin(), verdict_.advisories.end(),
+                    [this](const std::string& advisory) { return is_accepted(advisory); });
+    const std::string with =
+        verdict_.advisories.empty() ? "" : " with " + describe(verdict_.advisories);
+    const auto& advisories = policy_.accepted_advisories;
+    record("tcb", listed && known && evaluation->status != TcbStatus::Revoked,
+           fmt::format("{}{}, FMSPC {}", verdict_.tcb_status, with, verdict_.platform_id.fmspc),
+           describe(accepted) +
+               (advisories.empty() ? "" : ", with no advisories but " + describe(advisories)));
+  }
+
+  [[nodiscard]] bool is_accepted(const std::string& advisory) const {
+    const auto& list = policy_.accepted_advisories;
+    return std::any_of(list.begin(), list.end(), [&advisory](const std::string& accepted) {
+      return accepted == advisory || accepted == kAnyAdvisory;
+    });
   }
 
   static constexpr IntelTee kTee =
@@ -288,7 +327,9 @@ void list_intel_checks(Checklist& checks, const Policy& policy, bool wants_nonce
     checks.add("migratable", true, "quote, TD report, tdattributes");
     checks.add("service_td", true, "quote, TD report, mrservicetd");
   }
-  checks.add("measurements", !policy.allowed_measurements.empty(),
+  checks.add("measurements",
+             !policy.allowed_measurements.empty() || policy.level_min >= Level::ImageMeasured ||
+                 demands(policy.acceptance, Subject::Image),
              "quote, TD report, mrtd, rtmr, mrconfigid");
 }
 
@@ -317,13 +358,6 @@ std::optional<TrustRoots::Class> examine_tdx(const TdxQuoteView& quote, const In
 std::optional<TrustRoots::Class> examine_sgx(const SgxQuoteView& quote, const IntelInput& input,
                                              Verdict& verdict) {
   return IntelExamination<SgxQuoteView>(input, verdict).run(quote);
-}
-
-void record_simulated(Verdict& verdict, bool accepted) {
-  Checklist(verdict.checks)
-      .record("simulated", !verdict.simulated || accepted,
-              verdict.simulated ? "simulated" : "not simulated",
-              accepted ? "any" : "not simulated");
 }
 
 }  // namespace nostril::attestation

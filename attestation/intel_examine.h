@@ -34,7 +34,4 @@ std::optional<TrustRoots::Class> examine_tdx(const TdxQuoteView& quote, const In
 std::optional<TrustRoots::Class> examine_sgx(const SgxQuoteView& quote, const IntelInput& input,
                                              Verdict& verdict);
 
-/// Records the check `simulated` by the verdict's flag.
-void record_simulated(Verdict& verdict, bool accepted);
-
 }  // namespace nostril::attestation

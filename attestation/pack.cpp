@@ -1,5 +1,6 @@
 #include "attestation/pack.h"
 
+#include "attestation/rim.h"
 #include "base/base64.h"
 #include "base/bytes.h"
 #include "base/check.h"
@@ -23,6 +24,8 @@ enum class Section : std::uint8_t {
   Statement = 2,
   CpuQuote = 3,
   GpuReport = 4,
+  GpuChain = 5,
+  GpuManifest = 6,
   TcbInfo = 16,
   TcbInfoSignature = 17,
   TcbInfoIssuerChain = 18,
@@ -31,6 +34,9 @@ enum class Section : std::uint8_t {
   QeIdentityIssuerChain = 21,
   RootCaCrl = 22,
   PckCrl = 23,
+  SnpVek = 26,
+  SnpChain = 27,
+  SnpCrl = 28,
 };
 
 void append_section(Bytes& out, Section type, ByteSpan bytes) {
@@ -39,6 +45,10 @@ void append_section(Bytes& out, Section type, ByteSpan bytes) {
     out.push_back(static_cast<std::uint8_t>(bytes.size() >> shift));
   }
   out.insert(out.end(), bytes.begin(), bytes.end());
+}
+
+void append_sections(Bytes& out, Section type, const std::vector<Bytes>& parts) {
+  for (const Bytes& part : parts) append_section(out, type, part);
 }
 
 void append_collateral(Bytes& out, const Collateral& collateral) {
@@ -51,6 +61,12 @@ void append_collateral(Bytes& out, const Collateral& collateral) {
                  as_bytes(collateral.qe_identity_issuer_chain));
   append_section(out, Section::RootCaCrl, collateral.root_ca_crl);
   append_section(out, Section::PckCrl, collateral.pck_crl);
+}
+
+void append_certificates(Bytes& out, const SnpCertificates& certificates) {
+  append_section(out, Section::SnpVek, certificates.vek);
+  append_section(out, Section::SnpChain, as_bytes(certificates.chain));
+  append_section(out, Section::SnpCrl, certificates.crl);
 }
 
 /// Reads sections in order; any deviation makes ok() false for good.
@@ -91,6 +107,17 @@ class SectionReader {
     }
   }
 
+  /// All sections of `type` that follow, to `count_max`.
+  void take(Section type, std::size_t count_max, std::size_t bytes_max, std::vector<Bytes>& out) {
+    while (is_next(type)) {
+      if (out.size() == count_max) {
+        fail();
+        return;
+      }
+      take(type, bytes_max, out.emplace_back());
+    }
+  }
+
   [[nodiscard]] bool ok() const { return ok_; }
 
   [[nodiscard]] bool at_end() const { return rest_.empty(); }
@@ -118,6 +145,14 @@ Collateral read_collateral(SectionReader& reader) {
   return out;
 }
 
+SnpCertificates read_certificates(SectionReader& reader) {
+  SnpCertificates out;
+  reader.take(Section::SnpVek, kVekBytesMax, out.vek);
+  reader.take(Section::SnpChain, kIssuerChainBytesMax, out.chain);
+  reader.take(Section::SnpCrl, kCrlBytesMax, out.crl);
+  return out;
+}
+
 Result<Evidence, PackError> read_container(ByteSpan container) {
   if (container.size() < kMagic.size() ||
       !std::equal(kMagic.begin(), kMagic.end(), container.begin())) {
@@ -128,12 +163,14 @@ Result<Evidence, PackError> read_container(ByteSpan container) {
   reader.take(Section::Kind, kKindBytesMax, out.kind);
   const auto statement = decode_statement(reader.take(Section::Statement, kStatementBytes));
   reader.take(Section::CpuQuote, kQuoteBytesMax, out.cpu_quote);
-  while (reader.is_next(Section::GpuReport)) {
-    if (out.gpu_reports.size() == kGpuReportCountMax) return failure(PackError::BadContainer);
-    const ByteSpan report = reader.take(Section::GpuReport, kGpuReportBytesMax);
-    out.gpu_reports.emplace_back(report.begin(), report.end());
+  reader.take(Section::GpuReport, kGpuReportCountMax, kGpuReportBytesMax, out.gpu_reports);
+  reader.take(Section::GpuChain, out.gpu_reports.size(), kGpuChainBytesMax, out.gpu_chains);
+  reader.take(Section::GpuManifest, kGpuManifestCountMax, kRimBytesMax, out.gpu_manifests);
+  if (is_snp_kind(out.kind)) {
+    out.snp = read_certificates(reader);
+  } else if (reader.is_next(Section::TcbInfo)) {
+    out.collateral = read_collateral(reader);
   }
-  if (reader.is_next(Section::TcbInfo)) out.collateral = read_collateral(reader);
   if (!reader.ok() || !reader.at_end() || !statement || out.kind.empty()) {
     return failure(PackError::BadContainer);
   }
@@ -175,14 +212,16 @@ std::string_view to_string(PackError error) {
 
 std::string pack_evidence(const Evidence& evidence) {
   CHECK(within_limits(evidence));
+  CHECK(is_snp_kind(evidence.kind) ? evidence.snp && !evidence.collateral : !evidence.snp);
   Bytes container(kMagic.begin(), kMagic.end());
   append_section(container, Section::Kind, as_bytes(evidence.kind));
   append_section(container, Section::Statement, encode_statement(evidence.statement));
   append_section(container, Section::CpuQuote, evidence.cpu_quote);
-  for (const Bytes& report : evidence.gpu_reports) {
-    append_section(container, Section::GpuReport, report);
-  }
+  append_sections(container, Section::GpuReport, evidence.gpu_reports);
+  append_sections(container, Section::GpuChain, evidence.gpu_chains);
+  append_sections(container, Section::GpuManifest, evidence.gpu_manifests);
   if (evidence.collateral) append_collateral(container, *evidence.collateral);
+  if (evidence.snp) append_certificates(container, *evidence.snp);
 
   Bytes frame(ZSTD_compressBound(container.size()));
   const std::size_t size =

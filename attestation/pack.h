@@ -20,8 +20,10 @@
 ///   type  bytes                                          times
 ///      1  kind, ASCII, 1 to 16                           1
 ///      2  statement, 214 (attestation/statement.h)       1
-///      3  CPU quote                                      1
+///      3  CPU quote or SNP report                        1
 ///      4  GPU report, in index order                     0 to 16
+///      5  a GPU's certificates, DER joined, same order   at most one a report
+///      6  NVIDIA's reference manifest                    0 to 4
 ///     16  TCB info, exact text                           0 or 1; 16 to 23: all or none
 ///     17  TCB info signature, 64
 ///     18  TCB info issuer chain, PEM
@@ -30,6 +32,9 @@
 ///     21  QE identity issuer chain, PEM
 ///     22  root CA CRL, DER
 ///     23  PCK CRL, DER
+///     26  VCEK or VLEK certificate, DER                  kinds of SNP: 26 to 28 once each,
+///     27  its issuer chain, PEM                          and none of 16 to 23;
+///     28  CRL of the ARK, DER                            other kinds: none
 ///
 /// Any other type, order, count or size is refused: two packings of one evidence differ only in
 /// their compression.

@@ -1,6 +1,7 @@
 #include "attestation/sim_pki.h"
 
 #include "attestation/der.h"
+#include "attestation/trust_roots.h"
 #include "attestation/utc_time.h"
 #include "base/base64.h"
 
@@ -90,6 +91,18 @@ Bytes make_certificate(const SimCertificate& fields, const SimCertKey& subject,
                                         der::constructed(kContext3, {extensions(fields)})});
   return sign(body, issuer);
 }
+
+SimNvidiaRoot::SimNvidiaRoot(std::span<const std::uint8_t, 32> seed)
+    : key(seed, "gpu root"),
+      der(make_certificate({std::string(kTestRootName),
+                            std::string(kTestRootName),
+                            1,
+                            kSimPkiNotBefore,
+                            kSimPkiNotAfter,
+                            true,
+                            3,
+                            {}},
+                           key, key)) {}
 
 Bytes make_crl(const SimCrl& fields, const SimCertKey& issuer) {
   Bytes revoked;

@@ -14,6 +14,9 @@
 /// Writes the certificates and CRLs of the simulator's PKI, byte by byte: X.509 v3.
 namespace nostril::attestation {
 
+inline constexpr UnixTime kSimPkiNotBefore = 1577836800;  // 2020-01-01
+inline constexpr UnixTime kSimPkiNotAfter = 2524607999;   // 2049-12-31 23:59:59
+
 struct SimCertificate {
   std::string subject;
   std::string issuer;
@@ -28,6 +31,14 @@ struct SimCertificate {
 
 Bytes make_certificate(const SimCertificate& fields, const SimCertKey& subject,
                        const SimCertKey& issuer);
+
+/// The test root of all that NVIDIA signs: GPUs, manifests, tokens. Same seed: same root.
+struct SimNvidiaRoot {
+  explicit SimNvidiaRoot(std::span<const std::uint8_t, 32> seed);
+
+  SimKey384 key;
+  Bytes der;  ///< named kTestRootName, valid 2020 to 2049
+};
 
 struct SimCrl {
   std::string issuer;

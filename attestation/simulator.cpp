@@ -150,6 +150,9 @@ std::string tcb_info(const SimulatorOptions& options, UnixTime issued, UnixTime 
   if (tdx) write_components(json, "tdxtcbcomponents", {0, 0, kTdxComponentSvn});
   json.end_object();
   write_status(json, options.tcb_status);
+  json.key("advisoryIDs").begin_array();
+  for (const std::string& advisory : options.advisories) json.string(advisory);
+  json.end_array();
   json.end_object().end_array().end_object();
   return std::move(json).take();
 }

@@ -35,6 +35,8 @@ struct SimulatorOptions {
   std::string tcb_status = "UpToDate";
   std::string module_status = "UpToDate";
   std::string qe_status = "UpToDate";
+  /// Of the platform's TCB level.
+  std::vector<std::string> advisories = {};
   /// SGX quotes: the enclave's debug attribute.
   bool enclave_debug = false;
   bool revoke_pck = false;

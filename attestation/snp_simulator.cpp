@@ -204,8 +204,20 @@ SnpEvidence SnpSimulator::evidence(std::span<const std::uint8_t, 64> report_data
   const std::array<Bytes, 2> chain = {platform_->issuer, platform_->root};
   SnpEvidence out;
   out.report = report(report_data, measurement);
-  out.vek = platform_->leaf;
-  out.chain = to_pem(chain);
+  out.certificates.vek = platform_->leaf;
+  out.certificates.chain = to_pem(chain);
+  return out;
+}
+
+Evidence SnpSimulator::evidence(const Statement& statement, UnixTime now,
+                                const Measurement& measurement) const {
+  SnpEvidence made = evidence(attestation::report_data(statement), measurement);
+  Evidence out;
+  out.kind = kKindSimulatedSnp;
+  out.statement = statement;
+  out.cpu_quote = std::move(made.report);
+  out.snp = std::move(made.certificates);
+  out.snp->crl = crl(now);
   return out;
 }
 

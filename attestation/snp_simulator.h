@@ -82,6 +82,10 @@ class SnpSimulator {
   [[nodiscard]] SnpEvidence evidence(std::span<const std::uint8_t, 64> report_data,
                                      const Measurement& measurement) const;
 
+  /// All of it: kind "sim-snp", a report that commits to `statement`, the CRL of `now`.
+  [[nodiscard]] Evidence evidence(const Statement& statement, UnixTime now,
+                                  const Measurement& measurement = {}) const;
+
   /// The root's CRL, from an hour before `now` to a month after it.
   [[nodiscard]] Bytes crl(UnixTime now) const;
 

@@ -46,8 +46,8 @@ struct VekChain {
 Result<std::vector<Certificate>, ChainError> assemble(const SnpEvidence& evidence,
                                                       Certificate leaf) {
   const X509_NAME* name = X509_get_issuer_name(leaf.get());
-  const std::string pem =
-      evidence.chain.empty() ? amd_issuer_chain(common_name(name)) : evidence.chain;
+  const std::string pem = evidence.certificates.chain.empty() ? amd_issuer_chain(common_name(name))
+                                                              : evidence.certificates.chain;
   if (pem.size() > kIssuerChainBytesMax) return failure(ChainError::BadPem);
   auto issuers = parse_pem_chain(pem);
   if (!issuers) return failure(issuers.error());
@@ -71,51 +71,25 @@ Result<VekChain, ChainError> check_vek_chain(const SnpEvidence& evidence, Certif
 class SnpExamination {
  public:
   SnpExamination(const SnpEvidence& evidence, const TrustRoots& roots, UnixTime now,
-                 const SnpPolicy& policy)
-      : evidence_(evidence), roots_(roots), now_(now), policy_(policy), checks_(verdict_.checks) {
-    list_checks();
-  }
+                 const SnpPolicy& policy, Verdict& verdict)
+      : evidence_(evidence),
+        roots_(roots),
+        now_(now),
+        policy_(policy),
+        verdict_(verdict),
+        checks_(verdict.checks) {}
 
-  Verdict run() && {
+  std::optional<TrustRoots::Class> run() {
     const auto report = parse_snp_report(evidence_.report);
     record("report_format", report.has_value(),
            report ? fmt::format("SNP report, version {}", report->version)
                   : std::string(to_string(report.error())),
            "an SNP report, version 2 to 5");
-    if (report) examine(*report);
-    const bool measured = checks_.passed("measurements") && !verdict_.simulated;
-    conclude(verdict_, measured ? Level::ImageMeasured : Level::Declared, policy_.level_min);
-    return std::move(verdict_);
+    if (!report) return std::nullopt;
+    return examine(*report);
   }
 
  private:
-  void list_checks() {
-    checks_.add("report_format", true, "report");
-    checks_.add("report_data", !policy_.nonce.empty(), "report 0x050");
-    checks_.add("debug", true, "report 0x008, policy bit 19");
-    checks_.add("migratable", true, "report 0x008, policy bit 18");
-    checks_.add("smt", true, "report 0x008, policy bit 16; 0x040, platform_info bit 0");
-    checks_.add("single_socket", true, "report 0x008, policy bit 20");
-    checks_.add("abi", true, "report 0x008, policy bits 0 to 15");
-    checks_.add("platform_info", true, "report 0x040");
-    checks_.add("vmpl", true, "report 0x030");
-    checks_.add("guest_svn", true, "report 0x004");
-    checks_.add("measurements", !policy_.allowed_measurements.empty(), "report 0x090");
-    checks_.add("host_data", !policy_.allowed_host_data.empty(), "report 0x0c0");
-    checks_.add("vek_chain", true, "VCEK or VLEK certificate, ASK or ASVK, ARK");
-    checks_.add("simulated", true, "root; marks of the simulator");
-    checks_.add("vek_extensions", true, "VCEK or VLEK, extensions 1.3.6.1.4.1.3704.1");
-    checks_.add("report_signature", true, "report 0x2a0 over 0x000 to 0x29f; VCEK or VLEK key");
-    checks_.add("product", true, "report 0x188, CPUID; VEK extension .2; names of the chain");
-    checks_.add("tcb", true, "report 0x180, reported_tcb; VEK extensions .3");
-    checks_.add("tcb_order", true, "report 0x038, 0x180, 0x1e0");
-    checks_.add("tcb_minimum", !policy_.tcb_minimums.empty(), "report 0x180, 0x1f0");
-    checks_.add("hardware_id", true, "report 0x1a0, chip_id; VEK extension .4 or .5");
-    checks_.add("platform", true, "report 0x1a0, chip_id; VEK extension .5; root");
-    checks_.add("revocation", policy_.require_crl, "CRL of the ARK; ASK or ASVK");
-    checks_.add("level", true, "measurements");
-  }
-
   bool record(std::string_view name, bool passed, std::string found, std::string wanted) {
     return checks_.record(name, passed, std::move(found), std::move(wanted));
   }
@@ -124,13 +98,13 @@ class SnpExamination {
     verdict_.claims.push_back({std::move(name), std::move(value), std::move(source)});
   }
 
-  void examine(const SnpReport& report) {
+  std::optional<TrustRoots::Class> examine(const SnpReport& report) {
     verdict_.platform = "snp";
     claim_report(report);
     check_guest_policy(report);
     check_platform_info(report);
     check_contents(report);
-    check_key(report);
+    return check_key(report);
   }
 
   void claim_report(const SnpReport& report) {
@@ -195,10 +169,13 @@ class SnpExamination {
            fmt::format("at most {}", policy_.vmpl_max));
     record("guest_svn", report.guest_svn >= policy_.guest_svn_min,
            fmt::format("{}", report.guest_svn), fmt::format("at least {}", policy_.guest_svn_min));
-    if (!policy_.allowed_measurements.empty()) {
-      record("measurements", is_listed(policy_.allowed_measurements, report.measurement),
-             encode_hex(report.measurement), "one in the policy's list");
-    }
+    verdict_.identities.push_back({"measurement", encode_hex(report.measurement)});
+    verdict_.identities.push_back({"host_data", encode_hex(report.host_data)});
+    const auto& images = policy_.allowed_measurements;
+    record_known(verdict_, "measurements", Subject::Image, encode_hex(report.measurement),
+                 is_listed(images, report.measurement),
+                 !images.empty() || policy_.level_min >= Level::ImageMeasured, policy_.acceptance,
+                 now_);
     if (!policy_.allowed_host_data.empty()) {
       record("host_data", is_listed(policy_.allowed_host_data, report.host_data),
              encode_hex(report.host_data), "one in the policy's list");
@@ -206,13 +183,13 @@ class SnpExamination {
   }
 
   /// The key that signed: whose it is, and of what.
-  void check_key(const SnpReport& report) {
-    auto leaf = parse_certificate(evidence_.vek);
+  std::optional<TrustRoots::Class> check_key(const SnpReport& report) {
+    auto leaf = parse_certificate(evidence_.certificates.vek);
     if (!leaf) {
-      record_simulated();
+      record_simulated(verdict_, policy_.accept_simulated);
       record("vek_chain", false, std::string(to_string(ChainError::BadCertificate)),
              "VEK, its issuer and a trusted root, valid now");
-      return;
+      return std::nullopt;
     }
     record("report_signature",
            verify_p384(p384_key_of(*leaf), report.signed_part, report.signature),
@@ -225,12 +202,13 @@ class SnpExamination {
     }
     const auto chain = check_vek_chain(evidence_, std::move(*leaf), roots_, now_);
     const bool marked = extensions && is_marked(report, *extensions);
-    verdict_.simulated = marked || (chain && chain->root_class != TrustRoots::Class::Genuine);
-    record_simulated();
+    verdict_.simulated |= marked || (chain && chain->root_class != TrustRoots::Class::Genuine);
+    record_simulated(verdict_, policy_.accept_simulated);
     check_chain_names(report, chain, extensions);
     if (extensions) check_tcb(report, *extensions);
     if (extensions) check_hardware(report, *extensions);
-    if (!chain) return;
+    if (!chain) return std::nullopt;
+    verdict_.limit(valid_until(chain->certificates));
     claim("root_sha256", encode_hex(sha256(chain->certificates.back().der)), "chain, ARK");
     check_revocation(*chain);
     const bool test = chain->root_class == TrustRoots::Class::Test;
@@ -238,12 +216,7 @@ class SnpExamination {
       record("platform", marked == test, marked ? "the simulator's" : "a processor's",
              test ? "the simulator's" : "a processor's");
     }
-  }
-
-  void record_simulated() {
-    record("simulated", !verdict_.simulated || policy_.accept_simulated,
-           verdict_.simulated ? "simulated" : "not simulated",
-           policy_.accept_simulated ? "any" : "not simulated");
+    return chain->root_class;
   }
 
   static bool is_marked(const SnpReport& report, const VekExtensions& extensions) {
@@ -335,6 +308,7 @@ class SnpExamination {
   void check_hardware(const SnpReport& report, const VekExtensions& extensions) {
     const ByteSpan chip(report.chip_id);
     const bool masked = std::all_of(chip.begin(), chip.end(), [](auto byte) { return byte == 0; });
+    if (!masked) verdict_.identities.push_back({"chip_id", encode_hex(chip)});
     const bool chip_listed =
         policy_.allowed_chip_ids.empty() || is_listed(policy_.allowed_chip_ids, report.chip_id);
     if (report.signer == SnpSigner::Vlek) {
@@ -361,16 +335,17 @@ class SnpExamination {
   void check_revocation(const VekChain& chain) {
     const std::string wanted = "a current CRL of the ARK, without the issuer of the key";
     checks_.at("revocation").wanted = wanted;
-    if (evidence_.crl.empty()) return;
-    if (evidence_.crl.size() > kCrlBytesMax) {
+    if (evidence_.certificates.crl.empty()) return;
+    if (evidence_.certificates.crl.size() > kCrlBytesMax) {
       record("revocation", false, "CRL too large", wanted);
       return;
     }
-    const auto crl = parse_crl(evidence_.crl, chain.certificates.back(), now_);
+    const auto crl = parse_crl(evidence_.certificates.crl, chain.certificates.back(), now_);
     if (!crl) {
       record("revocation", false, std::string(to_string(crl.error())), wanted);
       return;
     }
+    verdict_.limit(valid_until(*crl));
     const bool revoked = is_revoked(*crl, chain.certificates[1]);  // the ARK signs no leaves
     record("revocation", !revoked, revoked ? "certificate revoked" : "not revoked", wanted);
   }
@@ -379,7 +354,7 @@ class SnpExamination {
   const TrustRoots& roots_;
   const UnixTime now_;
   const SnpPolicy& policy_;
-  Verdict verdict_;
+  Verdict& verdict_;
   Checklist checks_;
 };
 
@@ -397,9 +372,52 @@ AmdNames amd_names(TrustRoots::Class root_class, SnpSigner signer, SnpProduct pr
   return out;
 }
 
+void list_snp_checks(Checklist& checks, const SnpPolicy& policy) {
+  checks.add("report_format", true, "report");
+  checks.add("report_data", !policy.nonce.empty(), "report 0x050");
+  checks.add("debug", true, "report 0x008, policy bit 19");
+  checks.add("migratable", true, "report 0x008, policy bit 18");
+  checks.add("smt", true, "report 0x008, policy bit 16; 0x040, platform_info bit 0");
+  checks.add("single_socket", true, "report 0x008, policy bit 20");
+  checks.add("abi", true, "report 0x008, policy bits 0 to 15");
+  checks.add("platform_info", true, "report 0x040");
+  checks.add("vmpl", true, "report 0x030");
+  checks.add("guest_svn", true, "report 0x004");
+  checks.add("measurements",
+             !policy.allowed_measurements.empty() || policy.level_min >= Level::ImageMeasured ||
+                 demands(policy.acceptance, Subject::Image),
+             "report 0x090");
+  checks.add("host_data", !policy.allowed_host_data.empty(), "report 0x0c0");
+  checks.add("vek_chain", true, "VCEK or VLEK certificate, ASK or ASVK, ARK");
+  checks.add("simulated", true, "root; marks of the simulator");
+  checks.add("vek_extensions", true, "VCEK or VLEK, extensions 1.3.6.1.4.1.3704.1");
+  checks.add("report_signature", true, "report 0x2a0 over 0x000 to 0x29f; VCEK or VLEK key");
+  checks.add("product", true, "report 0x188, CPUID; VEK extension .2; names of the chain");
+  checks.add("tcb", true, "report 0x180, reported_tcb; VEK extensions .3");
+  checks.add("tcb_order", true, "report 0x038, 0x180, 0x1e0");
+  checks.add("tcb_minimum", !policy.tcb_minimums.empty(), "report 0x180, 0x1f0");
+  checks.add("hardware_id", true, "report 0x1a0, chip_id; VEK extension .4 or .5");
+  checks.add("platform", true, "report 0x1a0, chip_id; VEK extension .5; root");
+  checks.add("revocation", policy.require_crl, "CRL of the ARK; ASK or ASVK");
+}
+
+std::optional<TrustRoots::Class> examine_snp(const SnpEvidence& evidence, const TrustRoots& roots,
+                                             UnixTime now, const SnpPolicy& policy,
+                                             Verdict& verdict) {
+  return SnpExamination(evidence, roots, now, policy, verdict).run();
+}
+
 Verdict verify_snp(const SnpEvidence& evidence, const TrustRoots& roots, UnixTime now,
                    const SnpPolicy& policy) {
-  return SnpExamination(evidence, roots, now, policy).run();
+  Verdict verdict;
+  Checklist checks(verdict.checks);
+  list_snp_checks(checks, policy);
+  list_acceptance_checks(checks, policy.acceptance);
+  examine_snp(evidence, roots, now, policy, verdict);
+  const bool measured = checks.passed("measurements") && !verdict.simulated;
+  conclude(verdict, measured ? Level::ImageMeasured : Level::Declared, policy.level_min,
+           policy.acceptance, now);
+  return verdict;
 }
 
 }  // namespace nostril::attestation

@@ -1,5 +1,8 @@
 #pragma once
 
+#include "attestation/acceptance.h"
+#include "attestation/checklist.h"
+#include "attestation/evidence.h"
 #include "attestation/snp_report.h"
 #include "attestation/trust_roots.h"
 #include "attestation/verdict.h"
@@ -20,12 +23,7 @@ namespace nostril::attestation {
 /// Untrusted bytes.
 struct SnpEvidence {
   std::vector<std::uint8_t> report;
-  /// DER of the VCEK or VLEK certificate.
-  std::vector<std::uint8_t> vek;
-  /// PEM, ASK or ASVK, then ARK, as AMD's key server gives them; empty: AMD's own are taken.
-  std::string chain;
-  /// DER of the CRL of the ARK; empty: revocation is not checked.
-  std::vector<std::uint8_t> crl;
+  SnpCertificates certificates;
 };
 
 /// Patch level that one product must have.
@@ -70,12 +68,23 @@ struct SnpPolicy {
   /// The end of report_data (64 bytes: all of it); empty: not looked at.
   std::vector<std::uint8_t> nonce;
   Level level_min = Level::Declared;
+  Acceptance acceptance;
 };
 
 /// Judges a report. Pure: no clock, no file, no network; safe from any thread. Never throws on any
 /// bytes. About 2 ms: one P-384 and two RSA signatures.
 Verdict verify_snp(const SnpEvidence& evidence, const TrustRoots& roots, UnixTime now,
                    const SnpPolicy& policy);
+
+/// Lists the checks that examine_snp() makes: those of verify_snp() but for
+/// list_acceptance_checks().
+void list_snp_checks(Checklist& checks, const SnpPolicy& policy);
+
+/// Makes them and fills the verdict's claims. Which kind of root the certificates end in; nothing
+/// when that root is not trusted or the report is malformed.
+std::optional<TrustRoots::Class> examine_snp(const SnpEvidence& evidence, const TrustRoots& roots,
+                                             UnixTime now, const SnpPolicy& policy,
+                                             Verdict& verdict);
 
 /// What a VCEK or VLEK certificate says, in extensions 1.3.6.1.4.1.3704.1.*:
 ///   .1 structure version, INTEGER     .2 product, IA5String, "Milan-B0", "Genoa", "Turin"

@@ -38,11 +38,15 @@ void explain_check(const Check& check, std::string& out) {
     case CheckStatus::Failed:
       out += fmt::format("  FAILED    {}: {}; wanted: {}", check.name, check.found, check.wanted);
       break;
+    case CheckStatus::Excepted:
+      out += fmt::format("  EXCEPTED  {}: {}; wanted: {}", check.name, check.found, check.wanted);
+      break;
     case CheckStatus::NotChecked:
       out += fmt::format("  {} {}: not checked{}{}", check.required ? "MISSING  " : "-        ",
                          check.name, check.wanted.empty() ? "" : "; wanted: ", check.wanted);
       break;
   }
+  if (!check.note.empty()) out += fmt::format("; {}", check.note);
   out += check.source.empty() ? "\n" : fmt::format("  [{}]\n", check.source);
 }
 
@@ -71,6 +75,17 @@ void write_refusals(JsonWriter& json, const std::vector<Check>& checks, CheckSta
     json.key("found").string(missing ? "not checked" : check.found);
     json.key("wanted").string(check.wanted).end_object();
   }
+}
+
+/// What failed and is taken all the same.
+void write_exceptions(JsonWriter& json, const std::vector<Check>& checks) {
+  json.begin_array();
+  for (const Check& check : checks) {
+    if (check.status != CheckStatus::Excepted) continue;
+    json.begin_object().key("check").string(check.name).key("found").string(check.found);
+    json.key("wanted").string(check.wanted).key("note").string(check.note).end_object();
+  }
+  json.end_array();
 }
 
 void write_value(JsonWriter& json, const Claim::Value& value) {
@@ -132,6 +147,8 @@ std::string_view to_string(CheckStatus status) {
       return "failed";
     case CheckStatus::NotChecked:
       return "not_checked";
+    case CheckStatus::Excepted:
+      return "excepted";
   }
   return "unknown";
 }
@@ -143,9 +160,11 @@ std::string_view to_string(Level level) {
     case Level::Declared:
       return "declared";
     case Level::ImageMeasured:
-      return "image_measured";
+      return "image";
     case Level::WeightsMeasured:
-      return "weights_measured";
+      return "weights";
+    case Level::Auditable:
+      return "auditable";
   }
   return "unknown";
 }
@@ -171,6 +190,7 @@ std::string to_json(const Verdict& verdict) {
   write_refusals(json, verdict.checks, CheckStatus::Failed);
   write_refusals(json, verdict.checks, CheckStatus::NotChecked);
   json.end_array();
+  write_exceptions(json.key("excepted"), verdict.checks);
   write_claims(json.key("claims"), verdict.claims);
   json.end_object();
   return std::move(json).take();
@@ -180,7 +200,13 @@ std::string summary(const Verdict& verdict) {
   std::string out = headline(verdict);
   if (!verdict.platform.empty()) out += " " + verdict.platform;
   if (!verdict.tcb_status.empty()) out += " " + verdict.tcb_status;
-  if (verdict.accepted) return out + " level " + std::string(to_string(verdict.level));
+  if (verdict.accepted) {
+    out += " level " + std::string(to_string(verdict.level));
+    for (const Check& check : verdict.checks) {
+      if (check.status == CheckStatus::Excepted) out += " EXCEPTED " + check.name;
+    }
+    return out;
+  }
   // What failed says more than what was therefore never reached.
   std::string failed;
   std::string missing;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,7 +13,8 @@
 
 namespace nostril::attestation {
 
-enum class CheckStatus : std::uint8_t { Passed, Failed, NotChecked };
+/// Excepted: failed, and the policy takes exactly this until a date; `note` says which and why.
+enum class CheckStatus : std::uint8_t { Passed, Failed, NotChecked, Excepted };
 
 /// One thing that was looked at. `required`: the verdict needs it Passed; otherwise NotChecked is
 /// tolerated (the policy did not ask). Failed always refuses.
@@ -24,7 +26,21 @@ struct Check {
   std::string wanted;
   /// Which bytes were looked at.
   std::string source;
+  /// What the policy says besides: an exception that was used, or that has ended.
+  std::string note = {};
 };
+
+/// What lists of known things compare: which image, compose file, weights and machines these are.
+/// Names: mrtd, rtmr0 to rtmr3, mrconfigid, measurement, host_data, compose, weights, ppid,
+/// chip_id, gpu_serial (one a GPU). Values are lowercase hex. True as far as the checks passed.
+struct Identity {
+  std::string name;
+  std::string value;
+
+  bool operator==(const Identity&) const = default;
+};
+
+inline constexpr UnixTime kForever = std::numeric_limits<UnixTime>::max();
 
 /// One thing that the evidence says of itself: true as far as the checks passed.
 struct Claim {
@@ -40,10 +56,11 @@ struct Claim {
 /// How much the verdict proves, in rising order. Simulated evidence never proves more than
 /// Declared.
 enum class Level : std::uint8_t {
-  None,            ///< refused
-  Declared,        ///< a sound quote, of software nobody vouched for
-  ImageMeasured,   ///< the measurements are in the policy's list
-  WeightsMeasured  ///< and so is the model manifest, computed by that measured software
+  None,             ///< refused
+  Declared,         ///< a sound quote, of software nobody vouched for
+  ImageMeasured,    ///< the measurements are known to the policy or its auditors
+  WeightsMeasured,  ///< and so is the model manifest, computed by that measured software
+  Auditable,        ///< and records hold seed and sampling: who has the weights can repeat answers
 };
 
 using Measurement = std::array<std::uint8_t, 48>;
@@ -88,11 +105,18 @@ struct Verdict {
   std::vector<Claim> claims;
   /// Every check of the verifier, always all of them, in a fixed order.
   std::vector<Check> checks;
+  std::vector<Identity> identities;
+  /// The last second at which the same evidence and policy give this verdict: the first end of a
+  /// certificate, CRL, collateral, key, list, beacon or exception that it stands on.
+  UnixTime holds_until = kForever;
 
   /// The check of that name, or nullptr.
   [[nodiscard]] const Check* find(std::string_view name) const;
   /// The claim of that name, or nullptr.
   [[nodiscard]] const Claim* claim(std::string_view name) const;
+
+  /// The verdict stands on something that ends then.
+  void limit(UnixTime until) { holds_until = until < holds_until ? until : holds_until; }
 };
 
 std::string_view to_string(CheckStatus status);
@@ -106,7 +130,8 @@ bool refuses(const Check& check);
 std::string explain(const Verdict& verdict);
 
 /// One JSON object, compact:
-///   {"ok":bool,"status":text,"simulated":bool,"failed":[{"check","found","wanted"}],"claims":{…}}
+///   {"ok":bool,"status":text,"simulated":bool,"failed":[{"check","found","wanted"}],
+///    "excepted":[{"check","found","wanted","note"}],"claims":{…}}
 /// `status`: of a sound Intel quote its TCB status, accepted or not; else "Verified" or "Refused".
 /// In `failed`, checks that failed come before those that were not made.
 std::string to_json(const Verdict& verdict);

@@ -12,7 +12,6 @@ namespace nostril::attestation {
 
 namespace {
 
-constexpr std::size_t kGpuNonceOffset = 4;  // in the SPDM GET_MEASUREMENTS request
 constexpr std::size_t kReportDataBytes = 64;
 
 /// One run of the verifier. Steps go from cheap and binding to costly; what a failed step makes
@@ -26,6 +25,9 @@ class Examination {
         roots_(roots),
         now_(now),
         policy_(policy),
+        snp_(is_snp_kind(evidence.kind)),
+        snp_policy_(snp_policy(policy, expected)),
+        gpu_policy_(gpu_policy(policy, expected)),
         checks_(verdict_.checks) {
     verdict_.statement = expected;
     list_checks();
@@ -38,6 +40,26 @@ class Examination {
   }
 
  private:
+  /// All of report_data is what the statement makes it.
+  static SnpPolicy snp_policy(const Policy& policy, const Statement& expected) {
+    SnpPolicy out = policy.snp;
+    out.accept_simulated = policy.accept_simulated;
+    out.level_min = policy.level_min;
+    out.acceptance = policy.acceptance;
+    const auto wanted = report_data(expected);
+    out.nonce.assign(wanted.begin(), wanted.end());
+    return out;
+  }
+
+  /// What each GPU was asked to sign binds it to this node.
+  static GpuPolicy gpu_policy(const Policy& policy, const Statement& expected) {
+    GpuPolicy out = policy.gpu;
+    out.accept_simulated = policy.accept_simulated;
+    const Digest nonce = gpu_nonce(expected.nonce, expected.node);
+    out.nonce.assign(nonce.bytes.begin(), nonce.bytes.end());
+    return out;
+  }
+
   void list_checks() {
     checks_.add("kind", true, "evidence, kind; root");
     checks_.add("size", true, "evidence");
@@ -45,11 +67,19 @@ class Examination {
                              "gpu_evidence", "model_manifest", "nonce"}) {
       checks_.add(name, true, "evidence, statement");
     }
-    checks_.add("gpu_nonce", true, "GPU reports, request");
-    list_intel_checks(checks_, policy_, true, IntelTee::Tdx);
-    checks_.add("model", !policy_.allowed_model_manifests.empty(), "statement, model manifest");
-    checks_.add("gpu_signatures", !policy_.allow_unchecked_gpu, "GPU reports");
-    checks_.add("level", true, "measurements, model");
+    list_gpu_checks(checks_, gpu_policy_, !evidence_.gpu_reports.empty());
+    if (snp_) {
+      list_snp_checks(checks_, snp_policy_);
+    } else {
+      list_intel_checks(checks_, policy_, true, IntelTee::Tdx);
+    }
+    checks_.add("freshness", policy_.acceptance.require_beacon, "statement, nonce");
+    checks_.add("model",
+                !policy_.allowed_model_manifests.empty() ||
+                    policy_.level_min >= Level::WeightsMeasured ||
+                    demands(policy_.acceptance, Subject::Weights),
+                "statement, model manifest");
+    list_acceptance_checks(checks_, policy_.acceptance);
   }
 
   bool record(std::string_view name, bool passed, std::string found, std::string wanted) {
@@ -61,13 +91,26 @@ class Examination {
     check_statement();
     check_gpus();
     check_model();
+    if (snp_) {
+      examine_report();
+    } else {
+      examine_quote();
+    }
+  }
+
+  void examine_report() {
+    const SnpEvidence report{evidence_.cpu_quote, evidence_.snp.value_or(SnpCertificates{})};
+    check_kind(examine_snp(report, roots_, now_, snp_policy_, verdict_));
+  }
+
+  void examine_quote() {
     const auto quote = examine_tdx_format(evidence_.cpu_quote, checks_);
     if (!quote) {
       check_kind(std::nullopt);
       return;
     }
     checks_.compare("report_data", quote->td.report_data, report_data(expected_));
-    verdict_.simulated = evidence_.kind == kKindSimulatedTdx;
+    verdict_.simulated |= evidence_.kind == kKindSimulatedTdx;
     const IntelInput input{evidence_.collateral ? &*evidence_.collateral : nullptr, roots_, now_,
                            policy_};
     check_kind(examine_tdx(*quote, input, verdict_));
@@ -92,7 +135,11 @@ class Examination {
     record("nonce", claimed.nonce == wanted && expected_.nonce == wanted, encode_hex(claimed.nonce),
            encode_hex(wanted));
 
+    record_freshness(verdict_, claimed.nonce, policy_.required_nonce.has_value(),
+                     policy_.acceptance, now_);
+
     const UnixTime expiry = expected_.encryption_key_expires_at;
+    verdict_.limit(expiry);
     const bool alive =
         now_ >= 0 && now_ <= expiry && expiry - now_ <= policy_.encryption_key_life_s_max;
     record("encryption_key_expiry", alive && claimed.encryption_key_expires_at == expiry,
@@ -103,10 +150,13 @@ class Examination {
 
   void check_model() {
     const auto& models = policy_.allowed_model_manifests;
-    if (models.empty()) return;
     const Digest& model = expected_.model_manifest;
-    record("model", std::find(models.begin(), models.end(), model) != models.end(),
-           encode_hex(model), "a manifest in the policy's list");
+    const bool stated = model != Digest{};
+    if (stated) verdict_.identities.push_back({"weights", encode_hex(model)});
+    record_known(verdict_, "model", Subject::Weights, stated ? encode_hex(model) : "not stated",
+                 std::find(models.begin(), models.end(), model) != models.end(),
+                 !models.empty() || policy_.level_min >= Level::WeightsMeasured, policy_.acceptance,
+                 now_);
   }
 
   void check_gpus() {
@@ -116,41 +166,38 @@ class Examination {
     record("gpu_evidence", claimed && digest == expected_.gpu_evidence, encode_hex(digest),
            encode_hex(expected_.gpu_evidence));
 
-    const Digest nonce = gpu_nonce(expected_.nonce, expected_.node);
-    const auto carries_nonce = [&nonce](ByteSpan report) {
-      return report.size() >= kGpuNonceOffset + nonce.bytes.size() &&
-             std::equal(nonce.bytes.begin(), nonce.bytes.end(), report.begin() + kGpuNonceOffset);
-    };
-    record("gpu_nonce", std::all_of(reports.begin(), reports.end(), carries_nonce),
-           fmt::format("{} GPU reports", reports.size()), encode_hex(nonce));
-
-    const std::string wanted = "signatures and reference values of every GPU report";
-    if (reports.empty()) {
-      record("gpu_signatures", true, "no GPU report", wanted);
-    } else {
-      checks_.at("gpu_signatures").wanted = wanted;
+    if (reports.empty()) return;
+    std::vector<GpuEvidence> gpus;
+    for (std::size_t i = 0; i < reports.size(); ++i) {
+      const auto& chains = evidence_.gpu_chains;
+      gpus.push_back({evidence_.gpu_reports[i], i < chains.size() ? chains[i] : Bytes()});
     }
+    examine_gpus({gpus, evidence_.gpu_manifests, roots_, now_, gpu_policy_}, verdict_);
   }
 
   /// The node's word for it must be the root's.
   void check_kind(std::optional<TrustRoots::Class> root_class) {
-    const bool known = evidence_.kind == kKindTdx || evidence_.kind == kKindSimulatedTdx;
+    const bool known = snp_ || evidence_.kind == kKindTdx || evidence_.kind == kKindSimulatedTdx;
     if (!root_class && known) return;  // nothing to compare with; the chain refuses
     const bool test = root_class == TrustRoots::Class::Test;
-    const auto wanted = test ? kKindSimulatedTdx : kKindTdx;
+    const auto genuine = snp_ ? kKindSnp : kKindTdx;
+    const auto simulated = snp_ ? kKindSimulatedSnp : kKindSimulatedTdx;
+    const auto wanted = test ? simulated : genuine;
     record("kind", known && evidence_.kind == wanted, known ? evidence_.kind : "unknown kind",
            std::string(wanted));
   }
 
   void conclude() {
-    verdict_.simulated |= evidence_.kind == kKindSimulatedTdx;
-    attestation::conclude(verdict_, proven_level(), policy_.level_min);
+    verdict_.simulated |=
+        evidence_.kind == kKindSimulatedTdx || evidence_.kind == kKindSimulatedSnp;
+    attestation::conclude(verdict_, proven_level(), policy_.level_min, policy_.acceptance, now_);
   }
 
   /// Were everything else to pass.
   [[nodiscard]] Level proven_level() const {
     if (verdict_.simulated || !checks_.passed("measurements")) return Level::Declared;
-    return checks_.passed("model") ? Level::WeightsMeasured : Level::ImageMeasured;
+    if (!checks_.passed("model")) return Level::ImageMeasured;
+    return policy_.acceptance.records_sampling ? Level::Auditable : Level::WeightsMeasured;
   }
 
   const Evidence& evidence_;
@@ -158,6 +205,9 @@ class Examination {
   const TrustRoots& roots_;
   const UnixTime now_;
   const Policy& policy_;
+  const bool snp_;
+  const SnpPolicy snp_policy_;
+  const GpuPolicy gpu_policy_;
   Verdict verdict_;
   Checklist checks_;
 };
@@ -191,7 +241,7 @@ Verdict verify_intel_quote(ByteSpan quote, const Collateral* collateral, const T
   Checklist checks(verdict.checks);
   const IntelTee tee = is_sgx_quote(quote) ? IntelTee::Sgx : IntelTee::Tdx;
   list_intel_checks(checks, policy, !nonce.empty(), tee);
-  checks.add("level", true, "measurements");
+  list_acceptance_checks(checks, policy.acceptance);
   const IntelInput input{collateral, roots, now, policy};
   if (tee == IntelTee::Sgx) {
     if (const auto view = examine_sgx_format(quote, checks)) {
@@ -203,7 +253,8 @@ Verdict verify_intel_quote(ByteSpan quote, const Collateral* collateral, const T
     examine_tdx(*view, input, verdict);
   }
   const bool measured = checks.passed("measurements") && !verdict.simulated;
-  conclude(verdict, measured ? Level::ImageMeasured : Level::Declared, policy.level_min);
+  conclude(verdict, measured ? Level::ImageMeasured : Level::Declared, policy.level_min,
+           policy.acceptance, now);
   return verdict;
 }
 

@@ -1,6 +1,9 @@
 #pragma once
 
+#include "attestation/acceptance.h"
 #include "attestation/evidence.h"
+#include "attestation/gpu_verify.h"
+#include "attestation/snp_verify.h"
 #include "attestation/statement.h"
 #include "attestation/trust_roots.h"
 #include "attestation/verdict.h"
@@ -21,6 +24,9 @@ struct AllowedMeasurements {
   std::optional<Measurement> mrconfigid;
 };
 
+/// In Policy::accepted_advisories.
+inline constexpr std::string_view kAnyAdvisory = "any";
+
 /// What the caller will accept. The defaults refuse whatever is not proven.
 struct Policy {
   /// Take evidence that chains to a test root. The root must also have been given in TrustRoots.
@@ -29,19 +35,20 @@ struct Policy {
   /// enclave's version are then not known. For diagnosis; a leaked platform key passes.
   /// Collateral that is present but wrong still refuses.
   bool allow_unchecked_tcb = false;
-  /// Take GPU reports whose signatures this version cannot check (it checks nonce and digest only).
-  bool allow_unchecked_gpu = false;
   /// TDs that may be migrated to another machine.
   bool allow_migratable = false;
   /// Intel TCB statuses taken besides UpToDate, e.g. "SWHardeningNeeded". Revoked is never taken.
   std::vector<std::string> accepted_tcb_statuses;
+  /// Advisories that such a status may stand for; any other refuses. kAnyAdvisory: all.
+  std::vector<std::string> accepted_advisories;
   /// Lowest tcbEvaluationDataNumber: keeps a host from choosing older, still valid collateral.
   std::uint32_t tcb_evaluation_number_min = 0;
   /// Service TDs (MRSERVICETD) taken besides none.
   std::vector<Measurement> allowed_service_tds;
-  /// Known-good images; empty: any, and the verdict's level stays Declared.
+  /// Known-good images besides those of `acceptance`; both empty: any, and the verdict's level
+  /// stays Declared.
   std::vector<AllowedMeasurements> allowed_measurements;
-  /// Known-good model manifests; empty: any.
+  /// Known-good model manifests besides those of `acceptance`; both empty: any.
   std::vector<Digest> allowed_model_manifests;
   /// Session mode: the nonce this client chose.
   std::optional<Nonce> required_nonce;
@@ -50,10 +57,17 @@ struct Policy {
   std::int64_t encryption_key_life_s_max = 3600;
   /// Lowest level taken.
   Level level_min = Level::Declared;
+  /// What else an SNP report must be. verify() sets its nonce by the expected statement, and
+  /// its accept_simulated, level_min and acceptance by the fields here.
+  SnpPolicy snp;
+  /// What GPUs must be, where the evidence has any. As with `snp`.
+  GpuPolicy gpu;
+  Acceptance acceptance;
 };
 
-/// Judges `evidence` against what the caller expects it to commit to. Pure: no clock, no file, no
-/// network; safe from any thread. Never throws on any bytes; about 2 ms with collateral.
+/// Judges `evidence` (of TDX or SNP, by its kind) against what the caller expects it to commit to.
+/// Pure: no clock, no file, no network; safe from any thread. Never throws on any bytes; about 2 ms
+/// with collateral.
 Verdict verify(const Evidence& evidence, const Statement& expected, const TrustRoots& roots,
                UnixTime now, const Policy& policy);
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <limits>
 
 namespace nostril::attestation {
 
@@ -17,8 +18,8 @@ namespace {
 
 constexpr std::string_view kPemBegin = "-----BEGIN CERTIFICATE-----\n";
 constexpr std::string_view kPemEnd = "-----END CERTIFICATE-----";
-constexpr std::size_t kPemLine = 64;
 constexpr int kRsaBitsMin = 2048;
+constexpr long kUnusedBitsMask = 7;  // of the flags of OpenSSL's BIT STRINGs
 
 std::optional<UnixTime> to_unix(const ASN1_TIME* time) {
   std::tm parts{};
@@ -28,11 +29,10 @@ std::optional<UnixTime> to_unix(const ASN1_TIME* time) {
 }
 
 std::optional<ChainError> check_validity(const Certificate& certificate, UnixTime now) {
-  const auto first = to_unix(X509_get0_notBefore(certificate.get()));
-  const auto last = to_unix(X509_get0_notAfter(certificate.get()));
-  if (!first || !last) return ChainError::BadCertificate;
-  if (now < *first) return ChainError::NotYetValid;
-  if (now > *last) return ChainError::Expired;
+  const auto validity = validity_of(certificate);
+  if (!validity) return ChainError::BadCertificate;
+  if (now < validity->first) return ChainError::NotYetValid;
+  if (now > validity->last) return ChainError::Expired;
   return std::nullopt;
 }
 
@@ -64,11 +64,23 @@ bool has_critical_extension(const X509_CRL* crl) {
   return false;
 }
 
-std::optional<ChainError> check_link(const Certificate& child, const Certificate& issuer) {
+/// Whole bytes. OpenSSL would pass over bits that the encoding calls unused, and no signature
+/// covers them.
+bool has_whole_signature(const Certificate& certificate) {
+  const ASN1_BIT_STRING* signature = nullptr;
+  X509_get0_signature(&signature, nullptr, certificate.get());
+  return (signature->flags & kUnusedBitsMask) == 0;
+}
+
+std::optional<ChainError> check_link(const Certificate& child, const Certificate& issuer,
+                                     VerifiedLinks* links) {
+  if (links != nullptr && links->contains(child, issuer)) return std::nullopt;
   const X509_NAME* wanted = X509_get_issuer_name(child.get());
   const X509_NAME* given = X509_get_subject_name(issuer.get());
   if (X509_NAME_cmp(wanted, given) != 0) return ChainError::BrokenLink;
+  if (!has_whole_signature(child)) return ChainError::BrokenLink;
   if (X509_verify(child.get(), X509_get0_pubkey(issuer.get())) != 1) return ChainError::BrokenLink;
+  if (links != nullptr) links->add(child, issuer);
   return std::nullopt;
 }
 
@@ -92,18 +104,27 @@ bool is_rsa_key(const Certificate& certificate) {
   return ok;
 }
 
-bool is_signed_by_pss_sha384(const Certificate& certificate) {
+/// SHA-384 with a key of this kind.
+bool is_signed_by_sha384(const Certificate& certificate, int key_wanted) {
   int hash = 0;
   int key = 0;
   const bool known = X509_get_signature_info(certificate.get(), &hash, &key, nullptr, nullptr) == 1;
   ERR_clear_error();
-  return known && hash == NID_sha384 && key == NID_rsassaPss;
+  return known && hash == NID_sha384 && key == key_wanted;
 }
 
 bool is_of(const Certificate& certificate, Algorithms algorithms, bool is_leaf) {
-  if (algorithms == Algorithms::Intel) return p256_key_of(certificate) != nullptr;
-  const bool key = is_leaf ? p384_key_of(certificate) != nullptr : is_rsa_key(certificate);
-  return key && is_signed_by_pss_sha384(certificate);
+  switch (algorithms) {
+    case Algorithms::Intel:
+      return p256_key_of(certificate) != nullptr;
+    case Algorithms::Amd:
+      return (is_leaf ? p384_key_of(certificate) != nullptr : is_rsa_key(certificate)) &&
+             is_signed_by_sha384(certificate, NID_rsassaPss);
+    case Algorithms::Nvidia:
+      return p384_key_of(certificate) != nullptr &&
+             is_signed_by_sha384(certificate, NID_X9_62_id_ecPublicKey);
+  }
+  return false;
 }
 
 /// Takes one PEM block off the front of `text`.
@@ -112,21 +133,13 @@ std::optional<Bytes> take_pem_block(std::string_view& text) {
   text.remove_prefix(kPemBegin.size());
   const std::size_t end = text.find(kPemEnd);
   if (end > 2 * kCertificateBytesMax) return std::nullopt;  // npos as well
-  std::string_view body = text.substr(0, end);
-  std::string base64;
-  while (!body.empty()) {
-    const std::size_t line = body.find('\n');
-    if (line == std::string_view::npos || line == 0 || line > kPemLine) return std::nullopt;
-    if (line < kPemLine && line + 1 != body.size()) return std::nullopt;  // only the last is short
-    base64.append(body.substr(0, line));
-    body.remove_prefix(line + 1);
-  }
+  const std::string_view body = text.substr(0, end);
   text.remove_prefix(end + kPemEnd.size());
   if (!text.empty()) {
     if (text.front() != '\n') return std::nullopt;
     text.remove_prefix(1);
   }
-  return decode_base64(base64);
+  return decode_base64_lines(body);
 }
 
 }  // namespace
@@ -206,8 +219,16 @@ Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view te
   return chain;
 }
 
+bool VerifiedLinks::contains(const Certificate& child, const Certificate& issuer) const {
+  return links_.contains({child.der, issuer.der});
+}
+
+void VerifiedLinks::add(const Certificate& child, const Certificate& issuer) {
+  links_.emplace(child.der, issuer.der);
+}
+
 std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Algorithms algorithms,
-                                      UnixTime now) {
+                                      UnixTime now, VerifiedLinks* links) {
   if (chain.empty()) return ChainError::WrongLength;
   for (std::size_t i = 0; i < chain.size(); ++i) {
     const Certificate& certificate = chain[i];
@@ -216,7 +237,7 @@ std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Alg
     if (has_unknown_critical_extension(certificate)) return ChainError::UnknownCriticalExtension;
     if (i > 0 && !may_issue(certificate, static_cast<long>(i) - 1)) return ChainError::NotCa;
     if (i + 1 == chain.size()) break;
-    const auto broken = check_link(certificate, chain[i + 1]);
+    const auto broken = check_link(certificate, chain[i + 1], links);
     ERR_clear_error();
     if (broken) return broken;
   }
@@ -234,6 +255,13 @@ std::string common_name(const X509_NAME* name) {
   const ASN1_STRING* data = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index));
   return std::string(
       as_text({ASN1_STRING_get0_data(data), static_cast<std::size_t>(ASN1_STRING_length(data))}));
+}
+
+std::optional<Validity> validity_of(const Certificate& certificate) {
+  const auto first = to_unix(X509_get0_notBefore(certificate.get()));
+  const auto last = to_unix(X509_get0_notAfter(certificate.get()));
+  if (!first || !last) return std::nullopt;
+  return Validity{*first, *last};
 }
 
 EVP_PKEY* p256_key_of(const Certificate& certificate) {
@@ -273,6 +301,20 @@ Result<CrlPtr, CrlError> parse_crl(ByteSpan der, const Certificate& issuer, Unix
   if (now < *first) return failure(CrlError::NotYetValid);
   if (now > *last) return failure(CrlError::Expired);
   return crl;
+}
+
+UnixTime valid_until(const Certificate& certificate) {
+  return to_unix(X509_get0_notAfter(certificate.get())).value_or(0);
+}
+
+UnixTime valid_until(const CrlPtr& crl) {
+  return to_unix(X509_CRL_get0_nextUpdate(crl.get())).value_or(0);
+}
+
+UnixTime valid_until(const std::vector<Certificate>& chain) {
+  UnixTime out = std::numeric_limits<UnixTime>::max();
+  for (const Certificate& certificate : chain) out = std::min(out, valid_until(certificate));
+  return out;
 }
 
 bool is_revoked(const CrlPtr& crl, const Certificate& certificate) {

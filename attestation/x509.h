@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 /// X.509 in the narrow form attestation needs: chains of fixed length and order, one set of
@@ -66,20 +68,48 @@ Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view te
 
 /// What a vendor signs with. All else is refused: a chain of another kind is not the vendor's.
 enum class Algorithms : std::uint8_t {
-  Intel,  ///< every key P-256
-  Amd,    ///< leaf P-384; issuers RSA of 2048 bits or more, RSASSA-PSS, SHA-384 (AMD's have 4096)
+  Intel,   ///< every key P-256
+  Amd,     ///< leaf P-384; issuers RSA of 2048 bits or more, RSASSA-PSS, SHA-384 (AMD's have 4096)
+  Nvidia,  ///< every key P-384, every signature ECDSA with SHA-384
+};
+
+/// Signatures found good while one verdict is made: several chains of it share their upper
+/// certificates, and a signature costs more than all the rest. Holds nothing that depends on time.
+class VerifiedLinks {
+ public:
+  [[nodiscard]] bool contains(const Certificate& child, const Certificate& issuer) const;
+  void add(const Certificate& child, const Certificate& issuer);
+
+ private:
+  std::set<std::pair<Bytes, Bytes>> links_;
 };
 
 /// Checks `chain`, leaf first, root last: each issuer's name and signature, every validity at `now`
 /// (bounds inclusive), that issuers are CAs and the leaf is not, path lengths, critical extensions,
 /// and that keys and signatures are of the vendor's algorithms. Does not judge the root, nor its
-/// signature of itself, which would prove nothing: TrustRoots pins its bytes.
+/// signature of itself, which would prove nothing: TrustRoots pins its bytes. `links`, when given,
+/// are not verified again, and grow.
 std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Algorithms algorithms,
-                                      UnixTime now);
+                                      UnixTime now, VerifiedLinks* links = nullptr);
+
+/// The last second of the certificate's, the CRL's validity; 0 when it can't be read.
+UnixTime valid_until(const Certificate& certificate);
+UnixTime valid_until(const CrlPtr& crl);
+
+/// The first end of a chain's certificates.
+UnixTime valid_until(const std::vector<Certificate>& chain);
 
 /// The only common name of the subject, or of a name; empty when there is none or more than one.
 std::string common_name(const Certificate& certificate);
 std::string common_name(const X509_NAME* name);
+
+struct Validity {
+  UnixTime first = 0;
+  UnixTime last = 0;  ///< inclusive
+};
+
+/// Nothing when its dates are malformed.
+std::optional<Validity> validity_of(const Certificate& certificate);
 
 /// The certificate's P-256 or P-384 key; null when it has another.
 EVP_PKEY* p256_key_of(const Certificate& certificate);

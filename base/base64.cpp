@@ -1,5 +1,6 @@
 #include "base/base64.h"
 
+#include <algorithm>
 #include <array>
 
 namespace nostril {
@@ -79,6 +80,37 @@ std::optional<Bytes> decode_base64(std::string_view text) {
   }
   if ((bad & 0xc0U) != 0 || spare != 0) return std::nullopt;
   return out;
+}
+
+std::optional<Bytes> decode_base64_lines(std::string_view text) {
+  constexpr std::size_t kLine = 64;
+  std::string unbroken;
+  unbroken.reserve(text.size());
+  while (!text.empty()) {
+    const std::size_t line = text.find('\n');
+    if (line == std::string_view::npos || line == 0 || line > kLine) return std::nullopt;
+    if (line < kLine && line + 1 != text.size()) return std::nullopt;  // only the last is short
+    unbroken.append(text.substr(0, line));
+    text.remove_prefix(line + 1);
+  }
+  return decode_base64(unbroken);
+}
+
+std::string encode_base64url(ByteSpan data) {
+  std::string out = encode_base64(data);
+  out.resize(std::min(out.find('='), out.size()));
+  std::replace(out.begin(), out.end(), '+', '-');
+  std::replace(out.begin(), out.end(), '/', '_');
+  return out;
+}
+
+std::optional<Bytes> decode_base64url(std::string_view text) {
+  if (text.find_first_of("+/=") != std::string_view::npos) return std::nullopt;
+  std::string standard(text);
+  std::replace(standard.begin(), standard.end(), '-', '+');
+  std::replace(standard.begin(), standard.end(), '_', '/');
+  standard.append((4 - text.size() % 4) % 4, '=');
+  return decode_base64(standard);
 }
 
 }  // namespace nostril

@@ -31,14 +31,35 @@ std::string quote(std::string_view text) {
   return out + "\"";
 }
 
-std::string comment_lines(std::string_view comment) {
-  std::string out;
-  while (!comment.empty()) {
-    const std::size_t end = std::min(comment.find('\n'), comment.size());
-    out += fmt::format("# {}\n", comment.substr(0, end));
-    comment.remove_prefix(std::min(end + 1, comment.size()));
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    out.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
   return out;
+}
+
+std::string comment_lines(std::string_view comment) {
+  std::string out;
+  for (const std::string_view line : lines_of(comment)) out += fmt::format("# {}\n", line);
+  return out;
+}
+
+/// Characters to insert, to leave out or to change until `a` is `b` (Levenshtein).
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
 }
 
 }  // namespace
@@ -50,6 +71,10 @@ void Config::section(std::string name, std::string comment) {
 void Config::add(std::string key, Target target, std::string comment) {
   if (sections_.empty()) section("", "");
   fields_.push_back({sections_.back().name, std::move(key), target, std::move(comment)});
+}
+
+void Config::add_tables(Tables tables) {
+  tables_.push_back(std::move(tables));
 }
 
 void Config::text(std::string key, std::string* field, std::string comment) {
@@ -79,6 +104,111 @@ void Config::load(const std::string& path) {
   load_text(text.str(), path);
 }
 
+/// One file, or one element of an array of tables in it.
+class Config::Loader {
+ public:
+  Loader(const Config& config, const std::string& file) : config_(config), file_(file) {}
+
+  void load(const toml::table& root) const {
+    assign_section("", root);
+    for (const auto& [key, node] : root) {
+      const std::string name(key.str());
+      if (const toml::table* table = node.as_table()) {
+        if (std::ranges::find(config_.sections_, name, &Section::name) == config_.sections_.end()) {
+          nobody_reads(node, fmt::format("[{}]", name), name);
+        }
+        assign_section(name, *table);
+      } else if (const Tables* tables = tables_named(name)) {
+        assign_tables(*tables, node);
+      }
+    }
+  }
+
+ private:
+  void assign_section(const std::string& section, const toml::table& table) const {
+    for (const auto& [key, node] : table) {
+      const std::string name(key.str());
+      if (section.empty() && (node.is_table() || tables_named(name) != nullptr)) continue;
+      const auto field = std::ranges::find_if(config_.fields_, [&](const Field& candidate) {
+        return candidate.section == section && candidate.key == name;
+      });
+      const std::string full = section.empty() ? name : fmt::format("{}.{}", section, name);
+      if (field == config_.fields_.end()) nobody_reads(node, full, full);
+      assign(*field, node);
+    }
+  }
+
+  [[nodiscard]] const Tables* tables_named(std::string_view name) const {
+    const auto found = std::ranges::find(config_.tables_, name, &Tables::name);
+    return found == config_.tables_.end() ? nullptr : &*found;
+  }
+
+  void assign_tables(const Tables& tables, const toml::node& node) const {
+    const toml::array* array = node.as_array();
+    if (array == nullptr) fail(file_, node, fmt::format("write [[{}]]", tables.name));
+    for (const toml::node& element : *array) {
+      const toml::table* table = element.as_table();
+      if (table == nullptr) fail(file_, element, fmt::format("write [[{}]]", tables.name));
+      if (tables.count() >= tables.count_max) {
+        fail(file_, element, fmt::format("more than {} of [[{}]]", tables.count_max, tables.name));
+      }
+      Config item;
+      tables.declare_new(item);
+      Loader(item, file_).load(*table);
+    }
+  }
+
+  void assign(const Field& field, const toml::node& node) const {
+    if (auto* const* text = std::get_if<std::string*>(&field.target)) {
+      if (!node.is_string()) fail(file_, node, field.key + " must be a text in quotes");
+      **text = node.value_or(std::string());
+    } else if (auto* const* flag = std::get_if<bool*>(&field.target)) {
+      if (!node.is_boolean()) fail(file_, node, field.key + " must be true or false");
+      **flag = node.value_or(false);
+    } else if (const auto* number = std::get_if<Number>(&field.target)) {
+      const std::int64_t value = node.value_or(std::int64_t{0});
+      if (!node.is_integer() || value < number->min || value > number->max) {
+        fail(file_, node,
+             fmt::format("{} must be a whole number from {} to {}", field.key, number->min,
+                         number->max));
+      }
+      *number->field = value;
+    } else if (auto* const* list = std::get_if<std::vector<std::string>*>(&field.target)) {
+      const toml::array* array = node.as_array();
+      if (array == nullptr) fail(file_, node, field.key + " must be a list of texts");
+      (*list)->clear();
+      for (const toml::node& element : *array) {
+        if (!element.is_string()) fail(file_, element, field.key + " must be a list of texts");
+        (*list)->push_back(element.value_or(std::string()));
+      }
+    }
+  }
+
+  /// `written` as it stands in the file; `name` is what is compared with the known ones.
+  [[noreturn]] void nobody_reads(const toml::node& node, const std::string& written,
+                                 std::string_view name) const {
+    std::string nearest;
+    std::size_t least = name.size() / 2 + 1;  // further away is another word
+    const auto consider = [&](const std::string& known) {
+      const std::size_t distance = edit_distance(name, known);
+      if (distance >= least) return;
+      least = distance;
+      nearest = known;
+    };
+    for (const Field& field : config_.fields_) {
+      consider(field.section.empty() ? field.key : field.section + "." + field.key);
+    }
+    for (const Section& section : config_.sections_) consider(section.name);
+    for (const Tables& tables : config_.tables_) consider(tables.name);
+    const std::string hint = nearest.empty() ? "" : fmt::format("; nearest: {}", nearest);
+    fail(file_, node,
+         fmt::format("nobody reads {}{}; --print-config shows all keys", written, hint));
+  }
+
+  const Config& config_;
+  const std::string& file_;
+};
+
 void Config::load_text(std::string_view toml_text, const std::string& name) {
   toml::table root;
   try {
@@ -87,55 +217,22 @@ void Config::load_text(std::string_view toml_text, const std::string& name) {
     throw ConfigError(
         fmt::format("{}:{}: {}", name, error.source().begin.line, error.description()));
   }
-  const auto assign = [&](const Field& field, const toml::node& node) {
-    if (auto* const* text_field = std::get_if<std::string*>(&field.target)) {
-      if (!node.is_string()) fail(name, node, field.key + " must be a text in quotes");
-      **text_field = node.value_or(std::string());
-    } else if (auto* const* flag_field = std::get_if<bool*>(&field.target)) {
-      if (!node.is_boolean()) fail(name, node, field.key + " must be true or false");
-      **flag_field = node.value_or(false);
-    } else if (const auto* number_field = std::get_if<Number>(&field.target)) {
-      const std::int64_t value = node.value_or(std::int64_t{0});
-      if (!node.is_integer() || value < number_field->min || value > number_field->max) {
-        fail(name, node,
-             fmt::format("{} must be a whole number from {} to {}", field.key, number_field->min,
-                         number_field->max));
-      }
-      *number_field->field = value;
-    } else if (auto* const* list_field = std::get_if<std::vector<std::string>*>(&field.target)) {
-      const toml::array* array = node.as_array();
-      if (array == nullptr) fail(name, node, field.key + " must be a list of texts");
-      (*list_field)->clear();
-      for (const toml::node& element : *array) {
-        if (!element.is_string()) fail(name, element, field.key + " must be a list of texts");
-        (*list_field)->push_back(element.value_or(std::string()));
-      }
-    }
-  };
-  const auto assign_table = [&](const std::string& section, const toml::table& table) {
-    for (const auto& [key, node] : table) {
-      if (section.empty() && node.is_table()) continue;
-      const auto field = std::ranges::find_if(fields_, [&, &wanted = key](const Field& candidate) {
-        return candidate.section == section && candidate.key == wanted.str();
-      });
-      if (field == fields_.end()) {
-        fail(name, node,
-             fmt::format("nobody reads {}{}{}; --print-config shows all keys", section,
-                         section.empty() ? "" : ".", key.str()));
-      }
-      assign(*field, node);
-    }
-  };
-  assign_table("", root);
-  for (const auto& [key, node] : root) {
-    const toml::table* table = node.as_table();
-    if (table == nullptr) continue;
-    const std::string section(key.str());
-    if (std::ranges::find(sections_, section, &Section::name) == sections_.end()) {
-      fail(name, node, fmt::format("nobody reads [{}]; --print-config shows all keys", section));
-    }
-    assign_table(section, *table);
+  Loader(*this, name).load(root);
+}
+
+std::string Config::print_field(const Field& field) const {
+  std::string value;
+  if (auto* const* text = std::get_if<std::string*>(&field.target)) {
+    value = quote(**text);
+  } else if (auto* const* flag = std::get_if<bool*>(&field.target)) {
+    value = **flag ? "true" : "false";
+  } else if (const auto* number = std::get_if<Number>(&field.target)) {
+    value = std::to_string(*number->field);
+  } else if (auto* const* list = std::get_if<std::vector<std::string>*>(&field.target)) {
+    for (const std::string& item : **list) value += (value.empty() ? "" : ", ") + quote(item);
+    value = fmt::format("[{}]", value);
   }
+  return fmt::format("{} = {}\n", field.key, value);
 }
 
 std::string Config::print() const {
@@ -145,23 +242,20 @@ std::string Config::print() const {
     out += comment_lines(section.comment);
     if (!section.name.empty()) out += fmt::format("[{}]\n", section.name);
     for (const Field& field : fields_) {
-      if (field.section != section.name) continue;
-      out += comment_lines(field.comment);
-      std::string value;
-      if (auto* const* text_field = std::get_if<std::string*>(&field.target)) {
-        value = quote(**text_field);
-      } else if (auto* const* flag_field = std::get_if<bool*>(&field.target)) {
-        value = **flag_field ? "true" : "false";
-      } else if (const auto* number_field = std::get_if<Number>(&field.target)) {
-        value = std::to_string(*number_field->field);
-      } else if (auto* const* list_field = std::get_if<std::vector<std::string>*>(&field.target)) {
-        for (const std::string& item : **list_field) {
-          value += (value.empty() ? "" : ", ") + quote(item);
-        }
-        value = fmt::format("[{}]", value);
-      }
-      out += fmt::format("{} = {}\n", field.key, value);
+      if (field.section == section.name) out += comment_lines(field.comment) + print_field(field);
     }
+  }
+  // There is none by default: what one would look like.
+  for (const Tables& tables : tables_) {
+    out += "\n" + comment_lines(tables.comment) + fmt::format("# [[{}]]\n", tables.name);
+    tables.with_defaults([&out](const Config& item) {
+      for (const Field& field : item.fields_) {
+        out += fmt::format("# {}", item.print_field(field));
+        for (const std::string_view line : lines_of(field.comment)) {
+          out += fmt::format("#   {}\n", line);
+        }
+      }
+    });
   }
   return out;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -17,7 +18,8 @@ class ConfigError : public std::runtime_error {
 
 /// Reads a TOML file into fields that the program declares, and prints the commented default file.
 /// The value a field has when it is declared is its default. A key that nobody declared, a value of
-/// another type and a number out of its range are errors: a misspelt limit must not be ignored.
+/// another type and a number out of its range are errors: a misspelt limit must not be ignored. The
+/// error names file, line and the nearest key that is read.
 ///
 ///   Config config;
 ///   config.section("limits", "Bounds on what one peer may cost.");
@@ -34,6 +36,21 @@ class Config {
   void number(std::string key, std::int64_t* field, std::int64_t min, std::int64_t max,
               std::string comment);
   void list(std::string key, std::vector<std::string>* field, std::string comment);
+
+  /// `[[name]]`, any number of times up to `count_max`: one T each, whose fields `declare`
+  /// declares. A further `[[name]]` adds to what `items` has.
+  template <typename T>
+  void tables(std::string name, std::vector<T>* items, std::size_t count_max,
+              void (*declare)(Config&, T&), std::string comment) {
+    add_tables({std::move(name), std::move(comment), count_max, [items] { return items->size(); },
+                [items, declare](Config& config) { declare(config, items->emplace_back()); },
+                [declare](const std::function<void(Config&)>& use) {
+                  T item;
+                  Config config;
+                  declare(config, item);
+                  use(config);
+                }});
+  }
 
   /// Throws ConfigError.
   void load(const std::string& path);
@@ -63,9 +80,24 @@ class Config {
     std::string comment;
   };
 
+  struct Tables {
+    std::string name;
+    std::string comment;
+    std::size_t count_max;
+    std::function<std::size_t()> count;
+    std::function<void(Config&)> declare_new;
+    /// Calls the argument with a Config of defaults.
+    std::function<void(const std::function<void(Config&)>&)> with_defaults;
+  };
+
+  class Loader;
+
   void add(std::string key, Target target, std::string comment);
+  void add_tables(Tables tables);
+  [[nodiscard]] std::string print_field(const Field& field) const;
 
   std::vector<Section> sections_;
+  std::vector<Tables> tables_;
   std::vector<Field> fields_;
 };
 

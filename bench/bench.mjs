@@ -86,10 +86,10 @@ function raw(report) {
     ["question", "contender", "CPU each", "to raw"], rows);
 }
 
-async function relay(report, { peers, quick, only }) {
+async function relay(report, { peers, quick, only, deflate }) {
   build(["nostril-relay", "nostril-bench-relay"]);
   const { measure_relay } = await import("./relay.mjs");
-  const right = await measure_relay({ bin: kBin, peers, quick, only,
+  const right = await measure_relay({ bin: kBin, peers, quick, only, deflate,
     keep: (row) => report.keep({ part: "relay", ...row }),
     print: (title, { columns, rows }) => print_table(title, columns, rows) });
   if (!right) process.exitCode = 1;
@@ -108,11 +108,11 @@ async function whole_path(report) {
 const kParts = { raw, relay, path: whole_path };
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { peer: { type: "string", multiple: true }, quick: { type: "boolean" }, only: { type: "string" } },
+  options: { peer: { type: "string", multiple: true }, quick: { type: "boolean" }, deflate: { type: "boolean" }, only: { type: "string" } },
 });
 const what = positionals[0] ?? "all";
 if (what !== "all" && !kParts[what]) {
-  console.error("usage: bench.mjs [all|raw|relay|path] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--only MODE,...]");
+  console.error("usage: bench.mjs [all|raw|relay|path] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
   process.exit(2);
 }
 const report = new Report();

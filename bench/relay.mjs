@@ -78,6 +78,9 @@ function remarks(row) {
   if (row.user_us !== undefined) out.push(`user ${us(row.user_us)}`);
   if (row.disk_bytes > 0) out.push(`${bytes(row.disk_bytes)} on disk, ${bytes(row.json_bytes)} of JSON`);
   if (row.connection_bytes !== undefined) out.push(`${bytes(row.connection_bytes)} of memory each`);
+  if (row.events_per_s !== undefined) {
+    out.push(`${rate(row.events_per_s)} events, ${rate(row.queries_per_s)} queries, ${rate(row.deliveries_per_s)} deliveries`);
+  }
   if (row.ok_p50_us !== undefined) out.push(`OK ${us(row.ok_p50_us)}, query ${us(row.query_p50_us)}`);
   if (row.unordered > 0) out.push(`${digits(row.unordered)} answers in a wrong order`);
   if (row.already_there > 0) out.push("was there already: these are duplicates");
@@ -114,7 +117,7 @@ function table_of_many(rows, names) {
  * Measures ours beside `peers` (NAME=ws://…[,pid=PID][,data=FOLDER]). Rows go to `keep`, tables to `print`. False when a
  * relay answered wrongly.
  */
-export async function measure_relay({ bin, peers, quick, only, keep, print }) {
+export async function measure_relay({ bin, peers, quick, only, deflate, keep, print }) {
   const relay = new OurRelay(bin);
   const rows = [];
   let raw;
@@ -122,6 +125,7 @@ export async function measure_relay({ bin, peers, quick, only, keep, print }) {
   try {
     const args = [await relay.target(), ...peers, "--relay-program", path.join(bin, "nostril-relay")];
     if (quick) args.push("--quick");
+    if (deflate) args.push("--deflate");
     if (only) args.push("--only", only);
     code = await ask(bin, args, (row) => {
       keep(row);
@@ -133,7 +137,7 @@ export async function measure_relay({ bin, peers, quick, only, keep, print }) {
   }
   const names = [...new Set(rows.map((row) => row.contender))];
   print(`relay: CPU of the server's threads for each; raw costs: verify ${us(raw.verify_us)}, send ${us(raw.send_us)}, ` +
-    `hash ${us(raw.hash_us)}, copy ${us(raw.copy_us)}`, names.length > 1 ? table_of_many(rows, names) : table_of_one(rows));
+    `spread send ${us(raw.spread_us)}, hash ${us(raw.hash_us)}, copy ${us(raw.copy_us)}`, names.length > 1 ? table_of_many(rows, names) : table_of_one(rows));
   if (names.length > 1) {
     for (const row of rows.filter((each) => remarks(each))) console.log(`  ${row.contender}, ${row.title}: ${remarks(row)}`);
   }

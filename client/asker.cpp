@@ -49,6 +49,7 @@ struct Asker::Ask {
   std::vector<std::shared_ptr<const VerifiedOffer>> earlier;  ///< that the request was sent under
   QueryId query = QueryId::None;
   RequestId request;
+  std::optional<std::int64_t> first_sent_at_ms;
   int tries = 0;
   bool bytes_came = false;
   bool waiting_for_offer = false;
@@ -108,6 +109,8 @@ void Asker::try_next(const std::shared_ptr<Ask>& ask) {
   request.body = with_model(ask->body, offer.model);
   request.request = ask->request;
   request.earlier_offers = ask->earlier;
+  if (!ask->first_sent_at_ms) ask->first_sent_at_ms = inference_.now_ms();
+  request.first_sent_at_ms = ask->first_sent_at_ms;
   ask->earlier.push_back(ask->offer);
   QueryCallbacks callbacks;
   callbacks.on_head = ask->callbacks.on_head;

@@ -12,6 +12,19 @@ namespace nostril::client {
 
 namespace {
 
+constexpr std::streamsize kFileBytesMax = 2 << 20;
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string out(static_cast<std::size_t>(kFileBytesMax) + 1, '\0');
+  file.read(out.data(), kFileBytesMax + 1);
+  if (file.bad() || !file.eof()) {
+    throw std::runtime_error(path + ": can't be read, or is larger than 2 MiB");
+  }
+  out.resize(static_cast<std::size_t>(file.gcount()));
+  return out;
+}
+
 Keypair payment_key(const std::filesystem::path& home, Rng& rng) {
   const std::filesystem::path file = home / "payment.nsec";
   if (std::filesystem::exists(file)) {
@@ -35,18 +48,20 @@ std::filesystem::path default_home() {
 }
 
 TrustSettings trust_from(const ClientSettings& settings) {
-  attestation::Policy policy;
-  policy.allow_unchecked_tcb = settings.allow_unchecked_tcb;
-  if (settings.test_root.empty()) return {attestation::TrustRoots::intel(), policy};
-  std::ifstream file(settings.test_root, std::ios::binary);
-  const Bytes der(std::istreambuf_iterator<char>(file), {});
-  if (!file && der.empty()) throw std::runtime_error(settings.test_root + ": can't be read");
-  auto roots = attestation::TrustRoots::intel_and_test_root(der);
+  VerifyPolicy policy;
+  if (!settings.policy.empty()) {
+    policy = parse_verify_policy(read_file(settings.policy), settings.policy);
+  }
+  policy.tdx.allow_unchecked_tcb |= settings.allow_unchecked_tcb;
+  if (settings.test_root.empty()) return {attestation::TrustRoots::vendors(), std::move(policy)};
+  auto roots =
+      attestation::TrustRoots::vendors_and_test_root(as_bytes(read_file(settings.test_root)));
   if (!roots) {
     throw std::runtime_error(settings.test_root + ": " + std::string(to_string(roots.error())));
   }
-  policy.accept_simulated = true;
-  return {std::move(*roots), policy};
+  policy.tdx.accept_simulated = true;
+  policy.snp.accept_simulated = true;
+  return {std::move(*roots), std::move(policy)};
 }
 
 std::unique_ptr<Journal> open_home_journal(const std::filesystem::path& home, net::Loop& loop) {
@@ -70,7 +85,9 @@ ClientHome::ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& c
   const auto budget = Amount::of(static_cast<std::uint64_t>(settings.budget));
   wallet_ =
       std::make_unique<Wallet>(*journal_, payment_key(settings.home, rng), budget, clock, rng);
+  feed_ = std::make_unique<TrustFeed>(pool_, trust_, clock, settings.home / "known-good");
   offers_ = std::make_unique<OfferBook>(pool_, trust_, clock);
+  feed_->on_change([this] { offers_->on_trust_changed(); });
   inference_ = std::make_unique<InferenceClient>(pool_, *wallet_, loop, clock, rng);
   asker_ = std::make_unique<Asker>(*offers_, *inference_, loop, rng);
   offers_->on_change([this] {

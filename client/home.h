@@ -7,6 +7,7 @@
 #include "client/journal.h"
 #include "client/offer_book.h"
 #include "client/relay_pool.h"
+#include "client/trust_feed.h"
 #include "client/wallet.h"
 #include "net/loop.h"
 
@@ -25,6 +26,7 @@ struct ClientSettings {
   std::vector<std::string> relays;
   std::string ca_file;    ///< PEM roots for wss:// relays; empty: the system's
   std::string test_root;  ///< DER file: also take SIMULATED evidence under this root
+  std::string policy;     ///< TOML file (policy_file.h); empty: the defaults
   bool allow_unchecked_tcb = false;
   std::int64_t budget = 1'000'000;  ///< most that one node may be owed, base units
 };
@@ -32,7 +34,8 @@ struct ClientSettings {
 /// ~/.nostril, or $NOSTRIL_HOME.
 [[nodiscard]] std::filesystem::path default_home();
 
-/// Trust as the settings say; throws std::runtime_error when the root file is no test root.
+/// Trust as the settings say; throws std::runtime_error when the root file is no test root, or the
+/// policy is none.
 [[nodiscard]] TrustSettings trust_from(const ClientSettings& settings);
 
 /// Everything that asking a node takes, wired together, on one loop. Start-up throws
@@ -42,6 +45,9 @@ class ClientHome {
   ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& clock, Rng& rng);
 
   [[nodiscard]] RelayPool& pool() { return pool_; }
+
+  /// Offers, lists and beacons: a relay has sent all that it stores.
+  [[nodiscard]] bool complete() const { return feed_->complete() && offers_->complete(); }
 
   [[nodiscard]] OfferBook& offers() { return *offers_; }
 
@@ -55,6 +61,7 @@ class ClientHome {
   RelayPool pool_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Wallet> wallet_;
+  std::unique_ptr<TrustFeed> feed_;
   std::unique_ptr<OfferBook> offers_;
   std::unique_ptr<InferenceClient> inference_;
   std::unique_ptr<Asker> asker_;

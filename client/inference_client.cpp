@@ -26,6 +26,8 @@ constexpr std::int64_t kReceiptWaitMs = 3'000;
 /// How long a record waits for the one before it (of another answer over the same channel) and for
 /// the disk.
 constexpr std::int64_t kPaymentWaitMs = 10'000;
+/// A node's clock may run faster than ours.
+constexpr std::int64_t kClockSlackMs = 1'000;
 
 }  // namespace
 
@@ -75,6 +77,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
       owner_.rng_.fill(request_.request.bytes);
     }
     request_hash_ = sha256(body);
+    first_sent_at_ms_ = request.first_sent_at_ms.value_or(owner_.clock_.monotonic_ms());
   }
 
   ~Query() {
@@ -276,12 +279,30 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     return found == request_.earlier_offers.end() ? offer_->offer() : *found;
   }
 
+  /// A node that was taken as auditable must say how it sampled, or nobody can repeat the answer.
+  [[nodiscard]] bool lacks_sampling(const ResponseRecord& record) const {
+    return offer_->verdict().level == attestation::Level::Auditable && record.sampling.empty();
+  }
+
   void pay(const ResponseRecord& record, const Event& event, bool last) {
+    if (lacks_sampling(record)) {
+      end({.failure = QueryFailure::NotPayable,
+           .detail = "the record of an auditable node lacks its sampling parameters",
+           .record = record,
+           .record_event = event});
+      return;
+    }
     record_came_ = record_came_ || last;
     pay_until_ms_ = owner_.clock_.monotonic_ms() + kPaymentWaitMs;
     const Offer& offer = named_offer(record.offer);
-    const settlement::ExpectedAnswer expected{request_.request, request_hash_,
-                                              response_hash_.peek(), offer.id};
+    const std::int64_t elapsed_ms = owner_.clock_.monotonic_ms() - first_sent_at_ms_;
+    const settlement::ExpectedAnswer expected{
+        request_.request,
+        request_hash_,
+        response_hash_.peek(),
+        offer.id,
+        {settlement::usage_max(offer, as_text(request_.body)),
+         static_cast<std::uint64_t>(elapsed_ms + kClockSlackMs)}};
     owner_.wallet_.pay(
         offer, record, event, expected,
         [weak = weak_from_this(), record, event, last](const Wallet::Payment& payment) {
@@ -335,6 +356,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   ClientRequest request_;
   Wallet::Ticket ticket_;
   Digest request_hash_;
+  std::int64_t first_sent_at_ms_ = 0;
   Sha256 response_hash_;
   std::optional<ClientSession> session_;
   SubscriptionId subscription_ = SubscriptionId::None;

@@ -29,6 +29,8 @@ struct QueryRequest {
   std::optional<RequestId> request;  ///< the same again after a failure: charged once
   /// Under which the same request was sent before: its record may name one of them.
   std::vector<std::shared_ptr<const VerifiedOffer>> earlier_offers = {};
+  /// When it was sent first, on the client's monotonic clock; nothing: now.
+  std::optional<std::int64_t> first_sent_at_ms = {};
 };
 
 enum class QueryFailure : std::uint8_t {
@@ -85,6 +87,9 @@ class InferenceClient {
 
   /// Why relays are not connected, for a message to the user.
   [[nodiscard]] std::vector<std::string> relay_problems() const { return pool_.problems(); }
+
+  /// The clock of QueryRequest::first_sent_at_ms.
+  [[nodiscard]] std::int64_t now_ms() const { return clock_.monotonic_ms(); }
 
   [[nodiscard]] std::size_t running() const { return queries_.size(); }
 

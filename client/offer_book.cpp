@@ -1,8 +1,10 @@
 #include "client/offer_book.h"
 
 #include "attestation/pack.h"
+#include "attestation/policy_digest.h"
 #include "base/hex.h"
 #include "events/kinds.h"
+#include "schnorr/hash.h"
 
 #include <algorithm>
 #include <utility>
@@ -13,6 +15,11 @@ namespace {
 
 std::string address_of(const Offer& offer) {
   return encode_hex(offer.node) + ":" + offer.model + "@" + offer.profile;
+}
+
+/// Its records hold seed and sampling.
+bool is_seeded(const Offer& offer) {
+  return std::ranges::find(offer.features, "seed") != offer.features.end();
 }
 
 /// The statement as the offer and the attestation's tags say it. What the client knows from the
@@ -31,8 +38,12 @@ attestation::Statement expected_statement(const Offer& offer, const AttestationE
 
 }  // namespace
 
+attestation::Policy policy_for_offer(const VerifyPolicy& policy, const Offer& offer) {
+  return policy_for_model(policy, offer.model, is_seeded(offer));
+}
+
 OfferBook::OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock)
-    : pool_(pool), trust_(trust), clock_(clock) {
+    : pool_(pool), trust_(trust), clock_(clock), roots_digest_(trust.roots.digest()) {
   Filter offers;
   offers.kinds = {kinds::kOffer, kinds::kAttestation};
   Filter deletions;
@@ -71,8 +82,9 @@ void OfferBook::on_offer(const Event& event) {
   std::erase_if(offers_,
                 [now_s](const auto& entry) { return entry.second.offer.expires_at <= now_s; });
   std::erase_if(attestations_, [this, now_s](const auto& entry) {
-    if (entry.second.expires_at > now_s) return false;
-    evidence_bytes_ -= entry.second.evidence.size();
+    const AttestationEvent& old = entry.second.event;
+    if (old.expires_at > now_s) return false;
+    evidence_bytes_ -= old.evidence.size();
     return true;
   });
   const std::string address = address_of(*offer);
@@ -80,7 +92,7 @@ void OfferBook::on_offer(const Event& event) {
   const auto found = offers_.find(address);
   if (found != offers_.end() && found->second.offer.created_at >= offer->created_at) return;
   if (found == offers_.end() && offers_.size() >= kOffersMax) return;
-  Entry entry{std::move(*offer), nullptr, {}, std::nullopt};
+  Entry entry{std::move(*offer), nullptr, {}, nullptr};
   judge(entry);
   offers_.insert_or_assign(address, std::move(entry));
 }
@@ -92,7 +104,8 @@ void OfferBook::on_attestation(const Event& event) {
   if (attestations_.contains(key)) return;  // the digest names it: another one says nothing else
   if (evidence_bytes_ + attestation->evidence.size() > kEvidenceBytesMax) return;
   evidence_bytes_ += attestation->evidence.size();
-  attestations_.emplace(key, std::move(*attestation));
+  const Digest evidence_digest = sha256(attestation->evidence);
+  attestations_.emplace(key, Attestation{std::move(*attestation), evidence_digest});
   for (auto& [address, entry] : offers_) {
     if (entry.offer.node == key.first && entry.offer.attestation == key.second) judge(entry);
   }
@@ -113,30 +126,62 @@ void OfferBook::on_deletion(const Event& event) {
 
 void OfferBook::judge(Entry& entry) {
   entry.verified.reset();
+  entry.verdict.reset();
   const auto found = attestations_.find({entry.offer.node, entry.offer.attestation});
   if (found == attestations_.end()) {
     entry.reason = "its attestation is on none of our relays";
     return;
   }
-  const attestation::Statement expected = expected_statement(entry.offer, found->second);
+  const Attestation& attestation = found->second;
+  const attestation::Statement expected = expected_statement(entry.offer, attestation.event);
   if (attestation::statement_digest(expected) != entry.offer.attestation) {
     entry.reason = "the offer and its attestation name different keys, times or weights";
     return;
   }
-  const auto evidence = attestation::unpack_evidence(found->second.evidence);
-  if (!evidence) {
-    entry.reason = "evidence: " + std::string(to_string(evidence.error()));
-    return;
-  }
-  entry.verdict =
-      attestation::verify(*evidence, expected, trust_.roots, clock_.unix_s(), trust_.policy);
+  entry.verdict = verdict_on(expected, attestation, entry);
+  if (!entry.verdict) return;
   if (!entry.verdict->accepted) {
     entry.reason = attestation::summary(*entry.verdict);
     return;
   }
   entry.reason.clear();
   entry.verified = std::make_shared<const VerifiedOffer>(
-      VerifiedOffer(entry.offer, *entry.verdict, found->second.id));
+      VerifiedOffer(entry.offer, entry.verdict, attestation.event.id));
+}
+
+/// From the cache when nothing that it follows from has changed. None: the evidence can't be read.
+std::shared_ptr<const attestation::Verdict> OfferBook::verdict_on(
+    const attestation::Statement& expected, const Attestation& attestation, Entry& entry) {
+  const std::int64_t now_s = clock_.unix_s();
+  const ModelPolicy& wanted = policy_of(entry.offer);
+  const VerdictKey key{attestation.evidence_digest, entry.offer.attestation, Digest{},
+                       wanted.digest, roots_digest_};
+  if (auto known = verdicts_.find(key, now_s)) return known;
+  const auto evidence = attestation::unpack_evidence(attestation.event.evidence);
+  if (!evidence) {
+    entry.reason = "evidence: " + std::string(to_string(evidence.error()));
+    return nullptr;
+  }
+  auto verdict = std::make_shared<const attestation::Verdict>(
+      attestation::verify(*evidence, expected, trust_.roots, now_s, wanted.policy));
+  verdicts_.put(key, verdict, now_s);
+  return verdict;
+}
+
+const OfferBook::ModelPolicy& OfferBook::policy_of(const Offer& offer) {
+  const auto key = std::pair(offer.model, is_seeded(offer));
+  const auto found = policies_.find(key);
+  if (found != policies_.end()) return found->second;
+  if (policies_.size() >= kPoliciesMax) policies_.clear();
+  attestation::Policy policy = policy_for_offer(trust_.policy, offer);
+  const Digest digest = attestation::policy_digest(policy);
+  return policies_.emplace(key, ModelPolicy{std::move(policy), digest}).first->second;
+}
+
+void OfferBook::on_trust_changed() {
+  policies_.clear();
+  for (auto& [address, entry] : offers_) judge(entry);
+  if (changed_) changed_();
 }
 
 std::vector<std::shared_ptr<const VerifiedOffer>> OfferBook::usable() const {
@@ -144,6 +189,7 @@ std::vector<std::shared_ptr<const VerifiedOffer>> OfferBook::usable() const {
   std::vector<std::shared_ptr<const VerifiedOffer>> out;
   for (const auto& [address, entry] : offers_) {
     if (!entry.verified || entry.offer.expires_at <= now_s) continue;
+    if (entry.verified->verdict().holds_until < now_s) continue;
     if (entry.offer.encryption_key_expires_at > now_s) out.push_back(entry.verified);
   }
   std::ranges::sort(out, std::greater(),

@@ -2,7 +2,9 @@
 
 #include "attestation/verify.h"
 #include "base/clock.h"
+#include "client/policy_file.h"
 #include "client/relay_pool.h"
+#include "client/verdict_cache.h"
 #include "events/inference.h"
 
 #include <cstdint>
@@ -19,8 +21,11 @@ namespace nostril::client {
 /// What a client trusts. Constant after it is made.
 struct TrustSettings {
   attestation::TrustRoots roots;
-  attestation::Policy policy;
+  VerifyPolicy policy;
 };
+
+/// What the policy demands of the node behind this offer.
+[[nodiscard]] attestation::Policy policy_for_offer(const VerifyPolicy& policy, const Offer& offer);
 
 /// An offer whose evidence passed the client's policy. Only OfferBook makes one, so a prompt can't
 /// be sealed to a node that did not prove itself: InferenceClient takes nothing else.
@@ -28,7 +33,7 @@ class VerifiedOffer {
  public:
   [[nodiscard]] const Offer& offer() const { return offer_; }
 
-  [[nodiscard]] const attestation::Verdict& verdict() const { return verdict_; }
+  [[nodiscard]] const attestation::Verdict& verdict() const { return *verdict_; }
 
   /// The event that carried the evidence, as published.
   [[nodiscard]] const EventId& attestation_event() const { return attestation_event_; }
@@ -36,13 +41,14 @@ class VerifiedOffer {
  private:
   friend class OfferBook;
 
-  VerifiedOffer(Offer offer, attestation::Verdict verdict, const EventId& attestation_event)
+  VerifiedOffer(Offer offer, std::shared_ptr<const attestation::Verdict> verdict,
+                const EventId& attestation_event)
       : offer_(std::move(offer)),
         verdict_(std::move(verdict)),
         attestation_event_(attestation_event) {}
 
   Offer offer_;
-  attestation::Verdict verdict_;
+  std::shared_ptr<const attestation::Verdict> verdict_;
   EventId attestation_event_;
 };
 
@@ -50,15 +56,17 @@ class VerifiedOffer {
 struct RejectedOffer {
   Offer offer;
   std::string reason;
-  std::optional<attestation::Verdict> verdict;
+  std::shared_ptr<const attestation::Verdict> verdict;
 };
 
-/// Reads offers (31470) and attestations (31471) from the pool and judges each pair once. Keeps the
-/// newest offer of an address; forgets what expires or is withdrawn (NIP-09).
+/// Reads offers (31470) and attestations (31471) from the pool and judges each pair: anew only
+/// when its verdict has ended or the trust has changed. Keeps the newest offer of an address;
+/// forgets what expires or is withdrawn (NIP-09).
 /// Threads: the loop's only.
 class OfferBook {
  public:
   static constexpr std::size_t kOffersMax = 10'000;
+  static constexpr std::size_t kPoliciesMax = 256;             ///< made ready; full: made anew
   static constexpr std::size_t kEvidenceBytesMax = 64U << 20;  ///< of all attestations together
 
   OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock);
@@ -76,12 +84,29 @@ class OfferBook {
   [[nodiscard]] std::vector<std::shared_ptr<const VerifiedOffer>> usable() const;
   [[nodiscard]] std::vector<RejectedOffer> rejected() const;
 
+  /// The trust given to the constructor has other lists or beacons now: every pair is looked at
+  /// again.
+  void on_trust_changed();
+
+  [[nodiscard]] const VerdictCache& verdicts() const { return verdicts_; }
+
  private:
   struct Entry {
     Offer offer;
     std::shared_ptr<const VerifiedOffer> verified;  // or none, and then a reason
     std::string reason;
-    std::optional<attestation::Verdict> verdict;
+    std::shared_ptr<const attestation::Verdict> verdict;
+  };
+
+  struct Attestation {
+    AttestationEvent event;
+    Digest evidence_digest;
+  };
+
+  /// The policy for a model, with the name that verdicts are kept under.
+  struct ModelPolicy {
+    attestation::Policy policy;
+    Digest digest;
   };
 
   void on_event(const Event& event);
@@ -89,6 +114,10 @@ class OfferBook {
   void on_attestation(const Event& event);
   void on_deletion(const Event& event);
   void judge(Entry& entry);
+  std::shared_ptr<const attestation::Verdict> verdict_on(const attestation::Statement& expected,
+                                                         const Attestation& attestation,
+                                                         Entry& entry);
+  const ModelPolicy& policy_of(const Offer& offer);
 
   RelayPool& pool_;
   const TrustSettings& trust_;
@@ -99,7 +128,10 @@ class OfferBook {
   std::size_t evidence_bytes_ = 0;
   // By "node:d" of the offer, and by node and digest of the attestation.
   std::map<std::string, Entry> offers_;
-  std::map<std::pair<PublicKey, Digest>, AttestationEvent> attestations_;
+  std::map<std::pair<PublicKey, Digest>, Attestation> attestations_;
+  VerdictCache verdicts_;
+  Digest roots_digest_;
+  std::map<std::pair<std::string, bool>, ModelPolicy> policies_;  ///< by model and "seed"
 };
 
 }  // namespace nostril::client

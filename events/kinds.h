@@ -30,6 +30,7 @@ inline constexpr std::uint32_t kOfferReply = 21471;
 inline constexpr std::uint32_t kFrame = 21472;
 inline constexpr std::uint32_t kOffer = 31470;
 inline constexpr std::uint32_t kAttestation = 31471;
+inline constexpr std::uint32_t kKnownGood = 31473;
 }  // namespace kinds
 
 }  // namespace nostril

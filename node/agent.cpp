@@ -39,7 +39,8 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       journal_(std::move(journal)),
       pool_(loop, clock, {}, config.ca_file),
       keys_(config.limits.key_life_s, rng),
-      publisher_(config, identity_, keys_, *source_, pool_, clock, rng),
+      background_(loop),
+      publisher_(config, identity_, keys_, *source_, background_, pool_, clock, rng),
       gate_(static_cast<std::size_t>(config.limits.running_max)) {}
 
 Agent::~Agent() {
@@ -143,8 +144,11 @@ void Agent::check_engine() {
     if (stopping_) return;
     if (found) {
       failed_checks_ = 0;
-      if (!publisher_.offering() || publisher_.refused()) use_engine(*found);
-    } else if (++failed_checks_ >= kFailedChecksMax && publisher_.offering()) {
+      if (!publisher_.making() && (!publisher_.offering() || publisher_.refused())) {
+        use_engine(*found);
+      }
+    } else if (++failed_checks_ >= kFailedChecksMax &&
+               (publisher_.offering() || publisher_.making())) {
       engine_lost();
     } else if (failed_checks_ == kFailedChecksMax) {
       log(LogLevel::Warning, "{} does not answer /v1/models; waiting for it",
@@ -181,11 +185,11 @@ void Agent::use_engine(const FoundEngine& found) {
         Services{config_, identity_, loop_, clock_, rng_, verifier_, pool_, *journal_, *engine_});
   }
   publisher_.set_engine(found, *model, *weights_);
-  publish_offer();
+  publisher_.publish();
 }
 
 void Agent::engine_lost() {
-  if (!publisher_.offering()) return;
+  if (!publisher_.offering() && !publisher_.making()) return;
   log(LogLevel::Error, "the engine is gone; withdrawing the offers");
   publisher_.withdraw();
 }
@@ -196,7 +200,7 @@ void Agent::rotate_keys() {
   if (stopping_) return;
   const bool rotated = keys_.rotate(clock_.unix_s());
   if (rotated) subscribe();
-  if (publisher_.offering() && (rotated || offer_due_)) publish_offer();
+  if (publisher_.offering() && (rotated || publisher_.due())) publisher_.publish();
   if (!rotated) return;
   if (auto expired = expired_answers(*journal_, clock_.unix_s(), kExpiredAnswersAtOnce);
       !expired.empty()) {
@@ -204,10 +208,6 @@ void Agent::rotate_keys() {
       log(LogLevel::Warning, "the journal is busy; expired answers stay a little longer");
     }
   }
-}
-
-void Agent::publish_offer() {
-  offer_due_ = !publisher_.publish();
 }
 
 // ---- Frames -------------------------------------------------------------------------------------

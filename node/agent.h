@@ -5,6 +5,7 @@
 #include "client/journal.h"
 #include "client/relay_pool.h"
 #include "net/loop.h"
+#include "node/background.h"
 #include "node/config.h"
 #include "node/demo_engine_process.h"
 #include "node/engine.h"
@@ -62,7 +63,6 @@ class Agent {
 
   // Keys and offers.
   void rotate_keys();
-  void publish_offer();
 
   // Frames.
   void subscribe();
@@ -83,6 +83,7 @@ class Agent {
   client::RelayPool pool_;
   Verifier verifier_;
   EncryptionKeys keys_;
+  Background background_;
   Publisher publisher_;
   EngineGate gate_;
   AgentCounters counters_;
@@ -93,7 +94,6 @@ class Agent {
   std::optional<Digest> weights_;
   int failed_checks_ = 0;
   bool stopping_ = false;
-  bool offer_due_ = false;  ///< the newest key has no offer: its evidence failed
   /// For callbacks that this object can't cancel.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 

@@ -2,6 +2,7 @@
 
 #include "events/inference.h"
 #include "events/tag_reader.h"
+#include "settlement/usage_limit.h"
 
 #include <algorithm>
 #include <array>
@@ -74,6 +75,15 @@ void write_stream_options(JsonWriter& writer, const Json* options) {
   writer.key("include_usage").boolean(true).end_object();
 }
 
+bool choices_allowed(const Json& body) {
+  return std::ranges::all_of(settlement::choice_keys(), [&](std::string_view key) {
+    const Json* value = body.find(key);
+    if (value == nullptr || value->is_null()) return true;
+    const auto count = value->integer();
+    return count && *count <= static_cast<std::int64_t>(settlement::kChoicesMax);
+  });
+}
+
 }  // namespace
 
 std::string_view to_string(RequestError error) {
@@ -87,7 +97,8 @@ std::string_view to_string(RequestError error) {
     case RequestError::UnknownModel:
       return "the offer is for another model";
     case RequestError::BadField:
-      return "stream must be true or false, stream_options an object";
+      return "stream must be true or false, stream_options an object, limits of tokens whole "
+             "numbers, n at most 128";
   }
   return "unknown";
 }
@@ -98,7 +109,8 @@ bool path_allowed(std::string_view path) {
 
 Result<EngineRequest, RequestError> prepare_request(std::string_view path, std::string_view body,
                                                     std::string_view model,
-                                                    std::string_view cache_salt) {
+                                                    std::string_view cache_salt,
+                                                    std::uint64_t output_tokens_max) {
   if (!path_allowed(path)) return failure(RequestError::PathNotAllowed);
   const auto parsed = Json::parse(body);
   if (!parsed) return failure(RequestError::NotJson);
@@ -117,12 +129,26 @@ Result<EngineRequest, RequestError> prepare_request(std::string_view path, std::
   if (options != nullptr && options->is_null()) options = nullptr;
   if (options != nullptr && !options->is_object()) return failure(RequestError::BadField);
 
+  if (!choices_allowed(*parsed)) return failure(RequestError::BadField);
+
   JsonWriter writer;
   writer.begin_object();
+  const auto limit_keys = settlement::output_limit_keys();
+  bool is_limited = false;
   for (const auto& [name, value] : parsed->members()) {
     if (name == "stream_options" || std::ranges::find(kDropped, name) != kDropped.end()) continue;
-    writer.key(name).value(value);
+    if (std::ranges::find(limit_keys, name) == limit_keys.end()) {
+      writer.key(name).value(value);
+      continue;
+    }
+    if (value.is_null()) continue;
+    const auto limit = value.integer();
+    if (!limit) return failure(RequestError::BadField);
+    if (*limit < 1) continue;  // some engines read it as "no limit"
+    writer.key(name).integer(std::min(*limit, static_cast<std::int64_t>(output_tokens_max)));
+    is_limited = true;
   }
+  if (!is_limited) writer.key("max_tokens").integer(static_cast<std::int64_t>(output_tokens_max));
   if (out.stream) write_stream_options(writer, options);
   writer.key("cache_salt").string(cache_salt);
   writer.end_object();

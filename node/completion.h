@@ -40,13 +40,15 @@ struct EngineRequest {
 
 /// Makes a client's body fit for the engine: the model must be the offered one, a stream must end
 /// with its usage (`stream_options.include_usage`), `cache_salt` becomes the session's own so that
-/// two sessions can't learn from each other's prefix cache, and members that reach into the engine
-/// (llama.cpp's id_slot, SGLang's custom_logit_processor …) are dropped. All else passes as it
-/// came.
+/// two sessions can't learn from each other's prefix cache, an answer is limited to
+/// `output_tokens_max` tokens a choice (settlement/usage_limit.h), and members that reach into the
+/// engine (llama.cpp's id_slot, SGLang's custom_logit_processor …) are dropped. All else passes as
+/// it came.
 [[nodiscard]] Result<EngineRequest, RequestError> prepare_request(std::string_view path,
                                                                   std::string_view body,
                                                                   std::string_view model,
-                                                                  std::string_view cache_salt);
+                                                                  std::string_view cache_salt,
+                                                                  std::uint64_t output_tokens_max);
 
 /// Reads beside a response, never rewriting it: usage, finish reason, and whether the engine said
 /// that it was done. A killed engine just cuts its stream, so only complete() makes an answer

@@ -8,6 +8,14 @@
 
 namespace nostril::node {
 
+EvidenceSettings NodeConfig::evidence_settings() const {
+  EvidenceSettings out;
+  out.source = evidence;
+  out.simulated_platform = tee.simulated_platform;
+  out.paths.dstack_socket = tee.dstack_socket;
+  return out;
+}
+
 std::optional<std::string> NodeConfig::problem() const {
   const auto is_relay = [](const std::string& url) {
     return (url.starts_with("ws://") || url.starts_with("wss://")) &&
@@ -42,11 +50,18 @@ void NodeConfig::declare(Config& config) {
   config.text("data", &data, "Folder for the node's identity and its journal of receipts.");
   config.text("log_level", &log_level, "debug, info, warning, error or off.");
 
-  config.section("tee", "Where the attestation evidence comes from.");
-  config.text("backend", &tee.backend,
-              "\"tdx\": this machine is an Intel TDX guest (quotes by configfs-tsm).\n"
-              "\"sim\": SIMULATED evidence under a test root, for development. Clients refuse it\n"
-              "unless they ask for it. Refused on a machine that has a real TEE.");
+  config.text(
+      "evidence", &evidence,
+      "Where the attestation evidence comes from. \"auto\": the first that this machine has\n"
+      "of \"dstack\" (the guest agent's socket), \"tsm\" (configfs-tsm: TDX or SEV-SNP,\n"
+      "Linux 6.7) and \"sev-guest\" (/dev/sev-guest). \"simulated\": evidence under a test\n"
+      "root, for development. Clients refuse it unless they ask for it, and this node refuses\n"
+      "to make it on a machine that has a real TEE. `nostril-node doctor` shows the choice.");
+
+  config.section("tee", "Details of the evidence.");
+  config.text("simulated_platform", &tee.simulated_platform,
+              "\"tdx\" or \"snp\": what simulated evidence looks like.");
+  config.text("dstack_socket", &tee.dstack_socket, "Unix socket of dstack's guest agent.");
 
   config.section("engine", "The inference engine behind this node.");
   config.text("url", &engine.url,

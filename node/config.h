@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/config.h"
+#include "node/evidence_source.h"
 
 #include <cstdint>
 #include <optional>
@@ -16,8 +17,12 @@ struct NodeConfig {
   std::string data = "nostril-node-data";
   std::string log_level = "info";
 
+  /// Which source: "auto", "dstack", "tsm", "sev-guest" or "simulated".
+  std::string evidence = "auto";
+
   struct Tee {
-    std::string backend;
+    std::string simulated_platform = "tdx";
+    std::string dstack_socket = "/var/run/dstack.sock";
   } tee;
 
   struct EngineSettings {
@@ -48,6 +53,8 @@ struct NodeConfig {
     std::int64_t receipt_wait_s = 30;
     std::int64_t client_lost_s = 15;
   } limits;
+
+  [[nodiscard]] EvidenceSettings evidence_settings() const;
 
   /// What can't be offered as it stands here, as a line for the operator.
   [[nodiscard]] std::optional<std::string> problem() const;

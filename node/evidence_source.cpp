@@ -1,182 +1,235 @@
 #include "node/evidence_source.h"
 
-#include "attestation/simulator.h"
-#include "base/bytes.h"
+#include "node/dstack_agent.h"
+#include "node/sev_guest.h"
+#include "node/simulated_source.h"
+#include "node/snp_certificate_table.h"
+#include "node/tsm_report.h"
 
-#include <unistd.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <algorithm>
-#include <array>
-#include <fstream>
-#include <iterator>
 #include <optional>
-#include <span>
 #include <system_error>
+#include <utility>
 
 namespace nostril::node {
 
 namespace {
 
 namespace fs = std::filesystem;
+using attestation::Evidence;
+using attestation::Statement;
+using EvidenceResult = Result<Evidence, std::string>;
 
-/// Linux Documentation/ABI/testing/configfs-tsm.
-constexpr const char* kTsmFolder = "/sys/kernel/config/tsm/report";
-constexpr std::array kTeeInterfaces = {
-    "/dev/tdx_guest", "/dev/tdx-guest",       "/dev/sev-guest",     "/dev/nsm",
-    kTsmFolder,       "/var/run/dstack.sock", "/var/run/tappd.sock"};
-/// Another process may write the same entry between our write and our read: `generation` tells.
-constexpr int kTsmTries = 5;
+constexpr std::string_view kTdxTag = "tdx";
+constexpr std::string_view kSnpTag = "sev-snp";
 
-std::optional<Bytes> read_whole(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  return Bytes(std::istreambuf_iterator<char>(file), {});
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
 }
 
-/// The same at each start, so that clients which were given the root keep it. It protects nothing.
-std::optional<std::array<std::uint8_t, 32>> simulator_seed(const fs::path& file, Rng& rng) {
-  std::array<std::uint8_t, 32> seed{};
-  if (const auto kept = read_whole(file); kept && kept->size() == seed.size()) {
-    std::ranges::copy(*kept, seed.begin());
-    return seed;
+Evidence tdx_evidence(const Statement& statement, Bytes quote) {
+  Evidence out;
+  out.kind = attestation::kKindTdx;
+  out.statement = statement;
+  out.cpu_quote = std::move(quote);
+  return out;
+}
+
+EvidenceResult snp_evidence(const Statement& statement, Bytes report, ByteSpan table) {
+  auto certificates = parse_snp_certificate_table(table);
+  if (!certificates) return failure(certificates.error());
+  Evidence out;
+  out.kind = attestation::kKindSnp;
+  out.statement = statement;
+  out.cpu_quote = std::move(report);
+  out.snp = std::move(*certificates);
+  return out;
+}
+
+EvidenceResult within_bounds(Evidence evidence) {
+  if (!attestation::within_limits(evidence)) {
+    return failure(
+        fmt::format("the machine's answer of {} bytes is larger than any quote or report",
+                    evidence.cpu_quote.size()));
   }
-  rng.fill(seed);
-  std::ofstream out(file, std::ios::binary | std::ios::trunc);
-  out << as_text(seed);
-  out.close();
-  if (out.fail()) return std::nullopt;
-  return seed;
+  return evidence;
 }
 
-class SimulatedSource final : public EvidenceSource {
+/// What is real.
+class MachineSource : public EvidenceSource {
  public:
-  explicit SimulatedSource(std::span<const std::uint8_t, 32> seed) : simulator_(seed) {}
+  explicit MachineSource(std::string_view tee) : tee_(tee) {}
 
-  Result<attestation::Evidence, std::string> evidence(const attestation::Statement& statement,
-                                                      std::int64_t now_s) override {
-    return simulator_.evidence(statement, now_s);
-  }
+  [[nodiscard]] std::string_view tee() const final { return tee_; }
 
-  [[nodiscard]] std::string_view tee() const override { return "simulated"; }
-
-  [[nodiscard]] bool simulated() const override { return true; }
-
-  [[nodiscard]] Bytes root() const { return simulator_.root_der(); }
+  [[nodiscard]] bool simulated() const final { return false; }
 
  private:
-  attestation::Simulator simulator_;
+  std::string_view tee_;
 };
 
-/// One entry below the configfs folder, removed when it goes.
-class TsmEntry {
+class DstackSource final : public MachineSource {
  public:
-  explicit TsmEntry(fs::path path) : path_(std::move(path)) {
-    std::error_code error;
-    made_ = fs::create_directory(path_, error);
-  }
+  explicit DstackSource(fs::path socket) : MachineSource(kTdxTag), socket_(std::move(socket)) {}
 
-  ~TsmEntry() {
-    std::error_code error;
-    if (made_) fs::remove(path_, error);
-  }
-
-  TsmEntry(const TsmEntry&) = delete;
-  TsmEntry& operator=(const TsmEntry&) = delete;
-
-  [[nodiscard]] bool made() const { return made_; }
-
-  [[nodiscard]] std::optional<Bytes> read(const char* name) const {
-    return read_whole(path_ / name);
-  }
-
-  [[nodiscard]] bool write(const char* name, ByteSpan bytes) const {
-    std::ofstream file(path_ / name, std::ios::binary);
-    file << as_text(bytes);  // one write(2): the buffer is larger than 64 bytes
-    file.close();
-    return !file.fail();
+  EvidenceResult evidence(const Statement& statement, std::int64_t /*now_s*/) override {
+    auto quote = dstack_quote(socket_, attestation::report_data(statement));
+    if (!quote) return failure(quote.error());
+    return within_bounds(tdx_evidence(statement, std::move(quote->quote)));
   }
 
  private:
-  fs::path path_;
-  bool made_ = false;
+  fs::path socket_;
 };
 
-class TdxSource final : public EvidenceSource {
+class TsmSource final : public MachineSource {
  public:
-  Result<attestation::Evidence, std::string> evidence(const attestation::Statement& statement,
-                                                      std::int64_t /*now_s*/) override {
-    const auto report_data = attestation::report_data(statement);
-    const TsmEntry entry(fs::path(kTsmFolder) / ("nostril-" + std::to_string(getpid())));
-    if (!entry.made()) return failure(std::string(kTsmFolder) + ": an entry can't be made");
-    if (const auto provider = entry.read("provider");
-        !provider || !as_text(*provider).starts_with("tdx_guest")) {
-      return failure(std::string("the kernel's report provider is not tdx_guest"));
+  TsmSource(const fs::path& folder, std::string_view tee) : MachineSource(tee), folder_(folder) {}
+
+  EvidenceResult evidence(const Statement& statement, std::int64_t /*now_s*/) override {
+    auto report = read_tsm_report(folder_, attestation::report_data(statement));
+    if (!report) return failure(report.error());
+    if (report->provider == kTsmTdxProvider) {
+      return within_bounds(tdx_evidence(statement, std::move(report->outblob)));
     }
-    for (int i = 0; i < kTsmTries; ++i) {
-      if (!entry.write("inblob", report_data)) {
-        return failure(std::string("the kernel did not take report_data"));
-      }
-      const auto before = entry.read("generation");
-      auto quote = entry.read("outblob");
-      const auto after = entry.read("generation");
-      if (!quote || quote->empty()) {
-        return failure(std::string(
-            "the kernel gave no quote; is the host's quote generation service running?"));
-      }
-      if (before == after) {
-        attestation::Evidence out;
-        out.kind = attestation::kKindTdx;
-        out.statement = statement;
-        out.cpu_quote = std::move(*quote);
-        return out;
-      }
-    }
-    return failure(std::string("another process keeps asking for reports; try again"));
+    auto made = snp_evidence(statement, std::move(report->outblob), report->auxblob);
+    if (!made) return failure(made.error());
+    return within_bounds(std::move(*made));
   }
 
-  [[nodiscard]] std::string_view tee() const override { return "tdx"; }
-
-  [[nodiscard]] bool simulated() const override { return false; }
+ private:
+  TsmFolder folder_;
 };
+
+class SevGuestSource final : public MachineSource {
+ public:
+  explicit SevGuestSource(std::unique_ptr<SevGuestDevice> device)
+      : MachineSource(kSnpTag), device_(std::move(device)) {}
+
+  EvidenceResult evidence(const Statement& statement, std::int64_t /*now_s*/) override {
+    auto report = sev_guest_report(*device_, attestation::report_data(statement));
+    if (!report) return failure(report.error());
+    auto made = snp_evidence(statement, std::move(report->report), report->certificates);
+    if (!made) return failure(made.error());
+    return within_bounds(std::move(*made));
+  }
+
+ private:
+  std::unique_ptr<SevGuestDevice> device_;
+};
+
+/// The offer's tag for what answers in configfs, or why it can't be used.
+Result<std::string_view, std::string> tsm_tag(const fs::path& path) {
+  TsmFolder folder(path);
+  const auto provider = tsm_provider(folder);
+  if (!provider) return failure(provider.error());
+  if (*provider == kTsmTdxProvider) return kTdxTag;
+  if (*provider == kTsmSnpProvider) return kSnpTag;
+  return failure(fmt::format("{}: its provider is {}, neither {} nor {}", path.string(), *provider,
+                             kTsmTdxProvider, kTsmSnpProvider));
+}
+
+bool is_source(std::string_view name) {
+  return name == "dstack" || name == "tsm" || name == "sev-guest" || name == "simulated";
+}
+
+/// Why `source` can't be used here; nothing when it can.
+std::optional<std::string> obstacle(std::string_view source, const TeePaths& paths) {
+  if (source == "dstack" && !is_there(paths.dstack_socket)) {
+    return fmt::format(
+        "dstack: {} is not there; mount the guest agent's socket into this container "
+        "(volumes: {}:{})",
+        paths.dstack_socket.string(), paths.dstack_socket.string(), paths.dstack_socket.string());
+  }
+  if (source == "tsm") {
+    if (!is_there(paths.tsm_folder)) {
+      return fmt::format(
+          "tsm: {} is not there; it needs a TEE guest with Linux 6.7 or later and "
+          "configfs mounted",
+          paths.tsm_folder.string());
+    }
+    if (const auto tag = tsm_tag(paths.tsm_folder); !tag) return "tsm: " + tag.error();
+  }
+  if (source == "sev-guest" && !is_there(paths.sev_guest)) {
+    return fmt::format("sev-guest: {} is not there; in an SNP guest: modprobe sev-guest",
+                       paths.sev_guest.string());
+  }
+  if (source == "simulated") {
+    if (const auto found = tee_interfaces(paths); !found.empty()) {
+      return fmt::format(
+          "simulated: refused beside a real TEE; this machine has {}; use "
+          "evidence = \"auto\"",
+          fmt::join(found, ", "));
+    }
+  }
+  return std::nullopt;
+}
+
+std::string joined(const std::vector<std::string>& notes) {
+  return fmt::format("{}", fmt::join(notes, "\n  "));
+}
 
 }  // namespace
 
-std::vector<std::string> tee_interfaces() {
+std::vector<std::string> tee_interfaces(const TeePaths& paths) {
   std::vector<std::string> out;
-  std::error_code error;
-  for (const char* path : kTeeInterfaces) {
-    if (fs::exists(path, error)) out.emplace_back(path);
+  for (const fs::path& path : {paths.dstack_socket, paths.tsm_folder, paths.sev_guest}) {
+    if (is_there(path)) out.push_back(path.string());
+  }
+  for (const fs::path& path : paths.others) {
+    if (is_there(path)) out.push_back(path.string());
   }
   return out;
 }
 
-Result<std::unique_ptr<EvidenceSource>, std::string> make_evidence_source(std::string_view backend,
-                                                                          const fs::path& data,
-                                                                          Rng& rng) {
-  if (backend == "tdx") {
-    std::error_code error;
-    if (!fs::exists(kTsmFolder, error)) {
-      return failure(std::string(kTsmFolder) +
-                     " is not there: this is no TDX guest, or its kernel is older than 6.7");
-    }
-    return std::make_unique<TdxSource>();
+EvidenceChoice choose_evidence(const EvidenceSettings& settings) {
+  EvidenceChoice out;
+  std::vector<std::string> names = {settings.source};
+  if (settings.source == "auto") {
+    names = {"dstack", "tsm", "sev-guest"};
+  } else if (!is_source(settings.source)) {
+    out.notes.emplace_back(
+        "evidence must be \"auto\", \"dstack\", \"tsm\", \"sev-guest\" or \"simulated\"");
+    return out;
   }
-  if (backend == "sim") {
-    if (const auto found = tee_interfaces(); !found.empty()) {
-      return failure("this machine has " + found.front() +
-                     ": simulated evidence is refused beside a real TEE");
+  for (const std::string& name : names) {
+    auto why_not = obstacle(name, settings.paths);
+    if (!why_not) {
+      out.source = name;
+      return out;
     }
-    const auto seed = simulator_seed(data / "sim-seed", rng);
-    if (!seed) return failure((data / "sim-seed").string() + ": can't be written");
-    auto source = std::make_unique<SimulatedSource>(*seed);
-    const fs::path root = data / "sim-root.der";
-    std::ofstream file(root, std::ios::binary | std::ios::trunc);
-    file << as_text(source->root());
-    file.close();
-    if (file.fail()) return failure(root.string() + ": can't be written");
-    return source;
+    out.notes.push_back(std::move(*why_not));
   }
-  return failure(std::string("tee.backend must be \"tdx\" or \"sim\"; there is no default"));
+  if (settings.source == "auto") {
+    out.notes.emplace_back(
+        "no TEE was found; to develop without one: evidence = \"simulated\", which clients refuse "
+        "unless they ask for it");
+  }
+  return out;
+}
+
+Result<std::unique_ptr<EvidenceSource>, std::string> make_evidence_source(
+    const EvidenceSettings& settings, const fs::path& data, Rng& rng) {
+  const EvidenceChoice choice = choose_evidence(settings);
+  const TeePaths& paths = settings.paths;
+  if (choice.source == "dstack") return std::make_unique<DstackSource>(paths.dstack_socket);
+  if (choice.source == "tsm") {
+    const auto tag = tsm_tag(paths.tsm_folder);
+    if (!tag) return failure(tag.error());
+    return std::make_unique<TsmSource>(paths.tsm_folder, *tag);
+  }
+  if (choice.source == "sev-guest") {
+    auto device = open_sev_guest(paths.sev_guest);
+    if (!device) return failure(device.error());
+    return std::make_unique<SevGuestSource>(std::move(*device));
+  }
+  if (choice.source == "simulated") {
+    return make_simulated_source(settings.simulated_platform, data, rng);
+  }
+  return failure("no evidence, so nothing can be offered:\n  " + joined(choice.notes));
 }
 
 }  // namespace nostril::node

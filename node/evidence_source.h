@@ -4,6 +4,7 @@
 #include "attestation/statement.h"
 #include "base/result.h"
 #include "base/rng.h"
+#include "node/tee_paths.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -14,14 +15,16 @@
 
 namespace nostril::node {
 
-/// Makes evidence that commits to a statement. Threads: one.
+/// Makes evidence that commits to a statement. Threads: one at a time, any.
 class EvidenceSource {
  public:
   virtual ~EvidenceSource() = default;
   EvidenceSource(const EvidenceSource&) = delete;
   EvidenceSource& operator=(const EvidenceSource&) = delete;
 
-  /// Up to a second with real hardware. The error is one line for the operator.
+  /// Waits for the machine: up to a second with real hardware, up to half a minute when the host
+  /// is in trouble. Without collateral, but for what comes with the answer. The error is one line
+  /// for the operator.
   [[nodiscard]] virtual Result<attestation::Evidence, std::string> evidence(
       const attestation::Statement& statement, std::int64_t now_s) = 0;
   /// The offer's `tee` tag.
@@ -32,13 +35,26 @@ class EvidenceSource {
   EvidenceSource() = default;
 };
 
-/// `backend` "sim": the simulator, its root written to `data`/sim-root.der for clients that ask for
-/// it and the same at each start (`data`/sim-seed); refused on a machine with a real TEE. "tdx":
-/// quotes by Linux' configfs-tsm. There is no default: what a node proves is chosen by name.
-[[nodiscard]] Result<std::unique_ptr<EvidenceSource>, std::string> make_evidence_source(
-    std::string_view backend, const std::filesystem::path& data, Rng& rng);
+struct EvidenceSettings {
+  /// "dstack", "tsm", "sev-guest", "simulated", or "auto": the first of the first three that this
+  /// machine has. Nothing but its own name chooses the simulator.
+  std::string source = "auto";
+  std::string simulated_platform = "tdx";
+  TeePaths paths;
+};
 
-/// Paths of TEE interfaces that exist on this machine, for `nostril-node doctor`.
-[[nodiscard]] std::vector<std::string> tee_interfaces();
+/// What would be taken, and why not the others. For `nostril-node doctor`.
+struct EvidenceChoice {
+  std::string source;              ///< "dstack", "tsm", "sev-guest", "simulated"; empty: none
+  std::vector<std::string> notes;  ///< lines for the operator: what was looked at, what to do
+};
+
+/// Looks, and asks configfs who answers there; makes no evidence.
+[[nodiscard]] EvidenceChoice choose_evidence(const EvidenceSettings& settings);
+
+/// The chosen source. `data` is the node's folder. Simulated evidence is refused on a machine with
+/// any interface of a real TEE. The error is for the operator and says what to do.
+[[nodiscard]] Result<std::unique_ptr<EvidenceSource>, std::string> make_evidence_source(
+    const EvidenceSettings& settings, const std::filesystem::path& data, Rng& rng);
 
 }  // namespace nostril::node

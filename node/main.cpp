@@ -52,7 +52,7 @@ int run(const std::string& path) {
   SystemRng rng;
   auto identity = load_or_make_identity(data / "identity.nsec", rng);
   if (!identity) throw ConfigError(identity.error());
-  auto source = make_evidence_source(config.tee.backend, data, rng);
+  auto source = make_evidence_source(config.evidence_settings(), data, rng);
   if (!source) throw ConfigError(source.error());
   if ((*source)->simulated()) {
     log(LogLevel::Warning, "evidence is SIMULATED: no TEE protects what clients send here");
@@ -81,15 +81,40 @@ int run(const std::string& path) {
   return status;
 }
 
+/// Which source of evidence would be taken, what is missing for the others, and a trial of it.
+bool doctor_evidence(const NodeConfig& config) {
+  const EvidenceSettings settings = config.evidence_settings();
+  const auto interfaces = tee_interfaces(settings.paths);
+  fmt::print("TEE interfaces: {}\n", interfaces.empty() ? "none on this machine" : "");
+  for (const std::string& interface : interfaces) fmt::print("  {}\n", interface);
+  const EvidenceChoice choice = choose_evidence(settings);
+  fmt::print("evidence = \"{}\": {}\n", settings.source,
+             choice.source.empty() ? "nothing can be taken" : "takes " + choice.source);
+  for (const std::string& note : choice.notes) fmt::print("  {}\n", note);
+  if (choice.source.empty()) return false;
+  if (choice.source == "simulated") return true;  // trying it would write its root
+  SystemRng rng;
+  const auto source = make_evidence_source(settings, config.data, rng);
+  if (!source) {
+    fmt::print("  {}\n", source.error());
+    return false;
+  }
+  const auto evidence = (*source)->evidence({}, SystemClock().unix_s());
+  if (!evidence) {
+    fmt::print("  {}\n", evidence.error());
+    return false;
+  }
+  fmt::print("  a trial gave evidence of {} bytes, offered as {}\n", evidence->cpu_quote.size(),
+             (*source)->tee());
+  return true;
+}
+
 /// What an operator asks first: is there a TEE, an engine, a relay?
 int doctor(const std::string& path) {
   const NodeConfig config = read_config(path);
-  const auto interfaces = tee_interfaces();
-  fmt::print("TEE interfaces: {}\n", interfaces.empty() ? "none on this machine" : "");
-  for (const std::string& interface : interfaces) fmt::print("  {}\n", interface);
+  int missing = doctor_evidence(config) ? 0 : 1;
   SystemClock clock;
   net::Loop loop;
-  int missing = 0;
   const auto report = [&](const std::vector<FoundEngine>& engines) {
     if (engines.empty()) {
       ++missing;

@@ -2,6 +2,7 @@
 
 #include "attestation/pack.h"
 #include "attestation/statement.h"
+#include "attestation/verify.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "events/kinds.h"
@@ -25,14 +26,33 @@ Digest digest_of(const attestation::Nonce& nonce) {
   return out;
 }
 
+/// An operator learns from the log, not from absent clients, what a client's default policy
+/// refuses.
+void warn_of_refusals(const attestation::Evidence& evidence, std::int64_t now_s) {
+  const bool simulated = evidence.kind.starts_with("sim-");
+  if (simulated) return;
+  const auto verdict = attestation::verify(evidence, evidence.statement,
+                                           attestation::TrustRoots::vendors(), now_s, {});
+  if (verdict.accepted) return;
+  log(LogLevel::Warning, "clients with the default policy will refuse this evidence: {}",
+      attestation::summary(verdict));
+}
+
 }  // namespace
 
+struct Publisher::Making {
+  attestation::Statement statement;
+  Result<attestation::Evidence, std::string> evidence = failure(std::string("not made"));
+};
+
 Publisher::Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
-                     EvidenceSource& source, client::RelayPool& pool, Clock& clock, Rng& rng)
+                     EvidenceSource& source, Background& background, client::RelayPool& pool,
+                     Clock& clock, Rng& rng)
     : config_(config),
       identity_(identity),
       keys_(keys),
       source_(source),
+      background_(background),
       pool_(pool),
       clock_(clock),
       rng_(rng) {}
@@ -82,9 +102,7 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& atte
   return offer;
 }
 
-bool Publisher::publish() {
-  if (!engine_) return false;
-  const EncryptionKeys::Entry& key = keys_.newest();
+attestation::Statement Publisher::make_statement(const EncryptionKeys::Entry& key) {
   attestation::Statement statement;
   statement.node = identity_.public_key();
   statement.encryption_key = key.key.public_key();
@@ -92,24 +110,53 @@ bool Publisher::publish() {
   statement.gpu_evidence = attestation::gpu_evidence_digest({});
   statement.model_manifest = weights_;
   rng_.fill(statement.nonce);
+  return statement;
+}
 
-  const auto evidence = source_.evidence(statement, clock_.unix_s());
+AttestationEvent Publisher::make_attestation(const attestation::Evidence& evidence) {
+  const attestation::Statement& statement = evidence.statement;
+  AttestationEvent out;
+  out.node = statement.node;
+  out.created_at = next_created_at();
+  out.digest = attestation::statement_digest(statement);
+  out.encryption_key = statement.encryption_key;
+  out.encryption_key_expires_at = statement.encryption_key_expires_at;
+  out.gpu_evidence = statement.gpu_evidence;
+  out.model_manifest = statement.model_manifest;
+  out.nonce = digest_of(statement.nonce);
+  out.tee = source_.tee();
+  out.expires_at = statement.encryption_key_expires_at;
+  out.evidence = attestation::pack_evidence(evidence);
+  return out;
+}
+
+void Publisher::publish() {
+  if (!engine_ || making_) return;
+  due_ = true;
+  auto making = std::make_shared<Making>();
+  making->statement = make_statement(keys_.newest());
+  const bool taken = background_.run(
+      [making, &source = source_, now_s = clock_.unix_s()] {
+        making->evidence = source.evidence(making->statement, now_s);
+      },
+      [this, making] {
+        if (making != making_) return;  // withdrawn meanwhile
+        making_.reset();
+        publish_made(*making);
+      });
+  if (taken) making_ = std::move(making);
+}
+
+void Publisher::publish_made(const Making& making) {
+  const auto& evidence = making.evidence;
   if (!evidence) {
     log(LogLevel::Error, "no evidence, so no offer: {}", evidence.error());
-    return false;
+    return;
   }
-  AttestationEvent attestation;
-  attestation.node = statement.node;
-  attestation.created_at = next_created_at();
-  attestation.digest = attestation::statement_digest(statement);
-  attestation.encryption_key = statement.encryption_key;
-  attestation.encryption_key_expires_at = statement.encryption_key_expires_at;
-  attestation.gpu_evidence = statement.gpu_evidence;
-  attestation.model_manifest = statement.model_manifest;
-  attestation.nonce = digest_of(statement.nonce);
-  attestation.tee = source_.tee();
-  attestation.expires_at = key.expires_at;
-  attestation.evidence = attestation::pack_evidence(*evidence);
+  const EncryptionKeys::Entry& key = keys_.newest();
+  if (key.key.public_key() != making.statement.encryption_key) return;  // due for the next key
+  warn_of_refusals(*evidence, clock_.unix_s());
+  const AttestationEvent attestation = make_attestation(*evidence);
   attestation_event_ = sign_event(build_attestation(attestation), identity_, rng_);
 
   Offer offer = make_offer(key, attestation.digest);
@@ -122,8 +169,8 @@ bool Publisher::publish() {
   attestation_ = attestation.digest;
   offering_ = true;
   refused_ = false;
+  due_ = false;
   publish_again();
-  return true;
 }
 
 void Publisher::publish_again() {
@@ -147,6 +194,8 @@ void Publisher::publish_again() {
 }
 
 void Publisher::withdraw(const std::function<void()>& done) {
+  making_.reset();
+  due_ = false;
   if (!std::exchange(offering_, false) || live_.empty()) {
     if (done) done();
     return;

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "client/relay_pool.h"
 #include "events/inference.h"
+#include "node/background.h"
 #include "node/config.h"
 #include "node/engine.h"
 #include "node/evidence_source.h"
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -30,15 +32,24 @@ struct LiveOffer {
 class Publisher {
  public:
   Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
-            EvidenceSource& source, client::RelayPool& pool, Clock& clock, Rng& rng);
+            EvidenceSource& source, Background& background, client::RelayPool& pool, Clock& clock,
+            Rng& rng);
 
   /// What is served from now on. The digest is zero when no claim about the weights is made.
   void set_engine(const FoundEngine& engine, const EngineModel& model, const Digest& weights);
 
-  /// Publishes for the newest encryption key. Nothing, with a line in the log, when there is no
-  /// evidence: a node that can't prove itself offers nothing. `on_offered` is called once a relay
-  /// has taken the offer. False: nothing was published; try again later.
-  [[nodiscard]] bool publish();
+  /// Publishes for the newest encryption key once the background thread has its evidence. Nothing,
+  /// with a line in the log, when there is none: a node that can't prove itself offers nothing.
+  /// `on_offered` is called once a relay has taken the offer. While one is under way a second call
+  /// does nothing.
+  void publish();
+
+  /// The last publish() came to nothing: try again later.
+  [[nodiscard]] bool due() const { return due_; }
+
+  /// An offer is being made.
+  [[nodiscard]] bool making() const { return making_ != nullptr; }
+
   /// The newest offer and its attestation once more, as they are: a relay that was away, or lost
   /// what it stored, has them again.
   void publish_again();
@@ -57,13 +68,19 @@ class Publisher {
   [[nodiscard]] const LiveOffer* find(const EventId& id) const;
 
  private:
+  struct Making;
+
   [[nodiscard]] std::int64_t next_created_at();
   [[nodiscard]] Offer make_offer(const EncryptionKeys::Entry& key, const Digest& attestation) const;
+  [[nodiscard]] attestation::Statement make_statement(const EncryptionKeys::Entry& key);
+  [[nodiscard]] AttestationEvent make_attestation(const attestation::Evidence& evidence);
+  void publish_made(const Making& making);
 
   const NodeConfig& config_;
   const Keypair& identity_;
   EncryptionKeys& keys_;
   EvidenceSource& source_;
+  Background& background_;
   client::RelayPool& pool_;
   Clock& clock_;
   Rng& rng_;
@@ -78,6 +95,9 @@ class Publisher {
   std::optional<Event> offer_event_;
   bool offering_ = false;
   bool refused_ = false;
+  bool due_ = false;
+  /// What is being made, and only while it is wanted.
+  std::shared_ptr<Making> making_;
   int refused_in_a_row_ = 0;
   std::int64_t last_created_at_ = 0;
 };

@@ -24,6 +24,11 @@ Usage at_least(const Usage& usage, const Usage& floor) {
           std::max(usage.output, floor.output)};
 }
 
+Usage at_most(const Usage& usage, const Usage& ceiling) {
+  return {std::min(usage.input, ceiling.input), std::min(usage.cached, ceiling.cached),
+          std::min(usage.output, ceiling.output)};
+}
+
 std::string random_salt(Rng& rng) {
   std::array<std::uint8_t, 16> bytes{};
   rng.fill(bytes);
@@ -189,7 +194,7 @@ void Serving::start_request(const NodeNote::Request& request) {
     return;
   }
   auto prepared = prepare_request(request.open.path, as_text(request.open.body), offer_.offer.model,
-                                  cache_salt_);
+                                  cache_salt_, offer_.offer.output_tokens_max);
   if (!prepared) {
     const bool unknown = prepared.error() == RequestError::PathNotAllowed ||
                          prepared.error() == RequestError::UnknownModel;
@@ -197,6 +202,7 @@ void Serving::start_request(const NodeNote::Request& request) {
            std::string(to_string(prepared.error())));
     return;
   }
+  usage_max_ = settlement::usage_max(offer_.offer, as_text(request.open.body));
   const settlement::NodeChannel& channel = book_->channel();
   const Usage one_token{.output = 1};
   if (channel.spent() > channel.accepted() &&
@@ -327,7 +333,8 @@ void Serving::end_early(RecordStatus status) {
 // ---- Money --------------------------------------------------------------------------------------
 
 /// Tokens that the engine counted, or, as long as it has not said so, the pieces it sent: a piece
-/// is a token at least. Never less than what an earlier statement named.
+/// is a token at least. Never less than what an earlier statement named, never more than the payer
+/// could accept: what an engine does beyond its limits is not sold.
 Usage Serving::usage_of(const EngineOutcome& outcome) const {
   Usage usage;
   if (outcome.usage) {
@@ -337,7 +344,7 @@ Usage Serving::usage_of(const EngineOutcome& outcome) const {
   } else {
     usage.output = static_cast<std::uint64_t>(outcome.output_chunks);
   }
-  return at_least(usage, stated_);
+  return at_least(at_most(usage, usage_max_), stated_);
 }
 
 std::uint64_t Serving::elapsed_ms() const {

@@ -187,6 +187,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
   Usage delivered_;   ///< what all bytes before held_ came to
   std::optional<std::int64_t> receipt_asked_at_ms_;
   Usage stated_;
+  Usage usage_max_;  ///< most that the payer accepts for this request
   std::int64_t accepted_at_ms_ = 0;
   std::int64_t started_at_ms_ = 0;
   std::int64_t first_at_ms_ = 0;

@@ -83,6 +83,8 @@ void RelayConfig::declare(Config& config) {
                 "one message of a client; larger: the connection is closed (1009)");
   config.number("pending_bytes_max", &limits.pending_bytes_max, 64 << 10, 1 << 30,
                 "output that waits for one client; a slower reader is dropped");
+  config.number("socket_bytes_max", &limits.socket_bytes_max, 0, 64 << 20,
+                "besides, in the system's own buffer, doubled by Linux; 0: its bound, often 4 MiB");
   config.number("event_bytes_max", &limits.event_bytes_max, 1 << 10, 8 << 20,
                 "JSON text of one event");
   config.number("event_tags_max", &limits.event_tags_max, 0, 100'000, "tags of one event");
@@ -179,6 +181,7 @@ net::ServerLimits RelayConfig::server_limits() const {
   out.connections_count_max = size((limits.connections_max + loops - 1) / loops);
   out.message_bytes_max = size(limits.message_bytes_max);
   out.pending_bytes_max = size(limits.pending_bytes_max);
+  out.send_buffer_bytes = static_cast<int>(limits.socket_bytes_max);
   out.write_stall_ms_max = static_cast<std::uint64_t>(limits.write_stall_s_max) * 1000;
   out.http.body_bytes_max = 64 << 10;  // nothing here reads a body
   return out;

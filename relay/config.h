@@ -40,6 +40,7 @@ struct RelayConfig {
     std::int64_t connections_max = 20'000;
     std::int64_t message_bytes_max = 256 << 10;
     std::int64_t pending_bytes_max = 8 << 20;
+    std::int64_t socket_bytes_max = 256 << 10;
     std::int64_t event_bytes_max = 128 << 10;
     std::int64_t event_tags_max = 5'000;
     std::int64_t content_bytes_max = 100 << 10;

@@ -107,6 +107,8 @@ std::string_view to_string(PayerRefusal refusal) {
       return "follows another statement";
     case PayerRefusal::UsageFell:
       return "usage fell";
+    case PayerRefusal::OverLimit:
+      return "more was stated than the request can have used";
     case PayerRefusal::WrongCost:
       return "the cost is not usage times price";
     case PayerRefusal::OverBudget:
@@ -318,6 +320,9 @@ Result<std::optional<EventDraft>, PayerRefusal> PayerChannel::pay(const Response
   if (record.n > n_ + 1) return failure(PayerRefusal::Early);
   if (record.previous != last_record_) return failure(PayerRefusal::WrongPrevious);
 
+  if (!expected.limit.covers(record.usage, record.milliseconds)) {
+    return failure(PayerRefusal::OverLimit);
+  }
   const auto charged = prices.charge(record.usage, record.milliseconds);
   if (!charged) return failure(PayerRefusal::Overflow);
   const auto stated = stated_.find(record.request);

@@ -4,6 +4,7 @@
 #include "events/event.h"
 #include "events/inference.h"
 #include "settlement/price.h"
+#include "settlement/usage_limit.h"
 
 #include <array>
 #include <cstdint>
@@ -178,6 +179,7 @@ enum class PayerRefusal : std::uint8_t {
   WrongNumber,  ///< n was seen already, with another record
   WrongPrevious,
   UsageFell,
+  OverLimit,  ///< more tokens or time than the request can have used
   WrongCost,  ///< usage times price gives another amount, or spent is not previous + cost
   OverBudget,
   Overflow,
@@ -191,6 +193,7 @@ struct ExpectedAnswer {
   Digest request_hash;
   Digest response_hash;  ///< of the bytes that it decrypted
   EventId offer;
+  UsageLimit limit;
 };
 
 /// The payer's book of one channel: decides what may be signed. Fails closed: after a refusal

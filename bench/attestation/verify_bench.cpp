@@ -67,8 +67,8 @@ void BM_VerifySnp(benchmark::State& state) {
 void BM_SnpSignaturesAlone(benchmark::State& state) {
   const SnpSetup setup;
   const auto report = parse_snp_report(setup.evidence.report);
-  const auto vek = parse_certificate(setup.evidence.vek);
-  const auto issuers = parse_pem_chain(setup.evidence.chain);
+  const auto vek = parse_certificate(setup.evidence.certificates.vek);
+  const auto issuers = parse_pem_chain(setup.evidence.certificates.chain);
   const auto signed_by = [](const Certificate& child, const Certificate& issuer) {
     return X509_verify(child.get(), X509_get0_pubkey(issuer.get())) == 1;
   };

@@ -34,6 +34,7 @@ struct Arguments {
   std::string cache = NOSTRIL_BENCH_CACHE;
   std::string program;  ///< nostril-relay, for offline
   bool quick = false;
+  bool deflate = false;
 
   [[nodiscard]] bool wants(std::string_view mode) const { return modes.count(mode) > 0; }
 };
@@ -61,6 +62,8 @@ Arguments read_arguments(const std::vector<std::string>& words) {
     };
     if (word == "--quick") {
       out.quick = true;
+    } else if (word == "--deflate") {
+      out.deflate = true;
     } else if (word == "--only") {
       read_modes(value(), out);
     } else if (word == "--cache") {
@@ -76,7 +79,8 @@ Arguments read_arguments(const std::vector<std::string>& words) {
   }
   if (out.targets.empty()) {
     throw std::runtime_error(
-        "usage: nostril-bench-relay [NAME=]ws://HOST:PORT[,pid=PID][,data=FOLDER]... [--quick]\n"
+        "usage: nostril-bench-relay [NAME=]ws://HOST:PORT[,pid=PID][,data=FOLDER]... [--quick] "
+        "[--deflate]\n"
         "         [--only idle,ingest,query,fanout,mixed,offline] [--cache FOLDER]\n"
         "         [--relay-program FILE]");
   }
@@ -89,16 +93,20 @@ void show_signing(std::size_t made, std::size_t of) {
 
 void print_floors(const Floors& floors) {
   fmt::print(
-      "{{\"question\":\"raw\",\"verify_us\":{:.2f},\"send_us\":{:.2f},\"hash_us\":{:.3f},"
+      "{{\"question\":\"raw\",\"verify_us\":{:.2f},\"send_us\":{:.2f},\"spread_us\":{:.2f},\"hash_"
+      "us\":{:.3f},"
       "\"copy_us\":{:.3f}}}\n",
-      floors.verify_us, floors.send_us, floors.hash_us, floors.copy_us);
+      floors.verify_us, floors.send_us, floors.spread_us, floors.hash_us, floors.copy_us);
 }
 
 bool run(const Arguments& arguments) {
   net::raise_descriptor_limit();
   const Plan plan = arguments.quick ? Plan::quick() : Plan();
   std::vector<Target> targets;
-  for (const std::string& text : arguments.targets) targets.push_back(read_target(text));
+  for (const std::string& text : arguments.targets) {
+    targets.push_back(read_target(text));
+    targets.back().deflate = arguments.deflate;
+  }
   LiveEvents live;
   const std::vector<Event> sample = live.mixed(kFloorEvents);
   print_floors(measure_floors(sample));
@@ -149,6 +157,7 @@ Plan Plan::quick() {
   plan.rpc_round_trips = 40;
   plan.idle_connections = 100;
   plan.mixed_s = 1;
+  plan.mixed_flat_events = 200;
   return plan;
 }
 

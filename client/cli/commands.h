@@ -86,9 +86,13 @@ struct EvidenceOptions {
   std::string vcek;
   std::string chain;
   std::string crl;
+  std::vector<std::string> rims;
   std::string policy;
   std::string root;   ///< in place of the built-in ones; marks the verdict
-  std::string nonce;  ///< hex; the end of report_data
+  std::string nonce;  ///< hex; the end of report_data, or what the GPU was asked to sign
+  std::string node;   ///< npub
+  std::string model;
+  std::string html;  ///< file to write
   std::optional<std::int64_t> now;
   bool json = false;
   bool explain = false;
@@ -96,7 +100,31 @@ struct EvidenceOptions {
 
 int verify_intel(Process& process, const EvidenceOptions& options);
 int verify_snp(Process& process, const EvidenceOptions& options);
+int verify_gpu(Process& process, const EvidenceOptions& options);
+/// Evidence of a node as its relays have it; also 3: accepted, and simulated.
+int verify_offer(Process& process, const ClientSettings& settings, const EvidenceOptions& options);
 int print_policy();
+
+/// Known-good lists, kind 31473.
+struct KnownGoodOptions {
+  std::string name;
+  std::string key_file;
+  std::string reason;
+  std::int64_t days = 90;
+  std::vector<std::string> allow;  ///< "SUBJECT NAME=HEX,… [MODEL]"
+  std::vector<std::string> deny;
+  std::string node;  ///< npub: also what its evidence names
+  std::string model;
+  std::string registers = "mrtd,rtmr0,rtmr1,rtmr2,rtmr3,mrconfigid,measurement,host_data,compose";
+  bool machine = false;
+};
+
+/// Prints the signed list.
+int make_known_good(Process& process, const ClientSettings& settings,
+                    const KnownGoodOptions& options);
+int show_known_good(Process& process, const std::string& file);
+/// 0: it counts under the settings' policy.
+int check_known_good(Process& process, const ClientSettings& settings, const std::string& file);
 
 int receipts(Process& process, const ClientSettings& settings, bool json);
 

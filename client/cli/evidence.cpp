@@ -1,93 +1,20 @@
 #include "attestation/collateral_json.h"
-#include "attestation/x509.h"
-#include "base/hex.h"
 #include "client/cli/commands.h"
-#include "client/policy_file.h"
+#include "client/cli/evidence_files.h"
+#include "client/cli/node_evidence.h"
 
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <fstream>
 #include <stdexcept>
 
 namespace nostril::client::cli {
 
 namespace {
 
-constexpr std::streamsize kFileBytesMax = 2 << 20;
-constexpr std::size_t kNonceBytesMax = 64;
-constexpr int kRefused = 1;
-constexpr int kUnusable = 2;
-
-Bytes read_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  Bytes out(static_cast<std::size_t>(kFileBytesMax) + 1);
-  file.read(reinterpret_cast<char*>(out.data()), kFileBytesMax + 1);
-  if (file.bad() || !file.eof()) {
-    throw std::runtime_error(path + ": can't be read, or is larger than 2 MiB");
-  }
-  out.resize(static_cast<std::size_t>(file.gcount()));
-  return out;
-}
-
-/// A certificate's DER, whichever of the two forms the file has. What is neither stays as it is:
-/// the verdict says so.
-Bytes read_certificate(const std::string& path) {
-  Bytes bytes = read_bytes(path);
-  const auto chain = attestation::parse_pem_chain(as_text(bytes));
-  return chain && chain->size() == 1 ? chain->front().der : bytes;
-}
-
-attestation::TrustRoots read_roots(const std::string& path) {
-  const auto roots = attestation::TrustRoots::only(read_certificate(path));
-  if (!roots) throw std::runtime_error(path + ": " + std::string(to_string(roots.error())));
-  return *roots;
-}
-
-VerifyPolicy read_policy(const EvidenceOptions& options) {
-  VerifyPolicy out;
-  if (!options.policy.empty()) {
-    const Bytes text = read_bytes(options.policy);
-    out = parse_verify_policy(as_text(text), options.policy);
-  }
-  // Who names a root by hand knows that no vendor stands behind it.
-  out.tdx.accept_simulated = !options.root.empty();
-  out.snp.accept_simulated = !options.root.empty();
-  return out;
-}
-
-Bytes read_nonce(const std::string& hex) {
-  const auto out = decode_hex(hex);
-  if (!out || out->size() > kNonceBytesMax) {
-    throw std::runtime_error("--nonce: not hex of at most 64 bytes");
-  }
-  return *out;
-}
-
-int report(attestation::Verdict verdict, const EvidenceOptions& options) {
-  if (!options.root.empty()) verdict.claims.push_back({"root_file", options.root, "--root"});
-  if (options.json) fmt::print("{}\n", attestation::to_json(verdict));
-  if (options.explain) {
-    fmt::print(options.json ? stderr : stdout, "{}", attestation::explain(verdict));
-  }
-  if (!options.json && !options.explain) {
-    fmt::print("{}\n", attestation::summary(verdict));
-    for (const attestation::Check& check : verdict.checks) {
-      if (!attestation::refuses(check)) continue;
-      fmt::print("  {}: {}; wanted: {}\n", check.name,
-                 check.found.empty() ? "not checked" : check.found, check.wanted);
-    }
-  }
-  return verdict.accepted ? 0 : kRefused;
-}
-
-int unusable(const std::exception& error) {
-  fmt::print(stderr, "nostril: {}\n", error.what());
-  return kUnusable;
-}
+constexpr int kSimulated = 3;
 
 attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& options) {
-  const VerifyPolicy policy = read_policy(options);
+  const VerifyPolicy policy = read_policy(options, now_s);
   const auto roots =
       options.root.empty() ? attestation::TrustRoots::intel() : read_roots(options.root);
   const Bytes quote = read_bytes(options.quote);
@@ -105,14 +32,14 @@ attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& op
 }
 
 attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& options) {
-  VerifyPolicy policy = read_policy(options);
+  VerifyPolicy policy = read_policy(options, now_s);
   const auto roots =
       options.root.empty() ? attestation::TrustRoots::amd() : read_roots(options.root);
   attestation::SnpEvidence evidence;
   evidence.report = read_bytes(options.report);
-  evidence.vek = read_certificate(options.vcek);
-  if (!options.chain.empty()) evidence.chain = as_text(read_bytes(options.chain));
-  if (!options.crl.empty()) evidence.crl = read_bytes(options.crl);
+  evidence.certificates.vek = read_certificate(options.vcek);
+  if (!options.chain.empty()) evidence.certificates.chain = as_text(read_bytes(options.chain));
+  if (!options.crl.empty()) evidence.certificates.crl = read_bytes(options.crl);
   policy.snp.nonce = read_nonce(options.nonce);
   return attestation::verify_snp(evidence, roots, now_s, policy.snp);
 }
@@ -120,16 +47,25 @@ attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& opti
 }  // namespace
 
 int verify_intel(Process& process, const EvidenceOptions& options) {
-  try {
-    return report(intel_verdict(options.now.value_or(process.clock.unix_s()), options), options);
-  } catch (const std::exception& error) {
-    return unusable(error);
-  }
+  return judge_files(process, options, options.quote, intel_verdict);
 }
 
 int verify_snp(Process& process, const EvidenceOptions& options) {
+  return judge_files(process, options, options.report, snp_verdict);
+}
+
+int verify_offer(Process& process, const ClientSettings& settings, const EvidenceOptions& options) {
   try {
-    return report(snp_verdict(options.now.value_or(process.clock.unix_s()), options), options);
+    const JudgedOffer judged = judge_from_relays(process, settings, options.node, options.model);
+    fmt::print(stderr, "offer    {} of {}\n", judged.offer.model, options.node);
+    if (!judged.verdict) {
+      fmt::print("REFUSED: {}\n", judged.reason);
+      return kRefused;
+    }
+    const int status = report(
+        *judged.verdict, options,
+        {judged.offer.model + " of " + options.node, settings.policy, process.clock.unix_s()});
+    return status == 0 && judged.verdict->simulated ? kSimulated : status;
   } catch (const std::exception& error) {
     return unusable(error);
   }

@@ -4,6 +4,7 @@
 #include "client/channel_store.h"
 #include "client/cli/commands.h"
 #include "client/cli/show.h"
+#include "client/event_file.h"
 #include "events/nip19.h"
 #include "schnorr/hash.h"
 
@@ -29,19 +30,6 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
-VerifiedEvent read_verified(const std::string& path, Verifier& verifier) {
-  std::string text = read_file(path);
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  EventLimits limits;
-  limits.json_bytes_max = 1U << 20;
-  limits.content_bytes_max = 1U << 20;
-  auto event = parse_event(text, limits);
-  if (!event) throw std::runtime_error(path + ": " + std::string(to_string(event.error())));
-  auto verified = VerifiedEvent::verify(std::move(*event), verifier);
-  if (!verified) throw std::runtime_error(path + ": the signature is wrong");
-  return std::move(*verified);
-}
-
 /// Prints one finding; false stays false.
 bool check(bool good, std::string_view what) {
   fmt::print("{}  {}\n", good ? "ok   " : "WRONG", what);
@@ -50,7 +38,7 @@ bool check(bool good, std::string_view what) {
 
 bool verify_evidence(const ClientSettings& settings, const VerifyOptions& options,
                      const Offer& offer, Verifier& verifier, std::int64_t now_s, bool& simulated) {
-  const VerifiedEvent event = read_verified(options.attestation, verifier);
+  const VerifiedEvent event = read_event_file(options.attestation, verifier);
   const auto attestation = parse_attestation(event.event());
   if (!attestation) throw std::runtime_error(options.attestation + ": not an attestation");
   bool good = check(attestation->node == offer.node, "offer and attestation are of one node");
@@ -65,7 +53,8 @@ bool verify_evidence(const ClientSettings& settings, const VerifyOptions& option
                "the offer names this statement") &&
          good;
   const TrustSettings trust = trust_from(settings);
-  const auto verdict = attestation::verify(*evidence, expected, trust.roots, now_s, trust.policy);
+  const auto verdict = attestation::verify(*evidence, expected, trust.roots, now_s,
+                                           policy_for_offer(trust.policy, offer));
   fmt::print("{}\n", attestation::explain(verdict));
   simulated = verdict.simulated;
   return verdict.accepted && good;
@@ -77,7 +66,7 @@ int offers(Process& process, const ClientSettings& settings, bool explain) {
   ClientHome home(settings, process.loop, process.clock, process.rng);
   const auto stop_when_complete = [&] {
     // Live offers are sent after the stored ones; what is stored is what is asked for here.
-    if (home.offers().complete()) process.loop.after(100, [&] { process.loop.stop(); });
+    if (home.complete()) process.loop.after(100, [&] { process.loop.stop(); });
   };
   home.on_offers_changed(stop_when_complete);
   process.loop.after(kOffersMsMax, [&] { process.loop.stop(); });
@@ -105,7 +94,7 @@ int offers(Process& process, const ClientSettings& settings, bool explain) {
 
 int verify(Process& process, const ClientSettings& settings, const VerifyOptions& options) {
   Verifier verifier;
-  const VerifiedEvent record_event = read_verified(options.record, verifier);
+  const VerifiedEvent record_event = read_event_file(options.record, verifier);
   const auto record = parse_record(record_event.event());
   if (!record) {
     throw std::runtime_error(options.record + ": " + std::string(to_string(record.error())));
@@ -123,14 +112,14 @@ int verify(Process& process, const ClientSettings& settings, const VerifyOptions
            good;
   }
   if (!options.receipt.empty()) {
-    const VerifiedEvent event = read_verified(options.receipt, verifier);
+    const VerifiedEvent event = read_event_file(options.receipt, verifier);
     const auto receipt = parse_receipt(event.event());
     good = check(receipt && receipt->channel == record->channel && receipt->amount == record->spent,
                  "the receipt pays this record's total") &&
            good;
   }
   if (!options.offer.empty()) {
-    const VerifiedEvent event = read_verified(options.offer, verifier);
+    const VerifiedEvent event = read_event_file(options.offer, verifier);
     const auto offer = parse_offer(event.event());
     if (!offer) throw std::runtime_error(options.offer + ": not an offer");
     good = check(offer->id == record->offer && offer->node == record->node,

@@ -32,6 +32,8 @@ void add_client(CLI::App& app, ClientSettings& settings, std::string& home) {
       ->capture_default_str();
   app.add_option("--trust-test-root", settings.test_root,
                  "DER file: also take SIMULATED evidence under this test root (development)");
+  app.add_option("--policy", settings.policy,
+                 "TOML file: what evidence is taken; `nostril verify policy` prints all keys");
   app.add_flag("--allow-unchecked-tcb", settings.allow_unchecked_tcb,
                "take genuine evidence that comes without Intel's collateral");
   app.add_option("--budget", settings.budget, "most that one node may be owed, base units")
@@ -54,6 +56,8 @@ struct Options {
   ChatOptions chat;
   VerifyOptions verify;
   EvidenceOptions evidence;
+  KnownGoodOptions known_good;
+  std::string file;
 };
 
 using Command = std::function<int(Process&)>;
@@ -141,14 +145,20 @@ void add_inference(CLI::App& app, Options& o, Command& run) {
       [&] { run = [&o](Process& process) { return gateway(process, o.client, o.listen); }; });
 }
 
+void add_report_options(CLI::App& app, EvidenceOptions& options) {
+  app.add_option("--html", options.html, "also write the verdict as a page without scripts");
+  app.add_flag("--json", options.json, "the verdict as one JSON object");
+  app.add_flag("--explain", options.explain, "every step with its value and its source");
+}
+
 void add_evidence_options(CLI::App& app, EvidenceOptions& options) {
   app.add_option("--now", options.now, "unix seconds in place of the clock");
   app.add_option("--policy", options.policy, "TOML file; `nostril verify policy` prints all keys");
   app.add_option("--root", options.root,
                  "certificate (PEM or DER) in place of the built-in roots; marks the verdict");
-  app.add_option("--nonce", options.nonce, "hex: report_data must end in it");
-  app.add_flag("--json", options.json, "the verdict as one JSON object");
-  app.add_flag("--explain", options.explain, "every step with its value and its source");
+  app.add_option("--nonce", options.nonce,
+                 "hex: report_data must end in it; a GPU's report must be over it");
+  add_report_options(app, options);
 }
 
 void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
@@ -171,8 +181,73 @@ void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
   add_evidence_options(*snp, o.evidence);
   snp->callback([&] { run = [&o](Process& process) { return verify_snp(process, o.evidence); }; });
 
+  auto* gpu =
+      verify_app.add_subcommand("gpu", "an NVIDIA GPU's report; 0 accepted, 1 refused, 2 unusable");
+  gpu->add_option("--report", o.evidence.report, "raw report: SPDM request and response")
+      ->required();
+  gpu->add_option("--chain", o.evidence.chain, "its five certificates, leaf first: PEM or DER")
+      ->required();
+  gpu->add_option("--rim", o.evidence.rims,
+                  "reference manifest (XML, or NVIDIA's JSON around it); once each");
+  add_evidence_options(*gpu, o.evidence);
+  gpu->callback([&] { run = [&o](Process& process) { return verify_gpu(process, o.evidence); }; });
+
+  auto* offer = verify_app.add_subcommand(
+      "offer",
+      "a node's evidence as its relays have it; 0 accepted, 1 refused, 2 unusable, 3 accepted but "
+      "simulated");
+  add_client(*offer, o.client, o.home);
+  offer->add_option("--node", o.evidence.node, "npub of the node")->required();
+  offer->add_option("-m,--model", o.evidence.model, "its newest offer's when not given");
+  add_report_options(*offer, o.evidence);
+  offer->callback([&] {
+    run = [&o](Process& process) { return verify_offer(process, o.client, o.evidence); };
+  });
+
   auto* policy = verify_app.add_subcommand("policy", "print a policy file with all defaults");
   policy->callback([&] { run = [](Process&) { return print_policy(); }; });
+}
+
+void add_known_good(CLI::App& app, Options& o, Command& run) {
+  auto* group = app.add_subcommand("known-good", "lists of known images, weights and machines");
+  group->require_subcommand(1);
+  KnownGoodOptions& options = o.known_good;
+  auto* make = group->add_subcommand(
+      "make", "sign a list and print it; `nostril event --stdin --relay …` publishes it");
+  make->add_option("--name", options.name, "a newer list of this name replaces it")->required();
+  make->add_option("--key", options.key_file, "key file of the auditor")->required();
+  make->add_option("--reason", options.reason, "why, for people")->required();
+  make->add_option("--days", options.days, "until it ends")
+      ->check(CLI::Range(1, 366))
+      ->capture_default_str();
+  make->add_option(
+      "--allow", options.allow,
+      "\"SUBJECT NAME=HEX,… [MODEL]\", subject image, compose, weights, machine; again "
+      "for more");
+  make->add_option("--deny", options.deny, "the same, denied");
+  auto* node = make->add_option("--node", options.node,
+                                "npub: allow the image and weights that its evidence names");
+  make->add_option("-m,--model", options.model, "its newest offer's when not given")->needs(node);
+  make->add_option("--registers", options.registers, "of the image")->capture_default_str();
+  make->add_flag("--machine", options.machine, "its machine, too")->needs(node);
+  make->add_option("-r,--relay", o.client.relays, "relays that have the node's offer");
+  make->add_option("--ca-file", o.client.ca_file, "PEM roots of wss:// relays");
+  make->add_option("--policy", o.client.policy, "TOML file: what evidence is taken");
+  make->add_option("--home", o.home)->capture_default_str();
+  make->add_option("--trust-test-root", o.client.test_root, "DER file of a test root");
+  make->callback([&] {
+    run = [&o](Process& process) { return make_known_good(process, o.client, o.known_good); };
+  });
+  auto* show = group->add_subcommand("show", "a list in words, when its signature is right");
+  show->add_option("file", o.file)->required();
+  show->callback(
+      [&] { run = [&o](Process& process) { return show_known_good(process, o.file); }; });
+  auto* check = group->add_subcommand("check", "whether a list counts under a policy; 0 it does");
+  check->add_option("file", o.file)->required();
+  check->add_option("--policy", o.client.policy, "TOML file that names its auditor")->required();
+  check->callback([&] {
+    run = [&o](Process& process) { return check_known_good(process, o.client, o.file); };
+  });
 }
 
 void add_inspection(CLI::App& app, Options& o, Command& run) {
@@ -185,6 +260,7 @@ void add_inspection(CLI::App& app, Options& o, Command& run) {
   auto* offer = verify_app->add_option("--offer", o.verify.offer, "offer event");
   verify_app->add_option("--attestation", o.verify.attestation, "attestation event")->needs(offer);
   verify_app->add_option("--trust-test-root", o.client.test_root, "DER file of a test root");
+  verify_app->add_option("--policy", o.client.policy, "TOML file: what evidence is taken");
   verify_app->add_flag("--allow-unchecked-tcb", o.client.allow_unchecked_tcb);
   add_evidence(*verify_app, o, run);
   verify_app->callback([&, verify_app] {
@@ -220,6 +296,7 @@ int main(int argc, char** argv) {
     cli::add_request(app, options, run);
     cli::add_inference(app, options, run);
     cli::add_inspection(app, options, run);
+    cli::add_known_good(app, options, run);
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

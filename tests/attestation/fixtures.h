@@ -3,8 +3,11 @@
 #include "attestation/simulator.h"
 #include "attestation/verify.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cstdint>
+#include <string>
 
 namespace nostril::attestation::test {
 
@@ -66,6 +69,16 @@ inline Evidence sound_evidence(const Simulator& simulator) {
 inline Verdict judge(const Simulator& simulator, const Evidence& evidence,
                      const Policy& policy = simulated_policy()) {
   return verify(evidence, statement(), roots_of(simulator), kNow, policy);
+}
+
+/// Every failed check with its finding, for tables of vectors.
+inline std::string why(const Verdict& verdict) {
+  std::string out;
+  for (const Check& check : verdict.checks) {
+    if (check.status != CheckStatus::Failed) continue;
+    out += fmt::format("{}{} ({:.50})", out.empty() ? "" : ", ", check.name, check.found);
+  }
+  return out;
 }
 
 /// The status of one check; NotChecked when there is none of that name.

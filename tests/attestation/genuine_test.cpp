@@ -127,7 +127,7 @@ TEST(GenuineTdx, IsRefusedWhenOnlyTheTestRootIsTrusted) {
   const Verdict verdict = judge_at(redpill(), kRedpillNow, test::roots_of(sim));
   EXPECT_FALSE(verdict.accepted);
   EXPECT_EQ(verdict.find("pck_chain")->found, "root not trusted");
-  const auto both = TrustRoots::intel_and_test_root(sim.root_der());
+  const auto both = TrustRoots::vendors_and_test_root(sim.root_der());
   EXPECT_EQ(judge_at(redpill(), kRedpillNow, *both).find("pck_chain")->status, CheckStatus::Passed);
 }
 
@@ -145,7 +145,7 @@ TEST(GenuineTdx, RefusesCollateralOfATestRootForAGenuineQuote) {
   const Simulator sim = test::simulator();
   Evidence evidence = redpill();
   evidence.collateral = sim.collateral(kRedpillNow);
-  const auto both = TrustRoots::intel_and_test_root(sim.root_der());
+  const auto both = TrustRoots::vendors_and_test_root(sim.root_der());
   const Verdict verdict = judge_at(evidence, kRedpillNow, *both);
   EXPECT_EQ(verdict.find("tcb_info")->found, "collateral issuer chain");
 }

@@ -231,7 +231,7 @@ TEST(TrustRoots, TakesOnlyNamedSelfSignedTestRoots) {
 TEST(TrustRoots, KnowsWhichRootsItHolds) {
   const Bytes root = simulator().root_der();
   EXPECT_EQ(TrustRoots::with_test_root(root)->classify(root), TrustRoots::Class::Test);
-  EXPECT_EQ(TrustRoots::intel_and_test_root(root)->classify(root), TrustRoots::Class::Test);
+  EXPECT_EQ(TrustRoots::vendors_and_test_root(root)->classify(root), TrustRoots::Class::Test);
   EXPECT_EQ(TrustRoots::intel().classify(root), std::nullopt);
   EXPECT_EQ(TrustRoots::with_test_root(root)->classify(simulator({}, 8).root_der()), std::nullopt);
 }

@@ -23,16 +23,16 @@ SnpEvidence case_evidence(const Json& item) {
   out.report =
       test::patched(test::read_vector_bytes("snp/" + std::string(*item.find_string("report"))),
                     item.find("report_patch"));
-  out.vek = test::read_vector_bytes("snp/" + std::string(*item.find_string("vcek")));
-  out.chain = test::read_vector("snp/" + std::string(*item.find_string("ask"))) +
-              test::read_vector("snp/" + std::string(*item.find_string("ark")));
+  out.certificates.vek = test::read_vector_bytes("snp/" + std::string(*item.find_string("vcek")));
+  out.certificates.chain = test::read_vector("snp/" + std::string(*item.find_string("ask"))) +
+                           test::read_vector("snp/" + std::string(*item.find_string("ark")));
   return out;
 }
 
 SnpEvidence dstack() {
   SnpEvidence out;
   out.report = test::read_vector_bytes("snp/milan-v3-dstack.report.bin");
-  out.vek = test::read_vector_bytes("snp/milan-v3-dstack.vcek.der");
+  out.certificates.vek = test::read_vector_bytes("snp/milan-v3-dstack.vcek.der");
   return out;
 }
 
@@ -76,16 +76,6 @@ void expect_claims(const Json& expect, const Verdict& verdict, const std::string
   }
 }
 
-/// Every refusing check with its finding, for the table.
-std::string why(const Verdict& verdict) {
-  std::string out;
-  for (const Check& check : verdict.checks) {
-    if (check.status != CheckStatus::Failed) continue;
-    out += fmt::format("{}{} ({:.50})", out.empty() ? "" : ", ", check.name, check.found);
-  }
-  return out;
-}
-
 TEST(GenuineSnp, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
   REQUIRE_SHARED(kCases);
   const Json cases = test::read_vector_json("snp/cases.json");
@@ -95,7 +85,8 @@ TEST(GenuineSnp, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
     const Verdict verdict =
         verify_snp(case_evidence(item), TrustRoots::amd(), *item.find_integer("now"), SnpPolicy{});
     const Json& expect = *item.find("expect");
-    fmt::print("{:34} {:8} {}\n", id, verdict.accepted ? "accepted" : "refused", why(verdict));
+    fmt::print("{:34} {:8} {}\n", id, verdict.accepted ? "accepted" : "refused",
+               test::why(verdict));
     EXPECT_EQ(verdict.accepted, expect.find_boolean("ok")) << id << "\n" << explain(verdict);
     EXPECT_FALSE(verdict.simulated) << id;
     if (verdict.accepted) {

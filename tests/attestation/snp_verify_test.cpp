@@ -256,8 +256,8 @@ TEST(VerifySnp, RefusesAKeyOfTheOtherKind) {
   const SnpSimulator chip = snp_simulator();
   const SnpSimulator provider = snp_simulator(vlek(SnpProduct::Milan));  // the same keys
   SnpEvidence evidence = snp_evidence(chip);
-  evidence.vek = snp_evidence(provider).vek;
-  evidence.chain = snp_evidence(provider).chain;
+  evidence.certificates.vek = snp_evidence(provider).certificates.vek;
+  evidence.certificates.chain = snp_evidence(provider).certificates.chain;
   const Verdict verdict = judge(chip, evidence);
   EXPECT_EQ(status_of(verdict, "report_signature"), CheckStatus::Passed);
   EXPECT_EQ(status_of(verdict, "vek_extensions"), CheckStatus::Failed);
@@ -299,17 +299,17 @@ TEST(VerifySnp, RefusesBrokenChains) {
 
   const SnpSimulator sim = snp_simulator();
   SnpEvidence evidence = snp_evidence(sim);
-  evidence.vek[evidence.vek.size() - 1] ^= 1;
+  evidence.certificates.vek[evidence.certificates.vek.size() - 1] ^= 1;
   EXPECT_EQ(judge(sim, evidence).find("vek_chain")->found, "certificate not signed by its issuer");
-  evidence.vek.pop_back();
+  evidence.certificates.vek.pop_back();
   EXPECT_EQ(judge(sim, evidence).find("vek_chain")->found, "malformed certificate");
 
   SnpEvidence lone = snp_evidence(sim);
-  lone.chain.clear();  // and nothing built in is of this issuer
+  lone.certificates.chain.clear();  // and nothing built in is of this issuer
   EXPECT_EQ(judge(sim, lone).find("vek_chain")->found, "chain of the wrong length");
-  lone.chain = "rubbish";
+  lone.certificates.chain = "rubbish";
   EXPECT_EQ(judge(sim, lone).find("vek_chain")->found, "malformed PEM");
-  lone.chain = std::string((64U << 10U) + 1, 'x');
+  lone.certificates.chain = std::string((64U << 10U) + 1, 'x');
   EXPECT_EQ(judge(sim, lone).find("vek_chain")->found, "malformed PEM");
 }
 
@@ -324,9 +324,9 @@ TEST(VerifySnp, WantsAmdsAlgorithms) {
   const Bytes issuer =
       make_certificate({names.issuer, names.root, 2, 0, until, true, 0, {}}, root_key, root_key);
   SnpEvidence evidence = snp_evidence(snp_simulator());
-  evidence.vek =
+  evidence.certificates.vek =
       make_certificate({names.leaf, names.issuer, 3, 0, until, false, 0, {}}, leaf_key, root_key);
-  evidence.chain = to_pem(std::vector<Bytes>{issuer, root});
+  evidence.certificates.chain = to_pem(std::vector<Bytes>{issuer, root});
   const auto roots = TrustRoots::with_test_root(root);
   ASSERT_TRUE(roots.has_value());
   const Verdict verdict = verify_snp(evidence, *roots, kNow, simulated_snp_policy());
@@ -339,13 +339,13 @@ TEST(VerifySnp, LooksAtTheCrlThatIsGiven) {
   SnpEvidence evidence = snp_evidence(sim);
   EXPECT_EQ(status_of(judge(sim, evidence), "revocation"), CheckStatus::NotChecked);
   EXPECT_THAT(refusals(judge(sim, evidence, needs)), ElementsAre("revocation"));
-  evidence.crl = sim.crl(kNow);
+  evidence.certificates.crl = sim.crl(kNow);
   EXPECT_TRUE(judge(sim, evidence, needs).accepted);
-  evidence.crl = sim.crl(kNow - 60LL * 86400);
+  evidence.certificates.crl = sim.crl(kNow - 60LL * 86400);
   EXPECT_EQ(judge(sim, evidence).find("revocation")->found, "CRL expired");
-  evidence.crl = snp_simulator({}, 8).crl(kNow);
+  evidence.certificates.crl = snp_simulator({}, 8).crl(kNow);
   EXPECT_EQ(judge(sim, evidence).find("revocation")->found, "CRL signature");
-  evidence.crl = {1, 2, 3};
+  evidence.certificates.crl = {1, 2, 3};
   EXPECT_THAT(refusals(judge(sim, evidence)), ElementsAre("revocation"));
 
   for (const SnpSigner signer : {SnpSigner::Vcek, SnpSigner::Vlek}) {
@@ -354,7 +354,7 @@ TEST(VerifySnp, LooksAtTheCrlThatIsGiven) {
     revoked.revoke_issuer = true;
     const SnpSimulator bad = snp_simulator(revoked);
     SnpEvidence theirs = snp_evidence(bad);
-    theirs.crl = bad.crl(kNow);
+    theirs.certificates.crl = bad.crl(kNow);
     EXPECT_THAT(refusals(judge(bad, theirs)), ElementsAre("revocation"));
     EXPECT_EQ(judge(bad, theirs).find("revocation")->found, "certificate revoked");
   }
@@ -415,9 +415,9 @@ TEST(VerifySnp, NeverAcceptsAChangedCertificate) {
   const SnpSimulator sim = snp_simulator();
   const SnpEvidence sound = snp_evidence(sim);
   const TrustRoots roots = roots_of(sim);
-  for (std::size_t offset = 0; offset < sound.vek.size(); ++offset) {
+  for (std::size_t offset = 0; offset < sound.certificates.vek.size(); ++offset) {
     SnpEvidence evidence = sound;
-    evidence.vek[offset] ^= static_cast<std::uint8_t>(1U << (offset % 8));
+    evidence.certificates.vek[offset] ^= static_cast<std::uint8_t>(1U << (offset % 8));
     ASSERT_FALSE(verify_snp(evidence, roots, kNow, simulated_snp_policy()).accepted) << offset;
   }
 }
@@ -446,8 +446,10 @@ TEST(VerifySnp, WritesTheVerdictAsJson) {
 
 TEST(VerifySnp, SameSeedSameBytes) {
   EXPECT_EQ(snp_evidence(snp_simulator()).report, snp_evidence(snp_simulator()).report);
-  EXPECT_EQ(snp_evidence(snp_simulator()).vek, snp_evidence(snp_simulator()).vek);
-  EXPECT_NE(snp_evidence(snp_simulator()).vek, snp_evidence(snp_simulator({}, 8)).vek);
+  EXPECT_EQ(snp_evidence(snp_simulator()).certificates.vek,
+            snp_evidence(snp_simulator()).certificates.vek);
+  EXPECT_NE(snp_evidence(snp_simulator()).certificates.vek,
+            snp_evidence(snp_simulator({}, 8)).certificates.vek);
 }
 
 }  // namespace

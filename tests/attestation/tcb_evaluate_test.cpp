@@ -148,6 +148,7 @@ Verdict judge_statuses(const std::string& tcb, const std::string& module, const 
   const Simulator sim = simulator(options);
   Policy policy = test::simulated_policy();
   policy.accepted_tcb_statuses = accepted;
+  policy.accepted_advisories = {"INTEL-SA-00001", std::string(kAnyAdvisory)};
   return judge(sim, sound_evidence(sim), policy);
 }
 

@@ -104,7 +104,7 @@ TEST(Verify, RefusesSimulatedEvidenceThatCallsItselfGenuine) {
   EXPECT_FALSE(verdict.accepted);
   EXPECT_TRUE(verdict.simulated);
   EXPECT_EQ(status_of(verdict, "kind"), CheckStatus::Failed);
-  evidence.kind = "snp";
+  evidence.kind = "sgx";
   EXPECT_EQ(status_of(judge(sim, evidence), "kind"), CheckStatus::Failed);
 }
 
@@ -321,48 +321,6 @@ TEST(Verify, ComparesTheModelWithThePolicysList) {
   EXPECT_TRUE(judge(sim, sound_evidence(sim), policy).accepted);
   policy.allowed_model_manifests = {statement().tls_spki};
   EXPECT_EQ(status_of(judge(sim, sound_evidence(sim), policy), "model"), CheckStatus::Failed);
-}
-
-/// A made-up GPU report: request head, nonce, and something after it.
-Bytes gpu_report(const Statement& s, std::uint8_t fill) {
-  Bytes out = {0x11, 0xe0, 0x01, 0xff};
-  const Digest nonce = gpu_nonce(s.nonce, s.node);
-  out.insert(out.end(), nonce.bytes.begin(), nonce.bytes.end());
-  out.insert(out.end(), 100, fill);
-  return out;
-}
-
-TEST(Verify, BindsGpuReportsBothWaysAndAdmitsWhatItCannotCheck) {
-  const Simulator sim = simulator();
-  Statement s = statement();
-  const std::vector<Bytes> reports = {gpu_report(s, 1), gpu_report(s, 2)};
-  s.gpu_evidence = gpu_evidence_digest(std::vector<ByteSpan>(reports.begin(), reports.end()));
-  const Evidence sound = sim.evidence(s, kNow, {}, reports);
-  Policy policy = simulated_policy();
-  const auto run = [&](const Evidence& evidence) {
-    return verify(evidence, s, roots_of(sim), kNow, policy);
-  };
-  EXPECT_FALSE(run(sound).accepted);
-  EXPECT_EQ(status_of(run(sound), "gpu_signatures"), CheckStatus::NotChecked);
-  policy.allow_unchecked_gpu = true;
-  EXPECT_TRUE(run(sound).accepted) << explain(run(sound));
-
-  Evidence swapped = sound;
-  std::swap(swapped.gpu_reports[0], swapped.gpu_reports[1]);
-  EXPECT_EQ(status_of(run(swapped), "gpu_evidence"), CheckStatus::Failed);
-  Evidence missing = sound;
-  missing.gpu_reports.pop_back();
-  EXPECT_FALSE(run(missing).accepted);
-
-  // Reports of another node: the digest can be made to fit, the nonce cannot.
-  Statement other = s;
-  other.node.bytes[0] ^= 1;
-  const std::vector<Bytes> stolen = {gpu_report(other, 1)};
-  s.gpu_evidence = gpu_evidence_digest(std::vector<ByteSpan>(stolen.begin(), stolen.end()));
-  const Verdict verdict = run(sim.evidence(s, kNow, {}, stolen));
-  EXPECT_EQ(status_of(verdict, "gpu_evidence"), CheckStatus::Passed);
-  EXPECT_EQ(status_of(verdict, "gpu_nonce"), CheckStatus::Failed);
-  EXPECT_FALSE(verdict.accepted);
 }
 
 TEST(Verify, ListsEveryCheckEvenForGarbage) {

@@ -75,6 +75,32 @@ TEST(DecodeBase64, AcceptsExactlyTheImageOfEncode) {
   }
 }
 
+TEST(DecodeBase64Lines, TakesLinesOfSixtyFourCharactersOnly) {
+  const std::string line(64, 'A');
+  EXPECT_EQ(decode_base64_lines(""), Bytes{});
+  EXPECT_EQ(decode_base64_lines(line + "\n"), Bytes(48));
+  EXPECT_EQ(decode_base64_lines(line + "\nAA==\n"), Bytes(49));
+  for (const std::string& text :
+       {line, line + "\nAA==", line + "\n\n", "\n" + line + "\n", "AAAA\n" + line + "\n",
+        line + "AAAA\n", line + "\r\n", line + "\n AA==\n", line + "\nAA=\n"}) {
+    EXPECT_FALSE(decode_base64_lines(text)) << text;
+  }
+}
+
+TEST(Base64Url, HasItsOwnDigitsAndNoPadding) {
+  EXPECT_EQ(encode_base64url(Bytes{0xfb, 0xff, 0xbf}), "-_-_");
+  EXPECT_EQ(encode_base64url(as_bytes("f")), "Zg");
+  EXPECT_EQ(decode_base64url("-_-_"), (Bytes{0xfb, 0xff, 0xbf}));
+  EXPECT_EQ(decode_base64url(""), Bytes{});
+  for (std::size_t size = 0; size < 9; ++size) {
+    const Bytes bytes(size, 0xfe);
+    EXPECT_EQ(decode_base64url(encode_base64url(bytes)), bytes);
+  }
+  for (const char* text : {"+_-_", "-/-_", "Zg==", "Zg=", "A", "AAAAA", "Zh", "Zg\n", " Zg"}) {
+    EXPECT_FALSE(decode_base64url(text)) << text;
+  }
+}
+
 }  // namespace
 
 }  // namespace nostril

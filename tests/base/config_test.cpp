@@ -59,14 +59,55 @@ TEST(Config, ReadsDeclaredFieldsAndLeavesDefaults) {
 }
 
 TEST(Config, RefusesKeysThatNobodyDeclared) {
-  EXPECT_THAT(error_of("nam = \"x\""), HasSubstr("x.toml:1: nobody reads nam;"));
+  EXPECT_THAT(error_of("nam = \"x\""), HasSubstr("x.toml:1: nobody reads nam; nearest: name;"));
   EXPECT_THAT(error_of("[limits]\n\nbytes_mx = 1"),
-              HasSubstr("x.toml:3: nobody reads limits.bytes_mx;"));
-  EXPECT_THAT(error_of("[limit]\nbytes_max = 1"), HasSubstr("nobody reads [limit]"));
-  EXPECT_THAT(error_of("bytes_max = 1"), HasSubstr("nobody reads bytes_max;")) << "other section";
-  EXPECT_THAT(error_of("[limits.more]\na = 1"), HasSubstr("nobody reads limits.more;"));
-  EXPECT_THAT(error_of("[[limits]]\nbytes_max = 1"), HasSubstr("nobody reads limits;"));
+              HasSubstr("x.toml:3: nobody reads limits.bytes_mx; nearest: limits.bytes_max;"));
+  EXPECT_THAT(error_of("[limit]\nbytes_max = 1"),
+              HasSubstr("nobody reads [limit]; nearest: limits;"));
+  EXPECT_THAT(error_of("bytes_max = 1"), HasSubstr("nobody reads bytes_max; ")) << "other section";
+  EXPECT_THAT(error_of("[limits.more]\na = 1"), HasSubstr("nobody reads limits.more"));
+  EXPECT_THAT(error_of("[[limits]]\nbytes_max = 1"), HasSubstr("nobody reads limits"));
   EXPECT_THAT(error_of("[empty]"), HasSubstr("nobody reads [empty]"));
+}
+
+struct Peer {
+  std::string name;
+  std::int64_t port = 80;
+};
+
+void declare_peer(Config& config, Peer& peer) {
+  config.text("name", &peer.name, "Who.");
+  config.number("port", &peer.port, 1, 65535, "");
+}
+
+TEST(Config, ReadsArraysOfTablesEachWithItsDefaults) {
+  std::vector<Peer> peers;
+  const auto load = [&peers](std::string_view text) {
+    Config config;
+    std::string title;
+    config.text("title", &title, "");
+    config.tables("peer", &peers, 2, declare_peer, "Others.");
+    EXPECT_THAT(config.print(), HasSubstr("# Others.\n# [[peer]]\n# name = \"\"\n#   Who.\n"));
+    try {
+      config.load_text(text, "x.toml");
+    } catch (const ConfigError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(load("title = \"t\"\n[[peer]]\nname = \"a\"\n[[peer]]\nport = 7\n"), "");
+  ASSERT_EQ(peers.size(), 2U);
+  EXPECT_EQ(peers[0].name, "a");
+  EXPECT_EQ(peers[0].port, 80);
+  EXPECT_EQ(peers[1].port, 7);
+  EXPECT_THAT(load("[[peer]]\n"), HasSubstr("x.toml:1: more than 2 of [[peer]]"));
+  peers.clear();
+  EXPECT_THAT(load("[[peer]]\nname = \"a\"\nprt = 1\n"),
+              HasSubstr("x.toml:3: nobody reads prt; nearest: port;"));
+  EXPECT_THAT(load("[peer]\nname = \"a\"\n"), HasSubstr("nobody reads [peer]"));
+  EXPECT_THAT(load("peer = 1\n"), HasSubstr("write [[peer]]"));
+  EXPECT_THAT(load("peer = [1]\n"), HasSubstr("write [[peer]]"));
+  EXPECT_THAT(load("[[peers]]\n"), HasSubstr("nobody reads peers; nearest: peer;"));
 }
 
 TEST(Config, RefusesOtherTypes) {

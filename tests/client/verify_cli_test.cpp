@@ -1,9 +1,12 @@
-// `nostril verify intel` and `nostril verify snp`, run as a process: every case of the shared
+// `nostril verify intel`, `snp` and `gpu`, run as a process: every case of the shared
 // vectors, and the simulator's own evidence for checkouts without them.
+#include "events/known_good.h"
+#include "events/nip19.h"
 #include "tests/attestation/fixtures.h"
 #include "tests/attestation/snp_fixtures.h"
 #include "tests/attestation/vector_case.h"
 #include "tests/support/process.h"
+#include "tests/support/shared_data.h"
 #include "tests/support/temp_dir.h"
 
 #include <fmt/format.h>
@@ -13,6 +16,9 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <regex>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -27,6 +33,7 @@ using ::testing::StartsWith;
 
 constexpr const char* kIntelCases = "vectors/attestation/intel/cases.json";
 constexpr const char* kSnpCases = "vectors/attestation/snp/cases.json";
+constexpr const char* kGpuCases = "vectors/attestation/nvidia/cases.json";
 
 struct Outcome {
   int exit = -1;
@@ -46,9 +53,13 @@ class VerifyCli : public ::testing::Test {
     return write(name, as_bytes(text));
   }
 
-  static Outcome run(std::vector<std::string> arguments) {
+  static Outcome run(const std::vector<std::string>& arguments) {
     std::vector<std::string> command = {nostril::test::program("nostril"), "verify"};
     command.insert(command.end(), arguments.begin(), arguments.end());
+    return run_command(command);
+  }
+
+  static Outcome run_command(const std::vector<std::string>& command) {
     nostril::test::Process process(command);
     Outcome out;
     out.output = process.read_all();
@@ -115,9 +126,9 @@ class VerifySnpCli : public VerifyCli {
                      "--report",
                      write("report.bin", evidence.report),
                      "--vcek",
-                     write("vcek.der", evidence.vek),
+                     write("vcek.der", evidence.certificates.vek),
                      "--chain",
-                     write("chain.pem", evidence.chain)};
+                     write("chain.pem", evidence.certificates.chain)};
     return out;
   }
 
@@ -278,8 +289,9 @@ TEST_F(VerifyIntelCli, AcceptsAStatusThatThePolicyNames) {
   EXPECT_EQ(refused.exit, 1);
   EXPECT_EQ(refused.verdict.find_string("status"), "SWHardeningNeeded");
   EXPECT_EQ(failed_checks(refused.verdict), std::vector<std::string>{"tcb"});
-  const std::string policy =
-      write("policy.toml", "[tdx]\naccepted_tcb_statuses = [\"SWHardeningNeeded\"]\n");
+  const std::string policy = write("policy.toml",
+                                   "[tdx]\naccepted_tcb_statuses = [\"SWHardeningNeeded\"]\n"
+                                   "accepted_advisories = [\"any\"]\n");
   EXPECT_EQ(run(with(command, {"--policy", policy})).exit, 0);
 }
 
@@ -309,6 +321,207 @@ TEST_F(VerifyIntelCli, WithoutCollateralTheTcbIsMissing) {
             (std::vector<std::string>{"tcb_info", "qe_identity", "revocation", "tcb"}));
   const Outcome bad = run(with(command, {"--collateral", write("collateral.json", "{}")}));
   EXPECT_EQ(bad.exit, 2);
+}
+
+// ---- nothing takes simulated evidence but a root named by hand ----
+
+/// The options that a command's help lists: name, and whether it takes a value.
+std::map<std::string, bool> options_of(const std::string& help) {
+  std::map<std::string, bool> out;
+  const std::regex line("^ +(?:-\\w,)?(--[a-z-]+)( [A-Z]+)?");
+  std::istringstream lines(help);
+  for (std::string text; std::getline(lines, text);) {
+    std::smatch found;
+    if (std::regex_search(text, found, line)) out[found[1]] = found[2].matched;
+  }
+  return out;
+}
+
+/// Every name that looks like one of our environment variables in the program itself.
+std::set<std::string> environment_names() {
+  std::ifstream file(nostril::test::program("nostril"), std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(file), {});
+  std::set<std::string> out;
+  for (std::size_t at = bytes.find("NOSTRIL_"); at != std::string::npos;
+       at = bytes.find("NOSTRIL_", at + 1)) {
+    const std::size_t end = bytes.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ_", at);
+    out.insert(bytes.substr(at, end - at));
+  }
+  return out;
+}
+
+TEST_F(VerifyIntelCli, NoOptionNorVariableNorPolicyTakesSimulatedEvidence) {
+  const Simulator sim = attestation::test::simulator();
+  const Bytes quote =
+      sim.tdx_quote(report_data(attestation::test::statement()), attestation::test::measurements());
+  const auto command = at(kNow, arguments(quote, sim.collateral(kNow)));
+  std::string loosest = run({"policy"}).output;
+  for (std::size_t at = 0; (at = loosest.find("\nallow_", at)) != std::string::npos; ++at) {
+    const std::size_t value = loosest.find(" = false", at);
+    if (value < loosest.find('\n', at + 1)) loosest.replace(value, 8, " = true");
+  }
+  ASSERT_THAT(loosest, HasSubstr("allow_unchecked_tcb = true"));
+  const std::map<std::string, std::string> values = {
+      {"--quote", ""}, {"--collateral", ""},
+      {"--now", ""},   {"--policy", write("loosest.toml", loosest)},
+      {"--nonce", ""}, {"--html", (folder_ / "page.html").string()}};
+  std::vector<std::string> all = command;
+  int flags = 0;
+  const auto options = options_of(run({"intel", "--help"}).output);
+  for (const auto& [name, takes_value] : options) {
+    if (name == "--help" || name == "--root" || name == "--json") continue;
+    if (!takes_value) {
+      all.push_back(name);
+      ++flags;
+      continue;
+    }
+    ASSERT_TRUE(values.contains(name)) << name << ": can it take simulated evidence?";
+    if (!values.at(name).empty()) all.insert(all.end(), {name, values.at(name)});
+  }
+  EXPECT_TRUE(options.contains("--root"));
+  EXPECT_GE(flags, 1);
+  std::vector<std::string> environment = {"/usr/bin/env"};
+  const auto names = environment_names();
+  EXPECT_TRUE(names.contains("NOSTRIL_HOME"));
+  for (const std::string& name : names) {
+    for (const char* value : {"1", "true"}) {
+      std::vector<std::string> with_variable = environment;
+      with_variable.push_back(name + "=" + value);
+      with_variable.insert(with_variable.end(), {nostril::test::program("nostril"), "verify"});
+      const Outcome done = run_command(with(with_variable, all));
+      EXPECT_EQ(done.exit, 1) << name << done.output;
+      EXPECT_THAT(done.output, HasSubstr("\"check\":\"simulated\""));
+    }
+  }
+  EXPECT_EQ(run(with(all, {"--root", write("root.der", sim.root_der())})).exit, 0)
+      << "but for the root, it is sound";
+}
+
+// ---- lists and pages ----
+
+TEST_F(VerifyIntelCli, AnAuditorsListRaisesTheLevelOfGenuineEvidence) {
+  REQUIRE_SHARED(kIntelCases);
+  const Json cases = attestation::test::read_vector_json("intel/cases.json");
+  const auto& items = cases.find("cases")->items();
+  const auto item = std::find_if(items.begin(), items.end(), [](const Json& candidate) {
+    return candidate.find_string("id") == "tdx-v4-uptodate-gcp-cos113";
+  });
+  ASSERT_NE(item, items.end());
+  const Bytes quote =
+      attestation::test::read_vector_bytes("intel/" + std::string(*item->find_string("quote")));
+  const auto command =
+      at(*item->find_integer("now"),
+         {"intel", "--quote", write("quote", quote), "--collateral",
+          write("collateral",
+                attestation::test::to_json(attestation::test::collateral_fields(*item)))});
+  const Outcome plain = run(command);
+  ASSERT_EQ(plain.exit, 0);
+  const std::string mrtd(*plain.verdict.find("claims")->find_string("mrtd"));
+
+  // The list is dated by the quote's clock, not by ours.
+  SystemRng rng;
+  const Keypair auditor = Keypair::generate(rng);
+  KnownGoodList list;
+  list.auditor = auditor.public_key();
+  list.created_at = *item->find_integer("now") - 100;
+  list.expires_at = list.created_at + 86'400;
+  list.name = "images";
+  list.entries = {{true, KnownSubject::Image, {{"mrtd", mrtd}}, "", "read"}};
+  const auto policy = [&](const KnownGoodList& signed_list, const std::string& more = "") {
+    const std::string file =
+        write("list.json", to_json(sign_event(build_known_good(signed_list), auditor, rng)));
+    return write("policy.toml",
+                 fmt::format("level_min = \"image\"\n{}[lists]\ntrusted = [\"{}\"]\nfiles = "
+                             "[\"{}\"]\n",
+                             more, nip19::encode(nip19::Npub{auditor.public_key()}), file));
+  };
+  const Outcome known = run(with(command, {"--policy", policy(list)}));
+  EXPECT_EQ(known.exit, 0) << known.output;
+  std::vector<std::string> words = command;
+  words.erase(std::find(words.begin(), words.end(), "--json"));
+  const Outcome told = run(with(words, {"--explain", "--policy", policy(list)}));
+  EXPECT_THAT(told.output, HasSubstr("level         image\n"));
+  EXPECT_THAT(told.output, HasSubstr(nip19::encode(nip19::Npub{auditor.public_key()})));
+  // Denied, of another image, ended: refused, each by its name.
+  list.entries[0].allow = false;
+  EXPECT_THAT(failed_checks(run(with(command, {"--policy", policy(list)})).verdict),
+              ::testing::Contains("denied"));
+  list.entries[0] = {true, KnownSubject::Image, {{"mrtd", std::string(96, '1')}}, "", "read"};
+  EXPECT_EQ(failed_checks(run(with(command, {"--policy", policy(list)})).verdict),
+            (std::vector<std::string>{"measurements", "level"}));
+  list.entries[0].parts[0].value = mrtd;
+  list.expires_at = list.created_at + 99;
+  EXPECT_EQ(failed_checks(run(with(command, {"--policy", policy(list)})).verdict),
+            (std::vector<std::string>{"measurements", "level"}));
+}
+
+TEST_F(VerifySnpCli, WritesThePage) {
+  const std::string page = (folder_ / "page.html").string();
+  EXPECT_EQ(judge({}, {"--html", page}).exit, 0);
+  const std::string text = nostril::test::read_file(page);
+  EXPECT_THAT(text, HasSubstr("<h1>ACCEPTED (SIMULATED EVIDENCE - not a TEE)</h1>"));
+  EXPECT_THAT(text, HasSubstr("VCEK or VLEK of the chip"));
+  EXPECT_EQ(judge({}, {"--html", "/nowhere/page.html"}).exit, 2);
+}
+
+class KnownGoodCli : public VerifyCli {
+ protected:
+  KnownGoodCli() {
+    EXPECT_EQ(nostril_run({"key", "new", key_}).exit, 0);
+    const std::string shown = nostril_run({"key", "show", key_}).output;
+    npub_ = shown.substr(shown.find("npub1"), 63);
+  }
+
+  static Outcome nostril_run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), nostril::test::program("nostril"));
+    return run_command(arguments);
+  }
+
+  Outcome make(const std::vector<std::string>& more) const {
+    return nostril_run(with(
+        {"known-good", "make", "--name", "images", "--key", key_, "--reason", "read by us"}, more));
+  }
+
+  const std::string key_ = (folder_ / "auditor.nsec").string();
+  std::string npub_;
+};
+
+TEST_F(KnownGoodCli, MakesShowsAndChecksAList) {
+  const Outcome made =
+      make({"--allow", "image rtmr1=" + std::string(96, 'b') + ",mrtd=" + std::string(96, 'a'),
+            "--allow", "weights weights=" + std::string(64, 'c') + " qwen3-32b", "--deny",
+            "machine ppid=" + std::string(32, 'd')});
+  ASSERT_EQ(made.exit, 0) << made.output;
+  const std::string file = write("list.json", made.output);
+  const Outcome shown = nostril_run({"known-good", "show", file});
+  EXPECT_EQ(shown.exit, 0);
+  for (const std::string& text :
+       {"auditor  " + npub_,
+        "mrtd=" + std::string(96, 'a') + ",rtmr1=", std::string("of qwen3-32b"),
+        std::string("DENY     machine ppid="), std::string("read by us")}) {
+    EXPECT_THAT(shown.output, HasSubstr(text));
+  }
+  const std::string trusted = write("p.toml", "[lists]\ntrusted = [\"" + npub_ + "\"]\n");
+  const Outcome counts = nostril_run({"known-good", "check", file, "--policy", trusted});
+  EXPECT_EQ(counts.exit, 0);
+  EXPECT_THAT(counts.output, HasSubstr("COUNTS"));
+  const Outcome not_trusted =
+      nostril_run({"known-good", "check", file, "--policy", write("e.toml", "")});
+  EXPECT_EQ(not_trusted.exit, 1);
+  EXPECT_THAT(not_trusted.output, HasSubstr("REFUSED"));
+  std::string forged = made.output;
+  forged.replace(forged.find("read by us"), 4, "seen");
+  EXPECT_EQ(nostril_run({"known-good", "show", write("forged.json", forged)}).exit, 1);
+}
+
+TEST_F(KnownGoodCli, RefusesWhatNoListMaySay) {
+  EXPECT_EQ(make({"--allow", "weights weights=" + std::string(64, 'c')}).exit, 1) << "of no model";
+  EXPECT_EQ(make({"--allow", "image rtmr1=" + std::string(96, 'b')}).exit, 1);
+  EXPECT_EQ(make({"--allow", "image mrtd=00"}).exit, 1);
+  EXPECT_EQ(make({"--allow", "picture mrtd=" + std::string(96, 'a')}).exit, 1);
+  const std::string image = "image mrtd=" + std::string(96, 'a');
+  EXPECT_EQ(make({"--allow", image, "--deny", image}).exit, 1);
+  EXPECT_EQ(make({"--allow", image, "--days", "0"}).exit, 2);
 }
 
 TEST_F(VerifyCli, PrintsThePolicyWithItsDefaults) {
@@ -403,6 +616,78 @@ TEST_F(VerifyIntelCli, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
     }
   }
   EXPECT_GE(count, 56);
+}
+
+class VerifyGpuCli : public VerifyCli {
+ protected:
+  static std::string vector_file(std::string_view name) {
+    return nostril::test::shared_path("vectors/attestation/nvidia/" + std::string(name)).string();
+  }
+
+  /// The case's files, its nonce and manifests.
+  std::vector<std::string> arguments(const Json& item) const {
+    const Bytes report = attestation::test::patched(
+        attestation::test::read_vector_bytes("nvidia/" + std::string(*item.find_string("report"))),
+        item.find("report_patch"));
+    std::vector<std::string> out = {"gpu",
+                                    "--report",
+                                    write("report.bin", report),
+                                    "--chain",
+                                    vector_file(*item.find_string("chain")),
+                                    "--nonce",
+                                    std::string(*item.find_string("nonce"))};
+    for (const char* member : {"driver_rim", "vbios_rim"}) {
+      if (const auto file = item.find_string(member)) {
+        out.insert(out.end(), {"--rim", vector_file(*file)});
+      }
+    }
+    return out;
+  }
+
+  static constexpr std::int64_t kThen = 1770000000;  // 2026-02-02
+};
+
+TEST_F(VerifyGpuCli, EveryCaseOfTheVectorsIsJudgedAsTheySay) {
+  REQUIRE_SHARED(kGpuCases);
+  const std::string lenient = write("lenient.toml",
+                                    "[gpu]\nallow_missing_rims = true\nallow_missing_fwid = true\n"
+                                    "allow_unchecked_switches = true\n");
+  int count = 0;
+  const Json cases = attestation::test::read_vector_json("nvidia/cases.json");
+  for (const Json& item : cases.find("gpu")->items()) {
+    const std::string id(*item.find_string("id"));
+    const Outcome done = run(with(at(kThen, arguments(item)), {"--policy", lenient}));
+    print_row(id, done, failed_checks(done.verdict));
+    const Json& expect = *item.find("expect");
+    const Json* mismatches = expect.find("rim_mismatch_indices");
+    const bool ok =
+        *expect.find_boolean("ok") && (mismatches == nullptr || mismatches->items().empty());
+    EXPECT_EQ(done.exit, ok ? 0 : 1) << id << done.output;
+    EXPECT_EQ(done.verdict.find_boolean("ok"), ok) << id;
+    EXPECT_EQ(done.verdict.find("claims")->find_string("driver"), expect.find_string("driver"));
+    ++count;
+  }
+  EXPECT_GE(count, 20);
+}
+
+TEST_F(VerifyGpuCli, ByDefaultAllMustBeProven) {
+  REQUIRE_SHARED(kGpuCases);
+  const Json cases = attestation::test::read_vector_json("nvidia/cases.json");
+  const Json& complete = cases.find("gpu")->items().front();
+  const std::vector<std::string> command = at(kThen, arguments(complete));
+  EXPECT_EQ(run(command).exit, 0);
+  const std::string root =
+      nostril::test::shared_path("vectors/attestation/roots/nvidia_device_identity_ca.pem");
+  const Outcome named = run(with(command, {"--root", root}));
+  EXPECT_EQ(named.exit, 0);
+  EXPECT_EQ(named.verdict.find_boolean("simulated"), false);
+  const std::string other =
+      nostril::test::shared_path("vectors/attestation/roots/nvidia_corim_signing_root_ca.pem");
+  EXPECT_EQ(failed_checks(run(with(command, {"--root", other})).verdict).front(), "gpu_chain");
+  const std::string newer = write("newer.toml", "[gpu]\ndriver_min = \"560.0\"\n");
+  EXPECT_EQ(failed_checks(run(with(command, {"--policy", newer})).verdict),
+            std::vector<std::string>{"gpu_driver"});
+  EXPECT_EQ(run({"gpu", "--report", "/nowhere", "--chain", "/nowhere"}).exit, 2);
 }
 
 }  // namespace

@@ -38,6 +38,9 @@ class WalletTest : public ::testing::Test {
     return books_.try_emplace(ticket.channel, terms, Amount::of(1'000'000)).first->second;
   }
 
+  // What the wallet passes on is the channel's to judge.
+  static constexpr settlement::UsageLimit kAnyUsage{{1U << 30U, 1U << 30U, 1U << 30U}, 1U << 30U};
+
   struct Stated {
     ResponseRecord record;
     Event event;
@@ -60,8 +63,9 @@ class WalletTest : public ::testing::Test {
     const Event event = sign_event(build_record(record), node_, rng_);
     record.id = event.id;
     book.commit(record, prices);
-    return {
-        record, event, {record.request, record.request_hash, record.response_hash, record.offer}};
+    return {record,
+            event,
+            {record.request, record.request_hash, record.response_hash, record.offer, kAnyUsage}};
   }
 
   std::shared_ptr<std::optional<Wallet::Payment>> pay(const Stated& stated) {

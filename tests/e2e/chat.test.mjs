@@ -124,3 +124,17 @@ scenario("nobody between client and node sees a prompt or an answer", async (bed
     if (place !== "node's journal") assert.ok(!bytes.includes(answer), `the answer is in the ${place}`);
   }
 });
+
+scenario("a node with simulated SNP evidence is used by who asked for that, and refused by everybody else", async (bed) => {
+  const relay = await bed.relay();
+  const engine = await bed.engine();
+  const node = await bed.node({ relay, engine_url: engine.url, sections: { tee: { simulated_platform: "snp" } } });
+  const asked = await bed.chat({ relay, node, question: kQuestion }).end(30_000);
+  assert.equal(asked.code, 0, asked.err);
+  assert.match(asked.err, /SIMULATED/);
+  const explained = await bed.client(["offers", ...bed.client_options({ relay, node }), "--explain"]).end(20_000);
+  assert.match(explained.out, /report_signature/);
+  const refused = await bed.chat({ relay, node, question: kQuestion, trust: false, home: "stranger" }).end(60_000);
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.out + refused.err, /vek_chain|simulated/);
+});

@@ -173,9 +173,9 @@ export class Bed {
   /** The same, not waited for. */
   node_program({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, settings = {}, sections = {} }) {
     const engine = engine_url ? { url: engine_url } : { demo_folder: kDemoFolder, demo_slow_ms: slow_ms };
-    const all = { tee: { backend: "sim" }, ...sections, engine: { ...engine, ...sections.engine } };
+    const all = { ...sections, engine: { ...engine, ...sections.engine } };
     const config = path.join(this.folder, `${path.basename(data)}.toml`);
-    fs.writeFileSync(config, toml_text({ relays: urls_of(relay), data, log_level: "debug", ...settings }, all));
+    fs.writeFileSync(config, toml_text({ relays: urls_of(relay), data, log_level: "debug", evidence: "simulated", ...settings }, all));
     const program = this.#run("node", path.join(kBin, "nostril-node"), ["run", "--config", config]);
     return { program, data, root: path.join(data, "sim-root.der") };
   }

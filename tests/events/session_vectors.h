@@ -148,7 +148,8 @@ class VectorWriter {
                                   {.request = record.request,
                                    .request_hash = record.request_hash,
                                    .response_hash = record.response_hash,
-                                   .offer = record.offer},
+                                   .offer = record.offer,
+                                   .limit = {step.usage, 0}},
                                   prices, 1'800'000'020);
       CHECK(draft && draft->has_value());
       w_.begin_object();

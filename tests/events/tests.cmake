@@ -10,6 +10,8 @@ add_executable(make_session_vectors EXCLUDE_FROM_ALL events/make_session_vectors
 target_link_libraries(make_session_vectors PRIVATE nostril_settlement GTest::gtest)
 nostril_fuzz(events/frames)
 nostril_fuzz(events/inference)
+nostril_test(events/known_good)
+nostril_fuzz(events/known_good)
 nostril_test(events/event)
 nostril_test(events/filter)
 nostril_test(events/messages)

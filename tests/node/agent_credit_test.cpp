@@ -76,7 +76,12 @@ class Miser {
     request.body.assign(bytes.begin(), bytes.end());
     request.payment = PaymentTerms{signer_.public_key(), salt_};
     offer_ = world_.offer()->offer();
-    expected_ = {request.request, sha256(bytes), {}, offer_.id};
+    // Any time; of tokens what a client would take.
+    expected_ = {request.request,
+                 sha256(bytes),
+                 {},
+                 offer_.id,
+                 {settlement::usage_max(offer_, as_text(bytes)), 1U << 30U}};
     auto session = ClientSession::start(offer_, request, {}, now(), verifier_, world_.rng);
     ASSERT_TRUE(session);
     session_ = std::make_unique<ClientSession>(std::move(*session));

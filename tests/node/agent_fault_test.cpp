@@ -1,5 +1,6 @@
 #include "client/channel_store.h"
 #include "events/kinds.h"
+#include "settlement/usage_limit.h"
 #include "tests/support/world.h"
 
 #include <gtest/gtest.h>
@@ -78,12 +79,9 @@ TEST(AgentFaults, AStreamWithoutDoneIsNoGoodAnswer) {
   EXPECT_EQ(answer->result->record->status, RecordStatus::EngineDied);
 }
 
-TEST(AgentFaults, AnEngineOfAbsurdCountsAndWordsDoesNotStopTheNode) {
-  World world([](NodeConfig& config) {  // or the answer would end with the client's budget
-    config.offer.input_price = config.offer.cached_price = config.offer.output_price = 0;
-  });
+TEST(AgentFaults, AnEngineOfAbsurdCountsAndWordsIsBookedWithinTheOffersLimits) {
+  World world;
   EngineAnswer scripted;
-  scripted.content_type = "text/event-stream\x01; x";
   scripted.content_type = "text/event-stream";
   scripted.pieces = {"data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"" +
                          std::string(500, 'f') + "\"}]}\n\n",
@@ -93,10 +91,15 @@ TEST(AgentFaults, AnEngineOfAbsurdCountsAndWordsDoesNotStopTheNode) {
                      "data: [DONE]\n\n"};
   world.engine.set_answer(scripted);
   ASSERT_TRUE(world.wait_for_offer());
-  const auto answer = world.query(chat("x", true));
+  const std::string body = chat("x", true);
+  const auto answer = world.query(body);
   ASSERT_TRUE(world.finish(answer));
   ASSERT_TRUE(answer->result->record) << answer->result->detail;
+  EXPECT_EQ(answer->result->failure, client::QueryFailure::None) << answer->result->detail;
+  EXPECT_TRUE(answer->result->receipt);
   EXPECT_EQ(answer->result->record->finish, "other");
+  const Offer& offer = world.user->offers.usable().front()->offer();
+  EXPECT_EQ(answer->result->record->usage.input, settlement::usage_max(offer, body).input);
 }
 
 TEST(AgentFaults, AnEngineThatCanNotBeReachedRefusesWithoutARecord) {

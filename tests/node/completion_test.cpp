@@ -11,7 +11,7 @@ using test::EngineAnswer;
 using test::stream_answer;
 
 Result<EngineRequest, RequestError> prepare(const std::string& body) {
-  return prepare_request("/v1/chat/completions", body, "m", "salt");
+  return prepare_request("/v1/chat/completions", body, "m", "salt", 4'096);
 }
 
 TEST(PrepareRequest, KeepsWhatItDoesNotKnowAndTheTextOfNumbers) {
@@ -20,7 +20,7 @@ TEST(PrepareRequest, KeepsWhatItDoesNotKnowAndTheTextOfNumbers) {
   ASSERT_TRUE(out);
   EXPECT_EQ(
       out->body,
-      R"({"model":"m","temperature":0.70,"seed":12345678901234567890,"x":{"a":[1e3,-0.0]},"tools":[],"cache_salt":"salt"})");
+      R"({"model":"m","temperature":0.70,"seed":12345678901234567890,"x":{"a":[1e3,-0.0]},"tools":[],"max_tokens":4096,"cache_salt":"salt"})");
   EXPECT_FALSE(out->stream);
   EXPECT_EQ(out->path, "/v1/chat/completions");
 }
@@ -31,7 +31,7 @@ TEST(PrepareRequest, MakesAStreamEndWithItsUsage) {
   EXPECT_TRUE(plain->stream);
   EXPECT_EQ(
       plain->body,
-      R"({"model":"m","stream":true,"stream_options":{"include_usage":true},"cache_salt":"salt"})");
+      R"({"model":"m","stream":true,"max_tokens":4096,"stream_options":{"include_usage":true},"cache_salt":"salt"})");
   const auto with_options = prepare(
       R"({"model":"m","stream":true,"stream_options":{"include_usage":false,"include_obfuscation":false}})");
   ASSERT_TRUE(with_options);
@@ -46,7 +46,7 @@ TEST(PrepareRequest, DropsWhatReachesIntoTheEngine) {
       R"({"model":"m","id_slot":3,"slot_id":1,"cache_prompt":true,"cache_salt":"mine","priority":-9,)"
       R"("custom_logit_processor":"x","prompt_embeds":"x","kv_transfer_params":{},"n":1})");
   ASSERT_TRUE(out);
-  EXPECT_EQ(out->body, R"({"model":"m","n":1,"cache_salt":"salt"})");
+  EXPECT_EQ(out->body, R"({"model":"m","n":1,"max_tokens":4096,"cache_salt":"salt"})");
 }
 
 TEST(PrepareRequest, RefusesOtherModelsPathsAndShapes) {
@@ -59,9 +59,31 @@ TEST(PrepareRequest, RefusesOtherModelsPathsAndShapes) {
   EXPECT_EQ(prepare(R"({"model":"m","stream":true,"stream_options":[]})").error(),
             RequestError::BadField);
   for (const std::string path : {"/v1/models", "/slots", "/v1/chat/completions/", "/metrics", ""}) {
-    EXPECT_EQ(prepare_request(path, R"({"model":"m"})", "m", "s").error(),
+    EXPECT_EQ(prepare_request(path, R"({"model":"m"})", "m", "s", 4'096).error(),
               RequestError::PathNotAllowed)
         << path;
+  }
+}
+
+TEST(PrepareRequest, KeepsAnAnswerWithinTheOffersLimit) {
+  const std::map<std::string, std::string> cases = {
+      {R"("max_tokens":5)", R"("max_tokens":5)"},
+      {R"("max_tokens":5000)", R"("max_tokens":4096)"},
+      {R"("max_completion_tokens":1000000)", R"("max_completion_tokens":4096)"},
+      {R"("n_predict":9,"max_tokens":9000)", R"("n_predict":9,"max_tokens":4096)"},
+      {R"("max_tokens":-1)", R"("max_tokens":4096)"},
+      {R"("max_tokens":0)", R"("max_tokens":4096)"},
+      {R"("max_tokens":null)", R"("max_tokens":4096)"},
+      {R"("n":128,"max_tokens":1)", R"("n":128,"max_tokens":1)"},
+  };
+  for (const auto& [asked, passed] : cases) {
+    const auto out = prepare(R"({"model":"m",)" + asked + "}");
+    ASSERT_TRUE(out) << asked;
+    EXPECT_EQ(out->body, R"({"model":"m",)" + passed + R"(,"cache_salt":"salt"})");
+  }
+  for (const std::string wrong :
+       {R"("max_tokens":"9")", R"("max_tokens":1e9)", R"("n":129)", R"("best_of":"2")"}) {
+    EXPECT_EQ(prepare(R"({"model":"m",)" + wrong + "}").error(), RequestError::BadField) << wrong;
   }
 }
 

@@ -6,6 +6,7 @@
 #include "events/node_session.h"
 #include "schnorr/hash.h"
 #include "settlement/channel.h"
+#include "tests/support/hand_made_node.h"
 #include "tests/support/world.h"
 
 #include <gtest/gtest.h>
@@ -15,6 +16,7 @@ namespace {
 
 using test::Answer;
 using test::chat;
+using test::HandMadeNode;
 using test::World;
 
 TEST(FailClosed, WithoutATestRootNothingIsSentAndTheReasonNamesSimulatedEvidence) {
@@ -28,63 +30,6 @@ TEST(FailClosed, WithoutATestRootNothingIsSentAndTheReasonNamesSimulatedEvidence
   EXPECT_EQ(world.relay.seen_count(kinds::kFrame), 0U);
   EXPECT_EQ(world.relay.received_text().find("SECRET"), std::string::npos);
 }
-
-/// A node made by hand: every document can be made wrong.
-class HandMadeNode {
- public:
-  explicit HandMadeNode(const std::string& relay)
-      : identity(Keypair::generate(rng)), encryption(Keypair::generate(rng)) {
-    const std::int64_t now_s = clock.unix_s();
-    statement.node = identity.public_key();
-    statement.encryption_key = encryption.public_key();
-    statement.encryption_key_expires_at = now_s + 1800;
-    statement.gpu_evidence = attestation::gpu_evidence_digest({});
-    statement.model_manifest = sha256(as_bytes("weights"));
-    rng.fill(statement.nonce);
-    offer.node = identity.public_key();
-    offer.created_at = now_s;
-    offer.model = "test-model";
-    offer.profile = "default";
-    offer.encryption_key = encryption.public_key();
-    offer.encryption_key_expires_at = statement.encryption_key_expires_at;
-    offer.weights = statement.model_manifest;
-    offer.asset = "msat";
-    offer.prices = {{PriceUnit::Output, Amount::of(1'000'000)}};
-    offer.credit = Amount::of(1000);
-    offer.context_tokens = 100;
-    offer.output_tokens_max = 100;
-    offer.engine = "vllm";
-    offer.engine_version = "1";
-    offer.tee = "simulated";
-    offer.relays = {relay};
-    offer.expires_at = statement.encryption_key_expires_at;
-  }
-
-  [[nodiscard]] AttestationEvent attestation_of(const attestation::Statement& stated) {
-    const auto evidence = source.evidence(stated, clock.unix_s());
-    AttestationEvent out;
-    out.node = identity.public_key();
-    out.created_at = clock.unix_s();
-    out.digest = attestation::statement_digest(stated);
-    out.encryption_key = stated.encryption_key;
-    out.encryption_key_expires_at = stated.encryption_key_expires_at;
-    out.gpu_evidence = stated.gpu_evidence;
-    out.model_manifest = stated.model_manifest;
-    out.nonce.bytes = stated.nonce;
-    out.tee = "simulated";
-    out.expires_at = offer.expires_at;
-    out.evidence = attestation::pack_evidence(*evidence);
-    return out;
-  }
-
-  SystemClock clock;
-  SystemRng rng;
-  Keypair identity;
-  Keypair encryption;
-  test::TestEvidence source;
-  attestation::Statement statement;
-  Offer offer;
-};
 
 /// A client that meets only what the test signs: no agent runs.
 class Tampered : public ::testing::Test {

@@ -1,10 +1,8 @@
-// The node's parts that need no peer: manifest, keys, evidence, stored answers, configuration.
-#include "attestation/verify.h"
+// The node's parts that need no peer: manifest, keys, stored answers, configuration.
 #include "base/config.h"
 #include "client/key_file.h"
 #include "node/answer_store.h"
 #include "node/config.h"
-#include "node/evidence_source.h"
 #include "node/manifest.h"
 #include "node/node_keys.h"
 #include "node/serving.h"
@@ -106,53 +104,6 @@ TEST(EncryptionKeys, DoNotLiveLongerWhenTheClockIsSetBack) {
   EXPECT_EQ(keys.public_keys().size(), 1U);
 }
 
-// ---- Evidence -----------------------------------------------------------------------------------
-
-TEST(EvidenceSource, MustBeChosenByName) {
-  const TempDir folder;
-  SystemRng rng;
-  for (const std::string backend : {"", "simulated", "SIM", "none"}) {
-    EXPECT_FALSE(make_evidence_source(backend, folder.path(), rng)) << backend;
-  }
-}
-
-TEST(EvidenceSource, SimulatedEvidencePassesUnderTheRootItWroteAndNoOther) {
-  const TempDir folder;
-  SystemRng rng;
-  auto source = make_evidence_source("sim", folder.path(), rng);
-  if (!tee_interfaces().empty()) {
-    ASSERT_FALSE(source) << "this machine has a TEE";
-    return;
-  }
-  ASSERT_TRUE(source) << source.error();
-  EXPECT_TRUE((*source)->simulated());
-  EXPECT_EQ((*source)->tee(), "simulated");
-  std::ifstream file(folder.path() / "sim-root.der", std::ios::binary);
-  const Bytes root(std::istreambuf_iterator<char>(file), {});
-  const auto roots = attestation::TrustRoots::with_test_root(root);
-  ASSERT_TRUE(roots);
-
-  ASSERT_TRUE(make_evidence_source("sim", folder.path(), rng));
-  std::ifstream later(folder.path() / "sim-root.der", std::ios::binary);
-  EXPECT_EQ(Bytes(std::istreambuf_iterator<char>(later), {}), root) << "the same at each start";
-
-  constexpr std::int64_t kNow = 1'790'000'000;
-  attestation::Statement statement;
-  statement.node = Keypair::generate(rng).public_key();
-  statement.encryption_key = Keypair::generate(rng).public_key();
-  statement.encryption_key_expires_at = kNow + 1000;
-  statement.gpu_evidence = attestation::gpu_evidence_digest({});
-  const auto evidence = (*source)->evidence(statement, kNow);
-  ASSERT_TRUE(evidence) << evidence.error();
-  attestation::Policy policy;
-  policy.accept_simulated = true;
-  EXPECT_TRUE(attestation::verify(*evidence, statement, *roots, kNow, policy).accepted);
-  EXPECT_FALSE(attestation::verify(*evidence, statement, *roots, kNow, {}).accepted);
-  EXPECT_FALSE(
-      attestation::verify(*evidence, statement, attestation::TrustRoots::intel(), kNow, policy)
-          .accepted);
-}
-
 // ---- Stored answers -----------------------------------------------------------------------------
 
 Event some_event(Rng& rng) {
@@ -232,7 +183,7 @@ TEST_F(AnswerStore, ForgetsWhatHasExpiredAndWhatIsDamaged) {
 TEST(NodeConfig, PrintsWhatItLoads) {
   NodeConfig written;
   written.relays = {"wss://a.example", "ws://[::1]:7"};
-  written.tee.backend = "sim";
+  written.evidence = "tsm";
   written.engine.weight_files = {"/models/a \"b\".bin"};
   written.offer.output_price = 7;
   written.limits.sessions_max = 3;
@@ -243,7 +194,7 @@ TEST(NodeConfig, PrintsWhatItLoads) {
   read.declare(in);
   in.load_text(out.print(), "printed");
   EXPECT_EQ(read.relays, written.relays);
-  EXPECT_EQ(read.tee.backend, "sim");
+  EXPECT_EQ(read.evidence, "tsm");
   EXPECT_EQ(read.engine.weight_files, written.engine.weight_files);
   EXPECT_EQ(read.offer.output_price, 7);
   EXPECT_EQ(read.limits.sessions_max, 3);

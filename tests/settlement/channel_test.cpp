@@ -47,7 +47,8 @@ struct Market {
     return {.request = record.request,
             .request_hash = record.request_hash,
             .response_hash = record.response_hash,
-            .offer = record.offer};
+            .offer = record.offer,
+            .limit = {{2'000, 2'000, 2'000}, 10'000}};
   }
 
   auto pay(const ResponseRecord& record) {
@@ -249,6 +250,7 @@ TEST(PayerChannel, SignsNothingForAnAnswerThatItDidNotGet) {
       {PayerRefusal::WrongOffer, [](auto& e) { e.offer.bytes[0] ^= 1; }},
       {PayerRefusal::WrongRequest, [](auto& e) { e.request_hash.bytes[0] ^= 1; }},
       {PayerRefusal::WrongResponseHash, [](auto& e) { e.response_hash.bytes[0] ^= 1; }},
+      {PayerRefusal::OverLimit, [](auto& e) { e.limit.usage.input = kUsage.input - 1; }},
   };
   for (const auto& [refusal, change] : cases) {
     Market market;
@@ -259,6 +261,25 @@ TEST(PayerChannel, SignsNothingForAnAnswerThatItDidNotGet) {
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error(), refusal);
   }
+}
+
+TEST(PayerChannel, SignsNothingForMoreThanTheRequestCanHaveUsed) {
+  const UsageLimit exact{kUsage, 0};
+  Market market;
+  const ResponseRecord record = market.state(1, kUsage);
+  ExpectedAnswer expected = market.expected(record);
+  const auto refusal = [&] {
+    return market.payer.pay(record, expected, market.prices, 1'800'000'100).error();
+  };
+  expected.limit = exact;
+  --expected.limit.usage.output;
+  EXPECT_EQ(refusal(), PayerRefusal::OverLimit);
+  expected.limit = exact;
+  --expected.limit.usage.input;
+  EXPECT_EQ(refusal(), PayerRefusal::OverLimit);
+  expected.limit = exact;
+  EXPECT_TRUE(market.payer.pay(record, expected, market.prices, 1'800'000'100));
+  EXPECT_FALSE(exact.covers(kUsage, 1));
 }
 
 TEST(PayerChannel, StaysWithinItsBudget) {

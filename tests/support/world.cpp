@@ -55,15 +55,15 @@ std::vector<std::uint8_t> simulator_root() {
 }
 
 client::TrustSettings test_trust() {
-  auto roots = attestation::TrustRoots::intel_and_test_root(simulator_root());
+  auto roots = attestation::TrustRoots::vendors_and_test_root(simulator_root());
   EXPECT_TRUE(roots);
-  attestation::Policy policy;
-  policy.accept_simulated = true;
+  client::VerifyPolicy policy;
+  policy.tdx.accept_simulated = true;
   return {std::move(*roots), policy};
 }
 
 client::TrustSettings default_trust() {
-  return {attestation::TrustRoots::intel(), {}};
+  return {attestation::TrustRoots::vendors(), {}};
 }
 
 TestEvidence::TestEvidence() : simulator_(kSimulatorSeed) {}

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <utility>
 
 namespace nostril::bench {
@@ -28,10 +29,17 @@ Asking::Asking(Connections& connections, const std::vector<Case>& cases, std::si
       cases_(cases),
       first_(first),
       close_(client_frame(close_text(kSubscription))),
-      clients_(clients) {}
+      clients_(clients),
+      limit_(cases.size()) {}
 
 void Asking::ask_all() {
   due_at_.assign(cases_.size(), 0);  // 0: due when a client is free
+  for (Client& client : clients_) ask_next(client);
+}
+
+void Asking::ask_repeatedly() {
+  repeats_ = true;
+  limit_ = std::numeric_limits<std::size_t>::max();
   for (Client& client : clients_) ask_next(client);
 }
 
@@ -43,14 +51,19 @@ void Asking::ask_one() {
   }
 }
 
+const Case& Asking::case_of(const Client& client) const {
+  return cases_[client.at % cases_.size()];
+}
+
 void Asking::ask_next(Client& client) {
+  if (repeats_ && next_ < limit_) due_at_.push_back(0);
   client.busy = next_ < due_at_.size();
   if (!client.busy) return;
   client.at = next_++;
   client.answer = {};
   if (due_at_[client.at] == 0) due_at_[client.at] = now_ns();
   const auto index = static_cast<std::size_t>(&client - clients_.data());
-  connections_.send(first_ + index, cases_[client.at].frame);
+  connections_.send(first_ + index, case_of(client).frame);
 }
 
 void Asking::take(std::size_t connection, std::string_view text) {
@@ -66,7 +79,7 @@ void Asking::take(std::size_t connection, std::string_view text) {
     return connections_.fail(std::string(text));
   }
   latencies_.add(now_ns() - due_at_[client.at]);
-  const Answer& expected = cases_[client.at].expected;
+  const Answer& expected = case_of(client).expected;
   if (!client.answer.same_events(expected)) {
     return connections_.fail(
         fmt::format("{} events came, {} match, or others", client.answer.count, expected.count));

@@ -30,12 +30,19 @@ class Asking {
 
   /// All cases, each client's next as soon as its last is answered.
   void ask_all();
+  /// All cases over and over, until stop().
+  void ask_repeatedly();
+
+  void stop() { limit_ = next_; }
+
   /// One more case falls due now; it waits when all clients are busy, and its time counts.
   void ask_one();
   /// A message that came on `connection`.
   void take(std::size_t connection, std::string_view text);
 
-  [[nodiscard]] bool complete() const { return answered_ == cases_.size(); }
+  [[nodiscard]] bool complete() const { return answered_ == limit_; }
+
+  [[nodiscard]] std::size_t answered() const { return answered_; }
 
   /// From falling due to EOSE.
   [[nodiscard]] const Samples& latencies() const { return latencies_; }
@@ -47,11 +54,12 @@ class Asking {
 
  private:
   struct Client {
-    std::size_t at = 0;  // of cases_
+    std::size_t at = 0;  // of what is asked, cases_ again and again
     Answer answer;
     bool busy = false;
   };
 
+  [[nodiscard]] const Case& case_of(const Client& client) const;
   void ask_next(Client& client);
 
   Connections& connections_;
@@ -65,6 +73,8 @@ class Asking {
   std::size_t answered_ = 0;
   std::size_t events_ = 0;
   std::size_t unordered_ = 0;
+  std::size_t limit_;  // how many are asked in all
+  bool repeats_ = false;
 };
 
 }  // namespace nostril::bench

@@ -28,6 +28,7 @@ namespace {
 constexpr std::array<std::uint8_t, 4> kMask = {0x37, 0xfa, 0x21, 0x3d};
 constexpr std::string_view kKey = "bm9zdHJpbC1iZW5jaC0tLQ==";  // any 16 bytes
 constexpr std::size_t kReadBytes = 256U << 10U;
+constexpr std::size_t kMessageBytesMax = 16U << 20U;
 constexpr std::size_t kHandshakesTogether = 64;
 constexpr std::size_t kEventsATurn = 256;
 constexpr std::uint64_t kTimerMark = ~std::uint64_t{0};
@@ -62,8 +63,9 @@ Descriptor::~Descriptor() {
   if (fd_ >= 0) close(fd_);
 }
 
-Connections::Connections(net::Url url)
+Connections::Connections(net::Url url, bool deflate)
     : url_(std::move(url)),
+      deflate_(deflate),
       address_(resolve(url_)),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       timer_(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)),
@@ -106,7 +108,10 @@ void Connections::connect_one() {
   event.data.u64 = connections_.size();
   CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
   connections_.push_back(std::move(connection));
-  queue(connections_.size() - 1, net::ws_handshake_request(url_.authority(), url_.target, kKey));
+  net::HttpHeaders extensions;
+  if (deflate_) extensions.add("Sec-WebSocket-Extensions", std::string(net::kWsDeflateOffer));
+  queue(connections_.size() - 1,
+        net::ws_handshake_request(url_.authority(), url_.target, kKey, extensions));
 }
 
 void Connections::send(std::size_t connection, std::string_view frame) {
@@ -197,11 +202,19 @@ std::span<std::uint8_t> Connections::finish_handshake(std::size_t index,
   const std::size_t end = connection.head.find("\r\n\r\n");
   if (end == std::string::npos) return {};
   connection.head.resize(end + 4);
-  const auto agreed = net::check_ws_handshake_response(connection.head, kKey);
-  if (!agreed) {
-    fail(std::string(net::to_string(agreed.error())));
+  const auto agreed = net::check_ws_handshake_response(connection.head, kKey, deflate_);
+  if (!agreed || deflate_ != agreed->has_value()) {
+    fail(agreed ? "the relay does not compress" : std::string(net::to_string(agreed.error())));
     return {};
   }
+  net::WsInflater* inflater = nullptr;
+  if (deflate_) {
+    const bool takes_over = !(*agreed)->server_no_context_takeover;
+    if (takes_over) connection.inflater = std::make_unique<net::WsInflater>(true);
+    inflater = takes_over ? connection.inflater.get() : &inflater_;
+  }
+  connection.decoder =
+      std::make_unique<net::WsDecoder>(net::WsRole::Client, kMessageBytesMax, inflater);
   connection.open = true;
   const std::size_t used = connection.head.size() - before;
   connection.head = std::string();
@@ -212,7 +225,7 @@ std::span<std::uint8_t> Connections::finish_handshake(std::size_t index,
 void Connections::take_bytes(std::size_t index, std::span<std::uint8_t> bytes) {
   Connection& connection = *connections_[index];
   while (failure_.empty() && !bytes.empty()) {
-    const auto event = connection.decoder.next(bytes);
+    const auto event = connection.decoder->next(bytes);
     if (!event) return fail(std::string(net::to_string(event.error())));
     if (!*event) return;
     const net::WsEvent& message = **event;

@@ -46,7 +46,8 @@ class Connections {
  public:
   using OnMessage = std::function<void(std::size_t connection, std::string_view text)>;
 
-  explicit Connections(net::Url url);
+  /// `deflate`: offers permessage-deflate, and fails where the relay declines.
+  explicit Connections(net::Url url, bool deflate = false);
 
   /// Opens more until there are `count`.
   void open(std::size_t count);
@@ -74,8 +75,9 @@ class Connections {
  private:
   struct Connection {
     Descriptor socket;
-    net::WsDecoder decoder{net::WsRole::Client, 16U << 20U};
-    std::string head;  // of the handshake's answer, until it is complete
+    std::unique_ptr<net::WsInflater> inflater;  // its own where context is taken over
+    std::unique_ptr<net::WsDecoder> decoder;    // once open
+    std::string head;                           // of the handshake's answer, until it is complete
     std::string out;
     bool open = false;
     bool dirty = false;
@@ -93,7 +95,9 @@ class Connections {
   void watch(std::size_t index, bool for_write);
   void on_tick();
 
-  net::Url url_;
+  const net::Url url_;
+  const bool deflate_;
+  net::WsInflater inflater_{false};
   std::vector<std::uint8_t> address_;  // a sockaddr
   Descriptor epoll_;
   Descriptor timer_;

@@ -56,7 +56,7 @@ void ask_live(const Bench& bench, const Live& live) {
   question.title = live.title;
   question.unit = "delivery";
   // One delivery an event costs its check; of many the writes are what counts.
-  question.floor = live.audience.listeners() > 1 ? Floor::Send : Floor::Verify;
+  question.floor = live.audience.listeners() > 1 ? Floor::Spread : Floor::Verify;
   question.rounds = bench.plan.rounds;
   question.connections = live.audience.first_connection + live.audience.connections();
   question.set_up = [&](Connections& connections) { live.audience.subscribe(connections); };

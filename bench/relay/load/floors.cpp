@@ -7,15 +7,19 @@
 #include <netinet/in.h>
 #include <secp256k1.h>
 #include <secp256k1_schnorrsig.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <ctime>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace nostril::bench {
@@ -23,6 +27,7 @@ namespace nostril::bench {
 namespace {
 
 constexpr std::size_t kSendsTogether = 16;  // what fits a socket's buffers at 8 KB each
+constexpr std::size_t kSpreadTurns = 16;
 
 double thread_cpu_us() {
   timespec time{};
@@ -61,6 +66,9 @@ class SocketPair {
         connect(from_.get(), generic, size) != 0) {
       throw std::runtime_error("no loopback sockets");
     }
+    // Ends without TIME_WAIT, which would use up the ports.
+    const linger at_once{1, 0};
+    CHECK(setsockopt(from_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
     to_ = Descriptor(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   }
 
@@ -68,6 +76,8 @@ class SocketPair {
     CHECK(send(from_.get(), text.data(), text.size(), MSG_NOSIGNAL) ==
           static_cast<ssize_t>(text.size()));
   }
+
+  [[nodiscard]] int reader() const { return to_.get(); }
 
   void drain(std::size_t bytes) const {
     std::array<char, 65'536> buffer{};
@@ -98,6 +108,70 @@ double send_us(const std::vector<std::string>& texts) {
   return sum / static_cast<double>(texts.size());
 }
 
+// Reads what comes on any of the sockets, as a thread of its own.
+class Reader {
+ public:
+  explicit Reader(const std::vector<SocketPair>& sockets) : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+    for (const SocketPair& pair : sockets) {
+      epoll_event event{};
+      event.events = EPOLLIN;
+      event.data.fd = pair.reader();
+      CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, pair.reader(), &event) == 0);
+    }
+    thread_ = std::thread([this] { run(); });
+  }
+
+  ~Reader() {
+    stopping_.store(true);
+    thread_.join();
+  }
+
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+  Reader(Reader&&) = delete;
+  Reader& operator=(Reader&&) = delete;
+
+  void wait_for(std::size_t bytes) const {
+    while (bytes_.load() < bytes) std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+
+ private:
+  void run() {
+    std::array<epoll_event, 64> events{};
+    std::array<char, 65'536> buffer{};
+    while (!stopping_.load()) {
+      const int count = epoll_wait(epoll_.get(), events.data(), events.size(), 10);
+      for (int i = 0; i < count; ++i) {
+        const int fd = events[static_cast<std::size_t>(i)].data.fd;
+        const ssize_t got = recv(fd, buffer.data(), buffer.size(), 0);
+        CHECK(got > 0);
+        bytes_.fetch_add(static_cast<std::size_t>(got));
+      }
+    }
+  }
+
+  Descriptor epoll_;
+  std::atomic<std::size_t> bytes_{0};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+double spread_us(const std::vector<std::string>& texts) {
+  const std::vector<SocketPair> sockets(kSpreadSockets);
+  const Reader reader(sockets);
+  double sum = 0;
+  std::size_t bytes = 0;
+  for (std::size_t turn = 0; turn < kSpreadTurns; ++turn) {
+    const std::string& text = texts[turn * texts.size() / kSpreadTurns];
+    const double start = thread_cpu_us();
+    for (const SocketPair& pair : sockets) pair.send_one(text);
+    sum += thread_cpu_us() - start;
+    bytes += text.size() * sockets.size();
+    reader.wait_for(bytes);
+  }
+  return sum / static_cast<double>(kSpreadTurns * sockets.size());
+}
+
 }  // namespace
 
 Floors measure_floors(std::span<const Event> events) {
@@ -113,6 +187,7 @@ Floors measure_floors(std::span<const Event> events) {
   Floors floors;
   floors.verify_us = cpu_us_each(events.size(), [&](std::size_t i) { verify(events[i]); });
   floors.send_us = send_us(texts);
+  floors.spread_us = spread_us(texts);
   floors.hash_us =
       cpu_us_each(texts.size(), [&](std::size_t i) { used += sha256(texts[i]).bytes[0]; });
   floors.copy_us = cpu_us_each(texts.size(), [&](std::size_t i) {

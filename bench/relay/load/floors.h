@@ -2,6 +2,7 @@
 
 #include "events/event.h"
 
+#include <cstddef>
 #include <span>
 
 namespace nostril::bench {
@@ -12,11 +13,16 @@ namespace nostril::bench {
 struct Floors {
   double verify_us = 0;  ///< parse the key, check the signature: libsecp256k1 alone
   double send_us = 0;  ///< one send() of the event's JSON to a loopback socket that nobody waits on
+  /// The same to each of kSpreadSockets that another thread reads, by epoll, as they come: what a
+  /// delivery to many costs a program that does nothing but send.
+  double spread_us = 0;
   double hash_us = 0;  ///< SHA-256 of the event's JSON
   double copy_us = 0;  ///< memcpy of the event's JSON
 };
 
-/// Over all of `events`; a few hundred take some 15 ms.
+inline constexpr std::size_t kSpreadSockets = 500;
+
+/// Over all of `events`; a few hundred take some 50 ms.
 [[nodiscard]] Floors measure_floors(std::span<const Event> events);
 
 }  // namespace nostril::bench

@@ -34,6 +34,7 @@ struct Plan {
   std::size_t rpc_round_trips = 2'000;
   std::size_t idle_connections = 5'000;
   std::size_t mixed_s = 4;
+  std::size_t mixed_flat_events = 5'000;
 
   [[nodiscard]] static Plan quick();
 };

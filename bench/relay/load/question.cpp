@@ -1,5 +1,6 @@
 #include "bench/relay/load/question.h"
 
+#include "base/check.h"
 #include "base/json.h"
 #include "bench/relay/load/clocks.h"
 #include "bench/relay/load/progress.h"
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -37,6 +39,23 @@ double middle_of(const std::vector<Floors>& floors, double Floors::*which) {
   return median(std::move(values));
 }
 
+struct NamedFloor {
+  std::string_view name;
+  double Floors::*value;
+};
+
+NamedFloor named(Floor floor) {
+  switch (floor) {
+    case Floor::Verify:
+      return {"verify", &Floors::verify_us};
+    case Floor::Send:
+      return {"send", &Floors::send_us};
+    case Floor::Spread:
+      return {"spread send", &Floors::spread_us};
+  }
+  CHECK(false);
+}
+
 }  // namespace
 
 Meter::Meter(const Target& target)
@@ -52,7 +71,8 @@ Round Meter::stop(double operations) const {
 }
 
 struct Asker::Contest {
-  explicit Contest(const Target& contender) : target(contender), connections(contender.url) {}
+  explicit Contest(const Target& contender)
+      : target(contender), connections(contender.url, contender.deflate) {}
 
   const Target& target;
   Connections connections;
@@ -108,11 +128,11 @@ void Asker::print(const Question& question, const Contest& contest,
   } else {
     const auto cpu_us_each = [](const Round& round) { return round.cpu_us / round.operations; };
     const auto per_s = [](const Round& round) { return round.operations / round.wall_s; };
-    const bool verify = question.floor == Floor::Verify;
-    const double raw_us = middle_of(floors, verify ? &Floors::verify_us : &Floors::send_us);
+    const NamedFloor raw = named(question.floor);
+    const double raw_us = middle_of(floors, raw.value);
     const double cpu_us = middle_of(contest.rounds, cpu_us_each);
     out.key("cpu_us").number(rounded(cpu_us));
-    out.key("raw").string(verify ? "verify" : "send");
+    out.key("raw").string(raw.name);
     out.key("raw_us").number(rounded(raw_us));
     out.key("to_raw").number(rounded(cpu_us / raw_us));
     out.key("per_s").number(rounded(middle_of(contest.rounds, per_s)));

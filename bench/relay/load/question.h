@@ -43,7 +43,7 @@ class Meter {
   std::int64_t start_ns_;
 };
 
-enum class Floor : std::uint8_t { Verify, Send };
+enum class Floor : std::uint8_t { Verify, Send, Spread };
 
 /// One line of the table.
 struct Question {

@@ -49,7 +49,7 @@ Target read_target(std::string_view text) {
   auto url = net::parse_url(address);
   if (!url) throw std::runtime_error("not a ws:// address: " + std::string(address));
   ServerProcess process = pid ? ServerProcess({*pid}) : ServerProcess::listening_on(url->port);
-  return {std::move(name), std::move(*url), std::move(process), std::move(data)};
+  return {std::move(name), std::move(*url), std::move(process), std::move(data), false};
 }
 
 }  // namespace nostril::bench

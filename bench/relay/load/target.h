@@ -15,6 +15,7 @@ struct Target {
   net::Url url;
   ServerProcess process;
   std::filesystem::path data;  ///< its folder on the disk; empty: unknown
+  bool deflate = false;        ///< its clients ask for permessage-deflate
 };
 
 /// Reads [NAME=]ws://HOST:PORT[/PATH][,pid=PID][,data=FOLDER]. Without a pid the process is the one

@@ -16,7 +16,8 @@ constexpr std::size_t kSignedBytes = 0x2a0;
 
 /// What is signed is the simulator's; of an empty chain or CRL nothing is.
 bool is_same(const SnpEvidence& evidence, const SnpEvidence& sound) {
-  return evidence.report.size() == sound.report.size() && evidence.vek == sound.vek &&
+  return evidence.report.size() == sound.report.size() &&
+         evidence.certificates.vek == sound.certificates.vek &&
          std::equal(sound.report.begin(), sound.report.begin() + kSignedBytes,
                     evidence.report.begin());
 }
@@ -37,13 +38,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       evidence.report.assign(bytes.begin(), bytes.end());
       break;
     case 1:
-      evidence.vek.assign(bytes.begin(), bytes.end());
+      evidence.certificates.vek.assign(bytes.begin(), bytes.end());
       break;
     case 2:
-      evidence.chain.assign(bytes.begin(), bytes.end());
+      evidence.certificates.chain.assign(bytes.begin(), bytes.end());
       break;
     default:
-      evidence.crl.assign(bytes.begin(), bytes.end());
+      evidence.certificates.crl.assign(bytes.begin(), bytes.end());
       break;
   }
   const Verdict verdict = verify_snp(evidence, kRoots, test::kNow, test::simulated_snp_policy());

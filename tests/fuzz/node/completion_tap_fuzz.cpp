@@ -42,7 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const bool stream = (data[0] & 1) != 0;
   CHECK(findings(bytes, 1, stream) == findings(bytes, size, stream));
   const auto request =
-      nostril::node::prepare_request("/v1/chat/completions", bytes, "m", "our-salt");
+      nostril::node::prepare_request("/v1/chat/completions", bytes, "m", "our-salt", 4'096);
   if (!request) return 0;
   const auto body = nostril::Json::parse(request->body);
   CHECK(body && body->find_string("model") == "m");

@@ -1,0 +1,80 @@
+#include "attestation/gpu_references.h"
+
+#include "attestation/checklist.h"
+#include "attestation/gpu_report.h"
+
+#include <algorithm>
+
+namespace nostril::attestation {
+
+namespace {
+
+constexpr std::uint8_t kNvdec0Index = 35;
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&lower](char x, char y) { return lower(x) == lower(y); });
+}
+
+JudgedRim judge(ByteSpan manifest, RimKind kind, const TrustRoots& roots, UnixTime now,
+                const RimPolicy& policy, VerifiedLinks& links) {
+  JudgedRim out;
+  Checklist checks(out.checks);
+  list_rim_checks(checks, kind);
+  out.verified = examine_rim(manifest, kind, roots, now, policy, checks, out.claims, &links);
+  return out;
+}
+
+void compare(const GpuReport& report, const Rim& rim, GpuComparison& out) {
+  for (const RimMeasurement& wanted : rim.measurements) {
+    if (wanted.index == kNvdec0Index && !report.nvdec0) continue;
+    const Measurement* found = report.measurement(wanted.index);
+    const auto& accepted = wanted.accepted;
+    ++out.compared_count;
+    if (found == nullptr || std::find(accepted.begin(), accepted.end(), *found) == accepted.end()) {
+      out.mismatches.push_back(wanted.index);
+    }
+  }
+}
+
+}  // namespace
+
+GpuReferences::GpuReferences(std::span<const Bytes> manifests, const TrustRoots& roots,
+                             UnixTime now, const RimPolicy& policy)
+    : roots_(roots), now_(now), policy_(policy) {
+  for (const Bytes& manifest : manifests) {
+    auto rim = parse_rim(manifest);
+    if (rim) {
+      entries_.push_back({manifest, std::move(*rim), std::nullopt});
+    } else {
+      ++unreadable_count_;
+    }
+  }
+}
+
+const JudgedRim* GpuReferences::find(RimKind kind, std::string_view version,
+                                     std::string_view product, VerifiedLinks& links) {
+  const auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& candidate) {
+    const Rim& rim = candidate.unverified;
+    return rim.kind == kind && equal_ignoring_case(rim.version, version) && rim.product == product;
+  });
+  if (entry == entries_.end()) return nullptr;
+  if (!entry->judged) entry->judged = judge(entry->bytes, kind, roots_, now_, policy_, links);
+  return &*entry->judged;
+}
+
+GpuComparison compare_measurements(const GpuReport& report, const Rim* driver, const Rim* vbios) {
+  GpuComparison out;
+  for (const Rim* rim : {driver, vbios}) {
+    if (rim != nullptr) compare(report, *rim, out);
+  }
+  std::sort(out.mismatches.begin(), out.mismatches.end());
+  if (driver == nullptr || vbios == nullptr) return out;
+  for (const RimMeasurement& measurement : driver->measurements) {
+    if (vbios->find(measurement.index) != nullptr) out.overlaps.push_back(measurement.index);
+  }
+  return out;
+}
+
+}  // namespace nostril::attestation

@@ -1,0 +1,35 @@
+#include "attestation/gpu_verify.h"
+#include "client/cli/commands.h"
+#include "client/cli/evidence_files.h"
+
+#include <vector>
+
+namespace nostril::client::cli {
+
+namespace {
+
+/// NVIDIA's roots; a root named by hand replaces that of the devices. Manifests under NVIDIA's own
+/// root are sound whatever the device is, so that one stays.
+attestation::TrustRoots gpu_roots(const EvidenceOptions& options) {
+  const auto manifests = attestation::TrustRoots::nvidia_manifests();
+  if (options.root.empty()) return attestation::TrustRoots::nvidia_devices().joined(manifests);
+  return read_roots(options.root).joined(manifests);
+}
+
+attestation::Verdict gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
+  VerifyPolicy policy = read_policy(options, now_s);
+  policy.gpu.nonce = read_nonce(options.nonce);
+  const std::vector<attestation::GpuEvidence> gpus = {
+      {read_bytes(options.report), read_bytes(options.chain)}};
+  std::vector<Bytes> rims;
+  for (const std::string& path : options.rims) rims.push_back(read_bytes(path));
+  return attestation::verify_gpus({gpus, rims, gpu_roots(options), now_s, policy.gpu});
+}
+
+}  // namespace
+
+int verify_gpu(Process& process, const EvidenceOptions& options) {
+  return judge_files(process, options, options.report, gpu_verdict);
+}
+
+}  // namespace nostril::client::cli

@@ -1,0 +1,36 @@
+#include "client/event_file.h"
+
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace nostril::client {
+
+namespace {
+
+constexpr std::streamsize kFileBytesMax = 1 << 20;
+
+}  // namespace
+
+VerifiedEvent read_event_file(const std::filesystem::path& path, Verifier& verifier) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(static_cast<std::size_t>(kFileBytesMax) + 1, '\0');
+  file.read(text.data(), kFileBytesMax + 1);
+  if (file.bad() || !file.eof()) {
+    throw std::runtime_error(path.string() + ": can't be read, or is larger than 1 MiB");
+  }
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  EventLimits limits;
+  limits.json_bytes_max = 1U << 20;
+  limits.content_bytes_max = 1U << 20;
+  auto event = parse_event(text, limits);
+  if (!event)
+    throw std::runtime_error(path.string() + ": " + std::string(to_string(event.error())));
+  auto verified = VerifiedEvent::verify(std::move(*event), verifier);
+  if (!verified) throw std::runtime_error(path.string() + ": the signature is wrong");
+  return std::move(*verified);
+}
+
+}  // namespace nostril::client

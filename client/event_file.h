@@ -1,0 +1,14 @@
+#pragma once
+
+#include "events/event.h"
+#include "schnorr/verify.h"
+
+#include <filesystem>
+
+namespace nostril::client {
+
+/// One signed event as JSON, at most 1 MiB, a newline after it or not. Throws std::runtime_error
+/// with the file's name when it can't be read, is no event, or its signature is wrong.
+[[nodiscard]] VerifiedEvent read_event_file(const std::filesystem::path& path, Verifier& verifier);
+
+}  // namespace nostril::client

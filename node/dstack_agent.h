@@ -1,0 +1,45 @@
+#pragma once
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+/// dstack's guest agent: HTTP/1.1 on a Unix socket inside the guest, POST with JSON both ways.
+namespace nostril::node {
+
+/// Answer to /GetQuote.
+struct DstackQuote {
+  Bytes quote;
+  std::string event_log;  ///< JSON text as it came; may be empty
+  std::string vm_config;  ///< JSON text; may be empty
+};
+
+/// What of /Info is of use.
+struct DstackInfo {
+  std::string app_compose;  ///< exact text of the compose file; may be empty
+};
+
+inline constexpr std::size_t kDstackReplyBytesMax = 2U << 20U;
+inline constexpr std::size_t kDstackEventLogBytesMax = 512U << 10U;
+
+/// Pure. The reply must repeat `report_data` if it has that member. An empty quote is refused: such
+/// an agent runs on another TEE than TDX. The error is one line for the operator.
+[[nodiscard]] Result<DstackQuote, std::string> parse_dstack_quote(
+    std::string_view json, std::span<const std::uint8_t, 64> report_data);
+[[nodiscard]] Result<DstackInfo, std::string> parse_dstack_info(std::string_view json);
+
+/// Asks the agent behind `socket`. Both wait for the answer, up to `kDstackMsMax` milliseconds.
+inline constexpr std::uint64_t kDstackMsMax = 30'000;
+[[nodiscard]] Result<DstackQuote, std::string> dstack_quote(
+    const std::filesystem::path& socket, std::span<const std::uint8_t, 64> report_data,
+    std::uint64_t ms_max = kDstackMsMax);
+[[nodiscard]] Result<DstackInfo, std::string> dstack_info(const std::filesystem::path& socket,
+                                                          std::uint64_t ms_max = kDstackMsMax);
+
+}  // namespace nostril::node

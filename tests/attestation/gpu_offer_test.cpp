@@ -1,0 +1,209 @@
+// Evidence of a node with GPUs: its reports bound to the quote and to the node, packed and judged.
+#include "attestation/collateral_json.h"
+#include "attestation/gpu_certificates.h"
+#include "attestation/pack.h"
+#include "base/base64.h"
+#include "base/hex.h"
+#include "tests/attestation/gpu_fixtures.h"
+#include "tests/attestation/vector_case.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace nostril::attestation {
+namespace {
+
+using test::simulated_policy;
+using test::status_of;
+
+void set_gpus(Evidence& evidence, const std::vector<GpuEvidence>& gpus) {
+  for (const GpuEvidence& gpu : gpus) {
+    evidence.gpu_reports.push_back(gpu.report);
+    evidence.gpu_chains.push_back(gpu.chain);
+  }
+}
+
+Digest digest_of(const std::vector<GpuEvidence>& gpus) {
+  std::vector<ByteSpan> reports;
+  for (const GpuEvidence& gpu : gpus) reports.emplace_back(gpu.report);
+  return gpu_evidence_digest(reports);
+}
+
+/// A simulated node with two simulated GPUs.
+class GpuOffer : public ::testing::Test {
+ protected:
+  /// GPUs that were asked over `asked`, in evidence that commits to them.
+  [[nodiscard]] Evidence evidence(const Statement& asked) {
+    const Digest nonce = gpu_nonce(asked.nonce, asked.node);
+    const auto gpus = gpus_.evidence(2, nonce.bytes);
+    expected_ = test::statement();
+    expected_.gpu_evidence = digest_of(gpus);
+    Evidence out = cpu_.evidence(expected_, test::kNow, test::measurements());
+    set_gpus(out, gpus);
+    out.gpu_manifests = gpus_.manifests();
+    return out;
+  }
+
+  [[nodiscard]] Evidence evidence() { return evidence(test::statement()); }
+
+  [[nodiscard]] Verdict judge(const Evidence& evidence,
+                              const Policy& policy = simulated_policy()) const {
+    const TrustRoots roots = test::roots_of(cpu_).joined(test::roots_of(gpus_));
+    return verify(evidence, expected_, roots, test::kNow, policy);
+  }
+
+  const Simulator cpu_ = test::simulator();
+  const GpuSimulator gpus_ = test::gpu_simulator();
+  Statement expected_;
+};
+
+TEST_F(GpuOffer, IsAcceptedAfterItWasPacked) {
+  const auto unpacked = unpack_evidence(pack_evidence(evidence()));
+  ASSERT_TRUE(unpacked.has_value());
+  const Verdict verdict = judge(*unpacked);
+  EXPECT_TRUE(verdict.accepted) << explain(verdict);
+  EXPECT_TRUE(verdict.simulated);
+  EXPECT_NE(verdict.claim("gpu0.driver"), nullptr);
+  EXPECT_NE(verdict.claim("gpu1.ueid"), nullptr);
+  EXPECT_EQ(verdict.claim("gpu2.ueid"), nullptr);
+  EXPECT_EQ(std::count_if(verdict.identities.begin(), verdict.identities.end(),
+                          [](const Identity& identity) { return identity.name == "gpu_serial"; }),
+            2);
+}
+
+struct Change {
+  std::string check;
+  std::function<void(Evidence&)> make;
+};
+
+TEST_F(GpuOffer, EveryPartMustBeThereAndInPlace) {
+  const std::vector<Change> changes = {
+      {"gpu_evidence", [](Evidence& e) { std::swap(e.gpu_reports[0], e.gpu_reports[1]); }},
+      {"gpu_signature", [](Evidence& e) { std::swap(e.gpu_chains[0], e.gpu_chains[1]); }},
+      {"gpu_evidence",
+       [](Evidence& e) {
+         e.gpu_reports.pop_back();
+         e.gpu_chains.pop_back();
+       }},
+      {"gpu_evidence", [](Evidence& e) { e.gpu_reports.push_back(e.gpu_reports[0]); }},
+      {"gpu_evidence",
+       [](Evidence& e) {
+         e.gpu_reports.clear();
+         e.gpu_chains.clear();
+       }},
+      {"gpu_distinct",
+       [](Evidence& e) {
+         e.gpu_reports[1] = e.gpu_reports[0];
+         e.gpu_chains[1] = e.gpu_chains[0];
+       }},
+      {"gpu_chain", [](Evidence& e) { e.gpu_chains.pop_back(); }},
+      {"gpu_driver_rim", [](Evidence& e) { e.gpu_manifests.erase(e.gpu_manifests.begin()); }},
+      {"gpu_vbios_rim", [](Evidence& e) { e.gpu_manifests.pop_back(); }},
+      {"driver_rim_digest",
+       [](Evidence& e) {
+         Bytes& manifest = e.gpu_manifests[0];
+         std::string text(as_text(manifest));
+         const std::size_t at = text.find("Measurement_30");
+         ASSERT_NE(at, std::string::npos);
+         manifest[at] = 'N';
+       }},
+      {"size", [](Evidence& e) { e.gpu_manifests.resize(kGpuManifestCountMax + 1); }},
+      {"size", [](Evidence& e) { e.gpu_chains.emplace_back(); }},
+  };
+  const Evidence sound = evidence();
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    Evidence evidence = sound;
+    changes[i].make(evidence);
+    const Verdict verdict = judge(evidence);
+    EXPECT_FALSE(verdict.accepted) << i;
+    const Check* check = verdict.find(changes[i].check);
+    ASSERT_NE(check, nullptr) << i;
+    EXPECT_TRUE(refuses(*check)) << i << " " << changes[i].check << "\n" << explain(verdict);
+  }
+}
+
+TEST_F(GpuOffer, ReportsOfAnotherNodeOrNonceAreRefused) {
+  Statement other = test::statement();
+  other.node.bytes[0] ^= 1;
+  EXPECT_EQ(status_of(judge(evidence(other)), "gpu_nonce"), CheckStatus::Failed);
+  other = test::statement();
+  other.nonce[0] ^= 1;
+  const Verdict verdict = judge(evidence(other));
+  EXPECT_EQ(status_of(verdict, "gpu_evidence"), CheckStatus::Passed);
+  EXPECT_EQ(status_of(verdict, "gpu_nonce"), CheckStatus::Failed);
+  EXPECT_FALSE(verdict.accepted);
+}
+
+TEST_F(GpuOffer, SimulatedGpusMarkTheVerdictAndAreNeverTakenUnasked) {
+  Policy policy;
+  EXPECT_FALSE(judge(evidence(), policy).accepted);
+  EXPECT_EQ(status_of(judge(evidence(), policy), "simulated"), CheckStatus::Failed);
+  const Evidence sound = evidence();
+  const Verdict verdict =
+      verify(sound, expected_, test::roots_of(cpu_), test::kNow, simulated_policy());
+  EXPECT_EQ(verdict.find("gpu_chain")->found, "2 GPUs: root not trusted");
+}
+
+/// Quote, collateral and GPUs of a live service, with manifests of another driver: for their size.
+Evidence live_evidence(const std::string& folder) {
+  const Json report = test::read_vector_json("combined/" + folder + "/report.json");
+  const Json* models = report.find("model_attestations");
+  const Json& node = models == nullptr ? report : models->items().front();
+  Evidence out = test::simulator().evidence(test::statement(), test::kNow);
+  out.collateral = parse_collateral_json(
+                       test::read_vector("combined/" + folder + "/collateral-90c06f000000.json"))
+                       .value();
+  out.cpu_quote = decode_hex(*node.find_string("intel_quote")).value();
+  const Json payload = Json::parse(*node.find_string("nvidia_payload")).value();
+  for (const Json& gpu : payload.find("evidence_list")->items()) {
+    out.gpu_reports.push_back(decode_base64(*gpu.find_string("evidence")).value());
+    const Bytes pem = decode_base64(*gpu.find_string("certificate")).value();
+    out.gpu_chains.push_back(join_chain(parse_gpu_chain(pem).value()));
+  }
+  return out;
+}
+
+TEST(GpuOfferSize, OfEightGpusFitsOneEvent) {
+  REQUIRE_SHARED("vectors/attestation/combined/cases.json");
+  for (const char* folder : {"nearcloud-2026-06-29", "venice-2026-06-10"}) {
+    Evidence evidence = live_evidence(folder);
+    ASSERT_EQ(evidence.gpu_reports.size(), 8U);
+    const auto frame_bytes = [&evidence] {
+      return decode_base64(pack_evidence(evidence)).value().size();
+    };
+    const std::size_t without = frame_bytes();
+    for (const char* name :
+         {"NV_GPU_DRIVER_GH100_550.90.07", "NV_GPU_VBIOS_1010_0200_882_96009F0001"}) {
+      evidence.gpu_manifests.push_back(
+          test::read_vector_bytes("nvidia/rims/" + std::string(name) + ".xml"));
+    }
+    const std::size_t whole = frame_bytes();
+    fmt::print("{:24} {} bytes, {} with two manifests; as content {} and {}\n", folder, without,
+               whole, (without + 2) / 3 * 4, pack_evidence(evidence).size());
+    EXPECT_LT(whole, 24U << 10U);
+    EXPECT_EQ(unpack_evidence(pack_evidence(evidence)).value(), evidence);
+  }
+}
+
+TEST(GpuOfferSize, LiveGpusAreJudgedWhole) {
+  REQUIRE_SHARED("vectors/attestation/combined/cases.json");
+  const Evidence evidence = live_evidence("venice-2026-06-10");
+  std::vector<GpuEvidence> gpus;
+  for (std::size_t i = 0; i < evidence.gpu_reports.size(); ++i) {
+    gpus.push_back({evidence.gpu_reports[i], evidence.gpu_chains[i]});
+  }
+  GpuPolicy policy;
+  policy.allow_missing_rims = true;
+  policy.allow_unchecked_switches = true;
+  const Verdict verdict = verify_gpus({gpus, {}, TrustRoots::vendors(), 1781056000, policy});
+  EXPECT_TRUE(verdict.accepted) << explain(verdict);
+  EXPECT_EQ(verdict.find("gpu_distinct")->found, "8 different");
+}
+
+}  // namespace
+}  // namespace nostril::attestation

@@ -1,0 +1,95 @@
+// The offer book: what is judged, when, and by which trust.
+#include "client/offer_book.h"
+
+#include "tests/support/hand_made_node.h"
+#include "tests/support/world.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+namespace nostril::client {
+namespace {
+
+using test::HandMadeNode;
+using test::World;
+
+/// A client and a relay; the only node is made by hand.
+class OfferBookTest : public ::testing::Test {
+ protected:
+  OfferBookTest()
+      : world_([](node::NodeConfig& config) { config.engine.url = "http://127.0.0.1:1"; }) {
+    node_ = std::make_unique<HandMadeNode>(world_.relay.url());
+    const AttestationEvent attestation = node_->attestation_of(node_->statement);
+    node_->offer.attestation = attestation.digest;
+    EXPECT_TRUE(world_.until([&] { return world_.user->offers.complete(); }));
+    world_.relay.inject(node_->signed_attestation(attestation));
+  }
+
+  OfferBook& book() { return world_.user->offers; }
+
+  /// The same offer again, a second later.
+  void publish_again() {
+    ++node_->offer.created_at;
+    world_.relay.inject(node_->signed_offer());
+    const std::int64_t wanted = node_->offer.created_at;
+    EXPECT_TRUE(world_.until([&] {
+      return (!book().usable().empty() && book().usable()[0]->offer().created_at == wanted) ||
+             (!book().rejected().empty() && book().rejected()[0].offer.created_at == wanted);
+    }));
+  }
+
+  World world_;
+  std::unique_ptr<HandMadeNode> node_;
+};
+
+TEST_F(OfferBookTest, AnUnchangedOfferCostsNoSecondVerdict) {
+  publish_again();
+  ASSERT_EQ(book().usable().size(), 1U);
+  const auto* verdict = &book().usable()[0]->verdict();
+  EXPECT_EQ(book().verdicts().hits(), 0U);
+  node_->offer.prices = {{PriceUnit::Output, Amount::of(2'000'000)}};
+  publish_again();
+  EXPECT_EQ(book().verdicts().hits(), 1U);
+  ASSERT_EQ(book().usable().size(), 1U);
+  EXPECT_EQ(&book().usable()[0]->verdict(), verdict) << "the same object";
+  // Under another model's name another policy may hold: judged anew.
+  node_->offer.model = "other-model";
+  publish_again();
+  EXPECT_EQ(book().verdicts().hits(), 1U);
+}
+
+TEST_F(OfferBookTest, AChangedPolicyJudgesAnew) {
+  publish_again();
+  ASSERT_EQ(book().usable().size(), 1U);
+  world_.user->trust.policy.tdx.accept_simulated = false;
+  book().on_trust_changed();
+  EXPECT_EQ(book().verdicts().hits(), 0U);
+  EXPECT_TRUE(book().usable().empty());
+  publish_again();
+  EXPECT_TRUE(book().usable().empty());
+  EXPECT_EQ(book().verdicts().hits(), 1U) << "the refusal, within its minute";
+  world_.user->trust.policy.tdx.accept_simulated = true;
+  book().on_trust_changed();
+  EXPECT_EQ(book().usable().size(), 1U) << "the first policy's verdict";
+  EXPECT_EQ(book().verdicts().hits(), 2U);
+}
+
+TEST_F(OfferBookTest, AnOfferWhoseVerdictHasEndedIsNotUsable) {
+  publish_again();
+  ASSERT_EQ(book().usable().size(), 1U);
+  const std::int64_t end = book().usable()[0]->verdict().holds_until;
+  EXPECT_LE(end, node_->offer.encryption_key_expires_at);
+  // A rule that ends earlier: a beacon.
+  auto& acceptance = world_.user->trust.policy.tdx.acceptance;
+  acceptance.require_beacon = true;
+  acceptance.beacons = {{node_->statement.nonce, world_.clock.unix_s() - 590}};
+  book().on_trust_changed();
+  ASSERT_EQ(book().usable().size(), 1U);
+  EXPECT_LE(book().usable()[0]->verdict().holds_until, world_.clock.unix_s() + 10);
+  world_.clock.set_date(world_.clock.unix_s() + 20);
+  EXPECT_TRUE(book().usable().empty());
+}
+
+}  // namespace
+}  // namespace nostril::client

@@ -1,0 +1,473 @@
+// Where a node's evidence comes from: dstack, configfs-tsm, /dev/sev-guest, the simulator; which of
+// them is taken.
+#include "node/evidence_source.h"
+
+#include "attestation/byte_writer.h"
+#include "attestation/verify.h"
+#include "attestation/x509.h"
+#include "base/hex.h"
+#include "base/json.h"
+#include "node/dstack_agent.h"
+#include "node/simulated_source.h"
+#include "node/snp_certificate_table.h"
+#include "tests/attestation/snp_fixtures.h"
+#include "tests/node/fake_machine.h"
+#include "tests/support/shared_data.h"
+#include "tests/support/temp_dir.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace nostril::node {
+namespace {
+
+namespace fs = std::filesystem;
+using attestation::test::kNow;
+using test::FakeSevGuest;
+using test::FakeTsm;
+using test::FakeUnixServer;
+using test::TempDir;
+using ::testing::HasSubstr;
+using ReportData = std::array<std::uint8_t, 64>;
+
+ReportData report_data() {
+  return attestation::report_data(attestation::test::statement());
+}
+
+/// A quote of the simulator: the form of a genuine one.
+Bytes quote_over(std::span<const std::uint8_t, 64> data) {
+  static const attestation::Simulator kSimulator = attestation::test::simulator();
+  return kSimulator.tdx_quote(data, attestation::test::measurements());
+}
+
+Bytes snp_report_over(std::span<const std::uint8_t, 64> data) {
+  static const attestation::SnpSimulator kSimulator = attestation::test::snp_simulator();
+  return kSimulator.report(data, attestation::test::measurement(0xa0));
+}
+
+// ---- configfs-tsm -------------------------------------------------------------------------------
+
+class Tsm : public ::testing::Test {
+ protected:
+  TempDir folder_;
+  FakeTsm tsm_{folder_.path() / "report", "tdx_guest", quote_over};
+};
+
+TEST_F(Tsm, GivesAReportOverOurDataAndLeavesNothingBehind) {
+  EXPECT_EQ(tsm_provider(tsm_).value(), "tdx_guest");
+  const auto report = read_tsm_report(tsm_, report_data());
+  ASSERT_TRUE(report) << report.error();
+  EXPECT_EQ(report->provider, "tdx_guest");
+  EXPECT_EQ(report->outblob, quote_over(report_data()));
+  EXPECT_EQ(tsm_.made, 0);
+  EXPECT_TRUE(fs::is_empty(tsm_.path()));
+}
+
+TEST_F(Tsm, AnotherWriterBeforeOrAfterTheAnswerMeansAskingAgain) {
+  for (const bool before : {true, false}) {
+    int times = 2;
+    const auto disturb = [&times](FakeTsm& tsm, const std::string& entry) {
+      if (times-- > 0) tsm.written(entry, Bytes(64, 9));
+    };
+    (before ? tsm_.after_write : tsm_.after_read) = disturb;
+    const auto report = read_tsm_report(tsm_, report_data());
+    ASSERT_TRUE(report) << report.error();
+    EXPECT_EQ(report->outblob, quote_over(report_data())) << "never the other's";
+    EXPECT_LT(times, 0);
+    tsm_.after_write = nullptr;
+    tsm_.after_read = nullptr;
+  }
+}
+
+TEST_F(Tsm, GivesUpWhenTheOtherWriterDoesNot) {
+  tsm_.after_write = [](FakeTsm& tsm, const std::string& entry) {
+    tsm.written(entry, Bytes(64, 9));
+  };
+  const auto report = read_tsm_report(tsm_, report_data());
+  ASSERT_FALSE(report);
+  EXPECT_THAT(report.error(), HasSubstr("another process"));
+}
+
+TEST_F(Tsm, AWriteThatTheKernelLostIsNoReport) {
+  // What an older answer would be: the attribute is there, but not for our data.
+  tsm_.swallow_write = true;
+  const auto report = read_tsm_report(tsm_, report_data());
+  ASSERT_FALSE(report);
+  EXPECT_THAT(report.error(), HasSubstr("did not take report_data"));
+}
+
+TEST_F(Tsm, ErrorsSayWhatToDo) {
+  const auto error_with = [this](int FakeTsm::*field, int value) {
+    tsm_.*field = value;
+    const auto report = read_tsm_report(tsm_, report_data());
+    tsm_.*field = 0;
+    return report ? std::string() : report.error();
+  };
+  EXPECT_THAT(error_with(&FakeTsm::make_error, ENXIO), HasSubstr("modprobe"));
+  EXPECT_THAT(error_with(&FakeTsm::make_error, EACCES), HasSubstr("run as root"));
+  EXPECT_THAT(error_with(&FakeTsm::make_error, ENOENT), HasSubstr("mount"));
+  EXPECT_THAT(error_with(&FakeTsm::write_error, EBUSY), HasSubstr("quote generation service"));
+  EXPECT_THAT(error_with(&FakeTsm::read_error, ETIMEDOUT), HasSubstr("quote generation service"));
+  EXPECT_EQ(tsm_.made, 0);
+}
+
+TEST_F(Tsm, AnAnswerIsBounded) {
+  FakeTsm endless(folder_.path() / "big", "tdx_guest",
+                  [](auto) { return Bytes((64U << 10U) + 1, 7); });
+  const auto report = read_tsm_report(endless, report_data());
+  ASSERT_FALSE(report);
+  EXPECT_THAT(report.error(), HasSubstr("larger than any report"));
+  FakeTsm empty(folder_.path() / "empty", "tdx_guest", [](auto) { return Bytes(); });
+  EXPECT_FALSE(read_tsm_report(empty, report_data()));
+}
+
+TEST_F(Tsm, OnSnpTheCertificateTableComesWithTheReport) {
+  FakeTsm snp(folder_.path() / "snp", "sev_guest", snp_report_over);
+  snp.auxblob = {1, 2, 3};
+  const auto report = read_tsm_report(snp, report_data());
+  ASSERT_TRUE(report) << report.error();
+  EXPECT_EQ(report->outblob, snp_report_over(report_data()));
+  EXPECT_EQ(report->auxblob, (Bytes{1, 2, 3}));
+  snp.auxblob.clear();
+  EXPECT_TRUE(read_tsm_report(snp, report_data())->auxblob.empty());
+}
+
+// ---- dstack -------------------------------------------------------------------------------------
+
+std::string quote_reply(ByteSpan quote, const std::string& more = "") {
+  return R"({"quote":")" + encode_hex(quote) + "\"" + more + "}";
+}
+
+TEST(Dstack, AsksOverItsSocketForExactlyOurData) {
+  const TempDir folder;
+  std::string seen;
+  const FakeUnixServer server(folder.path() / "dstack.sock", [&seen](const std::string& request) {
+    seen = request;
+    return FakeUnixServer::ok(quote_reply(quote_over(report_data()),
+                                          R"(,"event_log":"[]","vm_config":"{}","report_data":")" +
+                                              encode_hex(report_data()) + "\""));
+  });
+  const auto quote = dstack_quote(server.path(), report_data());
+  ASSERT_TRUE(quote) << quote.error();
+  EXPECT_EQ(quote->quote, quote_over(report_data()));
+  EXPECT_EQ(quote->event_log, "[]");
+  EXPECT_TRUE(seen.starts_with("POST /GetQuote HTTP/1.1\r\n"));
+  EXPECT_TRUE(seen.ends_with(R"({"report_data":")" + encode_hex(report_data()) + "\"}"));
+}
+
+TEST(Dstack, TroubleWithTheAgentIsBoundedAndNamed) {
+  const TempDir folder;
+  const fs::path path = folder.path() / "dstack.sock";
+  EXPECT_THAT(dstack_quote(path, report_data()).error(), HasSubstr("is the agent running"));
+  std::string answer;
+  const FakeUnixServer server(path, [&answer](const std::string&) {
+    if (answer == "slow") std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    return answer;
+  });
+  const auto error_of = [&](const std::string& text) {
+    answer = text;
+    const auto quote = dstack_quote(path, report_data(), 200);
+    return quote ? std::string("none") : quote.error();
+  };
+  EXPECT_THAT(error_of(""), HasSubstr("GetQuote"));
+  EXPECT_THAT(error_of("HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\noops"), HasSubstr("500: oops"));
+  EXPECT_NE(error_of("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}"), "none");
+  EXPECT_NE(error_of("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n{}"), "none");
+  EXPECT_NE(error_of("slow"), "none");
+  EXPECT_NE(error_of(FakeUnixServer::ok("not json")), "none");
+}
+
+TEST(Dstack, RefusesAnswersThatAreNone) {
+  const auto refused = [](const std::string& json) {
+    return !parse_dstack_quote(json, report_data());
+  };
+  const Bytes quote = {1, 2, 3};
+  EXPECT_FALSE(refused(quote_reply(quote)));
+  EXPECT_FALSE(refused(quote_reply(quote, R"(,"event_log":null,"new":[1])")));
+  EXPECT_TRUE(refused("[]"));
+  EXPECT_TRUE(refused("{}"));
+  EXPECT_TRUE(refused(R"({"quote":""})"));
+  EXPECT_TRUE(refused(R"({"quote":7})"));
+  EXPECT_TRUE(refused(R"({"quote":"0g"})"));
+  EXPECT_TRUE(refused(quote_reply(Bytes((16U << 10U) + 1))));
+  EXPECT_TRUE(refused(quote_reply(quote, R"(,"report_data":"00")")));
+  EXPECT_TRUE(refused(quote_reply(quote, R"(,"event_log":[])")));
+  EXPECT_TRUE(refused(quote_reply(quote, R"(,"event_log":")" + std::string(600'000, ' ') + "\"")));
+}
+
+TEST(Dstack, InfoGivesTheComposeFileFromBothForms) {
+  const std::string inner = R"({"app_compose":"{\"a\":1}"})";
+  EXPECT_EQ(parse_dstack_info(R"({"tcb_info":)" + inner + "}")->app_compose, R"({"a":1})");
+  std::string quoted;
+  append_json_string(quoted, inner);
+  EXPECT_EQ(parse_dstack_info(R"({"tcb_info":)" + quoted + "}")->app_compose, R"({"a":1})");
+  EXPECT_EQ(parse_dstack_info("{}")->app_compose, "");
+  EXPECT_FALSE(parse_dstack_info(R"({"tcb_info":"x"})"));
+  EXPECT_FALSE(parse_dstack_info(R"({"tcb_info":{"app_compose":1}})"));
+}
+
+TEST(Dstack, ReadsAGenuineRecording) {
+  const char* name = "vectors/attestation/dstack/dstack-quote-report.json";
+  REQUIRE_SHARED(name);
+  // The recording has its event log as a value; the agent sends it as a string.
+  const Json recorded = Json::parse(test::read_file(test::shared_path(name))).value();
+  JsonWriter json;
+  json.begin_object();
+  for (const auto& [key, value] : recorded.members()) {
+    json.key(key);
+    if (value.is_string()) {
+      json.value(value);
+    } else {
+      json.string(value.dump());
+    }
+  }
+  json.end_object();
+  ReportData data{};
+  ASSERT_TRUE(decode_hex(*recorded.find_string("report_data"), data));
+  const auto quote = parse_dstack_quote(json.text(), data);
+  ASSERT_TRUE(quote) << quote.error();
+  EXPECT_EQ(encode_hex(quote->quote), *recorded.find_string("quote"));
+  EXPECT_EQ(quote->event_log, recorded.find("event_log")->dump());
+  data[0] ^= 1;
+  EXPECT_FALSE(parse_dstack_quote(json.text(), data)) << "an answer for other data";
+}
+
+// ---- /dev/sev-guest -----------------------------------------------------------------------------
+
+TEST(SevGuest, GivesReportAndTable) {
+  FakeSevGuest device(snp_report_over);
+  device.table = {7, 7, 7};
+  device.busy = 1;
+  const auto report = sev_guest_report(device, report_data());
+  ASSERT_TRUE(report) << report.error();
+  EXPECT_EQ(report->report, snp_report_over(report_data()));
+  EXPECT_TRUE(std::equal(device.table.begin(), device.table.end(), report->certificates.begin()));
+  EXPECT_EQ(device.asked, 2);
+}
+
+TEST(SevGuest, ErrorsAreNamed) {
+  FakeSevGuest device(snp_report_over);
+  device.table = Bytes(20'000);
+  EXPECT_THAT(sev_guest_report(device, report_data()).error(), HasSubstr("table has 20480 bytes"));
+  device.table.clear();
+  device.error = EIO;
+  device.firmware_error = 0x16;
+  EXPECT_THAT(sev_guest_report(device, report_data()).error(), HasSubstr("firmware 0x16"));
+  device.error = 0;
+  device.status = 0x22;
+  EXPECT_THAT(sev_guest_report(device, report_data()).error(), HasSubstr("status 34"));
+  FakeSevGuest small([](auto) { return Bytes(100); });
+  EXPECT_FALSE(sev_guest_report(small, report_data()));
+  EXPECT_FALSE(open_sev_guest("/nonexistent/sev-guest"));
+}
+
+// ---- Certificate table --------------------------------------------------------------------------
+
+struct TableEntry {
+  std::string guid;
+  Bytes bytes;
+};
+
+const std::string kVcek = "63da758de6644564adc5f4b93be8accd";
+const std::string kVlek = "a8074bc2a25a483eaae639c045a0b8a1";
+const std::string kAsk = "4ab7b379bbac4fe4a02f05aef327c782";
+const std::string kArk = "c0b406a4a803495297433fb6014cd0ae";
+
+Bytes guid_bytes(const std::string& text) {
+  return decode_hex(text).value();
+}
+
+Bytes table_of(const std::vector<TableEntry>& entries) {
+  Bytes head;
+  Bytes body;
+  const std::size_t head_bytes = 24 * (entries.size() + 1);
+  for (const TableEntry& entry : entries) {
+    attestation::append(head, guid_bytes(entry.guid));
+    attestation::append_le(head, static_cast<std::uint32_t>(head_bytes + body.size()));
+    attestation::append_le(head, static_cast<std::uint32_t>(entry.bytes.size()));
+    attestation::append(body, entry.bytes);
+  }
+  attestation::append_zeros(head, 24);
+  attestation::append(head, body);
+  return head;
+}
+
+/// VEK, ASK and ARK of the simulator.
+std::vector<Bytes> certificates() {
+  const auto evidence = attestation::test::snp_evidence(attestation::test::snp_simulator());
+  std::vector<Bytes> out = {evidence.certificates.vek};
+  const auto chain = attestation::parse_pem_chain(evidence.certificates.chain);
+  for (const auto& certificate : *chain) out.push_back(certificate.der);
+  return out;
+}
+
+TEST(CertificateTable, GivesTheKeysCertificateAndItsChain) {
+  const auto all = certificates();
+  const auto read = parse_snp_certificate_table(
+      table_of({{kArk, all[2]}, {kVcek, all[0]}, {std::string(32, 'a'), {1}}, {kAsk, all[1]}}));
+  ASSERT_TRUE(read) << read.error();
+  const auto wanted = attestation::test::snp_evidence(attestation::test::snp_simulator());
+  EXPECT_EQ(read->vek, wanted.certificates.vek);
+  EXPECT_EQ(read->chain, wanted.certificates.chain);
+  EXPECT_TRUE(read->crl.empty());
+  const auto provider = parse_snp_certificate_table(table_of({{kVlek, all[0]}, {kAsk, all[1]}}));
+  EXPECT_EQ(provider->vek, all[0]);
+  EXPECT_EQ(provider->chain, "") << "the table has no ASVK";
+}
+
+TEST(CertificateTable, NothingAndZerosAreNoCertificates) {
+  EXPECT_TRUE(parse_snp_certificate_table({})->vek.empty());
+  EXPECT_TRUE(parse_snp_certificate_table(Bytes(4096))->vek.empty());
+}
+
+TEST(CertificateTable, RefusesWhatLiesOutsideComesTwiceOrIsNone) {
+  const auto all = certificates();
+  const Bytes sound = table_of({{kVcek, all[0]}});
+  ASSERT_TRUE(parse_snp_certificate_table(sound));
+  for (std::size_t size = 1; size < sound.size(); size += size < 60 ? 1 : 97) {
+    EXPECT_FALSE(parse_snp_certificate_table(ByteSpan(sound).first(size))) << size;
+  }
+  Bytes outside = sound;
+  outside.at(19) = 0xff;  // offset
+  EXPECT_FALSE(parse_snp_certificate_table(outside));
+  outside = sound;
+  outside.at(23) = 0xff;  // length
+  EXPECT_FALSE(parse_snp_certificate_table(outside));
+  EXPECT_FALSE(parse_snp_certificate_table(table_of({{kVcek, all[0]}, {kVcek, all[0]}})));
+  EXPECT_FALSE(parse_snp_certificate_table(table_of({{kVcek, {1, 2, 3}}})));
+  EXPECT_FALSE(parse_snp_certificate_table(
+      table_of(std::vector<TableEntry>(40, TableEntry{std::string(32, 'a'), {}}))));
+}
+
+// ---- Which one ----------------------------------------------------------------------------------
+
+class Choice : public ::testing::Test {
+ protected:
+  Choice() {
+    settings_.paths.dstack_socket = folder_.path() / "dstack.sock";
+    settings_.paths.tsm_folder = folder_.path() / "report";
+    settings_.paths.sev_guest = folder_.path() / "sev-guest";
+    settings_.paths.others = {folder_.path() / "tdx_guest"};
+  }
+
+  static void put(const fs::path& path) { std::ofstream(path) << ""; }
+
+  std::string chosen() { return choose_evidence(settings_).source; }
+
+  Result<std::unique_ptr<EvidenceSource>, std::string> make() {
+    return make_evidence_source(settings_, folder_.path(), rng_);
+  }
+
+  TempDir folder_;
+  SystemRng rng_;
+  EvidenceSettings settings_;
+};
+
+TEST_F(Choice, WithoutATeeNothingIsTakenAndNothingSimulated) {
+  EXPECT_EQ(settings_.source, "auto");
+  EXPECT_EQ(chosen(), "");
+  const auto source = make();
+  ASSERT_FALSE(source);
+  for (const char* part : {"dstack:", "tsm:", "sev-guest:", "evidence = \"simulated\""}) {
+    EXPECT_THAT(source.error(), HasSubstr(part));
+  }
+  for (const std::string name : {"", "sim", "Auto", "none"}) {
+    settings_.source = name;
+    EXPECT_FALSE(make()) << name;
+  }
+}
+
+TEST_F(Choice, TakesDstackBeforeTheOthers) {
+  put(settings_.paths.sev_guest);
+  EXPECT_EQ(chosen(), "sev-guest");
+  put(settings_.paths.dstack_socket);
+  EXPECT_EQ(chosen(), "dstack");
+  settings_.source = "sev-guest";
+  EXPECT_EQ(chosen(), "sev-guest");
+}
+
+TEST_F(Choice, AFolderThatNoDriverStandsBehindIsPassedOver) {
+  fs::create_directories(settings_.paths.tsm_folder);  // an entry in it has no `provider`
+  put(settings_.paths.sev_guest);
+  const EvidenceChoice choice = choose_evidence(settings_);
+  EXPECT_EQ(choice.source, "sev-guest");
+  EXPECT_THAT(choice.notes, ::testing::Contains(HasSubstr("tsm:")));
+}
+
+TEST_F(Choice, DstackEvidenceIsAQuoteOverTheStatement) {
+  const FakeUnixServer server(settings_.paths.dstack_socket, [](const std::string& request) {
+    const std::size_t at = request.find(R"("report_data":")") + 15;
+    ReportData data{};
+    CHECK(decode_hex(std::string_view(request).substr(at, 128), data));
+    return FakeUnixServer::ok(quote_reply(quote_over(data)));
+  });
+  const auto source = make();
+  ASSERT_TRUE(source) << source.error();
+  EXPECT_EQ((*source)->tee(), "tdx");
+  EXPECT_FALSE((*source)->simulated());
+  const auto statement = attestation::test::statement();
+  const auto evidence = (*source)->evidence(statement, kNow);
+  ASSERT_TRUE(evidence) << evidence.error();
+  EXPECT_EQ(evidence->kind, attestation::kKindTdx);
+  EXPECT_EQ(evidence->statement, statement);
+  EXPECT_EQ(evidence->cpu_quote, quote_over(attestation::report_data(statement)));
+}
+
+TEST_F(Choice, TheSimulatorRefusesBesideAnyRealTee) {
+  settings_.source = "simulated";
+  ASSERT_TRUE(make());
+  std::vector<fs::path> interfaces = settings_.paths.others;
+  for (const auto& path :
+       {settings_.paths.dstack_socket, settings_.paths.tsm_folder, settings_.paths.sev_guest}) {
+    interfaces.push_back(path);
+  }
+  for (const fs::path& path : interfaces) {
+    put(path);
+    const auto source = make();
+    ASSERT_FALSE(source) << path;
+    EXPECT_THAT(source.error(), HasSubstr(path.string()));
+    fs::remove(path);
+  }
+}
+
+/// What a client that was given this root says; `accept`: it asked for simulated evidence.
+bool accepted(const attestation::Evidence& evidence, const Bytes& root, bool accept) {
+  attestation::Policy policy;
+  policy.accept_simulated = accept;
+  const auto roots = attestation::TrustRoots::with_test_root(root).value();
+  return attestation::verify(evidence, evidence.statement, roots, kNow, policy).accepted;
+}
+
+TEST_F(Choice, SimulatedEvidencePassesUnderTheRootItWroteAndNoOther) {
+  settings_.source = "simulated";
+  for (const std::string platform : {"tdx", "snp"}) {
+    settings_.simulated_platform = platform;
+    const auto source = make();
+    ASSERT_TRUE(source) << source.error();
+    EXPECT_TRUE((*source)->simulated());
+    EXPECT_EQ((*source)->tee(), "simulated");
+    const auto read_root = [this] {
+      std::ifstream file(folder_.path() / "sim-root.der", std::ios::binary);
+      return Bytes(std::istreambuf_iterator<char>(file), {});
+    };
+    const Bytes root = read_root();
+    ASSERT_TRUE(make());
+    EXPECT_EQ(read_root(), root) << "the same at each start";
+    const auto evidence = (*source)->evidence(attestation::test::statement(), kNow);
+    ASSERT_TRUE(evidence) << evidence.error();
+    EXPECT_EQ(evidence->kind, "sim-" + platform);
+    EXPECT_TRUE(accepted(*evidence, root, true)) << platform;
+    EXPECT_FALSE(accepted(*evidence, root, false)) << platform;
+    EXPECT_FALSE(attestation::verify(*evidence, evidence->statement,
+                                     attestation::TrustRoots::vendors(), kNow,
+                                     attestation::test::simulated_policy())
+                     .accepted);
+  }
+  settings_.simulated_platform = "sgx";
+  EXPECT_FALSE(make());
+}
+
+}  // namespace
+}  // namespace nostril::node
