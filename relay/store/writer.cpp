@@ -127,8 +127,8 @@ void StoreWriter::commit_log() {
 void StoreWriter::log_is_in_tables() {
   log_commits_.add();
   events_in_log_ = 0;
-  gate_.commit();
   if (on_in_tables_) on_in_tables_();
+  gate_.commit();
 }
 
 void StoreWriter::sweep_when_due() {
