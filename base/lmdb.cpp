@@ -13,6 +13,7 @@ namespace nostril::lmdb {
 namespace {
 
 constexpr std::size_t kPageBytes = 4096;
+constexpr std::size_t kRoomBytes = std::size_t{1} << 16;
 
 MDB_val as_val(ByteSpan bytes) {
   // liblmdb's type has no const; it does not write through keys and values that are put.
@@ -70,6 +71,12 @@ Result<std::unique_ptr<Env>, std::string> Env::open(const std::filesystem::path&
                          (options.sync ? 0U : MDB_NOSYNC);
   if (code == 0) code = mdb_env_open(raw, path.c_str(), flags, 0600);
   if (code != 0) return refuse(Error{code}.text());
+  // A file larger than the map that was asked for fills its own: the first write needs room.
+  const std::size_t map_bytes = env->map_bytes();
+  if (!options.read_only && env->used_bytes() + kRoomBytes > map_bytes) {
+    const std::size_t wanted = std::min(map_bytes + kRoomBytes, options.map_bytes_max);
+    if (wanted > map_bytes) (void)mdb_env_set_mapsize(raw, round_to_pages(wanted));
+  }
   // Slots of readers that were killed would keep old pages from being used again.
   int dead = 0;
   mdb_reader_check(raw, &dead);
@@ -81,13 +88,21 @@ Env::~Env() {
   mdb_env_close(env_);
 }
 
+// A table that is there needs no write transaction, which might have to wait for another's.
 Result<Dbi, Error> Env::open_table(const char* name, bool create) {
+  Dbi table;
+  int code = open_in(name, MDB_RDONLY, 0, table);
+  if (code == MDB_NOTFOUND && create) code = open_in(name, 0, MDB_CREATE, table);
+  if (code != 0) return failure(Error{code});
+  return table;
+}
+
+int Env::open_in(const char* name, unsigned txn_flags, unsigned table_flags, Dbi& table) {
   MDB_txn* txn = nullptr;
   enter();
-  Dbi table;
-  int code = mdb_txn_begin(env_, nullptr, options_.read_only ? MDB_RDONLY : 0U, &txn);
+  int code = mdb_txn_begin(env_, nullptr, txn_flags, &txn);
   if (code == 0) {
-    code = mdb_dbi_open(txn, name, create ? MDB_CREATE : 0U, &table.handle);
+    code = mdb_dbi_open(txn, name, table_flags, &table.handle);
     if (code == 0) {
       code = mdb_txn_commit(txn);
     } else {
@@ -95,8 +110,7 @@ Result<Dbi, Error> Env::open_table(const char* name, bool create) {
     }
   }
   leave();
-  if (code != 0) return failure(Error{code});
-  return table;
+  return code;
 }
 
 void Env::enter() {

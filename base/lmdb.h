@@ -80,6 +80,7 @@ class Env {
 
   Env(MDB_env* env, const EnvOptions& options) : env_(env), options_(options) {}
 
+  int open_in(const char* name, unsigned txn_flags, unsigned table_flags, Dbi& table);
   void enter();  // waits while the map is being resized
   void leave();
   template <typename Resize>

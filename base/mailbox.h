@@ -59,14 +59,24 @@ class Mailbox {
     return take_some(batch_max);
   }
 
-  /// The same, but an empty batch when nothing has come for `wait_max`: for consumers that have
-  /// something to do from time to time.
+  /// The same, but maybe an empty batch after `wait_max` or a nudge(): for consumers that have
+  /// something else to do from time to time.
   std::optional<std::vector<T>> wait_all_for(std::chrono::milliseconds wait_max,
                                              std::size_t batch_max = SIZE_MAX) {
     std::unique_lock lock(mutex_);
-    ready_.wait_for(lock, wait_max, [this] { return closed_ || !items_.empty(); });
+    ready_.wait_for(lock, wait_max, [this] { return closed_ || nudged_ || !items_.empty(); });
+    nudged_ = false;
     if (closed_ && items_.empty()) return std::nullopt;
     return take_some(batch_max);
+  }
+
+  /// Ends a wait_all_for(), this or the next one, with what is there.
+  void nudge() {
+    {
+      const std::lock_guard lock(mutex_);
+      nudged_ = true;
+    }
+    ready_.notify_one();
   }
 
   /// No more pushes; consumers drain what is left and then see the end.
@@ -101,6 +111,7 @@ class Mailbox {
   // Guarded by mutex_.
   std::vector<T> items_;
   bool closed_ = false;
+  bool nudged_ = false;
 };
 
 }  // namespace nostril

@@ -122,6 +122,10 @@ void RelayConfig::declare(Config& config) {
   config.number("write_stall_s_max", &limits.write_stall_s_max, 1, 86'400,
                 "seconds without progress after which a reader is dropped");
 
+  config.section("store", "");
+  config.flag("log", &store.log,
+              "a few events become durable in a log of 1 MiB first: a third of the disk's work");
+
   config.section("net", "Compression of messages (permessage-deflate), for clients that offer it.");
   config.flag("compression", &net.compression,
               "saves a third of the bytes of a new event; compressed once for all its readers");
@@ -212,6 +216,12 @@ AdmissionRules RelayConfig::admission_rules() const {
   }
   out.blocked_authors = parse_authors(policy.blocked_authors, "policy.blocked_authors");
   out.allowed_authors = parse_authors(policy.allowed_authors, "policy.allowed_authors");
+  return out;
+}
+
+StoreOptions RelayConfig::store_options() const {
+  StoreOptions out;
+  if (store.log) out.log_bytes = kLogBytes;
   return out;
 }
 

@@ -62,6 +62,10 @@ struct RelayConfig {
     std::int64_t write_stall_s_max = 60;
   } limits;
 
+  struct StoreFiles {
+    bool log = true;
+  } store;
+
   struct Net {
     bool compression = true;
     bool compress_stored = false;
@@ -85,6 +89,7 @@ struct RelayConfig {
   [[nodiscard]] net::ServerLimits server_limits() const;
   [[nodiscard]] SessionLimits session_limits() const;
   [[nodiscard]] AdmissionRules admission_rules() const;
+  [[nodiscard]] StoreOptions store_options() const;
   [[nodiscard]] IngestOptions ingest_options() const;
   [[nodiscard]] QueryPoolOptions query_options() const;
 };

@@ -37,7 +37,8 @@ Ingest::Ingest(Store& store, const Clock& clock, const IngestOptions& options,
           static_cast<std::size_t>(options.stored_under_way_max + options.ephemeral_under_way_max)),
       writer_(std::make_unique<StoreWriter>(
           store, clock, with_queue(options.writer, options.stored_under_way_max),
-          [this](CommittedBatch&& batch) { on_commit(std::move(batch)); })) {
+          [this](CommittedBatch&& batch) { on_commit(std::move(batch)); },
+          [this] { on_in_tables(); })) {
   for (unsigned i = 0; i < options.verifier_threads; ++i) {
     metrics_.push_back(std::make_unique<VerifierMetrics>());
   }
@@ -139,7 +140,11 @@ void Ingest::pass_on(VerifiedEvent event, SessionId origin, Credit credit) {
 }
 
 void Ingest::on_commit(CommittedBatch&& batch) {
-  for (const WriteOutcome& outcome : batch.outcomes) ids_.settle(outcome.id, outcome.result);
+  if (batch.is_in_tables) {
+    for (const WriteOutcome& outcome : batch.outcomes) ids_.settle(outcome.id, outcome.result);
+  } else {
+    in_log_.insert(in_log_.end(), batch.outcomes.begin(), batch.outcomes.end());
+  }
   const auto count = static_cast<std::int64_t>(batch.outcomes.size());
   auto committed = std::make_shared<Committed>();
   committed->batch = std::move(batch);
@@ -147,6 +152,11 @@ void Ingest::on_commit(CommittedBatch&& batch) {
   committed->credit = Credit(stored_, count);
   commits_announced_.store(committed->number);
   deliveries_.committed(std::move(committed));
+}
+
+void Ingest::on_in_tables() {
+  for (const WriteOutcome& outcome : in_log_) ids_.settle(outcome.id, outcome.result);
+  in_log_.clear();
 }
 
 }  // namespace nostril::relay

@@ -91,6 +91,9 @@ class Ingest {
 
   [[nodiscard]] const StoreWriter& writer() const { return *writer_; }
 
+  /// What a reader of the store has to ask first.
+  [[nodiscard]] CommitGate& in_tables() { return writer_->in_tables(); }
+
   [[nodiscard]] const std::vector<std::unique_ptr<VerifierMetrics>>& metrics() const {
     return metrics_;
   }
@@ -106,6 +109,7 @@ class Ingest {
   void run(VerifierMetrics& metrics);
   void pass_on(VerifiedEvent event, SessionId origin, Credit credit);
   void on_commit(CommittedBatch&& batch);
+  void on_in_tables();
 
   // Constant after construction.
   Store& store_;
@@ -118,6 +122,8 @@ class Ingest {
   Mailbox<Job> queue_;
   std::atomic<std::int64_t> verifying_{0};  // in queue_ or with a verifier thread
   std::atomic<std::uint64_t> commits_announced_{0};
+  // The writer thread's: answered, and known to ids_ until has_id() finds them.
+  std::vector<WriteOutcome> in_log_;
   std::vector<std::unique_ptr<VerifierMetrics>> metrics_;
   std::unique_ptr<StoreWriter> writer_;
   std::vector<std::thread> threads_;  // last: they use all of the above

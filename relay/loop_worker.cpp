@@ -163,7 +163,7 @@ std::optional<QueryStep> LoopWorker::step_now(const std::shared_ptr<Query>& quer
   ScanBudget budget;
   budget.visits_max = kVisitsHereMax - query->visits;
   budget.time_us_max = static_cast<std::uint32_t>(kUsHereATurnMax - us_here_);
-  QueryStep step = shared_.queries.step_here(query, budget, metrics_.queries);
+  auto step = shared_.queries.step_here(query, budget, metrics_.queries);
   const auto took_us = std::chrono::duration_cast<std::chrono::microseconds>(
                            std::chrono::steady_clock::now() - began)
                            .count();

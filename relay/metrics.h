@@ -17,6 +17,7 @@ struct QueryMetrics {
   Counter rows;
   Counter visits;
   Counter failures;
+  Counter commit_waits;  ///< first steps that had to wait until the log was in the tables
 };
 
 /// What one loop thread counts. Written by it, read by any.

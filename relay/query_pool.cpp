@@ -23,9 +23,10 @@ Fingerprint fingerprint_of(const EventId& id) {
   return out;
 }
 
-QueryPool::QueryPool(Store& store, const QueryPoolOptions& options,
+QueryPool::QueryPool(Store& store, CommitGate& gate, const QueryPoolOptions& options,
                      std::function<std::uint64_t()> commits_announced, StepHandler on_step)
     : store_(store),
+      gate_(gate),
       options_(options),
       commits_announced_(std::move(commits_announced)),
       on_step_(std::move(on_step)),
@@ -55,8 +56,28 @@ bool QueryPool::submit(std::shared_ptr<Query>& query) {
 
 void QueryPool::run(QueryMetrics& metrics) {
   while (auto batch = queue_.wait_all(1)) {
-    for (auto& query : *batch) on_step_(step(std::move(query), options_.budget, metrics));
+    for (auto& query : *batch) {
+      if (wait_for_commit(*query, metrics)) {
+        on_step_(step(std::move(query), options_.budget, metrics));
+      } else {
+        QueryStep failed;
+        failed.query = std::move(query);
+        failed.done = failed.failed = true;
+        metrics.failures.add();
+        on_step_(std::move(failed));
+      }
+    }
   }
+}
+
+// Later steps go on with what the first has seen: what came since then comes live.
+bool QueryPool::wait_for_commit(const Query& query, QueryMetrics& metrics) {
+  if (query.scan || query.cancelled.load(std::memory_order_relaxed) ||
+      !gate_.would_miss(query.filters)) {
+    return true;
+  }
+  metrics.commit_waits.add();
+  return gate_.wait();
 }
 
 QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget,

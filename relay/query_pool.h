@@ -3,9 +3,11 @@
 #include "base/mailbox.h"
 #include "relay/metrics.h"
 #include "relay/query.h"
+#include "relay/store/commit_gate.h"
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -26,8 +28,9 @@ class QueryPool {
  public:
   using StepHandler = std::function<void(QueryStep&&)>;
 
-  /// `commits_announced()` is read after each step.
-  QueryPool(Store& store, const QueryPoolOptions& options,
+  /// Before a query's first step `gate` is asked whether the store shows all that it must; all
+  /// outlive the pool. `commits_announced()` is read after each step.
+  QueryPool(Store& store, CommitGate& gate, const QueryPoolOptions& options,
             std::function<std::uint64_t()> commits_announced, StepHandler on_step);
   /// Ends after the steps that are queued.
   ~QueryPool();
@@ -39,10 +42,13 @@ class QueryPool {
   /// One step of the query. False when the queue is full: try again later.
   [[nodiscard]] bool submit(std::shared_ptr<Query>& query);
 
-  /// One step on the calling thread, which waits for the disk when a page is not in memory.
-  [[nodiscard]] QueryStep step_here(std::shared_ptr<Query> query, const ScanBudget& budget,
-                                    QueryMetrics& metrics) {
-    return step(std::move(query), budget, metrics);
+  /// The first step on the calling thread, which waits for the disk when a page is not in memory.
+  /// Nothing when it would have to wait for a commit.
+  [[nodiscard]] std::optional<QueryStep> step_here(const std::shared_ptr<Query>& query,
+                                                   const ScanBudget& budget,
+                                                   QueryMetrics& metrics) {
+    if (gate_.would_miss(query->filters)) return std::nullopt;
+    return step(query, budget, metrics);
   }
 
   void stop();
@@ -55,9 +61,11 @@ class QueryPool {
 
  private:
   void run(QueryMetrics& metrics);
+  [[nodiscard]] bool wait_for_commit(const Query& query, QueryMetrics& metrics);
   QueryStep step(std::shared_ptr<Query> query, const ScanBudget& budget, QueryMetrics& metrics);
 
   Store& store_;
+  CommitGate& gate_;
   const QueryPoolOptions options_;
   const std::function<std::uint64_t()> commits_announced_;
   const StepHandler on_step_;

@@ -28,8 +28,8 @@ namespace {
 constexpr auto kDrainWaitMax = std::chrono::seconds(10);
 constexpr std::uint64_t kCloseWaitMsMax = 4'000;
 
-std::unique_ptr<Store> open_store(const std::string& path) {
-  auto store = Store::open(path);
+std::unique_ptr<Store> open_store(const RelayConfig& config) {
+  auto store = Store::open(config.data, config.store_options());
   if (!store) throw std::runtime_error(store.error().text);
   return std::move(*store);
 }
@@ -96,12 +96,12 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
       hash_(rng),
       http_(config, [this] { return metrics_text(); }),
       lock_(config.data),
-      store_(open_store(config.data)) {
+      store_(open_store(config)) {
   const IngestOptions ingest = config.ingest_options();
   const QueryPoolOptions queries = config.query_options();
   ingest_ = std::make_unique<Ingest>(*store_, clock, ingest, *this);
   queries_ = std::make_unique<QueryPool>(
-      *store_, queries, [this] { return ingest_->commits_announced(); },
+      *store_, ingest_->in_tables(), queries, [this] { return ingest_->commits_announced(); },
       [this](QueryStep&& step) {
         LoopWorker& owner = *loops_[step.query->owner.loop];
         owner.mail(std::move(step));

@@ -140,7 +140,9 @@ void write_ingest(MetricsText& out, const Ingest& ingest, const Loops& loops) {
   out.counter("verifications_failed_total", bad, "signatures that were wrong");
   out.counter("verification_batches_total", batches, "batches of them");
   const StoreWriter& writer = ingest.writer();
-  out.counter("commits_total", writer.batches(), "transactions, one fsync each");
+  out.counter("commits_total", writer.batches(), "batches of events made durable");
+  out.counter("commits_logged_total", writer.logged(), "of them, those that went to the log");
+  out.counter("log_commits_total", writer.log_commits(), "times the tables took what was there");
   out.metric("events_written_total", "counter", "what the store did, by outcome");
   for (std::size_t i = 0; i < kPutResultCount; ++i) {
     const auto result = static_cast<PutResult>(i);
@@ -162,11 +164,13 @@ void write_queries(MetricsText& out, const QueryPool& queries, const Loops& loop
   std::uint64_t rows = 0;
   std::uint64_t visits = 0;
   std::uint64_t failures = 0;
+  std::uint64_t commit_waits = 0;
   const auto add = [&](const QueryMetrics& metrics) {
     steps += metrics.steps.read();
     rows += metrics.rows.read();
     visits += metrics.visits.read();
     failures += metrics.failures.read();
+    commit_waits += metrics.commit_waits.read();
   };
   for (const auto& metrics : queries.metrics()) add(*metrics);
   for (const auto& loop : loops) add(loop->metrics().queries);
@@ -174,6 +178,8 @@ void write_queries(MetricsText& out, const QueryPool& queries, const Loops& loop
   out.counter("query_rows_total", rows, "events they found");
   out.counter("query_visits_total", visits, "index entries and records looked at");
   out.counter("query_failures_total", failures, "store could not be read");
+  out.counter("query_commit_waits_total", commit_waits,
+              "queries that waited until the log was in the tables");
 }
 
 }  // namespace
@@ -188,6 +194,8 @@ std::string Relay::metrics_text() const {
              label("queue", "loop_mail"));
   write_queries(out, *queries_, loops_);
   out.gauge("store_events", store_->count(), "events in the store");
+  out.counter("store_replayed_total", store_->replayed(),
+              "events taken from the log, after a crash or while the file's map grew");
   out.counter("store_damaged_reads_total", store_->damaged_reads(), "records that can't be read");
   return std::move(out).take();
 }

@@ -5,7 +5,10 @@
 
 #include "base/check.h"
 #include "base/hex.h"
+#include "bench/relay/signed_events.h"
+#include "relay/store/logged_writes.h"
 #include "relay/store/scan.h"
+#include "schnorr/verify.h"
 #include "tests/support/temp_dir.h"
 
 #include <benchmark/benchmark.h>
@@ -117,6 +120,39 @@ void BM_Put(benchmark::State& state) {
       benchmark::Counter(count / 1e6, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
+// One durable event after the other into a store of kStoredEvents: range(0) of them in the log
+// before the tables take them (0: each is committed), range(1) in a batch.
+constexpr std::int64_t kOneByOne = 512;
+
+void BM_PutOneByOne(benchmark::State& state) {
+  const TempDir dir;
+  StoreOptions options;
+  options.log_bytes = kLogBytes;
+  const auto store = std::move(*Store::open(dir.path(), options));
+  EventSource source;
+  for (std::size_t i = 0; i < kStoredEvents; i += kBatch) {
+    CHECK(store->put_unverified(source.batch(kBatch), 0).has_value());
+  }
+  bench::SignedEvents drafts(kAuthors, 1700000000);
+  Verifier verifier;
+  const auto batch_events = static_cast<std::size_t>(state.range(1));
+  std::vector<std::vector<VerifiedEvent>> batches(kOneByOne);
+  for (auto& batch : batches) {
+    for (std::size_t i = 0; i < batch_events; ++i) {
+      auto event = VerifiedEvent::verify(std::move(*check_id(drafts.next())), verifier);
+      CHECK(event.has_value());
+      batch.push_back(std::move(*event));
+    }
+  }
+  LoggedWrites writes(*store);
+  const auto logged_max = static_cast<std::size_t>(state.range(0));
+  std::size_t next = 0;
+  for (auto _ : state) {
+    CHECK(writes.put(batches[next++], 0, logged_max > 0).has_value());
+    if (writes.batches_in_log() >= logged_max) CHECK(writes.commit().has_value());
+  }
+}
+
 void BM_BytesOnDisk(benchmark::State& state) {
   Filled& store = filled();
   for (auto _ : state) benchmark::DoNotOptimize(store.store->count());
@@ -210,6 +246,10 @@ void BM_JsonOfARecord(benchmark::State& state) {
 }
 
 BENCHMARK(BM_Put)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(BM_PutOneByOne)
+    ->ArgsProduct({{0, 40, 200}, {1, 8, 32}})
+    ->Iterations(kOneByOne)
+    ->Unit(benchmark::kMicrosecond);
 BENCHMARK(BM_BytesOnDisk);
 BENCHMARK(BM_ScanKind)->Unit(benchmark::kMicrosecond);
 BENCHMARK(BM_Scan50Authors)->Unit(benchmark::kMicrosecond);

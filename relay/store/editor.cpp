@@ -229,6 +229,7 @@ void Editor::put_in_order(const Event& event, const std::vector<Sequence>& near)
 }
 
 void Editor::remove(const Found& found) {
+  ++removed_count_;
   // The record's page may go with the first write.
   removed_.assign(found.record.bytes().begin(), found.record.bytes().end());
   if (first_inserted_ && found.sequence >= *first_inserted_) pending_.flush(txn_);

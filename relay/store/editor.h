@@ -33,8 +33,11 @@ struct Address {
 /// Threads: the transaction's. Once damage() is not empty the transaction must be dropped.
 class Editor {
  public:
-  Editor(const Tables& tables, Dictionaries& dictionaries, lmdb::WriteTxn& txn, std::int64_t now_s)
-      : tables_(tables), dictionaries_(dictionaries), txn_(txn), now_s_(now_s) {}
+  Editor(const Tables& tables, Dictionaries& dictionaries, lmdb::WriteTxn& txn)
+      : tables_(tables), dictionaries_(dictionaries), txn_(txn) {}
+
+  /// The time that what follows is judged at.
+  void set_now(std::int64_t now_s) { now_s_ = now_s; }
 
   PutResult put(const Event& event);
   std::size_t sweep_expired(std::size_t rows_max);
@@ -44,6 +47,9 @@ class Editor {
 
   /// Writes what was held back to be written in order.
   void finish() { pending_.flush(txn_); }
+
+  /// Events that were stored and are not any more.
+  [[nodiscard]] std::size_t removed_count() const { return removed_count_; }
 
   /// Why the store can't be trusted, when a record could not be read.
   [[nodiscard]] const std::string& damage() const { return damage_; }
@@ -72,7 +78,7 @@ class Editor {
   const Tables& tables_;
   Dictionaries& dictionaries_;
   lmdb::WriteTxn& txn_;
-  const std::int64_t now_s_;
+  std::int64_t now_s_ = 0;
   PendingKeys pending_;  // of the indexes that put() does not read
   std::optional<Sequence> last_sequence_;
   std::optional<Sequence> first_inserted_;
@@ -80,6 +86,7 @@ class Editor {
   std::vector<Sequence> near_;
   Bytes inserted_;  // scratch, reused
   Bytes removed_;   // scratch, reused
+  std::size_t removed_count_ = 0;
   std::string damage_;
 };
 

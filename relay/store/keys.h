@@ -20,6 +20,7 @@ namespace nostril::relay {
 ///
 ///   table              key                                             value
 ///   meta               "format"                                        u32
+///                      "log"                                           log.h
 ///   dictionaries       id 1                                            dictionary.h
 ///   records            seq 5                                           record.h
 ///   by_id              id[0..8) 8, seq 5                               -

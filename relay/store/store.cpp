@@ -1,7 +1,10 @@
 #include "relay/store/store.h"
 
 #include "base/hex.h"
+#include "base/rng.h"
 #include "relay/store/editor.h"
+#include "relay/store/log.h"
+#include "relay/store/transaction.h"
 
 #include <algorithm>
 #include <array>
@@ -73,8 +76,38 @@ std::string_view ok_message(PutResult result) {
   return "error: unknown";
 }
 
+Store::Store(std::unique_ptr<lmdb::Env> env, std::unique_ptr<EventLog> log)
+    : env_(std::move(env)), log_(std::move(log)) {}
+
+Store::~Store() = default;
+
 Result<std::unique_ptr<Store>, StoreError> Store::open(const std::filesystem::path& path,
                                                        const StoreOptions& options) {
+  auto store = open_tables_of(path, options);
+  if (!store) return store;
+  const auto is_ahead = (*store)->is_log_ahead();
+  if (!is_ahead) return failure(is_ahead.error());
+  if (*is_ahead && options.read_only) {
+    // Waits for a writer that lives, and writes what one that has ended has left.
+    store->reset();
+    StoreOptions writable = options;
+    writable.read_only = false;
+    if (auto applied = open(path, writable); !applied) {
+      return failure(StoreError{
+          "the log holds events that are not in the tables yet, and to put them there: " +
+          applied.error().text});
+    }
+    return open_tables_of(path, options);
+  }
+  Result<void, StoreError> done;
+  if (*is_ahead) done = (*store)->apply_log();
+  if (done && options.log_bytes > 0) done = (*store)->make_log(options.log_bytes);
+  if (!done) return failure(done.error());
+  return store;
+}
+
+Result<std::unique_ptr<Store>, StoreError> Store::open_tables_of(const std::filesystem::path& path,
+                                                                 const StoreOptions& options) {
   lmdb::EnvOptions env_options;
   env_options.map_bytes_initial = options.map_bytes_initial;
   env_options.map_bytes_max = options.map_bytes_max;
@@ -84,7 +117,9 @@ Result<std::unique_ptr<Store>, StoreError> Store::open(const std::filesystem::pa
   env_options.tables_max = kTables.size() + 1;  // dictionaries
   auto env = lmdb::Env::open(path, env_options);
   if (!env) return failure(StoreError{env.error()});
-  std::unique_ptr<Store> store(new Store(std::move(*env)));  // NOLINT: the constructor is private
+  auto log = std::make_unique<EventLog>(path, options.sync);
+  std::unique_ptr<Store> store(  // NOLINT: the constructor is private
+      new Store(std::move(*env), std::move(log)));
   if (auto opened = store->open_tables(path); !opened) return failure(opened.error());
   return store;
 }
@@ -139,15 +174,15 @@ Result<std::uint64_t, StoreError> Store::check_format() {
   return kStoreFormat;
 }
 
-// A file of format 1 gets the table first and the number then: ended between the two it still is
-// what its number says.
+// An older file gets the table first and the number then: ended between the two it still is what
+// its number says.
 Result<void, StoreError> Store::open_dictionaries(std::uint64_t format) {
   if (format == kFormatWithoutDictionaries && env_->read_only()) return {};
   const auto opened = env_->open_table("dictionaries", !env_->read_only());
   if (!opened) return failure(StoreError{"dictionaries: " + opened.error().text()});
   tables_.dictionaries = *opened;
   dictionaries_.set_table(*opened);
-  if (format == kStoreFormat) return {};
+  if (format == kStoreFormat || env_->read_only()) return {};
   return write_format();
 }
 
@@ -157,6 +192,40 @@ Result<void, StoreError> Store::write_format() {
   if (auto committed = txn.commit(); !committed) {
     return failure(StoreError{committed.error().text()});
   }
+  return {};
+}
+
+Result<bool, StoreError> Store::is_log_ahead() {
+  std::optional<LogMark> mark;
+  {
+    ReadTxn txn(*env_);
+    const auto value = txn.get(tables_.meta, as_bytes(kLogMarkKey));
+    if (!value) return false;
+    mark = LogMark::parse(*value);
+  }
+  if (!mark) return failure(StoreError{"the store is damaged: the log's mark"});
+  const auto is_ahead = log_->is_ahead_of(*mark);
+  if (!is_ahead) return failure(StoreError{is_ahead.error()});
+  return *is_ahead;
+}
+
+// Every transaction begins with it.
+Result<void, StoreError> Store::apply_log() {
+  return write(0, [](Editor&) {});
+}
+
+// The file first: a log that the tables name is there.
+Result<void, StoreError> Store::make_log(std::size_t bytes) {
+  const auto refuse = [](const lmdb::Error& error) {
+    return failure(StoreError{"the log can't be made: " + error.text()});
+  };
+  lmdb::WriteTxn txn(*env_);
+  if (auto prepared = log_->prepare(bytes); !prepared) return refuse(prepared.error());
+  if (txn.get(tables_.meta, as_bytes(kLogMarkKey))) return {};
+  LogMark mark;
+  SystemRng().fill(mark.key);
+  txn.put(tables_.meta, as_bytes(kLogMarkKey), mark.value().span());
+  if (auto committed = txn.commit(); !committed) return refuse(committed.error());
   return {};
 }
 
@@ -212,35 +281,48 @@ std::uint64_t Store::count() {
   return txn.entries(tables_.records);
 }
 
-template <typename Work>
-Result<void, StoreError> Store::write(std::int64_t now_s, Work work) {
+StoreError Store::fail(const std::string& why) {
+  failed_.store(true);
+  return {why};
+}
+
+Result<void, StoreError> Store::write_in(std::unique_ptr<Transaction>& open, std::int64_t now_s,
+                                         const Work& work, const Finish& finish) {
   if (env_->read_only()) return failure(StoreError{"the store was opened read-only"});
   while (true) {
     if (failed_.load()) return failure(StoreError{"the store takes nothing more: a write failed"});
     const std::size_t map_bytes = env_->map_bytes();
-    lmdb::Error error;
-    {
-      lmdb::WriteTxn txn(*env_);
-      Editor editor(tables_, dictionaries_, txn, now_s);
-      work(editor);
-      editor.finish();
-      if (!editor.damage().empty() && txn.ok()) {
-        failed_.store(true);
-        return failure(StoreError{"the store is damaged: " + editor.damage()});
-      }
-      const auto committed = txn.commit();
-      if (committed) return {};
-      error = committed.error();
+    if (!open) {
+      open = std::make_unique<Transaction>(*env_, tables_, dictionaries_, *log_);
+      replayed_ += open->replayed();
     }
+    open->editor().set_now(now_s);
+    work(open->editor());
+    lmdb::Error error = open->error();
+    if (error.code == 0 && !open->damage().empty()) {
+      const StoreError damaged = fail("the store is damaged: " + open->damage());
+      open.reset();
+      return failure(damaged);
+    }
+    if (error.code == 0) {
+      const auto finished = finish(*open);
+      if (finished) return {};
+      error = finished.error();
+    }
+    open.reset();
     if (error.is_map_full()) {
       // liblmdb finds that out before it writes anything, so the file is as it was.
       const auto grown = env_->grow(map_bytes);
       if (grown) continue;
       error = grown.error();
     }
-    failed_.store(true);
-    return failure(StoreError{"the store takes nothing more: a write failed: " + error.text()});
+    return failure(fail("the store takes nothing more: a write failed: " + error.text()));
   }
+}
+
+Result<void, StoreError> Store::write(std::int64_t now_s, const Work& work) {
+  std::unique_ptr<Transaction> own;
+  return write_in(own, now_s, work, [](Transaction& txn) { return txn.commit(); });
 }
 
 template <typename E>

@@ -23,8 +23,10 @@ namespace nostril::relay {
 
 using ReadTxn = lmdb::ReadTxn;
 
-/// Format 1 has no dictionaries; it is read as it is, and becomes format 2 when opened for writing.
-inline constexpr std::uint32_t kStoreFormat = 2;
+/// Formats 1 and 2 have no log, format 1 no dictionaries; they are read as they are, and become
+/// format 3 when opened for writing.
+inline constexpr std::uint32_t kStoreFormat = 3;
+inline constexpr std::size_t kLogBytes = std::size_t{1} << 20;
 
 struct StoreOptions {
   /// Address space reserved at first; doubled when full, without a restart. The file is as big as
@@ -32,8 +34,12 @@ struct StoreOptions {
   std::size_t map_bytes_initial = std::size_t{1} << 30;
   std::size_t map_bytes_max = std::size_t{1} << 44;
   unsigned readers_max = 256;  ///< read transactions at a time in all processes
-  bool read_only = false;      ///< for export, stats and check of a file that a relay uses
-  bool sync = true;            ///< false: for scratch files only, a machine's crash damages them
+  /// For export, stats and check of a file that a relay uses. What the log holds is in the tables
+  /// first: the relay that uses the file commits it, or when it has ended this does.
+  bool read_only = false;
+  bool sync = true;  ///< false: for scratch files only, a machine's crash damages them
+  /// More than 0: LoggedWrites may use a log of this size. It is made when the store is opened.
+  std::size_t log_bytes = 0;
 };
 
 /// What became of one event. Numbers are counted in metrics, not stored.
@@ -110,7 +116,13 @@ struct NamedTable {
 /// In the table meta: the file's format as u32.
 inline constexpr std::string_view kFormatKey = "format";
 
-/// Events on disk: LMDB tables as in relay/store/keys.h, records as in relay/store/record.h.
+class Editor;
+class EventLog;
+class Transaction;
+
+/// Events on disk: LMDB tables as in relay/store/keys.h, records as in relay/store/record.h, and
+/// the log of relay/store/log.h, which LoggedWrites writes. What an ended process has left in the
+/// log is in the tables when open() returns.
 ///
 /// Threads: all members from any. Writers wait for each other. A ReadTxn sees the store as it was
 /// when it began; keep it for milliseconds (a long one keeps the file growing, and holds up a
@@ -122,6 +134,11 @@ class Store {
   /// never read.
   [[nodiscard]] static Result<std::unique_ptr<Store>, StoreError> open(
       const std::filesystem::path& path, const StoreOptions& options = {});
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+  Store(Store&&) = delete;
+  Store& operator=(Store&&) = delete;
 
   [[nodiscard]] ReadTxn read() { return ReadTxn(*env_); }
 
@@ -157,6 +174,9 @@ class Store {
   /// False after a failed commit.
   [[nodiscard]] bool is_writable() const { return !failed_.load() && !env_->read_only(); }
 
+  /// Events that were taken from the log, after a crash or while the map grew.
+  [[nodiscard]] std::uint64_t replayed() const { return replayed_.load(); }
+
   /// Records that could not be read since the store was opened; anything but 0 wants a check().
   [[nodiscard]] std::uint64_t damaged_reads() const { return damaged_reads_.load(); }
 
@@ -179,7 +199,13 @@ class Store {
   [[nodiscard]] Dictionaries& known_dictionaries() { return dictionaries_; }
 
  private:
-  explicit Store(std::unique_ptr<lmdb::Env> env) : env_(std::move(env)) {}
+  friend class LoggedWrites;
+
+  Store(std::unique_ptr<lmdb::Env> env, std::unique_ptr<EventLog> log);
+
+  // Opens the directory as it is, the log's events left where they are.
+  [[nodiscard]] static Result<std::unique_ptr<Store>, StoreError> open_tables_of(
+      const std::filesystem::path& path, const StoreOptions& options);
 
   struct Found {
     Sequence sequence{};
@@ -193,9 +219,23 @@ class Store {
   [[nodiscard]] Result<std::uint64_t, StoreError> check_format();
   [[nodiscard]] Result<void, StoreError> open_dictionaries(std::uint64_t format);
   [[nodiscard]] Result<void, StoreError> write_format();
-  // Runs `work` in a write transaction, growing the map and starting over as often as needed.
-  template <typename Work>
-  [[nodiscard]] Result<void, StoreError> write(std::int64_t now_s, Work work);
+  // Whether the log holds what the tables lack, as far as they are committed.
+  [[nodiscard]] Result<bool, StoreError> is_log_ahead();
+  [[nodiscard]] Result<void, StoreError> apply_log();
+  [[nodiscard]] Result<void, StoreError> make_log(std::size_t bytes);
+
+  using Work = std::function<void(Editor&)>;
+  using Finish = std::function<Result<void, lmdb::Error>(Transaction&)>;
+
+  // Runs `work`, then `finish` in the transaction `open`, which is begun when there is none; grows
+  // the map and starts over as often as needed. After an error there is no transaction, and the
+  // store has failed.
+  [[nodiscard]] Result<void, StoreError> write_in(std::unique_ptr<Transaction>& open,
+                                                  std::int64_t now_s, const Work& work,
+                                                  const Finish& finish);
+  // The same in a transaction of its own.
+  [[nodiscard]] Result<void, StoreError> write(std::int64_t now_s, const Work& work);
+  [[nodiscard]] StoreError fail(const std::string& why);
   template <typename E>
   [[nodiscard]] Result<std::vector<PutResult>, StoreError> put_all(std::span<const E> events,
                                                                    std::int64_t now_s);
@@ -204,7 +244,9 @@ class Store {
   std::unique_ptr<lmdb::Env> env_;
   Tables tables_;
   Dictionaries dictionaries_;
+  const std::unique_ptr<EventLog> log_;  // used by whoever holds the write lock
   std::atomic<bool> failed_{false};
+  std::atomic<std::uint64_t> replayed_{0};
   std::atomic<std::uint64_t> damaged_reads_{0};
 };
 

@@ -2,18 +2,28 @@
 
 #include "base/log.h"
 
-#include <chrono>
+#include <algorithm>
 #include <utility>
 
 namespace nostril::relay {
 
+namespace {
+
+// Where readers want every single batch the log is written in vain; after that many it is tried
+// again.
+constexpr std::size_t kBatchesCommittedAtOnce = 8;
+
+}  // namespace
+
 StoreWriter::StoreWriter(Store& store, const Clock& clock, const WriterOptions& options,
-                         CommitHandler on_commit)
+                         CommitHandler on_commit, TablesHandler on_in_tables)
     : store_(store),
       clock_(clock),
       options_(options),
       on_commit_(std::move(on_commit)),
+      on_in_tables_(std::move(on_in_tables)),
       queue_(options.queue_events_max),
+      gate_([this] { queue_.nudge(); }),
       thread_([this] { run(); }) {}
 
 StoreWriter::~StoreWriter() {
@@ -26,39 +36,105 @@ void StoreWriter::stop() {
 }
 
 void StoreWriter::run() {
-  const std::chrono::milliseconds sweep_interval(options_.sweep_interval_ms);
-  while (auto batch = queue_.wait_all_for(sweep_interval, options_.batch_events_max)) {
-    if (!batch->empty()) write(std::move(*batch));
+  writes_.emplace(store_);  // its transactions are this thread's
+  sweep_when_due();
+  while (auto batch = queue_.wait_all_for(wait_max(), options_.batch_events_max)) {
+    const bool was_idle = batch->empty();
+    if (!was_idle) write(std::move(*batch));
+    commit_when_due(was_idle);
     sweep_when_due();
   }
+  commit_log();
+  writes_.reset();
+}
+
+std::chrono::milliseconds StoreWriter::wait_max() const {
+  std::int64_t wait_ms = options_.sweep_interval_ms;
+  if (writes_->batches_in_log() > 0) {
+    wait_ms = std::clamp<std::int64_t>(log_due_ms_ - clock_.monotonic_ms(), 0, wait_ms);
+  }
+  return std::chrono::milliseconds(wait_ms);
 }
 
 void StoreWriter::write(std::vector<WriteRequest> batch) {
   std::vector<VerifiedEvent> events;
   events.reserve(batch.size());
   for (auto& request : batch) events.push_back(std::move(request.event));
-  auto results = store_.put(events, clock_.unix_s());
-  if (!results) {
-    log(LogLevel::Error, "{}", results.error().text);
-    results = std::vector<PutResult>(events.size(), PutResult::Failed);
-  }
+  const std::size_t batches_before = writes_->batches_in_log();
+  const std::vector<PutResult> results = put(events);
 
   CommittedBatch committed;
   committed.outcomes.reserve(batch.size());
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    const PutResult result = (*results)[i];
+    const PutResult result = results[i];
     outcomes_[static_cast<std::size_t>(result)].add();
     committed.outcomes.push_back({batch[i].token, events[i]->id, result});
     if (result != PutResult::Stored) continue;
     committed.events.push_back(std::make_shared<const CommittedEvent>(std::move(events[i])));
   }
   batches_.add();
+  count_put(committed, batches_before);
   on_commit_(std::move(committed));
+}
+
+std::vector<PutResult> StoreWriter::put(const std::vector<VerifiedEvent>& events) {
+  const bool may_log = events.size() < options_.logged_batch_events_max &&
+                       batches_to_commit_ == 0 && !gate_.is_wanted();
+  if (batches_to_commit_ > 0) --batches_to_commit_;
+  auto results = writes_->put(events, clock_.unix_s(), may_log);
+  if (results) return std::move(*results);
+  log(LogLevel::Error, "{}", results.error().text);
+  gate_.fail();
+  return std::vector<PutResult>(events.size(), PutResult::Failed);
+}
+
+// Where the batch went, before anybody hears of it.
+void StoreWriter::count_put(CommittedBatch& committed, std::size_t batches_before) {
+  const std::size_t batches = writes_->batches_in_log();
+  if (batches > batches_before) {
+    if (batches_before == 0) log_due_ms_ = clock_.monotonic_ms() + options_.log_age_ms_max;
+    logged_.add();
+    gate_.acknowledge(committed.events, writes_->log_has_removed());
+  }
+  committed.is_in_tables = batches == 0;
+  if (batches > 0) {
+    events_in_log_ += committed.outcomes.size();
+  } else if (batches_before > 0 && store_.is_writable()) {
+    log_is_in_tables();
+  }
+}
+
+void StoreWriter::commit_when_due(bool was_idle) {
+  const std::size_t batches = writes_->batches_in_log();
+  if (batches == 0) return;
+  if (gate_.is_wanted() && batches == 1) batches_to_commit_ = kBatchesCommittedAtOnce;
+  if (was_idle || gate_.is_wanted() || events_in_log_ >= options_.log_events_max ||
+      clock_.monotonic_ms() >= log_due_ms_) {
+    commit_log();
+  }
+}
+
+void StoreWriter::commit_log() {
+  if (writes_->batches_in_log() == 0) return;
+  if (const auto committed = writes_->commit(); !committed) {
+    log(LogLevel::Error, "{}", committed.error().text);
+    gate_.fail();
+    return;
+  }
+  log_is_in_tables();
+}
+
+void StoreWriter::log_is_in_tables() {
+  log_commits_.add();
+  events_in_log_ = 0;
+  if (on_in_tables_) on_in_tables_();
+  gate_.commit();
 }
 
 void StoreWriter::sweep_when_due() {
   const std::int64_t now_ms = clock_.monotonic_ms();
   if (now_ms < next_sweep_ms_ || !store_.is_writable()) return;
+  commit_log();  // a thread has one transaction
   const auto swept = store_.sweep_expired(clock_.unix_s(), options_.sweep_rows_max);
   if (!swept) {
     log(LogLevel::Error, "{}", swept.error().text);

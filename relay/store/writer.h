@@ -4,13 +4,16 @@
 #include "base/mailbox.h"
 #include "base/metrics.h"
 #include "events/event.h"
-#include "relay/event_text.h"
+#include "relay/store/commit_gate.h"
+#include "relay/store/logged_writes.h"
 #include "relay/store/store.h"
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -29,51 +32,50 @@ struct WriteRequest {
   WriteToken token;
 };
 
-/// An event that is on disk, with its JSON text made once for all who get it.
-struct CommittedEvent {
-  explicit CommittedEvent(VerifiedEvent committed) : event(std::move(committed)) {}
-
-  [[nodiscard]] const std::shared_ptr<const std::string>& json() const {
-    return text.of(event.event());
-  }
-
-  const VerifiedEvent event;
-  const EventText text;
-};
-
 struct WriteOutcome {
   WriteToken token;
   EventId id;
   PutResult result = PutResult::Failed;
 };
 
-/// One transaction's worth. Outcomes in the order of submission; events are the Stored ones of
+/// What became durable together. Outcomes in the order of submission; events are the Stored ones of
 /// them, in the same order.
 struct CommittedBatch {
   std::vector<std::shared_ptr<const CommittedEvent>> events;
   std::vector<WriteOutcome> outcomes;
+  /// Read transactions that begin from now on see it. False: only once the writer says so.
+  bool is_in_tables = true;
 };
 
 struct WriterOptions {
-  std::size_t queue_events_max = 4096;      ///< waiting; at most 128 KiB each, 600 bytes on average
-  std::size_t batch_events_max = 512;       ///< a transaction; more gains nothing measurable
+  std::size_t queue_events_max = 4096;  ///< waiting; at most 128 KiB each, 600 bytes on average
+  std::size_t batch_events_max = 512;   ///< at a time; more gains nothing measurable
+  /// A larger batch goes into the tables at once: their pages then cost an event no more.
+  std::size_t logged_batch_events_max = 64;
+  std::size_t log_events_max = 512;    ///< in the log only; then they go into the tables
+  std::uint32_t log_age_ms_max = 200;  ///< of the oldest of them; other processes wait that long
   std::uint32_t sweep_interval_ms = 10000;  ///< between looks for expired events
   std::size_t sweep_rows_max = 512;         ///< removed a look; the rest waits for the next batch
 };
 
-/// Group-commits events: one LMDB write transaction a batch, so that its fsync is shared by all who
-/// wait. While one batch is being written the next gathers.
+/// Makes events durable in batches, so that one sync is shared by all who wait; while one batch is
+/// being written the next gathers. A small batch goes to the store's log, a large one into the
+/// tables, with all that is in the log only. That goes there too when it is old or much, and when
+/// somebody wants to read it: in_tables().
 ///
-/// Threads: submit() and the counters from any; `on_commit` is called on the writer thread, after
-/// the commit is on disk; it must be quick and must not throw.
-/// After a failed commit the writer answers all work with PutResult::Failed.
+/// Threads: submit(), in_tables() and the counters from any; the handlers are called on the writer
+/// thread, which may hold a transaction: they must be quick, must not throw and must not use the
+/// store. After a failed write the writer answers all work with PutResult::Failed.
 class StoreWriter {
  public:
+  /// Called when a batch is on disk.
   using CommitHandler = std::function<void(CommittedBatch&&)>;
+  /// Called when all that CommitHandler was given is in the tables, and was not before.
+  using TablesHandler = std::function<void()>;
 
   /// Starts the thread. `store` and `clock` outlive the writer.
   StoreWriter(Store& store, const Clock& clock, const WriterOptions& options,
-              CommitHandler on_commit);
+              CommitHandler on_commit, TablesHandler on_in_tables = {});
   /// Writes what is queued, then stops.
   ~StoreWriter();
   StoreWriter(const StoreWriter&) = delete;
@@ -89,9 +91,17 @@ class StoreWriter {
   /// Writes what is queued, then ends the thread; submit() fails from now on.
   void stop();
 
+  /// What readers ask.
+  [[nodiscard]] CommitGate& in_tables() { return gate_; }
+
   [[nodiscard]] bool is_healthy() const { return store_.is_writable(); }
 
   [[nodiscard]] std::uint64_t batches() const { return batches_.read(); }
+
+  /// Of the batches, those that went to the log; and how often the tables took what was there.
+  [[nodiscard]] std::uint64_t logged() const { return logged_.read(); }
+
+  [[nodiscard]] std::uint64_t log_commits() const { return log_commits_.read(); }
 
   [[nodiscard]] std::uint64_t swept() const { return swept_.read(); }
 
@@ -101,7 +111,13 @@ class StoreWriter {
 
  private:
   void run();
+  [[nodiscard]] std::chrono::milliseconds wait_max() const;
   void write(std::vector<WriteRequest> batch);
+  [[nodiscard]] std::vector<PutResult> put(const std::vector<VerifiedEvent>& events);
+  void count_put(CommittedBatch& committed, std::size_t batches_before);
+  void commit_when_due(bool was_idle);
+  void commit_log();
+  void log_is_in_tables();
   void sweep_when_due();
 
   // Constant after construction.
@@ -109,12 +125,20 @@ class StoreWriter {
   const Clock& clock_;
   const WriterOptions options_;
   const CommitHandler on_commit_;
+  const TablesHandler on_in_tables_;
 
   Mailbox<WriteRequest> queue_;
+  CommitGate gate_;
   Counter batches_;
+  Counter logged_;
+  Counter log_commits_;
   Counter swept_;
   std::array<Counter, kPutResultCount> outcomes_;
   // Owned by the writer thread.
+  std::optional<LoggedWrites> writes_;  // while the thread runs
+  std::size_t events_in_log_ = 0;
+  std::int64_t log_due_ms_ = 0;        // when there are any
+  std::size_t batches_to_commit_ = 0;  // at once: readers want each of them
   std::int64_t next_sweep_ms_ = 0;
 
   std::thread thread_;  // last: it uses all of the above

@@ -77,6 +77,21 @@ TEST(Mailbox, CloseEndsAWait) {
   EXPECT_TRUE(ended);
 }
 
+TEST(Mailbox, ANudgeEndsAWaitOnce) {
+  Mailbox<int> mailbox(4);
+  mailbox.nudge();
+  EXPECT_EQ(mailbox.wait_all_for(std::chrono::hours(1)), std::vector<int>{});
+  EXPECT_EQ(mailbox.wait_all_for(std::chrono::milliseconds(1)), std::vector<int>{});
+  std::atomic<bool> ended = false;
+  std::thread consumer([&] { ended = mailbox.wait_all_for(std::chrono::hours(1)).has_value(); });
+  mailbox.nudge();
+  consumer.join();
+  EXPECT_TRUE(ended);
+  EXPECT_TRUE(mailbox.push(1));
+  mailbox.nudge();
+  EXPECT_EQ(mailbox.wait_all_for(std::chrono::hours(1)), std::vector<int>{1});
+}
+
 TEST(Mailbox, GivesBatchesOfTheSizeAsked) {
   Mailbox<int> mailbox(8);
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(mailbox.push(int{i}));

@@ -447,7 +447,7 @@ TEST_F(DictionaryStoreTest, ReadsFormat1AsItIsAndUpgradesItForWriting) {
   EXPECT_EQ(exported(*store_), exported_of(320));
   test::expect_consistent(*store_);
   store_.reset();
-  EXPECT_EQ(format_of(old.path()), 2U);
+  EXPECT_EQ(format_of(old.path()), kStoreFormat);
 }
 
 }  // namespace

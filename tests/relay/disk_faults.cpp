@@ -44,8 +44,12 @@ Fault next_step(int fd) {
   return self.fault;
 }
 
-bool is_recorded(int fd) {
-  return state().is_recording && path_of(fd).ends_with("/data.mdb");
+// The file's name when what happens to it is to be kept, else nothing.
+std::string recorded_name(int fd) {
+  if (!state().is_recording) return "";
+  const std::string path = path_of(fd);
+  const std::string name = path.substr(path.rfind('/') + 1);
+  return name == "data.mdb" || name == "log" ? name : "";
 }
 
 ssize_t raw_write(int fd, const std::uint8_t* bytes, std::size_t size, off_t at) {
@@ -68,10 +72,10 @@ ssize_t write_at(int fd, const iovec* parts, int count, off_t at) {
     _exit(kExitStatus);
   }
   const ssize_t written = raw_write(fd, all.data(), all.size(), at);
-  if (is_recorded(fd)) {
+  if (const std::string name = recorded_name(fd); !name.empty()) {
     const bool is_durable = (fcntl(fd, F_GETFL) & O_DSYNC) != 0;
     state().steps.push_back(
-        {Step::Kind::Write, static_cast<std::uint64_t>(at), std::move(all), is_durable});
+        {Step::Kind::Write, static_cast<std::uint64_t>(at), std::move(all), name, is_durable});
   }
   return written;
 }
@@ -84,7 +88,8 @@ int simple_step(int fd, Step::Kind kind, std::uint64_t at, long call) {
     return -1;
   }
   const long done = kind == Step::Kind::Truncate ? syscall(call, fd, at) : syscall(call, fd);
-  if (is_recorded(fd)) state().steps.push_back({kind, at, {}, false});
+  const std::string name = recorded_name(fd);
+  if (!name.empty()) state().steps.push_back({kind, at, {}, name, false});
   return static_cast<int>(done);
 }
 
@@ -99,7 +104,7 @@ void record(const std::string& directory) {
 }
 
 void mark(std::uint64_t number) {
-  if (state().is_recording) state().steps.push_back({Step::Kind::Mark, number, {}, false});
+  if (state().is_recording) state().steps.push_back({Step::Kind::Mark, number, {}, "", false});
 }
 
 std::vector<Step> stop() {

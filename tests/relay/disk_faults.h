@@ -20,6 +20,7 @@ struct Step {
   Kind kind = Kind::Write;
   std::uint64_t at = 0;  ///< offset, or the size a Truncate asks for, or a Mark's number
   Bytes bytes;
+  std::string file;  ///< data.mdb or log
   bool is_durable = false;  ///< written through an O_DSYNC descriptor
 };
 
@@ -33,7 +34,7 @@ inline constexpr int kExitStatus = 77;
 
 /// From now on steps below `directory` are counted, from 1, and the `fault_at`th one fails.
 void watch(const std::string& directory, Fault fault, std::size_t fault_at);
-/// The same without faults, keeping the steps on the file data.mdb.
+/// The same without faults, keeping the steps on the files data.mdb and log.
 void record(const std::string& directory);
 /// Among the recorded steps: here the program has acknowledged `number`.
 void mark(std::uint64_t number);

@@ -1,12 +1,10 @@
 #pragma once
 
-#include "base/check.h"
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/rng.h"
 #include "events/event.h"
 #include "schnorr/keys.h"
-#include "schnorr/verify.h"
 #include "tests/relay/store_support.h"
 
 #include <string>
@@ -31,14 +29,6 @@ class Author {
   SystemRng rng_;
   Keypair keys_;
 };
-
-/// The proof that sign() made a right signature.
-inline VerifiedEvent verified(const Event& event) {
-  Verifier verifier;
-  auto proven = VerifiedEvent::verify(unverified(event), verifier);
-  CHECK(proven.has_value());
-  return std::move(*proven);
-}
 
 inline std::string hex(const Event& event) {
   return encode_hex(event.id);

@@ -339,7 +339,13 @@ TEST_F(RelayTest, WhatWasAnsweredSurvivesAKill) {
       all.push_back(hex(event));
     }
     for (auto it = all.end() - 5; it != all.end(); ++it) EXPECT_EQ(client->answer_to(*it), "true ");
+    EXPECT_GT(relay->metric(world, "commits_logged_total"), 0U);
     relay->process().kill_now();
+  }
+  {
+    StoreOptions options;
+    options.read_only = true;  // as export and check do
+    EXPECT_EQ(open_store(dir.path(), options)->count(), all.size());
   }
   start();
   auto client = connect();
@@ -347,6 +353,43 @@ TEST_F(RelayTest, WhatWasAnsweredSurvivesAKill) {
   std::ranges::sort(found);
   std::ranges::sort(all);
   EXPECT_EQ(found, all);
+}
+
+// On whatever connection, by whatever kind of request: the answer comes before the tables have it.
+TEST_F(RelayTest, ShowsAnEventAsSoonAsItIsAnswered) {
+  start("[threads]\nloops = 2\n");
+  auto publisher = connect();
+  std::vector<std::unique_ptr<Client>> readers;
+  for (int i = 0; i < 4; ++i) readers.push_back(connect());
+  Event replaced = alice.sign(0, "first", {}, 1000);
+  ASSERT_EQ(publisher->publish(replaced), "true ");
+  for (int round = 0; round < 40; ++round) {
+    const Event note = bob.sign(1, std::to_string(round));
+    ASSERT_EQ(publisher->publish(note), "true ");
+    Client& reader = *readers[static_cast<std::size_t>(round) % readers.size()];
+    const std::string name = std::to_string(round);
+    EXPECT_EQ(reader.query(name, R"({"ids":[")" + hex(note) + R"("]})"), Ids{hex(note)});
+    EXPECT_EQ(reader.query(name, R"({"kinds":[1]})").size(), static_cast<std::size_t>(round) + 1);
+    const Event profile = alice.sign(0, name, {}, 900 - round);
+    ASSERT_EQ(publisher->publish(profile), "true ");
+    EXPECT_EQ(reader.query(name, R"({"ids":[")" + hex(replaced) + R"("]})"), Ids{});
+    EXPECT_EQ(reader.query(name, R"({"kinds":[0],"authors":[")" + alice.hex() + R"("]})"),
+              Ids{hex(profile)});
+    EXPECT_EQ(publisher->publish(replaced).substr(0, 15), "false duplicate");
+    replaced = profile;
+  }
+  EXPECT_GT(relay->metric(world, "commits_logged_total"), 0U);
+  EXPECT_GT(relay->metric(world, "query_commit_waits_total"), 0U);
+}
+
+TEST_F(RelayTest, WorksWithoutALog) {
+  start("[store]\nlog = false\n");
+  auto client = connect();
+  const Event event = alice.sign(1);
+  EXPECT_EQ(client->publish(event), "true ");
+  EXPECT_EQ(client->query("s", R"({"kinds":[1]})"), Ids{hex(event)});
+  EXPECT_EQ(relay->metric(world, "commits_logged_total"), 0U);
+  EXPECT_FALSE(std::filesystem::exists(dir.path() / "log"));
 }
 
 TEST_F(RelayTest, StopsCleanlyAndAnswersWhatItHasRead) {

@@ -28,7 +28,7 @@ class QueryPoolTest : public testing::Test {
 
   void start(const QueryPoolOptions& options, bool is_gated = false) {
     pool_ = std::make_unique<QueryPool>(
-        *store_, options, [this] { return commits_.load(); },
+        *store_, commit_gate_, options, [this] { return commits_.load(); },
         [this, is_gated](QueryStep&& step) {
           if (is_gated) gate_.wait();
           ASSERT_TRUE(done_.push(std::move(step)));
@@ -73,6 +73,7 @@ class QueryPoolTest : public testing::Test {
   TempDir dir_;
   std::unique_ptr<Store> store_ = open_store(dir_.path());
   std::vector<EventId> newest_first_;
+  CommitGate commit_gate_{[] {}};
   std::atomic<std::uint64_t> commits_{7};
   Mailbox<QueryStep> done_{1000};
   Gate gate_;

@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <thread>
 
 namespace nostril::relay {
 
@@ -55,7 +56,8 @@ class QueryStepTest : public testing::Test {
   std::mutex mutex_;
   std::condition_variable came_;
   std::optional<QueryStep> step_;
-  QueryPool pool_{*store_, options(), [] { return std::uint64_t{7}; },
+  CommitGate gate_{[] {}};
+  QueryPool pool_{*store_, gate_, options(), [] { return std::uint64_t{7}; },
                   [this](QueryStep&& step) {
                     const std::lock_guard lock(mutex_);
                     step_ = std::move(step);
@@ -81,7 +83,9 @@ TEST_F(QueryStepTest, AStepOnTheCallersThreadGoesOnOnAWorker) {
   QueryMetrics own;
   ScanBudget budget = options().budget;
   budget.rows_max = 3;
-  auto step = pool_.step_here(query(), budget, own);
+  auto here = pool_.step_here(query(), budget, own);
+  ASSERT_TRUE(here.has_value());
+  QueryStep step = std::move(*here);
   EXPECT_EQ(step.rows.size(), 3U);
   EXPECT_EQ(own.rows.read(), 3U);
   EXPECT_EQ(visits(pool_), 0U);
@@ -91,6 +95,66 @@ TEST_F(QueryStepTest, AStepOnTheCallersThreadGoesOnOnAWorker) {
     rows += step.rows.size();
   }
   EXPECT_EQ(rows, std::size_t{kEvents});
+}
+
+// A read must show what was acknowledged: the loop leaves it to a worker, who waits for the writer.
+TEST_F(QueryStepTest, WaitsForACommitThatItsFiltersConcern) {
+  const Event event =
+      test::signed_by(1, make_event(1, 5000, 1, {{"t", "x"}}, "acknowledged, in the log only"));
+  gate_.acknowledge({std::make_shared<const CommittedEvent>(test::verified(event))}, false);
+  QueryMetrics own;
+  const auto other = query();
+  other->filters[0].kinds = {2};
+  EXPECT_TRUE(pool_.step_here(other, options().budget, own).has_value());
+  const auto concerned = query();
+  concerned->filters[0].kinds = {1};
+  EXPECT_FALSE(pool_.step_here(concerned, options().budget, own).has_value());
+  std::thread writer([this] {
+    while (!gate_.is_wanted()) std::this_thread::yield();
+    test::put_all(*store_, {make_event(7, 6000, 1)});  // stands for the commit
+    gate_.commit();
+  });
+  const QueryStep step = next(pool_, concerned);
+  writer.join();
+  EXPECT_FALSE(step.failed);
+  ASSERT_FALSE(step.rows.empty());
+  EXPECT_EQ(step.rows[0].event, fingerprint_of(make_event(7, 6000, 1).id));
+  EXPECT_EQ(pool_.metrics()[0]->commit_waits.read(), 1U);
+}
+
+TEST_F(QueryStepTest, FailsWhenWhatWasAcknowledgedCanNotBeShown) {
+  const Event event = test::signed_by(1, make_event(1, 5000, 1));
+  gate_.acknowledge({std::make_shared<const CommittedEvent>(test::verified(event))}, false);
+  gate_.fail();
+  const QueryStep step = next(pool_, query());
+  EXPECT_TRUE(step.failed);
+  EXPECT_TRUE(step.done);
+  EXPECT_TRUE(step.rows.empty());
+}
+
+TEST(CommitGate, ConcernsWhatMatchesOrEverythingAfterARemoval) {
+  CommitGate gate([] {});
+  Filter kind_1;
+  kind_1.kinds = {1};
+  Filter kind_2;
+  kind_2.kinds = {2};
+  const std::vector filters = {kind_1};
+  const std::vector others = {kind_2};
+  EXPECT_TRUE(gate.is_open());
+  EXPECT_FALSE(gate.would_miss(filters));
+  EXPECT_TRUE(gate.wait());
+  const auto event = std::make_shared<const CommittedEvent>(
+      test::verified(test::signed_by(1, make_event(1, 5, 1))));
+  gate.acknowledge({event}, false);
+  EXPECT_FALSE(gate.is_open());
+  EXPECT_TRUE(gate.would_miss(filters));
+  EXPECT_FALSE(gate.would_miss(others));
+  gate.acknowledge({}, true);
+  EXPECT_TRUE(gate.would_miss(others));
+  gate.commit();
+  EXPECT_TRUE(gate.is_open());
+  EXPECT_FALSE(gate.would_miss(filters));
+  EXPECT_FALSE(gate.would_miss(others));
 }
 
 }  // namespace

@@ -2,11 +2,13 @@
 // SHA-256: it includes nothing of relay/store, so the page must say everything.
 #include "events/event.h"
 #include "schnorr/keys.h"
+#include "tests/relay/log_maker.h"
 #include "tests/support/shared_data.h"
 #include "tests/support/temp_dir.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 
 #include <lmdb.h>
@@ -151,6 +153,9 @@ class RecordBytes {
   }
 
   std::string all() { return take(rest_.size()); }
+
+  // Nothing at the end.
+  std::string take_if_any(std::size_t size) { return rest_.empty() ? "" : take(size); }
 
  private:
   std::string_view rest_;
@@ -315,7 +320,7 @@ class SpecReaderTest : public testing::Test {
 
   void check_against_the_page(const std::filesystem::path& path, const std::string& exported) {
     auto tables = read_file_tables(path);
-    EXPECT_EQ(tables["meta"], (Table{{"format", big_endian(2, 4)}}));
+    EXPECT_EQ(tables["meta"], (Table{{"format", big_endian(3, 4)}}));
     Expected expected;
     std::map<std::string, std::string> json_by_position;
     for (const auto& [sequence, bytes] : tables["records"]) {
@@ -341,6 +346,34 @@ class SpecReaderTest : public testing::Test {
   std::size_t packed_ = 0;
   std::map<std::string, std::size_t> rows_;  // seen, by table
 };
+
+// The records of `log` that are not in the tables, by the page; of a test that leaves some.
+std::vector<std::string> read_log(const std::filesystem::path& path, const std::string& mark) {
+  must(mark.size() == 40, "the mark in meta");
+  const std::string log = test::read_file(path / "log");
+  std::vector<std::string> events;
+  std::size_t at = 0;
+  for (std::uint64_t number = 1; at + 56 <= log.size(); ++number) {
+    const std::size_t size = integer(log.substr(at, 4));
+    if (size < 56 || size > log.size() - at) break;
+    const std::string record = log.substr(at, size);
+    std::string code(32, '\0');
+    HMAC(EVP_sha256(), mark.data() + 8, 32, reinterpret_cast<const unsigned char*>(record.data()),
+         size - 32, reinterpret_cast<unsigned char*>(code.data()), nullptr);
+    if (record.substr(size - 32) != code ||
+        integer(record.substr(4, 8)) != integer(mark.substr(0, 8)) + 1 ||
+        integer(record.substr(12, 4)) != number) {
+      break;
+    }
+    must(integer(record.substr(16, 8)) == 1700000000, "the time of judgement");
+    RecordBytes in(std::string_view(record).substr(24, size - 56));
+    for (std::string bytes; !(bytes = in.take_if_any(4)).empty();) {
+      events.push_back(parse_record(in.take(integer(bytes)), {}).json() + "\n");
+    }
+    at += size;
+  }
+  return events;
+}
 
 std::string event_line(unsigned author, std::int64_t created_at, std::uint32_t kind, Tags tags,
                        std::string content) {
@@ -410,6 +443,20 @@ TEST_F(SpecReaderTest, FindsWhatTheRelayWroteByThePageAlone) {
   EXPECT_THAT(relay("dict list"), testing::StartsWith("dictionary 1 bytes "));
   EXPECT_THAT(relay("dict stats"), testing::HasSubstr("\ndictionary 1 records "));
   EXPECT_THAT(relay("stats"), testing::HasSubstr("table dictionaries entries 1 "));
+}
+
+TEST_F(SpecReaderTest, FindsInTheLogWhatTheTablesLack) {
+  std::vector<std::string> left = test::leave_in_log((dir_ / "store").string(), 1700000000);
+  ASSERT_GT(left.size(), 5U);
+  auto tables = read_file_tables(dir_ / "store");
+  EXPECT_EQ(integer(tables["meta"]["log"].substr(0, 8)), 1U);  // one epoch is in the tables
+  EXPECT_EQ(tables["records"].size(), 1U);
+  EXPECT_EQ(read_log(dir_ / "store", tables["meta"]["log"]), left);
+  EXPECT_EQ(relay("export").size(), 0U) << "what had expired when it was exported";
+  tables = read_file_tables(dir_ / "store");
+  EXPECT_EQ(integer(tables["meta"]["log"].substr(0, 8)), 2U);
+  EXPECT_EQ(tables["records"].size(), left.size() + 1);
+  EXPECT_TRUE(read_log(dir_ / "store", tables["meta"]["log"]).empty());
 }
 
 TEST_F(SpecReaderTest, FindsRealEvents) {

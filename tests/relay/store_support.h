@@ -2,12 +2,15 @@
 
 #include "base/check.h"
 #include "base/hex.h"
+#include "base/rng.h"
 #include "events/event.h"
 #include "events/filter.h"
 #include "events/kinds.h"
 #include "relay/store/editor.h"
 #include "relay/store/scan.h"
 #include "relay/store/store.h"
+#include "schnorr/keys.h"
+#include "schnorr/verify.h"
 #include "tests/support/shared_data.h"
 #include "tests/support/temp_dir.h"
 
@@ -68,10 +71,27 @@ inline Event make_event(unsigned author_number, std::int64_t created_at, std::ui
   return event;
 }
 
+/// The same of an author with a key of its own, who is not author(number).
+inline Event signed_by(unsigned number, Event event) {
+  std::array<std::uint8_t, 32> secret{};
+  secret.fill(static_cast<std::uint8_t>(number + 1));
+  SystemRng rng;
+  return sign_event({event.created_at, event.kind, std::move(event.tags), std::move(event.content)},
+                    *Keypair::from_secret(secret), rng);
+}
+
 inline UnverifiedEvent unverified(Event event) {
   auto checked = check_id(std::move(event));
   CHECK(checked.has_value());
   return std::move(*checked);
+}
+
+/// The proof that the signature is right.
+inline VerifiedEvent verified(const Event& event) {
+  Verifier verifier;
+  auto proven = VerifiedEvent::verify(unverified(event), verifier);
+  CHECK(proven.has_value());
+  return std::move(*proven);
 }
 
 inline std::vector<PutResult> put_all(Store& store, const std::vector<Event>& events,
@@ -225,7 +245,8 @@ class ModelStore {
 /// Random events of a small world, so that they meet: few authors, kinds, seconds, tag values.
 class RandomWorld {
  public:
-  explicit RandomWorld(std::uint64_t seed) : random_(seed) {}
+  explicit RandomWorld(std::uint64_t seed, bool is_signed = false)
+      : random_(seed), is_signed_(is_signed) {}
 
   std::uint64_t below(std::uint64_t count) { return random_() % count; }
 
@@ -237,8 +258,10 @@ class RandomWorld {
     if (kind == 30023 && below(8) != 0) tags.add({"d", tag_value()});
     if (below(10) == 0) tags.add({"expiration", std::to_string(1000 + below(100))});
     if (kind == kinds::kDeletion) add_deletions(tags);
-    Event made = make_event(author_number(), 1000 + static_cast<std::int64_t>(below(40)), kind,
+    const unsigned number = author_number();
+    Event made = make_event(number, 1000 + static_cast<std::int64_t>(below(40)), kind,
                             std::move(tags), std::to_string(below(1000)));
+    if (is_signed_) made = signed_by(number, std::move(made));
     made_.push_back(made);
     return made;
   }
@@ -311,6 +334,7 @@ class RandomWorld {
   }
 
   std::mt19937_64 random_;
+  const bool is_signed_;
   std::vector<Event> made_;
 };
 

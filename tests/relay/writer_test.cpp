@@ -193,6 +193,181 @@ TEST(StoreWriter, RefusesAllWorkAfterAFailedCommit) {
   test::expect_consistent(*store);
 }
 
+// --- With a log.
+
+StoreOptions logged_options() {
+  StoreOptions options = test::test_options();
+  options.log_bytes = kLogBytes;
+  return options;
+}
+
+WriterOptions patient() {
+  WriterOptions options;
+  options.log_age_ms_max = 3'600'000;
+  options.sweep_interval_ms = 3'600'000;
+  return options;
+}
+
+TEST(StoreWriter, AnswersWhenALogHasItAndCommitsForAReader) {
+  const test::TempDir dir;
+  const auto store = test::open_store(dir.path(), logged_options());
+  const FakeClock clock(2000);
+  const auto events = signed_events(3);
+  Collector collector;
+  std::atomic<int> in_tables = 0;
+  StoreWriter writer(*store, clock, patient(), collector.handler(), [&] { ++in_tables; });
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    ASSERT_TRUE(writer.submit({events[i], {}}));
+    ASSERT_EQ(collector.wait_for(i + 1).back().result, PutResult::Stored);
+  }
+  EXPECT_EQ(store->count(), 0U);
+  EXPECT_FALSE(writer.in_tables().is_open());
+  EXPECT_EQ(in_tables, 0);
+  EXPECT_TRUE(writer.in_tables().wait());
+  EXPECT_TRUE(writer.in_tables().is_open());
+  EXPECT_EQ(store->count(), 3U);
+  EXPECT_EQ(in_tables, 1);
+  EXPECT_EQ(writer.logged(), 3U);
+  EXPECT_EQ(writer.log_commits(), 1U);
+}
+
+TEST(StoreWriter, CommitsAtOnceWhereReadersWantEveryBatch) {
+  const test::TempDir dir;
+  const auto store = test::open_store(dir.path(), logged_options());
+  const FakeClock clock(2000);
+  const auto events = signed_events(30);
+  Collector collector;
+  StoreWriter writer(*store, clock, patient(), collector.handler());
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    ASSERT_TRUE(writer.submit({events[i], {}}));
+    ASSERT_EQ(collector.wait_for(i + 1).back().result, PutResult::Stored);
+    ASSERT_TRUE(writer.in_tables().wait());
+    ASSERT_EQ(store->count(), i + 1);
+  }
+  EXPECT_GE(writer.logged(), 1U);
+  EXPECT_LE(writer.logged(), 6U);
+}
+
+TEST(StoreWriter, CommitsWhatIsOldOrMuchOrLarge) {
+  const test::TempDir dir;
+  const auto store = test::open_store(dir.path(), logged_options());
+  const FakeClock clock(2000);
+  const auto events = signed_events(120);
+  Collector collector;
+  {
+    WriterOptions options = patient();
+    options.log_age_ms_max = 1;
+    StoreWriter writer(*store, clock, options, collector.handler());
+    ASSERT_TRUE(writer.submit({events[0], {}}));
+    while (store->count() < 1) std::this_thread::yield();  // ends by the test's time limit else
+  }
+  {
+    WriterOptions options = patient();
+    options.log_events_max = 3;
+    StoreWriter writer(*store, clock, options, collector.handler());
+    for (std::size_t i = 1; i < 4; ++i) {
+      ASSERT_TRUE(writer.submit({events[i], {}}));
+      collector.wait_for(i + 1);
+    }
+    while (store->count() < 4) std::this_thread::yield();
+  }
+  std::promise<void> is_in;
+  std::promise<void> go_on;
+  bool is_first = true;
+  StoreWriter writer(*store, clock, patient(), [&](CommittedBatch&& batch) {
+    if (std::exchange(is_first, false)) {
+      is_in.set_value();
+      go_on.get_future().wait();
+      return;
+    }
+    EXPECT_TRUE(batch.is_in_tables);
+  });
+  ASSERT_TRUE(writer.submit({events[4], {}}));
+  is_in.get_future().wait();
+  for (std::size_t i = 5; i < events.size(); ++i) ASSERT_TRUE(writer.submit({events[i], {}}));
+  go_on.set_value();
+  while (store->count() < events.size()) std::this_thread::yield();
+  EXPECT_EQ(writer.logged(), 1U);
+}
+
+TEST(StoreWriter, CommitsTheLogWhenItStops) {
+  const test::TempDir dir;
+  const auto store = test::open_store(dir.path(), logged_options());
+  const FakeClock clock(2000);
+  const auto events = signed_events(1);
+  StoreWriter writer(*store, clock, patient(), [](CommittedBatch&&) {});
+  ASSERT_TRUE(writer.submit({events[0], {}}));
+  writer.stop();
+  EXPECT_EQ(writer.logged(), 1U);
+  EXPECT_EQ(store->count(), 1U);
+}
+
+TEST(StoreWriter, WhatWasLoggedBeforeAFailureIsFoundAgain) {
+  const test::TempDir dir;
+  const auto events = signed_events(3, 100000);
+  const FakeClock clock(2000);
+  {
+    const auto store = test::open_store(dir.path(), logged_options());
+    Collector collector;
+    StoreWriter writer(*store, clock, patient(), collector.handler());
+    ASSERT_TRUE(writer.submit({events[0], {}}));
+    ASSERT_EQ(collector.wait_for(1).back().result, PutResult::Stored);
+    {
+      const FileSizeLimit limit(store->stats().file_used_bytes);
+      EXPECT_FALSE(writer.in_tables().wait());
+    }
+    ASSERT_TRUE(writer.submit({events[1], {}}));
+    EXPECT_EQ(collector.wait_for(2).back().result, PutResult::Failed);
+    EXPECT_FALSE(writer.is_healthy());
+    EXPECT_FALSE(writer.in_tables().is_open());
+    EXPECT_FALSE(writer.in_tables().wait());
+    EXPECT_EQ(store->count(), 0U);
+  }
+  const auto store = test::open_store(dir.path());
+  EXPECT_TRUE(store->has_id(events[0]->id));
+  EXPECT_EQ(store->count(), 1U);
+  test::expect_consistent(*store);
+}
+
+// For ThreadSanitizer: who asks after an answer sees what was answered.
+TEST(StoreWriter, ReadersSeeWhatWasAnswered) {
+  const test::TempDir dir;
+  StoreOptions store_options = logged_options();
+  store_options.map_bytes_initial = std::size_t{1} << 18;  // grows on the way
+  const auto store = test::open_store(dir.path(), store_options);
+  const SystemClock clock;
+  const auto events = signed_events(400, 2000);
+  std::atomic<std::size_t> answered = 0;
+  WriterOptions options;
+  options.log_age_ms_max = 5;
+  StoreWriter writer(*store, clock, options,
+                     [&](CommittedBatch&& batch) { answered += batch.outcomes.size(); });
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 3; ++i) {
+    readers.emplace_back([&] {
+      Filter filter;
+      filter.kinds = {1};
+      for (std::size_t seen = 0; seen < events.size();) {
+        seen = answered.load();
+        if (writer.in_tables().would_miss({&filter, 1})) {
+          EXPECT_TRUE(writer.in_tables().wait());
+        }
+        EXPECT_GE(store->count(), seen);
+      }
+    });
+  }
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    while (!writer.submit({events[i], {}})) std::this_thread::yield();
+    if (i % 3 != 0) continue;
+    while (answered.load() + 2 < i) std::this_thread::yield();
+  }
+  for (auto& reader : readers) reader.join();
+  EXPECT_GT(writer.logged(), 0U);
+  EXPECT_GT(writer.log_commits(), 0U);
+  writer.stop();
+  test::expect_consistent(*store);
+}
+
 TEST(StoreWriter, SweepsExpiredEventsALittleAtATime) {
   const test::TempDir dir;
   const auto store = test::open_store(dir.path());

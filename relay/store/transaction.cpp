@@ -1,0 +1,46 @@
+#include "relay/store/transaction.h"
+
+namespace nostril::relay {
+
+Transaction::Transaction(lmdb::Env& env, const Tables& tables, Dictionaries& dictionaries,
+                         EventLog& log)
+    : tables_(tables), log_(log), txn_(env), editor_(tables, dictionaries, txn_) {
+  replay();
+}
+
+void Transaction::replay() {
+  const auto value = txn_.get(tables_.meta, as_bytes(kLogMarkKey));
+  if (!value) return;
+  mark_ = LogMark::parse(*value);
+  if (!mark_) {
+    damage_ = "the log's mark is damaged";
+    return;
+  }
+  const auto end = log_.read(*mark_, [this](const Event& event, std::int64_t now_s) {
+    editor_.set_now(now_s);
+    (void)editor_.put(event);
+    ++replayed_;
+  });
+  if (end) {
+    end_ = *end;
+  } else {
+    damage_ = end.error();
+  }
+}
+
+Result<bool, lmdb::Error> Transaction::log(std::span<const Event* const> events,
+                                           std::int64_t now_s) {
+  if (!mark_) return false;
+  return log_.append(*mark_, end_, events, now_s);
+}
+
+Result<void, lmdb::Error> Transaction::commit() {
+  editor_.finish();
+  if (mark_ && end_.number > 1) {
+    mark_->applied_epoch = end_.epoch;
+    txn_.put(tables_.meta, as_bytes(kLogMarkKey), mark_->value().span());
+  }
+  return txn_.commit();
+}
+
+}  // namespace nostril::relay
