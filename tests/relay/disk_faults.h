@@ -20,7 +20,7 @@ struct Step {
   Kind kind = Kind::Write;
   std::uint64_t at = 0;  ///< offset, or the size a Truncate asks for, or a Mark's number
   Bytes bytes;
-  std::string file;  ///< data.mdb or log
+  std::string file;         ///< data.mdb or log
   bool is_durable = false;  ///< written through an O_DSYNC descriptor
 };
 
