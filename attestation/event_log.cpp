@@ -25,6 +25,10 @@ bool is_label(std::string_view name) {
   return name.empty() || name == "acpi-loader" || name == "acpi-rsdp" || name == "acpi-tables";
 }
 
+bool is_printable_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
+}
+
 Measurement runtime_digest(std::string_view name, ByteSpan payload, std::int64_t version) {
   if (version == 2) {
     JsonWriter json;
@@ -188,7 +192,7 @@ Result<LoggedEvent, EventLogError> check_event(const RawEvent& raw) {
     return failure(EventLogError::WrongRegister);
   }
   if (raw.name.size() > kEventNameBytesMax || raw.payload.size() > kEventPayloadBytesMax ||
-      (raw.version != 1 && !runtime) ||
+      (raw.version != 1 && !runtime) || !is_printable_ascii(raw.name) ||
       (!raw.digest.empty() && raw.digest.size() != out.digest.size())) {
     return failure(EventLogError::Malformed);
   }
@@ -208,6 +212,7 @@ Result<LoggedEvent, EventLogError> check_event(const RawEvent& raw) {
     std::copy(raw.digest.begin(), raw.digest.end(), out.digest.begin());
   }
   if (runtime) {
+    out.version = static_cast<std::uint8_t>(raw.version);
     out.name = raw.name;
     out.payload.assign(raw.payload.begin(), raw.payload.end());
   }
@@ -252,8 +257,10 @@ std::string to_json(const EventLog& log) {
   json.begin_array();
   for (const LoggedEvent& event : log) {
     json.begin_object().key("imr").integer(event.imr).key("event_type").integer(event.type);
-    json.key("digest").string(event.digest_given ? encode_hex(event.digest) : "");
+    const bool stands_alone = event.digest_given || !event.is_runtime();
+    json.key("digest").string(stands_alone ? encode_hex(event.digest) : "");
     json.key("event").string(event.name).key("event_payload").string(encode_hex(event.payload));
+    if (event.version != 1) json.key("version").integer(event.version);
     json.end_object();
   }
   json.end_array();

@@ -22,7 +22,7 @@
 ///   imr            integer 0 to 3     the register
 ///   event_type     integer            32 bits; 0x08000001 is dstack's own runtime event
 ///   digest         hex, 96 or 0       what the register was extended with
-///   event          text               name of a runtime event; of others "" or an ACPI table
+///   event          printable ASCII    name of a runtime event; of others "" or an ACPI table
 ///   event_payload  hex                may be left out ("lite") where the digest is there
 ///   version        integer 1 or 2     optional; how a runtime event's digest is made
 ///
@@ -66,6 +66,8 @@ struct LoggedEvent {
   Measurement digest{};
   /// The log itself named the digest.
   bool digest_given = false;
+  /// How the digest of a runtime event is made.
+  std::uint8_t version = 1;
   /// Runtime events only, else empty.
   std::string name;
   Bytes payload;
@@ -97,8 +99,8 @@ Result<EventLog, EventLogError> read_event_log(const Json& value);
 /// A runtime event as a guest writes it.
 LoggedEvent make_runtime_event(std::string_view name, ByteSpan payload);
 
-/// The log as JSON in the form above, payloads of firmware events empty. What it reads back from is
-/// equal, version 2 apart.
+/// The log as JSON in the form above, payloads of firmware events empty and their digests
+/// always there; replays to the same.
 std::string to_json(const EventLog& log);
 
 /// RTMR[i] = SHA-384(RTMR[i], digest), from 48 zero bytes, event by event.

@@ -105,7 +105,7 @@ Result<ParsedReport, ReportError> parse_phala_report(const Json& report);
 Result<ParsedReport, ReportError> parse_tinfoil_report(const Json& report, std::string_view text);
 Result<ParsedReport, ReportError> parse_chutes_report(const Json& report, ByteSpan nonce);
 Result<ParsedReport, ReportError> parse_dstack_report(const Json& report, ByteSpan nonce);
-Result<ParsedReport, ReportError> parse_dstack_attestation(ByteSpan container, ByteSpan nonce);
+Result<ParsedReport, ReportError> parse_dstack_attestation(ByteSpan bytes, ByteSpan nonce);
 Result<ParsedReport, ReportError> parse_ra_tls(std::string_view pem);
 
 /// Takes members out of an object; remembers the first error, and then gives empty values.

@@ -26,7 +26,7 @@ using attestation::SnpTcbMinimum;
 using attestation::Subject;
 using Pairs = std::map<std::string, std::string, std::less<>>;
 
-constexpr std::int64_t kTokenAgeMax = 2 * 86400;  // the life of the service's keys
+constexpr std::int64_t kTokenAgeMax = std::int64_t{2} * 86'400;  // the life of the service's keys
 constexpr std::int64_t kUint32Max = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t kYearS = std::int64_t{366} * 86'400;
 constexpr std::size_t kModelsMax = 1'000;
@@ -52,8 +52,8 @@ struct ExceptionText {
   std::string reason;
 };
 
-/// The file as it is written; Reader makes sense of it.
-struct PolicyText {
+/// The file as it is written, in its order; Reader makes sense of it.
+struct PolicyText {  // NOLINT(clang-analyzer-optin.performance.Padding): one object
   std::string level_min = "declared";
   std::int64_t evidence_age_s_max = 3600;
   bool require_beacon = false;

@@ -3,8 +3,10 @@
 #include "base/check.h"
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <libwebsockets.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <algorithm>
@@ -34,7 +36,7 @@ constexpr unsigned kReadBytesMax = 64 << 10;
 constexpr int kDestroyTurnsMax = 30'000;
 
 // Creating and destroying a context touches libwebsockets' process-wide state (plug-in list, log
-// level).
+// level); and no loop begins, which opens descriptors, while another ends (see occupy).
 std::mutex& context_mutex() {
   static std::mutex mutex;
   return mutex;
@@ -44,6 +46,30 @@ void emit_lws_log(int level, const char* line) {
   std::string_view text(line);
   while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
   log_line(level == LLL_ERR ? LogLevel::Warning : LogLevel::Debug, text);
+}
+
+// libwebsockets 4.1 closes the descriptor of a context's event pipe twice: in lws_context_destroy,
+// and again when libuv has closed its watcher. Between the two another thread may have been given
+// the number. On a loop that has no sockets yet the watcher is the only one.
+int event_pipe_of_new_context(uv_loop_t* uv) {
+  int descriptor = -1;
+  uv_walk(
+      uv,
+      [](uv_handle_t* handle, void* found) noexcept {
+        if (uv_handle_get_type(handle) != UV_POLL) return;
+        CHECK(*static_cast<int*>(found) == -1);
+        CHECK(uv_fileno(handle, static_cast<int*>(found)) == 0);
+      },
+      &descriptor);
+  CHECK(descriptor != -1);
+  return descriptor;
+}
+
+// Takes the number before anybody else does, so that the second close finds ours. False: too late.
+bool occupy(int descriptor, int any_open) {
+  const int taken = fcntl(any_open, F_DUPFD_CLOEXEC, descriptor);
+  if (taken != descriptor && taken != -1) close(taken);
+  return taken == descriptor;
 }
 
 template <typename Handle>
@@ -71,6 +97,7 @@ struct Loop::Impl {
 
   void drain_posts();
   void end_turn();
+  bool destroy_context();  // false: it must not be freed
   void close_timer(Timer* timer);
   TimerId start_timer(std::uint64_t first_ms, std::uint64_t period_ms, Task task);
   static void on_timer(uv_timer_t* handle);
@@ -80,6 +107,7 @@ struct Loop::Impl {
   uv_async_t wake{};
   uv_prepare_t prepare{};
   lws_context* context = nullptr;
+  int event_pipe = -1;  // the context's own
   lws_vhost* vhost = nullptr;
   std::atomic<std::thread::id> running_thread{};
   std::atomic<bool> stopping{false};
@@ -104,6 +132,7 @@ Loop::Loop(LoopLimits limits) : impl_(std::make_unique<Impl>(limits)) {
     if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) throw std::runtime_error("cannot ignore SIGPIPE");
   });
   Impl& self = *impl_;
+  const std::lock_guard lock(context_mutex());
   if (uv_loop_init(&self.uv) != 0) throw std::runtime_error("cannot create an event loop");
   self.uv.data = &self;
   CHECK(uv_async_init(&self.uv, &self.wake, [](uv_async_t* handle) noexcept {
@@ -131,12 +160,12 @@ Loop::Loop(LoopLimits limits) : impl_(std::make_unique<Impl>(limits)) {
   info.pt_serv_buf_size = kReadBytesMax;
   info.options = LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
                  LWS_SERVER_OPTION_LIBUV;
-  const std::lock_guard lock(context_mutex());
   self.context = lws_create_context(&info);
   if (self.context == nullptr) {
     throw std::runtime_error(
         "libwebsockets cannot start (is its libuv plug-in, libwebsockets-evlib-uv, installed?)");
   }
+  self.event_pipe = event_pipe_of_new_context(&self.uv);
   self.vhost = lws_create_vhost(self.context, &info);
   if (self.vhost == nullptr) throw std::runtime_error("libwebsockets cannot create a vhost");
 }
@@ -145,13 +174,10 @@ Loop::~Loop() {
   Impl& self = *impl_;
   CHECK(on_loop_thread());
   self.hooks.clear();
-  {
-    // Twice, as libwebsockets wants it on a foreign libuv loop: the first call closes sockets and
-    // timers, the loop finishes that, the second call frees.
-    const std::lock_guard lock(context_mutex());
-    lws_context_destroy(self.context);
-    for (int turn = 0; turn < 8; ++turn) uv_run(&self.uv, UV_RUN_NOWAIT);
-    lws_context_destroy(self.context);
+  if (!self.destroy_context()) {
+    log_line(LogLevel::Warning, "an event loop's memory is kept: its descriptor was taken");
+    static_cast<void>(impl_.release());
+    return;
   }
   while (!self.timers.empty()) self.close_timer(self.timers.begin()->second);
   for (auto& signal : self.signals) uv_close(as_handle(&signal->handle), nullptr);
@@ -162,6 +188,22 @@ Loop::~Loop() {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   CHECK(uv_loop_close(&self.uv) == 0);  // whoever borrowed the loop must be gone
+}
+
+bool Loop::Impl::destroy_context() {
+  const std::lock_guard lock(context_mutex());
+  const auto turns = [this] {
+    for (int turn = 0; turn < 8; ++turn) uv_run(&uv, UV_RUN_NOWAIT);
+  };
+  lws_vhost_destroy(vhost);  // with all sockets
+  turns();
+  // Twice, as libwebsockets wants it on a foreign libuv loop: the first call closes its timers and
+  // its event pipe, the loop finishes that, the second call frees.
+  lws_context_destroy(context);
+  if (!occupy(event_pipe, uv_backend_fd(&uv))) return false;
+  turns();
+  lws_context_destroy(context);
+  return true;
 }
 
 void Loop::run() {

@@ -54,7 +54,7 @@ Result<std::vector<PutResult>, StoreError> LoggedWrites::put(std::span<const Ver
 
 Result<void, StoreError> LoggedWrites::commit() {
   if (batches_in_log_ == 0) return {};
-  const auto written = store_.write_in(
+  auto written = store_.write_in(
       open_, 0, [](Editor&) {}, [](Transaction& txn) { return txn.commit(); });
   open_.reset();
   batches_in_log_ = 0;

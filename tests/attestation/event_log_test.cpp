@@ -71,6 +71,7 @@ TEST(EventLog, RefusesWhatIsNotOneEventOfItsForm) {
   EXPECT_EQ(error_of(event_json("2", "134217729", "", "app-id", "")), EventLogError::WrongRegister);
   EXPECT_EQ(error_of(event_json("3", "10", zero, "", "")), EventLogError::WrongRegister);
   EXPECT_EQ(error_of(event_json("-1", "10", zero, "", "")), EventLogError::Malformed);
+  EXPECT_EQ(error_of(event_json("3", "134217729", "", "\\n", "")), EventLogError::Malformed);
   EXPECT_EQ(error_of(event_json("0", "4294967296", zero, "", "")), EventLogError::Malformed);
   EXPECT_EQ(error_of(event_json("0", "10", "", "", "00")), EventLogError::NoDigest);
   EXPECT_EQ(error_of(event_json("0", "4", zero, "", "00000000")), EventLogError::DigestMismatch);
