@@ -12,6 +12,7 @@ EvidenceSettings NodeConfig::evidence_settings() const {
   EvidenceSettings out;
   out.source = evidence;
   out.simulated_platform = tee.simulated_platform;
+  out.simulated_compose = tee.simulated_compose;
   out.paths.dstack_socket = tee.dstack_socket;
   out.nvml_library = tee.nvml_library;
   return out;
@@ -84,6 +85,10 @@ void NodeConfig::declare(Config& config) {
   config.section("tee", "Details of the evidence.");
   config.text("simulated_platform", &tee.simulated_platform,
               "\"tdx\" or \"snp\": what simulated evidence looks like.");
+  config.text(
+      "simulated_compose", &tee.simulated_compose,
+      "File with the app-compose.json that the simulated TDX machine says it booted. Empty:\n"
+      "one that says what it is.");
   config.text("dstack_socket", &tee.dstack_socket, "Unix socket of dstack's guest agent.");
   config.text(
       "nvml_library", &tee.nvml_library,

@@ -24,6 +24,7 @@ struct NodeConfig {
 
   struct Tee {
     std::string simulated_platform = "tdx";
+    std::string simulated_compose;
     std::string dstack_socket = "/var/run/dstack.sock";
     std::string nvml_library = kNvmlLibrary;
   } tee;

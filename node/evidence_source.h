@@ -49,6 +49,7 @@ struct EvidenceSettings {
   /// machine has. Nothing but its own name chooses the simulator.
   std::string source = "auto";
   std::string simulated_platform = "tdx";
+  std::string simulated_compose;  ///< file: app-compose.json of the simulated boot; empty: ours
   TeePaths paths;
   std::string nvml_library = kNvmlLibrary;  ///< empty: GPUs are not asked
 };

@@ -116,6 +116,10 @@ bool doctor_evidence(const NodeConfig& config) {
     fmt::print("  {}\n", evidence.error());
     return false;
   }
+  if (const auto& app = evidence->app) {
+    fmt::print("  event log of {} bytes, compose text of {}\n", app->event_log.size(),
+               app->compose.size());
+  }
   const bool snp = evidence->snp.has_value();
   const bool complete = snp ? !evidence->snp->vek.empty() : evidence->collateral.has_value();
   fmt::print("  a trial gave evidence of {} bytes, offered as {}, {} the vendor's collateral\n",
