@@ -24,6 +24,7 @@ CollateralSettings NodeConfig::collateral_settings() const {
   out.intel_url = collateral.intel_url;
   out.intel_root_crl_url = collateral.intel_root_crl_url;
   out.amd_url = collateral.amd_url;
+  out.nvidia_url = collateral.nvidia_url;
   out.store.folder = collateral.folder.empty() ? std::filesystem::path(data) / "collateral"
                                                : std::filesystem::path(collateral.folder);
   out.store.ca_file = collateral.ca_file;
@@ -95,15 +96,16 @@ void NodeConfig::declare(Config& config) {
       "NVIDIA's library that GPUs in confidential mode are asked by for their reports. Empty:\n"
       "GPUs are not asked.");
 
-  config.section(
-      "collateral",
-      "What the CPU's vendor says about this machine: fetched by this node, checked, kept\n"
-      "on the disk, and put beside its quotes. Clients judge it again and ask nobody.");
+  config.section("collateral",
+                 "What the vendors say about this machine: fetched by this node, checked, kept\n"
+                 "on the disk, and put beside its quotes. Clients judge it again and ask nobody.");
   config.text("intel_url", &collateral.intel_url,
               "Intel's service, or https://HOST:8081 of a PCCS of your own. Empty: never asked.");
   config.text("intel_root_crl_url", &collateral.intel_root_crl_url,
               "Of a PCCS: https://HOST:8081/sgx/certification/v4/rootcacrl");
   config.text("amd_url", &collateral.amd_url, "AMD's key server. Empty: never asked.");
+  config.text("nvidia_url", &collateral.nvidia_url,
+              "NVIDIA's service of reference manifests for GPUs. Empty: never asked.");
   config.text("folder", &collateral.folder,
               "Where documents are kept; may be placed there by hand. Empty: DATA/collateral.");
   config.text("ca_file", &collateral.ca_file,

@@ -33,6 +33,7 @@ struct NodeConfig {
     std::string intel_url = CollateralSettings{}.intel_url;
     std::string intel_root_crl_url = CollateralSettings{}.intel_root_crl_url;
     std::string amd_url = CollateralSettings{}.amd_url;
+    std::string nvidia_url = CollateralSettings{}.nvidia_url;
     std::string folder;
     std::string ca_file;
     std::int64_t refresh_hours = 12;

@@ -198,6 +198,22 @@ std::string joined(const std::vector<std::string>& notes) {
 
 }  // namespace
 
+EvidenceResult whole_evidence(EvidenceSource& source, Statement statement, std::int64_t now_s) {
+  auto gpus = source.gpus(attestation::gpu_nonce(statement.nonce, statement.node));
+  if (!gpus) return failure(gpus.error());
+  std::vector<ByteSpan> reports;
+  for (const GpuAnswer& gpu : *gpus) reports.emplace_back(gpu.report);
+  statement.gpu_evidence = attestation::gpu_evidence_digest(reports);
+  auto out = source.evidence(statement, now_s);
+  if (!out) return out;
+  out->gpu_manifests = source.gpu_manifests(*gpus, now_s);
+  for (GpuAnswer& gpu : *gpus) {
+    out->gpu_reports.push_back(std::move(gpu.report));
+    out->gpu_chains.push_back(std::move(gpu.chain));
+  }
+  return out;
+}
+
 std::vector<std::string> tee_interfaces(const TeePaths& paths) {
   std::vector<std::string> out;
   for (const fs::path& path : {paths.dstack_socket, paths.tsm_folder, paths.sev_guest}) {

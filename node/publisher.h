@@ -44,7 +44,7 @@ class Publisher {
   /// does nothing.
   void publish();
 
-  /// The last publish() came to nothing, or to evidence without its collateral a minute ago.
+  /// The last publish() came to nothing, or to evidence without its collateral a while ago.
   [[nodiscard]] bool due() const;
 
   /// An offer is being made.
@@ -71,7 +71,8 @@ class Publisher {
   struct Making;
 
   [[nodiscard]] std::int64_t next_created_at();
-  [[nodiscard]] Offer make_offer(const EncryptionKeys::Entry& key, const Digest& attestation) const;
+  [[nodiscard]] Offer make_offer(const EncryptionKeys::Entry& key,
+                                 const AttestationEvent& attestation) const;
   [[nodiscard]] attestation::Statement make_statement(const EncryptionKeys::Entry& key);
   [[nodiscard]] AttestationEvent make_attestation(const attestation::Evidence& evidence);
   void publish_made(const Making& making);
@@ -97,6 +98,7 @@ class Publisher {
   bool offering_ = false;
   bool refused_ = false;
   bool due_ = false;
+  std::int64_t collateral_wait_s_ = 0;
   std::int64_t complete_at_s_ = 0;  ///< when to try to publish with collateral; 0: it was there
   /// What is being made, and only while it is wanted.
   std::shared_ptr<Making> making_;
