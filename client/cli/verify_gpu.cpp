@@ -15,14 +15,15 @@ attestation::TrustRoots gpu_roots(const EvidenceOptions& options) {
       .joined(attestation::TrustRoots::nvidia_manifests());
 }
 
-attestation::Verdict gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
+Judged gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
   VerifyPolicy policy = read_policy(options, now_s);
   policy.gpu.nonce = read_nonce(options.nonce);
   const std::vector<attestation::GpuEvidence> gpus = {
       {read_bytes(options.report), read_bytes(options.chain)}};
   std::vector<Bytes> rims;
   for (const std::string& path : options.rims) rims.push_back(read_bytes(path));
-  return attestation::verify_gpus({gpus, rims, gpu_roots(options), now_s, policy.gpu});
+  return {attestation::verify_gpus({gpus, rims, gpu_roots(options), now_s, policy.gpu}),
+          chains_of_gpus(gpus, rims)};
 }
 
 }  // namespace
