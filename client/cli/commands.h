@@ -55,6 +55,17 @@ struct RequestOptions {
 
 int request(Process& process, const RequestOptions& options);
 
+/// Beacons, kind 1474: until SIGTERM, or one.
+struct BeaconOptions {
+  std::string key_file;  ///< the witness'
+  std::vector<std::string> relays;
+  std::string ca_file;
+  std::int64_t period_s = 60;
+  bool once = false;  ///< also print it; no relays: only that
+};
+
+int beacon(Process& process, const BeaconOptions& options);
+
 int offers(Process& process, const ClientSettings& settings, bool explain);
 
 struct ChatOptions {

@@ -63,6 +63,7 @@ struct Options {
   VerifyOptions verify;
   EvidenceOptions evidence;
   KnownGoodOptions known_good;
+  BeaconOptions beacon;
   std::string file;
   ManifestOptions manifest;
 };
@@ -335,6 +336,26 @@ void add_known_good(CLI::App& app, Options& o, Command& run) {
   });
 }
 
+void add_beacon(CLI::App& app, Options& o, Command& run) {
+  auto* group = app.add_subcommand("beacon", "a witness' word of the time, for fresh evidence");
+  group->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, bool once) {
+    auto* sub = group->add_subcommand(name, what);
+    sub->add_option("--key", o.beacon.key_file, "key file of the witness")->required();
+    add_relays(*sub, o.beacon.relays, o.beacon.ca_file, !once);
+    sub->callback([&o, &run, once] {
+      o.beacon.once = once;
+      run = [&o](Process& process) { return beacon(process, o.beacon); };
+    });
+    return sub;
+  };
+  add("run", "publish one each minute until SIGTERM", false)
+      ->add_option("--period", o.beacon.period_s, "seconds between two")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+  add("once", "sign one and print it; with --relay publish it", true);
+}
+
 void add_inspection(CLI::App& app, Options& o, Command& run) {
   auto* verify_app = app.add_subcommand(
       "verify", "check a saved answer without a network; 0 right, 1 wrong, 3 right but simulated");
@@ -382,6 +403,7 @@ int main(int argc, char** argv) {
     cli::add_inference(app, options, run);
     cli::add_inspection(app, options, run);
     cli::add_known_good(app, options, run);
+    cli::add_beacon(app, options, run);
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
