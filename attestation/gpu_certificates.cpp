@@ -2,6 +2,7 @@
 
 #include "attestation/bignum.h"
 #include "attestation/der.h"
+#include "attestation/evidence.h"
 #include "base/hex.h"
 
 #include <openssl/crypto.h>
@@ -178,6 +179,14 @@ std::optional<std::string> chip_of(const std::vector<Certificate>& chain,
                     is_numbered(names[2], wanted.provisioner) && names[3] == wanted.identity &&
                     names[4] == wanted.root;
   return same ? std::optional(found->chip) : std::nullopt;
+}
+
+std::optional<std::string> gpu_chip(ByteSpan chain) {
+  if (chain.size() > kIssuerChainBytesMax) return std::nullopt;
+  const auto certificates = parse_gpu_chain(chain);
+  if (!certificates) return std::nullopt;
+  auto chip = chip_of(*certificates, TrustRoots::Class::Genuine);
+  return chip ? chip : chip_of(*certificates, TrustRoots::Class::Test);
 }
 
 std::optional<GpuFirmware> gpu_firmware(const Certificate& leaf) {

@@ -402,6 +402,14 @@ const RimMeasurement* Rim::find(std::uint8_t index) const {
   return found == measurements.end() ? nullptr : &*found;
 }
 
+Result<Bytes, RimError> rim_xml(ByteSpan bytes) {
+  Envelope envelope;
+  const auto parsed = parse(bytes, envelope);
+  if (!parsed) return failure(parsed.error());
+  const ByteSpan xml = as_bytes(envelope.xml);
+  return Bytes(xml.begin(), xml.end());
+}
+
 Result<Rim, RimError> parse_rim(ByteSpan bytes) {
   Envelope envelope;
   auto parsed = parse(bytes, envelope);

@@ -76,6 +76,9 @@ std::string_view to_string(RimError error);
 /// of its base64: NVIDIA documents neither, and no security rests on it.
 Result<Rim, RimError> parse_rim(ByteSpan bytes);
 
+/// The manifest's XML, bare or out of the service's answer, when parse_rim() takes it.
+Result<Bytes, RimError> rim_xml(ByteSpan bytes);
+
 struct RimPolicy {
   /// Refuse a manifest whose signer's certificate has expired. They live two years, drivers are
   /// used longer; by default such a chain is judged at the last moment of the signer.

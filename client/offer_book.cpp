@@ -39,7 +39,9 @@ attestation::Statement expected_statement(const Offer& offer, const AttestationE
 }  // namespace
 
 attestation::Policy policy_for_offer(const VerifyPolicy& policy, const Offer& offer) {
-  return policy_for_model(policy, offer.model, is_seeded(offer));
+  attestation::Policy out = policy_for_model(policy, offer.model, is_seeded(offer));
+  out.offered_tee = offer.tee;
+  return out;
 }
 
 OfferBook::OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock)
@@ -169,7 +171,7 @@ std::shared_ptr<const attestation::Verdict> OfferBook::verdict_on(
 }
 
 const OfferBook::ModelPolicy& OfferBook::policy_of(const Offer& offer) {
-  const auto key = std::pair(offer.model, is_seeded(offer));
+  const auto key = std::tuple(offer.model, is_seeded(offer), offer.tee);
   const auto found = policies_.find(key);
   if (found != policies_.end()) return found->second;
   if (policies_.size() >= kPoliciesMax) policies_.clear();

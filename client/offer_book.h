@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace nostril::client {
@@ -107,7 +108,7 @@ class OfferBook {
     Digest evidence_digest;
   };
 
-  /// The policy for a model, with the name that verdicts are kept under.
+  /// The policy for an offer, with the name that verdicts are kept under.
   struct ModelPolicy {
     attestation::Policy policy;
     Digest digest;
@@ -135,7 +136,8 @@ class OfferBook {
   std::map<std::pair<PublicKey, Digest>, Attestation> attestations_;
   VerdictCache verdicts_;
   Digest roots_digest_;
-  std::map<std::pair<std::string, bool>, ModelPolicy> policies_;  ///< by model and "seed"
+  /// By model, "seed" and the machine that is claimed.
+  std::map<std::tuple<std::string, bool, std::string>, ModelPolicy> policies_;
 };
 
 }  // namespace nostril::client

@@ -1,4 +1,5 @@
 // nostril-node: the agent beside an inference engine inside a confidential VM.
+#include "attestation/tee_tag.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
@@ -107,19 +108,19 @@ bool doctor_evidence(const NodeConfig& config) {
   *source = with_collateral(std::move(*source), config.collateral_settings());
   fmt::print("  {}\n", settings.nvml_library.empty() ? "GPUs: not asked"
                                                      : describe_gpus(settings.nvml_library));
-  if (const auto gpus = (*source)->gpus({}); !gpus) {
-    fmt::print("  {}\n", gpus.error());
-    return false;
-  }
-  const auto evidence = (*source)->evidence({}, SystemClock().unix_s());
+  const auto evidence = whole_evidence(**source, {}, SystemClock().unix_s());
   if (!evidence) {
     fmt::print("  {}\n", evidence.error());
     return false;
   }
-  const bool snp = evidence->snp.has_value();
-  const bool complete = snp ? !evidence->snp->vek.empty() : evidence->collateral.has_value();
-  fmt::print("  a trial gave evidence of {} bytes, offered as {}, {} the vendor's collateral\n",
-             evidence->cpu_quote.size(), (*source)->tee(), complete ? "with" : "WITHOUT");
+  if (const auto& app = evidence->app) {
+    fmt::print("  event log of {} bytes, compose text of {}\n", app->event_log.size(),
+               app->compose.size());
+  }
+  const bool complete = !lacks_collateral(*evidence);
+  fmt::print("  a trial gave evidence of {} bytes, offered as {}, {} the vendors' collateral\n",
+             evidence->cpu_quote.size(), attestation::tee_tag(*evidence),
+             complete ? "with" : "WITHOUT");
   return complete;
 }
 
