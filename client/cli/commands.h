@@ -88,6 +88,8 @@ struct EvidenceOptions {
   std::string crl;
   std::vector<std::string> collaterals;
   std::vector<std::string> rims;
+  std::vector<std::string> ocsp;
+  std::string ocsp_nonce;  ///< hex
   std::string peer_spki;  ///< hex or a file
   std::string token;
   std::string key_set;

@@ -190,6 +190,8 @@ void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
       ->required();
   gpu->add_option("--rim", o.evidence.rims,
                   "reference manifest (XML, or NVIDIA's JSON around it); once each");
+  gpu->add_option("--ocsp", o.evidence.ocsp, "OCSP answer (DER) about a certificate; once each");
+  gpu->add_option("--ocsp-nonce", o.evidence.ocsp_nonce, "hex: what those answers must carry");
   add_evidence_options(*gpu, o.evidence);
   gpu->callback([&] { run = [&o](Process& process) { return verify_gpu(process, o.evidence); }; });
 
