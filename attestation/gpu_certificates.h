@@ -27,6 +27,7 @@ inline constexpr std::size_t kGpuChainCount = 5;
 /// Leaf first: DER joined without anything between, as evidence is packed; or PEM, as NVML gives it
 /// in a fixed buffer: line feeds and zero bytes after the last certificate are passed over.
 Result<std::vector<Certificate>, ChainError> parse_gpu_chain(ByteSpan chain);
+Result<std::vector<Certificate>, ChainError> parse_gpu_chain(ByteSpan chain, ChainCache& cache);
 
 /// The certificates' DER joined.
 Bytes join_chain(const std::vector<Certificate>& chain);

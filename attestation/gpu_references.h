@@ -29,16 +29,16 @@ struct JudgedRim {
   std::optional<VerifiedRim> verified;
 };
 
-/// Threads: one. Borrows manifests and roots.
+/// Threads: one. Borrows the roots.
 class GpuReferences {
  public:
   GpuReferences(std::span<const Bytes> manifests, const TrustRoots& roots, UnixTime now,
                 const RimPolicy& policy);
 
   /// The manifest of this kind, for this version (letters of either case) of this chip; nullptr
-  /// when none was given. Of several the first. `links` as for check_chain().
+  /// when none was given. Of several the first.
   const JudgedRim* find(RimKind kind, std::string_view version, std::string_view product,
-                        VerifiedLinks& links);
+                        ChainCache& cache);
 
   [[nodiscard]] std::size_t count() const { return entries_.size() + unreadable_count_; }
 
@@ -47,8 +47,7 @@ class GpuReferences {
 
  private:
   struct Entry {
-    ByteSpan bytes;
-    Rim unverified;
+    ParsedRim unverified;
     std::optional<JudgedRim> judged;
   };
 

@@ -207,4 +207,9 @@ std::vector<RejectedOffer> OfferBook::rejected() const {
   return out;
 }
 
+std::string_view OfferBook::evidence_of(const Offer& offer) const {
+  const auto found = attestations_.find({offer.node, offer.attestation});
+  return found == attestations_.end() ? std::string_view() : found->second.event.evidence;
+}
+
 }  // namespace nostril::client

@@ -85,6 +85,10 @@ class OfferBook {
   [[nodiscard]] std::vector<std::shared_ptr<const VerifiedOffer>> usable() const;
   [[nodiscard]] std::vector<RejectedOffer> rejected() const;
 
+  /// The evidence of an offer as its node published it (attestation/pack.h); empty when it has not
+  /// arrived. Valid until the next turn of the loop.
+  [[nodiscard]] std::string_view evidence_of(const Offer& offer) const;
+
   /// The trust given to the constructor has other lists or beacons now: every pair is looked at
   /// again.
   void on_trust_changed();

@@ -168,8 +168,8 @@ class CollateralSource final : public EvidenceSource {
     for (const WantedRim& wanted : wanted_rims(gpus)) {
       const auto document = obtain(rim_request(wanted), now_s);
       if (!document) continue;
-      auto xml = attestation::rim_xml(document->body);
-      if (xml) out.push_back(std::move(*xml));
+      const auto rim = attestation::ParsedRim::parse(document->body);
+      if (rim) out.emplace_back(rim->xml().begin(), rim->xml().end());
     }
     return out;
   }

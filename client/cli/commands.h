@@ -99,6 +99,8 @@ struct EvidenceOptions {
   std::string crl;
   std::vector<std::string> collaterals;
   std::vector<std::string> rims;
+  std::vector<std::string> ocsp;
+  std::string ocsp_nonce;  ///< hex
   std::string peer_spki;  ///< hex or a file
   std::string url;        ///< in place of `report`: where to ask for it
   std::string ca_file;    ///< of that call, as the next three

@@ -218,6 +218,8 @@ void add_verify_gpu(CLI::App& verify_app, Options& o, Command& run) {
   app->add_option("--chain", o.evidence.chain, "its five certificates, leaf first: PEM or DER")
       ->required();
   add_rim_option(*app, o.evidence);
+  app->add_option("--ocsp", o.evidence.ocsp, "OCSP answer (DER) about a certificate; once each");
+  app->add_option("--ocsp-nonce", o.evidence.ocsp_nonce, "hex: what those answers must carry");
 }
 
 void add_verify_nras(CLI::App& verify_app, Options& o, Command& run) {
