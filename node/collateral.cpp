@@ -200,8 +200,8 @@ class CollateralSource final : public EvidenceSource {
     return {name, url, nullptr, [this, &wanted](const VendorDocument& document, std::int64_t at_s) {
               const std::array<Bytes, 1> manifests = {document.body};
               attestation::GpuReferences references(manifests, settings_.roots, at_s, {});
-              attestation::VerifiedLinks links;
-              const auto* judged = references.find(wanted.kind, wanted.version, wanted.chip, links);
+              attestation::ChainCache cache;
+              const auto* judged = references.find(wanted.kind, wanted.version, wanted.chip, cache);
               return judged != nullptr && judged->verified.has_value();
             }};
   }
