@@ -10,3 +10,7 @@ nostril_fuzz(face/queries)
 nostril_fuzz(face/fields)
 nostril_fuzz(face/sse_rewriter)
 nostril_fuzz(face/ehbp)
+
+# Run by tests/interop/face.test.mjs.
+add_executable(face_tool face/face_tool.cpp)
+target_link_libraries(face_tool PRIVATE nostril_face)
