@@ -1,3 +1,4 @@
+nostril_test(attestation/acceptance)
 nostril_test(attestation/statement)
 nostril_test(attestation/tdx_quote)
 nostril_test(attestation/verify)
