@@ -239,6 +239,8 @@ void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
   manifest->add_option("--file", o.manifest.files, "a file of the model; again for more");
   manifest->add_option("--name", o.manifest.name,
                        "the file's name in the manifest, when its path does not end in it");
+  manifest->add_option("--proof", o.manifest.proof,
+                       "of `nostril-node manifest prove`: --file is then that one leaf of a file");
   manifest->callback([&] { run = [&o](Process&) { return verify_manifest(o.manifest); }; });
 
   auto* policy = verify_app.add_subcommand("policy", "print a policy file with all defaults");
