@@ -235,16 +235,8 @@ class Examination {
   void conclude() {
     verdict_.simulated |=
         evidence_.kind == kKindSimulatedTdx || evidence_.kind == kKindSimulatedSnp;
-    attestation::conclude(verdict_, proven_level(), policy_.level_min, policy_.acceptance, now_);
-  }
-
-  /// Were everything else to pass.
-  [[nodiscard]] Level proven_level() const {
-    if (verdict_.simulated || !checks_.passed("measurements") || !app_known()) {
-      return Level::Declared;
-    }
-    if (!checks_.passed("model")) return Level::ImageMeasured;
-    return policy_.acceptance.records_sampling ? Level::Auditable : Level::WeightsMeasured;
+    const Level level = app_known() ? proven_level(verdict_, policy_.acceptance) : Level::Declared;
+    attestation::conclude(verdict_, level, policy_.level_min, policy_.acceptance, now_);
   }
 
   /// A known image that starts containers of nobody knows whom proves nothing of what runs.

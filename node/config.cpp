@@ -175,6 +175,11 @@ void NodeConfig::declare(Config& config) {
   config.text("operator", &offer.operator_key,
               "Your own public key (64 hex), to which reputation attaches. Empty: none.");
 
+  config.flag("auditable", &offer.auditable,
+              "Records state seed and sampling, so that who has the weights can repeat an answer;\n"
+              "a request without a seed gets one. Needs weights, and an engine that says its\n"
+              "version and gives the same answer for the same seed.");
+
   config.section(
       "freshness",
       "Beacons (kind 1474): each minute a witness signs an event with an id that nobody\n"

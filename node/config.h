@@ -60,6 +60,7 @@ struct NodeConfig {
     std::int64_t credit = 1'000;
     std::int64_t output_tokens_max = 4096;
     std::string operator_key;
+    bool auditable = false;
   } offer;
 
   struct Freshness {

@@ -183,6 +183,12 @@ void add_manifest(CLI::App& app, ManifestOptions& options, std::function<int()>&
   auto* check = add("check", "compare the files with a manifest", manifest_check);
   check->get_option("folder")->required();
   check->add_option("--manifest", options.manifest)->required();
+  auto* prove = add("prove", "show that one leaf (1 MiB) is of a file", manifest_prove);
+  prove->get_option("folder")->required();
+  prove->add_option("--name", options.name, "the file, as the manifest has it")->required();
+  prove->add_option("--leaf", options.leaf, "which, from 0")->required();
+  prove->add_option("-o,--output", options.output, "write the proof there instead");
+  prove->add_option("--page", options.page, "write the leaf's bytes there");
   auto* show = add("show", "digest, roots and sizes of a folder or a manifest", manifest_show);
   auto* file = show->add_option("--manifest", options.manifest, "a manifest's file");
   show->get_option("folder")->excludes(file);

@@ -104,6 +104,9 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key,
       static_cast<std::uint64_t>(std::max<std::int64_t>(0, model_.context_tokens));
   offer.output_tokens_max = static_cast<std::uint64_t>(terms.output_tokens_max);
   offer.features = {"stream"};
+  if (terms.auditable && !weights_.is_zero() && engine_->version != kUnknownVersion) {
+    offer.features.emplace_back("seed");
+  }
   offer.engine = engine_->name;
   offer.engine_version = engine_->version;
   offer.tee = attestation.tee;
