@@ -8,6 +8,57 @@
 
 namespace nostril::node {
 
+namespace {
+
+/// What can't be sold: a token that no credit covers could never be delivered.
+bool credit_covers_a_token(const NodeConfig::OfferSettings& terms) {
+  const std::int64_t dearest =
+      std::max({terms.input_price, terms.cached_price, terms.output_price});
+  return terms.credit >= dearest / 1'000'000 + (dearest % 1'000'000 == 0 ? 0 : 1);
+}
+
+/// Of one [[engine]].
+std::optional<std::string> problem_of(const NodeConfig::EngineSettings& engine) {
+  if (!engine.url.starts_with("http://") && !engine.url.starts_with("https://")) {
+    return "[[engine]] url: http://HOST:PORT; several engines are not looked for";
+  }
+  const bool has_weights = !engine.weights_folder.empty() || !engine.weight_files.empty();
+  if (has_weights && engine.models.size() != 1) {
+    return "[[engine]] weights: of one model; name it, and only it, in models";
+  }
+  return std::nullopt;
+}
+
+void declare_engine(Config& config, NodeConfig::EngineSettings& engine) {
+  config.text("api_key", &engine.api_key, "Sent to the engine as a bearer token.");
+  config.text("weights_folder", &engine.weights_folder,
+              "Folder of the model's weights and tokenizer, on this machine: the digest of their\n"
+              "manifest goes into the attested statement. No symbolic links. Empty: see the next.");
+  config.list("weight_files", &engine.weight_files,
+              "The same as single files. Both empty: no claim about the weights is made.");
+  config.number("manifest_threads", &engine.manifest_threads, 0, 256,
+                "Threads that hash the weights at the start; 0: one a core.");
+  config.flag("warm_up", &engine.warm_up,
+              "Ask a model for one token before it is offered: an engine that still loads, or\n"
+              "lists what it can't run, is not offered, and the first user does not wait for it.");
+  config.number("input_price", &engine.input_price, -1, INT64_MAX,
+                "This engine's own prices; -1: as in [offer].");
+  config.number("cached_price", &engine.cached_price, -1, INT64_MAX, "");
+  config.number("output_price", &engine.output_price, -1, INT64_MAX, "");
+  config.number("output_tokens_max", &engine.output_tokens_max, 0, 1 << 24,
+                "This engine's own; 0: as in [offer].");
+}
+
+void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) {
+  config.text("url", &engine.url, "http://HOST:PORT.");
+  config.list("models", &engine.models,
+              "Which of its models to offer; empty: all that it names. A model that an earlier\n"
+              "engine offers is taken over when that one is gone.");
+  declare_engine(config, engine);
+}
+
+}  // namespace
+
 EvidenceSettings NodeConfig::evidence_settings() const {
   EvidenceSettings out;
   out.source = evidence;
@@ -30,12 +81,32 @@ CollateralSettings NodeConfig::collateral_settings() const {
   return out;
 }
 
-ManifestSettings NodeConfig::manifest_settings() const {
+ManifestSettings NodeConfig::manifest_settings(const EngineSettings& engine_settings) const {
   ManifestSettings out;
-  out.folder = engine.weights_folder;
-  out.files.assign(engine.weight_files.begin(), engine.weight_files.end());
-  out.threads = static_cast<unsigned>(engine.manifest_threads);
+  out.folder = engine_settings.weights_folder;
+  out.files.assign(engine_settings.weight_files.begin(), engine_settings.weight_files.end());
+  out.threads = static_cast<unsigned>(engine_settings.manifest_threads);
   out.cache = std::filesystem::path(data) / "manifest";
+  return out;
+}
+
+NodeConfig::EngineSettings NodeConfig::single_engine() const {
+  EngineSettings out = static_cast<const EngineSettings&>(engine);
+  out.models.clear();
+  if (!engine.model.empty()) out.models.push_back(engine.model);
+  out.first_model_only = true;
+  return out;
+}
+
+NodeConfig::OfferSettings NodeConfig::terms_of(const EngineSettings& engine_settings) const {
+  OfferSettings out = offer;
+  const auto take = [](std::int64_t& term, std::int64_t own, std::int64_t own_min) {
+    if (own >= own_min) term = own;
+  };
+  take(out.input_price, engine_settings.input_price, 0);
+  take(out.cached_price, engine_settings.cached_price, 0);
+  take(out.output_price, engine_settings.output_price, 0);
+  take(out.output_tokens_max, engine_settings.output_tokens_max, 1);
   return out;
 }
 
@@ -54,10 +125,14 @@ std::optional<std::string> NodeConfig::problem() const {
   if (!is_name(offer.asset, InferenceLimits::kAssetBytesMax)) {
     return "offer.asset: 1 to 96 printable characters without spaces";
   }
-  const std::int64_t dearest =
-      std::max({offer.input_price, offer.cached_price, offer.output_price});
-  if (offer.credit < dearest / 1'000'000 + (dearest % 1'000'000 == 0 ? 0 : 1)) {
+  const auto sells = [this](const EngineSettings& one) {
+    return credit_covers_a_token(terms_of(one));
+  };
+  if (!sells(engine) || !std::ranges::all_of(engines, sells)) {
     return "offer.credit: must cover one token at these prices, or nothing can be served";
+  }
+  for (const EngineSettings& one : engines) {
+    if (auto found = problem_of(one)) return found;
   }
   if (!offer.operator_key.empty() && !from_hex<PublicKey>(offer.operator_key)) {
     return "offer.operator: a public key of 64 lowercase hex digits";
@@ -113,21 +188,17 @@ void NodeConfig::declare(Config& config) {
   config.text("url", &engine.url,
               "http://HOST:PORT of vLLM, SGLang, llama.cpp's server or Ollama. Empty: look on\n"
               "loopback ports 8000, 30000, 8080 and 11434, then start the demo engine.");
-  config.text("api_key", &engine.api_key, "Sent to the engine as a bearer token.");
   config.text("model", &engine.model, "Which of the engine's models to serve; empty: the first.");
-  config.text("weights_folder", &engine.weights_folder,
-              "Folder of the model's weights and tokenizer, on this machine: the digest of their\n"
-              "manifest goes into the attested statement. No symbolic links. Empty: see the next.");
-  config.list("weight_files", &engine.weight_files,
-              "The same as single files. Both empty: no claim about the weights is made.");
-  config.number("manifest_threads", &engine.manifest_threads, 0, 256,
-                "Threads that hash the weights at the start; 0: one a core.");
+  declare_engine(config, engine);
   config.text("demo_folder", &engine.demo_folder,
               "Folder of the demo engine (node/demo_engine of the source tree). Empty: none.");
   config.text("demo_model", &engine.demo_model,
               "A GGUF file for the demo engine; empty: its own 1 MB model.");
   config.number("demo_slow_ms", &engine.demo_slow_ms, 0, 10'000,
                 "Milliseconds that the demo engine waits before each token: for tests of faults.");
+  config.tables("engine", &engines, kEnginesMax, declare_one_of_several,
+                "Several engines, in place of [engine]: one of these for each. Every model has an\n"
+                "offer of its own, which goes when its engine does; the others go on.");
 
   config.section("offer", "What is offered and at what price.");
   config.text("profile", &offer.profile, "Names one of several ways of serving a model.");
@@ -156,6 +227,9 @@ void NodeConfig::declare(Config& config) {
                 "Seconds to wait for a receipt before an unpaid answer is stopped.");
   config.number("client_lost_s", &limits.client_lost_s, 1, 600,
                 "Seconds without a word from the client before its answer is stopped.");
+  config.number("drain_s", &limits.drain_s, 1, 86'400,
+                "Seconds that running answers have after SIGUSR1: offers are withdrawn, nothing\n"
+                "new is begun, and the node ends when the last answer has.");
 }
 
 }  // namespace nostril::node

@@ -83,8 +83,9 @@ Publisher::Publisher(const NodeConfig& config, const Keypair& identity, Encrypti
       rng_(rng) {}
 
 void Publisher::set_engine(const FoundEngine& engine, const EngineModel& model,
-                           std::string manifest) {
+                           std::string manifest, NodeConfig::OfferSettings terms) {
   engine_ = engine;
+  terms_ = std::move(terms);
   model_ = model;
   manifest_ = std::move(manifest);
   weights_ = manifest_.empty() ? Digest{} : attestation::manifest_digest(manifest_);
@@ -98,7 +99,7 @@ std::int64_t Publisher::next_created_at() {
 }
 
 Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& attestation) const {
-  const NodeConfig::OfferSettings& terms = config_.offer;
+  const NodeConfig::OfferSettings& terms = terms_;
   const auto price = [](PriceUnit unit, std::int64_t amount) {
     return PriceTag{unit, Amount::of(static_cast<std::uint64_t>(amount))};
   };

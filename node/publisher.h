@@ -26,7 +26,7 @@ struct LiveOffer {
   settlement::PriceTable prices;
 };
 
-/// Keeps the node's attestation (31471) and offer (31470) on its relays: made anew for each
+/// Keeps one model's attestation (31471) and offer (31470) on the relays: made anew for each
 /// encryption key, withdrawn by NIP-09 when the engine is gone or the node stops.
 /// Threads: the loop's only.
 class Publisher {
@@ -35,8 +35,10 @@ class Publisher {
             EvidenceSource& source, Background& background, client::RelayPool& pool, Clock& clock,
             Rng& rng);
 
-  /// What is served from now on. `manifest`: of its weights, text; empty: no claim is made.
-  void set_engine(const FoundEngine& engine, const EngineModel& model, std::string manifest);
+  /// What is served from now on, and for what. `manifest`: of its weights, text; empty: no claim
+  /// is made.
+  void set_engine(const FoundEngine& engine, const EngineModel& model, std::string manifest,
+                  NodeConfig::OfferSettings terms);
 
   /// Publishes for the newest encryption key once the background thread has its evidence. Nothing,
   /// with a line in the log, when there is none: a node that can't prove itself offers nothing.
@@ -87,6 +89,7 @@ class Publisher {
 
   std::optional<FoundEngine> engine_;
   EngineModel model_;
+  NodeConfig::OfferSettings terms_;
   std::string manifest_;
   Digest weights_;  ///< its digest; zero: none
   std::function<void(const Offer&)> offered_;

@@ -193,6 +193,10 @@ void Serving::start_request(const NodeNote::Request& request) {
     replay(*answer);
     return;
   }
+  if (gate_.closed()) {
+    refuse(ErrorCode::Busy, "this node ends; ask another");
+    return;
+  }
   auto prepared = prepare_request(request.open.path, as_text(request.open.body), offer_.offer.model,
                                   cache_salt_, offer_.offer.output_tokens_max);
   if (!prepared) {

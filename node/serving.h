@@ -24,7 +24,7 @@
 
 namespace nostril::node {
 
-/// What every session works with. Borrowed; outlives all sessions.
+/// What every session at one engine works with. Borrowed; outlives all sessions.
 struct Services {
   const NodeConfig& config;
   const Keypair& identity;
@@ -89,8 +89,14 @@ class EngineGate {
 
   [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
 
+  /// No request is to enter any more; those inside and waiting end as they would.
+  void close() { closed_ = true; }
+
+  [[nodiscard]] bool closed() const { return closed_; }
+
  private:
   std::size_t running_max_;
+  bool closed_ = false;
   Ticket next_ = 1;
   std::deque<std::pair<Ticket, std::function<void()>>> waiting_;
   std::vector<Ticket> running_;

@@ -93,6 +93,7 @@ World::World(const std::function<void(node::NodeConfig&)>& configure,
   config.relays = {relay.url()};
   config.data = (folder.path() / "node").string();
   config.engine.url = engine.url();
+  config.engine.warm_up = false;  // tests count what the engine is asked
   if (configure) configure(config);
   std::filesystem::create_directories(config.data);
   std::filesystem::create_directories(folder.path() / "user");

@@ -1,0 +1,277 @@
+#include "node/engine_site.h"
+
+#include "base/hex.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "node/manifest.h"
+
+#include <algorithm>
+
+namespace nostril::node {
+
+namespace {
+
+constexpr std::uint64_t kCheckMs = 3'000;
+constexpr std::uint64_t kCheckMsMax = 30'000;
+/// An engine that misses this many checks in a row is gone.
+constexpr int kFailedChecksMax = 2;
+/// Models of one engine that are offered.
+constexpr std::size_t kModelsMax = 64;
+
+/// On the background thread.
+void log_progress(const ManifestProgress& progress) {
+  constexpr double kGb = 1e9;
+  log(LogLevel::Info, "weights: {:.1f} of {:.1f} GB hashed, {:.1f} GB known from before",
+      static_cast<double>(progress.bytes) / kGb, static_cast<double>(progress.bytes_total) / kGb,
+      static_cast<double>(progress.bytes_reused) / kGb);
+}
+
+EngineRequest one_token_of(const std::string& model) {
+  JsonWriter w;
+  w.begin_object().key("model").string(model);
+  w.key("messages").begin_array().begin_object();
+  w.key("role").string("user").key("content").string("Hi").end_object().end_array();
+  w.key("max_tokens").integer(1).end_object();
+  return {"/v1/chat/completions", std::move(w).take(), false};
+}
+
+/// A refusal is an answer, too: of a model that makes embeddings and can't chat.
+bool answered(const EngineOutcome& outcome) {
+  constexpr int kServerError = 500;
+  return outcome.failure == EngineFailure::None ||
+         (outcome.failure == EngineFailure::Refused && outcome.status < kServerError);
+}
+
+}  // namespace
+
+EngineSite::EngineSite(SiteParts parts, NodeConfig::EngineSettings engine, SiteCallbacks callbacks)
+    : parts_(parts),
+      settings_(std::move(engine)),
+      callbacks_(std::move(callbacks)),
+      engine_(parts.loop, EngineAddress{settings_.url, settings_.api_key}),
+      gate_(static_cast<std::size_t>(parts.config.limits.running_max)),
+      services_{parts.config,   parts.identity, parts.loop,    parts.clock, parts.rng,
+                parts.verifier, parts.pool,     parts.journal, engine_},
+      pause_ms_(kCheckMs) {}
+
+EngineSite::~EngineSite() {
+  *cancelled_ = true;
+  parts_.loop.cancel(timer_);
+}
+
+void EngineSite::move_to(EngineAddress address) {
+  engine_.set_address(std::move(address));
+  stop_warming();
+  checking_ = false;
+  check();
+}
+
+// ---- Watching -----------------------------------------------------------------------------------
+
+void EngineSite::arm() {
+  checking_ = false;
+  parts_.loop.cancel(timer_);
+  if (!closed_) timer_ = parts_.loop.after(pause_ms_, [this] { check(); });
+}
+
+void EngineSite::check() {
+  if (closed_ || std::exchange(checking_, true)) return;
+  engine_.list_models([this, asked = engine_.address().base_url](auto found) {
+    if (closed_ || asked != engine_.address().base_url) return;
+    on_checked(std::move(found));
+  });
+}
+
+void EngineSite::on_checked(std::optional<FoundEngine> found) {
+  if (found) {
+    failed_checks_ = 0;
+    pause_ms_ = kCheckMs;
+    arm();
+    if (!manifest_) {
+      start_manifest(std::make_shared<const FoundEngine>(std::move(*found)));
+    } else {
+      serve(*found);
+    }
+    return;
+  }
+  if (++failed_checks_ == kFailedChecksMax) {
+    log(LogLevel::Warning, "{} does not answer /v1/models; waiting for it",
+        engine_.address().base_url);
+    lost();
+  }
+  if (failed_checks_ > kFailedChecksMax) pause_ms_ = std::min(2 * pause_ms_, kCheckMsMax);
+  arm();
+}
+
+void EngineSite::lost() {
+  for (auto& [name, model] : models_) {
+    model.warm = false;
+    if (!model.publisher->offering() && !model.publisher->making()) continue;
+    log(LogLevel::Error, "the engine of {} is gone; withdrawing the offers", name);
+    model.publisher->withdraw();
+  }
+}
+
+void EngineSite::close(const std::function<void()>& withdrawn) {
+  closed_ = true;
+  *cancelled_ = true;
+  gate_.close();
+  parts_.loop.cancel(timer_);
+  stop_warming();
+  const auto left = std::make_shared<std::size_t>(models_.size() + 1);
+  const auto one_less = [left, withdrawn] {
+    if (--*left == 0 && withdrawn) withdrawn();
+  };
+  for (auto& [name, model] : models_) model.publisher->withdraw(one_less);
+  one_less();
+}
+
+void EngineSite::start_manifest(const std::shared_ptr<const FoundEngine>& found) {
+  if (std::exchange(hashing_, true)) return;
+  const auto settings =
+      std::make_shared<ManifestSettings>(parts_.config.manifest_settings(settings_));
+  if (settings->folder.empty() && settings->files.empty() && !own_weights_.empty()) {
+    settings->files.push_back(own_weights_);
+  }
+  if (settings->folder.empty() && settings->files.empty()) {
+    manifest_.emplace();
+    serve(*found);
+    return;
+  }
+  using Made = Result<attestation::ModelManifest, std::string>;
+  const auto made = std::make_shared<Made>(failure(std::string("not made")));
+  const bool taken = parts_.background.run(
+      [settings, made, cancelled = cancelled_] {
+        const ManifestCalls calls{log_progress, cancelled.get()};
+        *made = make_manifest(*settings, calls);
+      },
+      [this, made, alive = std::weak_ptr(alive_)] {
+        if (alive.expired() || closed_) return;
+        if (!*made) {
+          report("weights: " + made->error());
+          return;
+        }
+        manifest_ = attestation::print_manifest(**made);
+        log(LogLevel::Info, "weights: {} files, manifest {}", (*made)->files.size(),
+            encode_hex(attestation::manifest_digest(*manifest_)));
+        check();
+      });
+  if (!taken) hashing_ = false;
+}
+
+// ---- Offers -------------------------------------------------------------------------------------
+
+EngineSite::Model& EngineSite::model_of(const std::string& name) {
+  Model& model = models_[name];
+  if (!model.publisher) {
+    model.publisher =
+        std::make_unique<Publisher>(parts_.config, parts_.identity, parts_.keys, parts_.source,
+                                    parts_.background, parts_.pool, parts_.clock, parts_.rng);
+    model.publisher->on_offered(callbacks_.on_offered);
+  }
+  return model;
+}
+
+bool EngineSite::is_wanted(const FoundEngine& found, const EngineModel& model) const {
+  if (!settings_.models.empty()) {
+    return std::ranges::find(settings_.models, model.id) != settings_.models.end();
+  }
+  return !settings_.first_model_only || &model == &found.models.front();
+}
+
+void EngineSite::serve(const FoundEngine& found) {
+  for (const std::string& name : settings_.models) {
+    if (std::ranges::find(found.models, name, &EngineModel::id) == found.models.end()) {
+      report("the engine at " + found.address.base_url + " does not serve the model " + name);
+    }
+  }
+  for (auto& [name, model] : models_) {
+    const bool is_listed =
+        std::ranges::find(found.models, name, &EngineModel::id) != found.models.end();
+    if (is_listed || !model.publisher->offering()) continue;
+    log(LogLevel::Warning, "the engine no longer lists {}; withdrawing its offer", name);
+    model.warm = false;
+    model.publisher->withdraw();
+  }
+  for (const EngineModel& model : found.models) {
+    if (closed_) return;  // that was a problem which ended the node
+    if (!is_wanted(found, model) || !callbacks_.may_offer(model.id)) continue;
+    if (models_.size() >= kModelsMax && !models_.contains(model.id)) break;
+    offer(found, model);
+  }
+}
+
+void EngineSite::offer(const FoundEngine& found, const EngineModel& model) {
+  Model& own = model_of(model.id);
+  Publisher& publisher = *own.publisher;
+  if (publisher.making() || (publisher.offering() && !publisher.refused())) return;
+  // Of an engine that loads models as they are asked for, only those that were named are loaded.
+  const bool is_chosen = !settings_.models.empty() || &model == &found.models.front();
+  if (settings_.warm_up && is_chosen && !own.warm) {
+    warm_up(model.id);
+    return;
+  }
+  log(LogLevel::Info, "engine {} at {} serves {}", found.name, found.address.base_url, model.id);
+  publisher.set_engine(found, model, *manifest_, parts_.config.terms_of(settings_));
+  publisher.publish();
+}
+
+/// The check after it offers.
+void EngineSite::warm_up(const std::string& name) {
+  Model& model = model_of(name);
+  if (model.warming != Engine::Call::None) return;
+  EngineCallbacks callbacks;
+  callbacks.on_head = [](int, const std::string&) {};
+  callbacks.on_bytes = [](std::string_view) { return true; };
+  callbacks.on_done = [this, name, &model](const EngineOutcome& outcome) {
+    model.warming = Engine::Call::None;
+    if (!answered(outcome)) {
+      log(LogLevel::Warning, "{} does not answer yet: {} (status {})", name,
+          to_string(outcome.failure), outcome.status);
+      return;  // the next check tries again
+    }
+    model.warm = true;
+    check();
+  };
+  model.warming = engine_.ask(one_token_of(name), std::move(callbacks));
+}
+
+void EngineSite::stop_warming() {
+  for (auto& [name, model] : models_) {
+    if (model.warming == Engine::Call::None) continue;
+    engine_.cancel(std::exchange(model.warming, Engine::Call::None));
+  }
+}
+
+void EngineSite::report(std::string problem) {
+  if (problem == problem_) return;
+  problem_ = std::move(problem);
+  callbacks_.on_problem(problem_);
+}
+
+void EngineSite::renew(bool key_is_new) {
+  if (closed_) return;
+  for (auto& [name, model] : models_) {
+    Publisher& publisher = *model.publisher;
+    if (publisher.offering() && (key_is_new || publisher.due())) publisher.publish();
+  }
+}
+
+void EngineSite::publish_again() {
+  for (auto& [name, model] : models_) model.publisher->publish_again();
+}
+
+bool EngineSite::offers_model(const std::string& model) const {
+  const auto found = models_.find(model);
+  return found != models_.end() &&
+         (found->second.publisher->offering() || found->second.publisher->making());
+}
+
+const LiveOffer* EngineSite::find(const EventId& offer) const {
+  for (const auto& [name, model] : models_) {
+    if (const LiveOffer* live = model.publisher->find(offer)) return live;
+  }
+  return nullptr;
+}
+
+}  // namespace nostril::node
