@@ -3,6 +3,7 @@
 #include "base/hex.h"
 #include "events/inference.h"
 #include "events/tag_reader.h"
+#include "node/endpoint.h"
 
 #include <algorithm>
 
@@ -15,6 +16,16 @@ bool credit_covers_a_token(const NodeConfig::OfferSettings& terms) {
   const std::int64_t dearest =
       std::max({terms.input_price, terms.cached_price, terms.output_price});
   return terms.credit >= dearest / 1'000'000 + (dearest % 1'000'000 == 0 ? 0 : 1);
+}
+
+std::optional<std::string> unknown_path(const NodeConfig::EngineSettings& engine) {
+  for (const std::string& path : engine.paths) {
+    if (find_endpoint(path) != nullptr) continue;
+    std::string known;
+    for (const Endpoint& endpoint : endpoints()) known += " " + std::string(endpoint.path);
+    return "paths: " + path + " is none that a node can meter. These are:" + known;
+  }
+  return std::nullopt;
 }
 
 /// Of one [[engine]].
@@ -47,6 +58,17 @@ void declare_engine(Config& config, NodeConfig::EngineSettings& engine) {
   config.number("output_price", &engine.output_price, -1, INT64_MAX, "");
   config.number("output_tokens_max", &engine.output_tokens_max, 0, 1 << 24,
                 "This engine's own; 0: as in [offer].");
+  config.list("paths", &engine.paths,
+              "Paths that clients may reach. Empty: all whose tokens engines count (chat,\n"
+              "completions, responses, messages, embeddings, rerank, score, Ollama's own). To be\n"
+              "named if wanted: /v1/audio/speech, /v1/images/generations.");
+  config.list("media_hosts", &engine.media_hosts,
+              "Hosts that the engine may fetch pictures and sounds of a prompt from, by https.\n"
+              "Empty: none, they come inside the request. A host must not redirect elsewhere: the\n"
+              "engine would follow it from inside the TEE.");
+  config.flag("prompt_cache_shared", &engine.prompt_cache_shared,
+              "llama.cpp keeps what one session sent for the next, whoever that is: faster, but\n"
+              "its speed tells others what was asked before. vLLM and SGLang keep sessions apart.");
 }
 
 void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) {
@@ -131,8 +153,10 @@ std::optional<std::string> NodeConfig::problem() const {
   if (!sells(engine) || !std::ranges::all_of(engines, sells)) {
     return "offer.credit: must cover one token at these prices, or nothing can be served";
   }
+  if (auto found = unknown_path(engine)) return found;
   for (const EngineSettings& one : engines) {
     if (auto found = problem_of(one)) return found;
+    if (auto found = unknown_path(one)) return found;
   }
   if (!offer.operator_key.empty() && !from_hex<PublicKey>(offer.operator_key)) {
     return "offer.operator: a public key of 64 lowercase hex digits";

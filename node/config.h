@@ -52,6 +52,9 @@ struct NodeConfig {
     std::int64_t cached_price = -1;
     std::int64_t output_price = -1;
     std::int64_t output_tokens_max = 0;
+    std::vector<std::string> paths;  ///< empty: those of endpoint.h that are open by default
+    std::vector<std::string> media_hosts;
+    bool prompt_cache_shared = false;
   };
 
   /// [engine]: the only engine; what it is when nothing is configured.

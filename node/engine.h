@@ -3,6 +3,7 @@
 #include "net/http_client.h"
 #include "net/loop.h"
 #include "node/completion.h"
+#include "node/engine_request.h"
 
 #include <cstdint>
 #include <functional>
@@ -76,8 +77,9 @@ class Engine {
   void list_models(std::function<void(std::optional<FoundEngine>)> done);
 
   Call ask(const EngineRequest& request, EngineCallbacks callbacks);
-  /// Closes the connection: what every engine here takes as an abort. on_done does not come;
-  /// `outcome` of what had been read until then is returned for billing.
+  /// Closes the connection, which vLLM, llama.cpp's server and Ollama take for an abort; SGLang,
+  /// which may go on for nobody, is told by name. on_done does not come; the outcome of what had
+  /// been read until then is returned for billing.
   EngineOutcome cancel(Call call);
   /// May call on_bytes and on_done before it returns.
   void resume(Call call);
@@ -93,6 +95,7 @@ class Engine {
  private:
   struct Pending;
   void deliver(const std::shared_ptr<Pending>& pending);
+  void abort_by_name(const std::string& id);
   [[nodiscard]] std::shared_ptr<Pending> find(Call call) const;
 
   EngineAddress address_;

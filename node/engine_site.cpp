@@ -32,7 +32,10 @@ EngineRequest one_token_of(const std::string& model) {
   w.key("messages").begin_array().begin_object();
   w.key("role").string("user").key("content").string("Hi").end_object().end_array();
   w.key("max_tokens").integer(1).end_object();
-  return {"/v1/chat/completions", std::move(w).take(), false};
+  EngineRequest out;
+  out.path = "/v1/chat/completions";
+  out.body = std::move(w).take();
+  return out;
 }
 
 /// A refusal is an answer, too: of a model that makes embeddings and can't chat.
@@ -51,7 +54,7 @@ EngineSite::EngineSite(SiteParts parts, NodeConfig::EngineSettings engine, SiteC
       engine_(parts.loop, EngineAddress{settings_.url, settings_.api_key}),
       gate_(static_cast<std::size_t>(parts.config.limits.running_max)),
       services_{parts.config,   parts.identity, parts.loop,    parts.clock, parts.rng,
-                parts.verifier, parts.pool,     parts.journal, engine_},
+                parts.verifier, parts.pool,     parts.journal, engine_,     settings_},
       pause_ms_(kCheckMs) {}
 
 EngineSite::~EngineSite() {

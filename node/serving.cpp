@@ -197,8 +197,7 @@ void Serving::start_request(const NodeNote::Request& request) {
     refuse(ErrorCode::Busy, "this node ends; ask another");
     return;
   }
-  auto prepared = prepare_request(request.open.path, as_text(request.open.body), offer_.offer.model,
-                                  cache_salt_, offer_.offer.output_tokens_max);
+  auto prepared = prepare(request.open);
   if (!prepared) {
     const bool unknown = prepared.error() == RequestError::PathNotAllowed ||
                          prepared.error() == RequestError::UnknownModel;
@@ -221,6 +220,21 @@ void Serving::start_request(const NodeNote::Request& request) {
   if (state_ == State::Waiting) {
     session_.push_progress({ProgressStage::Queued, gate_.waiting()}, services_.now());
   }
+}
+
+Result<EngineRequest, RequestError> Serving::prepare(const OpenFrame& open) const {
+  const NodeConfig::EngineSettings& settings = services_.engine_settings;
+  const std::string call_id = random_salt(services_.rng);
+  RequestRules rules;
+  rules.model = offer_.offer.model;
+  rules.engine = offer_.offer.engine;
+  rules.output_tokens_max = offer_.offer.output_tokens_max;
+  rules.cache_salt = cache_salt_;
+  rules.call_id = call_id;
+  rules.paths = settings.paths;
+  rules.media_hosts = settings.media_hosts;
+  rules.prompt_cache_shared = settings.prompt_cache_shared;
+  return prepare_request(open.path, as_text(open.body), rules);
 }
 
 /// The same request id again: the stored answer, the same record, nothing charged.

@@ -35,6 +35,7 @@ struct Services {
   client::RelayPool& pool;
   client::Journal& journal;
   Engine& engine;
+  const NodeConfig::EngineSettings& engine_settings;
 
   [[nodiscard]] Moment now() const { return {clock.monotonic_ms(), clock.unix_s()}; }
 };
@@ -151,6 +152,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
   void arm_timer();
 
   void start_request(const NodeNote::Request& request);
+  [[nodiscard]] Result<EngineRequest, RequestError> prepare(const OpenFrame& open) const;
   void replay(const StoredAnswer& answer);
   void ask_engine(const EngineRequest& request);
   [[nodiscard]] bool on_engine_bytes(std::string_view piece);
