@@ -259,7 +259,7 @@ void Agent::on_first_frame(const Event& event, const Keypair& encryption) {
   }
   auto book = book_for(*handshake, *offer);
   AcceptFrame accept;
-  accept.queue = site->gate().waiting();
+  accept.queue = site->queue().admission().waiting();
   accept.resync = book->paid();
   NodeSessionLimits limits;
   limits.client_lost_ms = config_.limits.client_lost_s * 1000;
@@ -269,7 +269,7 @@ void Agent::on_first_frame(const Event& event, const Keypair& encryption) {
     ++counters_.refused;
     return;
   }
-  const auto serving = std::make_shared<Serving>(site->services(), site->gate(),
+  const auto serving = std::make_shared<Serving>(site->services(), site->queue(),
                                                  std::move(*session), *offer, std::move(book));
   sessions_.emplace(serving->session_key(), serving);
   subscribe();  // before the accept leaves: its answer comes to the session's key

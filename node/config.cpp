@@ -22,7 +22,7 @@ std::optional<std::string> unknown_path(const NodeConfig::EngineSettings& engine
   for (const std::string& path : engine.paths) {
     if (find_endpoint(path) != nullptr) continue;
     std::string known;
-    for (const Endpoint& endpoint : endpoints()) known += " " + std::string(endpoint.path);
+    for (const Endpoint& endpoint : endpoints()) known.append(" ").append(endpoint.path);
     return "paths: " + path + " is none that a node can meter. These are:" + known;
   }
   return std::nullopt;
@@ -243,8 +243,19 @@ void NodeConfig::declare(Config& config) {
   config.section("limits", "Bounds of this process.");
   config.number("sessions_max", &limits.sessions_max, 1, 10'000,
                 "Sessions kept at a time, about 1 MiB each at most; more are refused as busy.");
-  config.number("running_max", &limits.running_max, 1, 1'000,
-                "Requests inside the engine at a time; more wait in their order.");
+  config.number(
+      "running_max", &limits.running_max, 1, 1'000,
+      "Requests inside one engine at a time. Beneath it the node learns from the engine's\n"
+      "own figures how many it computes without letting them wait.");
+  config.number(
+      "running_start", &limits.running_start, 1, 1'000,
+      "What it begins with, and keeps to at an engine without figures (Ollama; llama.cpp\n"
+      "and SGLang without their options for metrics).");
+  config.number("waiting_max", &limits.waiting_max, 1, 10'000,
+                "Requests that wait for one engine, shared fairly among payers.");
+  config.number("wait_s_max", &limits.wait_s_max, 1, 3'600,
+                "Who would wait longer, by what requests took until now, is told at once when to\n"
+                "come again.");
   config.number("key_life_s", &limits.key_life_s, 60, 3'600,
                 "Seconds that an encryption key lives. A new one comes at half of it.");
   config.number("receipt_wait_s", &limits.receipt_wait_s, 1, 600,

@@ -82,7 +82,10 @@ struct NodeConfig {
 
   struct Limits {
     std::int64_t sessions_max = 64;
-    std::int64_t running_max = 16;
+    std::int64_t running_max = 256;
+    std::int64_t running_start = 16;
+    std::int64_t waiting_max = 256;
+    std::int64_t wait_s_max = 60;
     std::int64_t key_life_s = 3300;
     std::int64_t receipt_wait_s = 30;
     std::int64_t client_lost_s = 15;

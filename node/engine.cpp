@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "events/inference.h"
+#include "node/engine_load.h"
 
 #include <algorithm>
 #include <array>
@@ -17,6 +18,7 @@ constexpr std::array<std::string_view, 4> kCustomaryUrls = {
     "http://127.0.0.1:11434"};
 constexpr std::size_t kModelsBytesMax = 1U << 20;
 constexpr std::size_t kModelsMax = 1000;
+constexpr int kOk = 200;
 /// Of one answer: what a client takes at most (ClientSessionLimits).
 constexpr std::size_t kAnswerBytesMax = 64U << 20;
 /// Of an answer that is no stream, handed on at a time.
@@ -169,7 +171,8 @@ struct Engine::Pending {
 Engine::Engine(net::Loop& loop, EngineAddress address)
     : address_(std::move(address)), http_(loop) {}
 
-void Engine::list_models(std::function<void(std::optional<FoundEngine>)> done) {
+/// Status 0: no whole answer.
+void Engine::get(const std::string& path, std::function<void(int status, std::string body)> done) {
   struct Reading {
     int status = 0;
     std::string body;
@@ -177,7 +180,7 @@ void Engine::list_models(std::function<void(std::optional<FoundEngine>)> done) {
 
   const auto reading = std::make_shared<Reading>();
   net::HttpCall call;
-  call.url = address_.base_url + "/v1/models";
+  call.url = address_.base_url + path;
   call.headers = headers_for(address_);
   call.connect_ms_max = 2'000;
   call.first_byte_ms_max = 5'000;
@@ -191,12 +194,27 @@ void Engine::list_models(std::function<void(std::optional<FoundEngine>)> done) {
     reading->body += bytes;
     return true;
   };
-  callbacks.on_done = [reading, address = address_,
-                       done = std::move(done)](const net::HttpCallResult& result) {
-    const bool good = result.ok() && reading->status == 200;
-    done(good ? read_models(address, reading->body) : std::nullopt);
+  callbacks.on_done = [reading, done = std::move(done)](const net::HttpCallResult& result) {
+    done(result.ok() ? reading->status : 0, std::move(reading->body));
   };
   http_.start(std::move(call), std::move(callbacks));
+}
+
+void Engine::list_models(std::function<void(std::optional<FoundEngine>)> done) {
+  get("/v1/models",
+      [address = address_, done = std::move(done)](int status, const std::string& body) {
+        done(status == kOk ? read_models(address, body) : std::nullopt);
+      });
+}
+
+void Engine::read_load(std::function<void(std::optional<EngineLoad>)> done) {
+  get("/metrics", [this, done = std::move(done)](int status, const std::string& text) {
+    const auto load = status == kOk ? read_metrics(text) : std::nullopt;
+    if (load) return done(load);
+    get("/slots", [done](int slots_status, const std::string& json) {
+      done(slots_status == kOk ? read_slots(json) : std::nullopt);
+    });
+  });
 }
 
 Engine::Call Engine::ask(const EngineRequest& request, EngineCallbacks callbacks) {

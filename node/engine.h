@@ -2,6 +2,7 @@
 
 #include "net/http_client.h"
 #include "net/loop.h"
+#include "node/admission.h"
 #include "node/completion.h"
 #include "node/engine_request.h"
 
@@ -76,6 +77,10 @@ class Engine {
   /// health check: it costs no token (SGLang's /health does).
   void list_models(std::function<void(std::optional<FoundEngine>)> done);
 
+  /// What the engine says of its load; nothing when it does not. `/metrics`, or llama.cpp's
+  /// `/slots`.
+  void read_load(std::function<void(std::optional<EngineLoad>)> done);
+
   Call ask(const EngineRequest& request, EngineCallbacks callbacks);
   /// Closes the connection, which vLLM, llama.cpp's server and Ollama take for an abort; SGLang,
   /// which may go on for nobody, is told by name. on_done does not come; the outcome of what had
@@ -95,6 +100,7 @@ class Engine {
  private:
   struct Pending;
   void deliver(const std::shared_ptr<Pending>& pending);
+  void get(const std::string& path, std::function<void(int status, std::string body)> done);
   void abort_by_name(const std::string& id);
   [[nodiscard]] std::shared_ptr<Pending> find(Call call) const;
 

@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::uint64_t kCheckMs = 3'000;
 constexpr std::uint64_t kCheckMsMax = 30'000;
+constexpr std::uint64_t kLoadMs = 1'000;
+/// An engine that does not say how it bears its load is not asked again before it was lost.
+constexpr int kLoadMissesMax = 3;
 /// An engine that misses this many checks in a row is gone.
 constexpr int kFailedChecksMax = 2;
 /// Models of one engine that are offered.
@@ -38,6 +41,15 @@ EngineRequest one_token_of(const std::string& model) {
   return out;
 }
 
+AdmissionSettings admission_of(const NodeConfig::Limits& limits) {
+  AdmissionSettings out;
+  out.running_max = static_cast<std::size_t>(limits.running_max);
+  out.running_start = static_cast<std::size_t>(limits.running_start);
+  out.waiting_max = static_cast<std::size_t>(limits.waiting_max);
+  out.wait_ms_max = limits.wait_s_max * 1'000;
+  return out;
+}
+
 /// A refusal is an answer, too: of a model that makes embeddings and can't chat.
 bool answered(const EngineOutcome& outcome) {
   constexpr int kServerError = 500;
@@ -52,14 +64,17 @@ EngineSite::EngineSite(SiteParts parts, NodeConfig::EngineSettings engine, SiteC
       settings_(std::move(engine)),
       callbacks_(std::move(callbacks)),
       engine_(parts.loop, EngineAddress{settings_.url, settings_.api_key}),
-      gate_(static_cast<std::size_t>(parts.config.limits.running_max)),
+      queue_(admission_of(parts.config.limits), parts.clock),
       services_{parts.config,   parts.identity, parts.loop,    parts.clock, parts.rng,
                 parts.verifier, parts.pool,     parts.journal, engine_,     settings_},
-      pause_ms_(kCheckMs) {}
+      pause_ms_(kCheckMs) {
+  load_timer_ = parts_.loop.every(kLoadMs, [this] { poll_load(); });
+}
 
 EngineSite::~EngineSite() {
   *cancelled_ = true;
   parts_.loop.cancel(timer_);
+  parts_.loop.cancel(load_timer_);
 }
 
 void EngineSite::move_to(EngineAddress address) {
@@ -106,7 +121,23 @@ void EngineSite::on_checked(std::optional<FoundEngine> found) {
   arm();
 }
 
+void EngineSite::poll_load() {
+  if (queue_.admission().running() == 0 || load_misses_ >= kLoadMissesMax) return;
+  if (std::exchange(asking_load_, true)) return;
+  engine_.read_load([this](const std::optional<EngineLoad>& load) {
+    asking_load_ = false;
+    load_misses_ = load ? 0 : load_misses_ + 1;
+    if (!load) return;
+    const std::size_t limit_before = queue_.admission().limit();
+    queue_.observe(*load);
+    if (queue_.admission().limit() == limit_before) return;
+    log(LogLevel::Debug, "{}: {} run, {} wait inside; {} are let in", engine_.address().base_url,
+        load->running, load->waiting, queue_.admission().limit());
+  });
+}
+
 void EngineSite::lost() {
+  load_misses_ = 0;
   for (auto& [name, model] : models_) {
     model.warm = false;
     if (!model.publisher->offering() && !model.publisher->making()) continue;
@@ -118,7 +149,7 @@ void EngineSite::lost() {
 void EngineSite::close(const std::function<void()>& withdrawn) {
   closed_ = true;
   *cancelled_ = true;
-  gate_.close();
+  queue_.close();
   parts_.loop.cancel(timer_);
   stop_warming();
   const auto left = std::make_shared<std::size_t>(models_.size() + 1);

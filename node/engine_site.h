@@ -52,7 +52,8 @@ struct SiteCallbacks {
 
 /// One engine of the node: watched, warmed up, each of its models under an offer of its own. It is
 /// asked for its models every 3 s; two misses withdraw its offers, and from then on the pauses
-/// double up to 30 s. Threads: the loop's only.
+/// double up to 30 s. While requests are inside, it is asked each second how it bears them, so that
+/// admission learns. Threads: the loop's only.
 class EngineSite {
  public:
   /// `engine`: kept as it is. Nothing happens before check().
@@ -89,7 +90,7 @@ class EngineSite {
 
   [[nodiscard]] Services& services() { return services_; }
 
-  [[nodiscard]] EngineGate& gate() { return gate_; }
+  [[nodiscard]] EngineQueue& queue() { return queue_; }
 
  private:
   struct Model {
@@ -106,6 +107,7 @@ class EngineSite {
   void warm_up(const std::string& name);
   void stop_warming();
   void report(std::string problem);
+  void poll_load();
   [[nodiscard]] bool is_wanted(const FoundEngine& found, const EngineModel& model) const;
   [[nodiscard]] Model& model_of(const std::string& name);
 
@@ -114,7 +116,7 @@ class EngineSite {
   SiteCallbacks callbacks_;
   std::filesystem::path own_weights_;
   Engine engine_;
-  EngineGate gate_;
+  EngineQueue queue_;
   Services services_;
   std::map<std::string, Model> models_;
   std::optional<std::string> manifest_;  ///< text; empty: no claim; none: not made yet
@@ -127,6 +129,9 @@ class EngineSite {
   int failed_checks_ = 0;
   std::uint64_t pause_ms_;
   net::TimerId timer_ = net::TimerId::None;
+  net::TimerId load_timer_ = net::TimerId::None;
+  int load_misses_ = 0;  ///< in a row
+  bool asking_load_ = false;
   /// For callbacks that this object can't cancel.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
