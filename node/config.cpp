@@ -21,9 +21,10 @@ bool credit_covers_a_token(const NodeConfig::OfferSettings& terms) {
 std::optional<std::string> unknown_path(const NodeConfig::EngineSettings& engine) {
   for (const std::string& path : engine.paths) {
     if (find_endpoint(path) != nullptr) continue;
-    std::string known;
-    for (const Endpoint& endpoint : endpoints()) known.append(" ").append(endpoint.path);
-    return "paths: " + path + " is none that a node can meter. These are:" + known;
+    std::string problem = "paths: ";
+    problem.append(path).append(" is none that a node can meter. These are:");
+    for (const Endpoint& endpoint : endpoints()) problem.append(" ").append(endpoint.path);
+    return problem;
   }
   return std::nullopt;
 }
