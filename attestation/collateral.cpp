@@ -16,12 +16,13 @@ struct SignedText {
 /// Checks chain and signature before a single value of the text is believed.
 Result<TrustedChain, CollateralError> check_signed_text(const SignedText& signed_text,
                                                         const TrustRoots& roots,
-                                                        const Certificate& root, UnixTime now) {
+                                                        const Certificate& root, UnixTime now,
+                                                        ChainCache& cache) {
   if (signed_text.text.size() > kCollateralTextBytesMax ||
       signed_text.issuer_chain.size() > kCollateralTextBytesMax) {
     return failure(CollateralError::TooLarge);
   }
-  auto chain = check_trusted_chain(signed_text.issuer_chain, 2, roots, now);
+  auto chain = check_trusted_chain(signed_text.issuer_chain, 2, roots, now, cache);
   if (!chain || chain->root().der != root.der) return failure(CollateralError::BadChain);
   if (common_name(chain->leaf()) != chain_names(chain->root_class).tcb_signing) {
     return failure(CollateralError::BadChain);
@@ -37,8 +38,8 @@ template <typename Document, typename Parse>
 Result<Vouched<Document>, CollateralError> check_document(const SignedText& signed_text,
                                                           IntelTee tee, const TrustRoots& roots,
                                                           const Certificate& root, UnixTime now,
-                                                          Parse parse) {
-  auto chain = check_signed_text(signed_text, roots, root, now);
+                                                          ChainCache& cache, Parse parse) {
+  auto chain = check_signed_text(signed_text, roots, root, now, cache);
   if (!chain) return failure(chain.error());
   Result<Document, CollateralError> document = parse(signed_text.text, tee);
   if (!document) return failure(document.error());
@@ -60,20 +61,21 @@ bool equal_masked(const std::array<std::uint8_t, N>& found, const std::array<std
 
 Result<Vouched<TcbInfo>, CollateralError> check_tcb_info(const Collateral& collateral, IntelTee tee,
                                                          const TrustRoots& roots,
-                                                         const Certificate& root, UnixTime now) {
+                                                         const Certificate& root, UnixTime now,
+                                                         ChainCache& cache) {
   const SignedText text{collateral.tcb_info, collateral.tcb_info_signature,
                         collateral.tcb_info_issuer_chain};
-  return check_document<TcbInfo>(text, tee, roots, root, now, parse_tcb_info);
+  return check_document<TcbInfo>(text, tee, roots, root, now, cache, parse_tcb_info);
 }
 
 Result<Vouched<QeIdentity>, CollateralError> check_qe_identity(const Collateral& collateral,
                                                                IntelTee tee,
                                                                const TrustRoots& roots,
                                                                const Certificate& root,
-                                                               UnixTime now) {
+                                                               UnixTime now, ChainCache& cache) {
   const SignedText text{collateral.qe_identity, collateral.qe_identity_signature,
                         collateral.qe_identity_issuer_chain};
-  return check_document<QeIdentity>(text, tee, roots, root, now, parse_qe_identity);
+  return check_document<QeIdentity>(text, tee, roots, root, now, cache, parse_qe_identity);
 }
 
 Result<UnixTime, CrlError> check_revocation(const Collateral& collateral, const TrustedChain& pck,

@@ -21,12 +21,31 @@ struct Vouched {
 /// (inclusive). The chain must end in `root`, the one the quote's own chain ends in.
 Result<Vouched<TcbInfo>, CollateralError> check_tcb_info(const Collateral& collateral, IntelTee tee,
                                                          const TrustRoots& roots,
-                                                         const Certificate& root, UnixTime now);
+                                                         const Certificate& root, UnixTime now,
+                                                         ChainCache& cache);
 Result<Vouched<QeIdentity>, CollateralError> check_qe_identity(const Collateral& collateral,
                                                                IntelTee tee,
                                                                const TrustRoots& roots,
                                                                const Certificate& root,
-                                                               UnixTime now);
+                                                               UnixTime now, ChainCache& cache);
+
+inline Result<Vouched<TcbInfo>, CollateralError> check_tcb_info(const Collateral& collateral,
+                                                                IntelTee tee,
+                                                                const TrustRoots& roots,
+                                                                const Certificate& root,
+                                                                UnixTime now) {
+  ChainCache cache;
+  return check_tcb_info(collateral, tee, roots, root, now, cache);
+}
+
+inline Result<Vouched<QeIdentity>, CollateralError> check_qe_identity(const Collateral& collateral,
+                                                                      IntelTee tee,
+                                                                      const TrustRoots& roots,
+                                                                      const Certificate& root,
+                                                                      UnixTime now) {
+  ChainCache cache;
+  return check_qe_identity(collateral, tee, roots, root, now, cache);
+}
 
 /// Both CRLs: the root's for PCK CA and TCB signers, the PCK CA's for the leaf. No CRL of an issuer
 /// is a failure. Until when both are current.

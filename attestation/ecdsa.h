@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 
+#include <cstdint>
 #include <memory>
 #include <span>
 
@@ -17,8 +18,10 @@ struct PkeyDeleter {
 
 using PkeyPtr = std::unique_ptr<EVP_PKEY, PkeyDeleter>;
 
+enum class EcCurve : std::uint8_t { P256, P384 };
+
 /// The key, or null when x||y is not a point of the curve.
-PkeyPtr p256_public_key(std::span<const std::uint8_t, 64> xy);
+PkeyPtr ec_public_key(EcCurve curve, ByteSpan xy);
 
 /// False for a wrong signature, and for r or s out of range.
 bool verify_p256(EVP_PKEY* key, ByteSpan message, std::span<const std::uint8_t, 64> signature);

@@ -31,6 +31,11 @@ bool within_limits(const std::vector<Bytes>& parts, std::size_t count_max, std::
 
 }  // namespace
 
+bool within_limits(const AppDocuments& app) {
+  return !app.event_log.empty() && app.event_log.size() <= kAppLogBytesMax &&
+         app.compose.size() <= kAppComposeBytesMax && app.mr_config.size() <= kMrConfigBytesMax;
+}
+
 bool within_limits(const Evidence& evidence) {
   const std::size_t gpu_count = evidence.gpu_reports.size();
   return !evidence.kind.empty() && evidence.kind.size() <= kKindBytesMax &&
@@ -40,7 +45,8 @@ bool within_limits(const Evidence& evidence) {
          within_limits(evidence.gpu_manifests, kGpuManifestCountMax, kRimBytesMax) &&
          (!evidence.collateral || within_limits(*evidence.collateral)) &&
          evidence.manifest.size() <= kManifestTextBytesMax &&
-         (!evidence.snp || within_limits(*evidence.snp));
+         (!evidence.snp || within_limits(*evidence.snp)) &&
+         (!evidence.app || within_limits(*evidence.app));
 }
 
 }  // namespace nostril::attestation

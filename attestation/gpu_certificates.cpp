@@ -2,6 +2,7 @@
 
 #include "attestation/bignum.h"
 #include "attestation/der.h"
+#include "attestation/evidence.h"
 #include "base/hex.h"
 
 #include <openssl/crypto.h>
@@ -34,12 +35,12 @@ std::size_t der_value_bytes(ByteSpan bytes) {
   return static_cast<std::size_t>(value->content.data() - bytes.data()) + value->content.size();
 }
 
-Result<std::vector<Certificate>, ChainError> parse_der_chain(ByteSpan chain) {
+Result<std::vector<Certificate>, ChainError> parse_der_chain(ByteSpan chain, ChainCache& cache) {
   std::vector<Certificate> out;
   while (!chain.empty()) {
     if (out.size() == kChainCountMax) return failure(ChainError::WrongLength);
     const std::size_t size = der_value_bytes(chain);
-    auto certificate = parse_certificate(chain.first(size));
+    auto certificate = cache.parse(chain.first(size));
     if (!certificate) return failure(ChainError::BadCertificate);
     out.push_back(std::move(*certificate));
     chain = chain.subspan(size);
@@ -137,10 +138,15 @@ bool is_numbered(std::string_view name, std::string_view prefix) {
 }  // namespace
 
 Result<std::vector<Certificate>, ChainError> parse_gpu_chain(ByteSpan chain) {
-  if (!chain.empty() && chain.front() == der::kSequence) return parse_der_chain(chain);
+  ChainCache cache;
+  return parse_gpu_chain(chain, cache);
+}
+
+Result<std::vector<Certificate>, ChainError> parse_gpu_chain(ByteSpan chain, ChainCache& cache) {
+  if (!chain.empty() && chain.front() == der::kSequence) return parse_der_chain(chain, cache);
   std::string_view text = as_text(chain);
   while (!text.empty() && (text.back() == '\n' || text.back() == '\0')) text.remove_suffix(1);
-  return parse_pem_chain(text);
+  return parse_pem_chain(text, cache);
 }
 
 Bytes join_chain(const std::vector<Certificate>& chain) {
@@ -178,6 +184,14 @@ std::optional<std::string> chip_of(const std::vector<Certificate>& chain,
                     is_numbered(names[2], wanted.provisioner) && names[3] == wanted.identity &&
                     names[4] == wanted.root;
   return same ? std::optional(found->chip) : std::nullopt;
+}
+
+std::optional<std::string> gpu_chip(ByteSpan chain) {
+  if (chain.size() > kIssuerChainBytesMax) return std::nullopt;
+  const auto certificates = parse_gpu_chain(chain);
+  if (!certificates) return std::nullopt;
+  auto chip = chip_of(*certificates, TrustRoots::Class::Genuine);
+  return chip ? chip : chip_of(*certificates, TrustRoots::Class::Test);
 }
 
 std::optional<GpuFirmware> gpu_firmware(const Certificate& leaf) {

@@ -27,6 +27,7 @@ inline constexpr std::size_t kGpuChainCount = 5;
 /// Leaf first: DER joined without anything between, as evidence is packed; or PEM, as NVML gives it
 /// in a fixed buffer: line feeds and zero bytes after the last certificate are passed over.
 Result<std::vector<Certificate>, ChainError> parse_gpu_chain(ByteSpan chain);
+Result<std::vector<Certificate>, ChainError> parse_gpu_chain(ByteSpan chain, ChainCache& cache);
 
 /// The certificates' DER joined.
 Bytes join_chain(const std::vector<Certificate>& chain);
@@ -46,6 +47,10 @@ GpuNames gpu_names(TrustRoots::Class root_class, std::string_view chip, std::str
 /// The chip whose names the five certificates have, "GH100"; nothing when they do not agree on one.
 std::optional<std::string> chip_of(const std::vector<Certificate>& chain,
                                    TrustRoots::Class root_class);
+
+/// The same of certificates as evidence has them, under whichever root's names: for who fetches
+/// manifests or tells what there is. Verifies nothing.
+std::optional<std::string> gpu_chip(ByteSpan chain);
 
 /// What the leaf says of the firmware that holds its key.
 ///

@@ -3,6 +3,8 @@
 #include "attestation/checklist.h"
 #include "attestation/gpu_report.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace nostril::attestation {
@@ -17,12 +19,12 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
                     [&lower](char x, char y) { return lower(x) == lower(y); });
 }
 
-JudgedRim judge(ByteSpan manifest, RimKind kind, const TrustRoots& roots, UnixTime now,
-                const RimPolicy& policy, VerifiedLinks& links) {
+JudgedRim judge(const ParsedRim& manifest, RimKind kind, const TrustRoots& roots, UnixTime now,
+                const RimPolicy& policy, ChainCache& cache) {
   JudgedRim out;
   Checklist checks(out.checks);
   list_rim_checks(checks, kind);
-  out.verified = examine_rim(manifest, kind, roots, now, policy, checks, out.claims, &links);
+  out.verified = examine_rim(manifest, kind, roots, now, policy, checks, out.claims, cache);
   return out;
 }
 
@@ -40,13 +42,24 @@ void compare(const GpuReport& report, const Rim& rim, GpuComparison& out) {
 
 }  // namespace
 
+std::string rim_id(RimKind kind, const GpuReport& report, std::string_view chip) {
+  if (kind == RimKind::Driver) {
+    return fmt::format("NV_GPU_{}DRIVER_{}_{}", chip.starts_with("GH") ? "" : "CC_", chip,
+                       report.driver);
+  }
+  std::string version = report.vbios;
+  version.erase(std::remove(version.begin(), version.end(), '.'), version.end());
+  return fmt::format("NV_GPU_VBIOS_{}_{}_{}_{}", report.project, report.project_sku,
+                     report.chip_sku, version);
+}
+
 GpuReferences::GpuReferences(std::span<const Bytes> manifests, const TrustRoots& roots,
                              UnixTime now, const RimPolicy& policy)
     : roots_(roots), now_(now), policy_(policy) {
   for (const Bytes& manifest : manifests) {
-    auto rim = parse_rim(manifest);
+    auto rim = ParsedRim::parse(manifest);
     if (rim) {
-      entries_.push_back({manifest, std::move(*rim), std::nullopt});
+      entries_.push_back({std::move(*rim), std::nullopt});
     } else {
       ++unreadable_count_;
     }
@@ -54,13 +67,15 @@ GpuReferences::GpuReferences(std::span<const Bytes> manifests, const TrustRoots&
 }
 
 const JudgedRim* GpuReferences::find(RimKind kind, std::string_view version,
-                                     std::string_view product, VerifiedLinks& links) {
+                                     std::string_view product, ChainCache& cache) {
   const auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& candidate) {
-    const Rim& rim = candidate.unverified;
+    const Rim& rim = candidate.unverified.rim();
     return rim.kind == kind && equal_ignoring_case(rim.version, version) && rim.product == product;
   });
   if (entry == entries_.end()) return nullptr;
-  if (!entry->judged) entry->judged = judge(entry->bytes, kind, roots_, now_, policy_, links);
+  if (!entry->judged) {
+    entry->judged = judge(entry->unverified, kind, roots_, now_, policy_, cache);
+  }
   return &*entry->judged;
 }
 

@@ -8,12 +8,19 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 /// The reference manifests of one verdict. Each is judged at most once, however many GPUs it
 /// serves, and only when a GPU asks for it.
 namespace nostril::attestation {
+
+struct GpuReport;
+
+/// How NVIDIA's service names the manifest that fits: for who fetches it. Text of the report goes
+/// into it as it is.
+std::string rim_id(RimKind kind, const GpuReport& report, std::string_view chip);
 
 /// A manifest with what was found of it.
 struct JudgedRim {
@@ -22,16 +29,16 @@ struct JudgedRim {
   std::optional<VerifiedRim> verified;
 };
 
-/// Threads: one. Borrows manifests and roots.
+/// Threads: one. Borrows the roots.
 class GpuReferences {
  public:
   GpuReferences(std::span<const Bytes> manifests, const TrustRoots& roots, UnixTime now,
                 const RimPolicy& policy);
 
   /// The manifest of this kind, for this version (letters of either case) of this chip; nullptr
-  /// when none was given. Of several the first. `links` as for check_chain().
+  /// when none was given. Of several the first.
   const JudgedRim* find(RimKind kind, std::string_view version, std::string_view product,
-                        VerifiedLinks& links);
+                        ChainCache& cache);
 
   [[nodiscard]] std::size_t count() const { return entries_.size() + unreadable_count_; }
 
@@ -40,8 +47,7 @@ class GpuReferences {
 
  private:
   struct Entry {
-    ByteSpan bytes;
-    Rim unverified;
+    ParsedRim unverified;
     std::optional<JudgedRim> judged;
   };
 
@@ -59,8 +65,6 @@ struct GpuComparison {
   std::vector<std::uint8_t> mismatches;
   std::vector<std::uint8_t> overlaps;
 };
-
-struct GpuReport;
 
 /// Every value of both manifests must be in the report, as one of those they accept. Index 35
 /// belongs to the video decoder NVDEC0 and is not looked at while that is off: it is then not

@@ -236,6 +236,19 @@ std::vector<GpuEvidence> GpuSimulator::evidence(std::size_t count,
   return out;
 }
 
+std::vector<Bytes> GpuSimulator::ocsp_answers(std::size_t index, const SimOcsp& fields) const {
+  const Platform& p = *platform_;
+  const auto certificates = parse_gpu_chain(chain(index));
+  CHECK(certificates);
+  const auto answer = [&](std::size_t of, const SimKey384& issuer) {
+    return make_ocsp_answer(fields, certificates->at(of).der, certificates->at(of + 1).der, issuer);
+  };
+  std::vector<Bytes> out = {answer(1, p.provisioner_key), answer(2, p.identity_key),
+                            answer(3, p.root.key)};
+  for (Bytes& bytes : RimSimulator(p.seed).ocsp_answers(fields)) out.push_back(std::move(bytes));
+  return out;
+}
+
 std::vector<Bytes> GpuSimulator::manifests() const {
   const auto active = [](std::uint8_t first, std::uint8_t last) {
     std::vector<RimMeasurement> out;

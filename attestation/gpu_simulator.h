@@ -3,6 +3,7 @@
 #include "attestation/gpu_report.h"
 #include "attestation/gpu_verify.h"
 #include "attestation/sim_key.h"
+#include "attestation/sim_pki.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -72,6 +73,10 @@ class GpuSimulator {
   /// Reports and chains of GPUs 0 to `count` - 1.
   [[nodiscard]] std::vector<GpuEvidence> evidence(std::size_t count,
                                                   std::span<const std::uint8_t, 32> nonce) const;
+
+  /// OCSP answers about BROM, provisioner and identity of GPU `index`, and about the signer and the
+  /// two CAs of the manifests.
+  [[nodiscard]] std::vector<Bytes> ocsp_answers(std::size_t index, const SimOcsp& fields) const;
 
   /// Reference manifests of driver and VBIOS, signed under the same root.
   [[nodiscard]] std::vector<Bytes> manifests() const;

@@ -5,6 +5,7 @@
 #include "attestation/gpu_certificates.h"
 #include "attestation/gpu_references.h"
 #include "attestation/gpu_report.h"
+#include "attestation/ocsp.h"
 #include "base/check.h"
 #include "base/hex.h"
 
@@ -44,22 +45,11 @@ std::string to_text(bool state) {
   return state ? "0xaa" : "0x55";  // as the report has it
 }
 
-/// How NVIDIA's service names the manifest that fits: for who fetches it.
-std::string rim_id(RimKind kind, const GpuReport& report, const std::string& chip) {
-  if (kind == RimKind::Driver) {
-    return fmt::format("NV_GPU_{}DRIVER_{}_{}", chip.starts_with("GH") ? "" : "CC_", chip,
-                       report.driver);
-  }
-  std::string version = report.vbios;
-  version.erase(std::remove(version.begin(), version.end(), '.'), version.end());
-  return fmt::format("NV_GPU_VBIOS_{}_{}_{}_{}", report.project, report.project_sku,
-                     report.chip_sku, version);
-}
-
 /// What the GPUs of one verdict have in common.
 struct Shared {
   GpuReferences references;
-  VerifiedLinks links;
+  OcspAnswers ocsp;
+  ChainCache cache;
 };
 
 /// What was found of one GPU.
@@ -94,6 +84,8 @@ void list_each_checks(Checklist& checks, const GpuPolicy& policy, bool required)
       checks.add(check.name, false, check.source);  // the one above needs them all
     }
   }
+  checks.add("gpu_revocation", required && policy.require_ocsp,
+             "OCSP answers; certificates of GPU and manifests but leaf and roots");
   checks.add("gpu_measurements", required && !policy.allow_missing_rims,
              "GPU reports, measurements; manifests");
 }
@@ -144,7 +136,10 @@ class GpuExamination {
     record("gpu_signature", verify_p384(p384_key_of(leaf), report.signed_part, report.signature),
            "report signature", "by the key of the leaf, over request and response");
     check_leaf(report, leaf);
-    if (const auto chip = check_chain(*certificates)) check_references(report, *chip);
+    if (const auto chip = check_chain(*certificates)) {
+      check_references(report, *chip);
+      check_revocation(*certificates);
+    }
   }
 
   void claim_report(const GpuReport& report) {
@@ -199,7 +194,7 @@ class GpuExamination {
 
   Result<std::vector<Certificate>, ChainError> parse_chain() const {
     if (gpu_.chain.size() > kIssuerChainBytesMax) return failure(ChainError::BadPem);
-    return parse_gpu_chain(gpu_.chain);
+    return parse_gpu_chain(gpu_.chain, shared_.cache);
   }
 
   /// What the leaf says of the GPU and of the firmware that holds its key.
@@ -258,7 +253,7 @@ class GpuExamination {
     const auto root_class = input_.roots.classify(certificates.back().der);
     if (!root_class) return failure(ChainError::UntrustedRoot);
     const auto error =
-        attestation::check_chain(certificates, Algorithms::Nvidia, input_.now, &shared_.links);
+        attestation::check_chain(certificates, Algorithms::Nvidia, input_.now, shared_.cache);
     if (error) return failure(*error);
     return *root_class;
   }
@@ -291,7 +286,7 @@ class GpuExamination {
     const std::string wanted =
         fmt::format("a manifest for {} {} of {}", to_string(kind), version, chip);
     checks_.at(name).wanted = wanted;
-    const JudgedRim* judged = shared_.references.find(kind, version, chip, shared_.links);
+    const JudgedRim* judged = shared_.references.find(kind, version, chip, shared_.cache);
     if (judged == nullptr) return nullptr;
     for (const Check& check : judged->checks) {
       const bool required = checks_.at(check.name).required;
@@ -304,7 +299,49 @@ class GpuExamination {
            wanted);
     if (!verified) return nullptr;
     out_.simulated |= verified->root_class != TrustRoots::Class::Genuine;
+    rim_chains_.push_back(&verified->chain);
     return &verified->rim;
+  }
+
+  /// By the OCSP answers given. What NVIDIA's responder does not speak of, the GPU's leaf, is left
+  /// out; a certificate that none speaks of leaves the check undone.
+  void check_revocation(const std::vector<Certificate>& chain) {
+    const std::string wanted = "good, by current answers of the issuers or of their responders";
+    checks_.at("gpu_revocation").wanted = wanted;
+    if (shared_.ocsp.count() == 0) return;
+    Revocation found;
+    judge_chain(chain, 1, found);
+    for (const std::vector<Certificate>* manifest : rim_chains_) judge_chain(*manifest, 0, found);
+    if (!found.refusal.empty()) {
+      record("gpu_revocation", false, found.refusal, wanted);
+    } else if (found.missing.empty()) {
+      record("gpu_revocation", true, fmt::format("{} statuses good", found.good_count), wanted);
+      out_.valid_until = std::min(out_.valid_until, found.valid_until);
+    } else {
+      checks_.at("gpu_revocation").found = "no answer about " + found.missing;
+    }
+  }
+
+  /// What OCSP said of some certificates.
+  struct Revocation {
+    std::size_t good_count = 0;
+    UnixTime valid_until = kForever;
+    std::string refusal;
+    std::string missing;
+  };
+
+  void judge_chain(const std::vector<Certificate>& chain, std::size_t first, Revocation& out) {
+    for (std::size_t i = first; i + 1 < chain.size(); ++i) {
+      const auto status = shared_.ocsp.judge(chain[i], chain[i + 1], shared_.cache);
+      if (status) {
+        ++out.good_count;
+        out.valid_until = std::min(out.valid_until, *status);
+      } else if (status.error() == OcspError::NoAnswer) {
+        out.missing = common_name(chain[i]);
+      } else {
+        out.refusal = fmt::format("{}: {}", common_name(chain[i]), to_string(status.error()));
+      }
+    }
   }
 
   const GpuEvidence& gpu_;
@@ -313,6 +350,7 @@ class GpuExamination {
   Shared& shared_;
   JudgedGpu out_;
   Checklist checks_;
+  std::vector<const std::vector<Certificate>*> rim_chains_;
 };
 
 /// One check of all GPUs: what refuses for one refuses for all.
@@ -342,12 +380,18 @@ Check merge(const std::vector<JudgedGpu>& gpus, std::size_t check_index) {
 
 std::vector<JudgedGpu> judge_each(const GpuInput& input, Checklist& checks) {
   const RimPolicy rim_policy{input.policy.refuse_expired_rims};
-  Shared shared{GpuReferences(input.rims, input.roots, input.now, rim_policy), {}};
+  Shared shared{GpuReferences(input.rims, input.roots, input.now, rim_policy),
+                OcspAnswers(input.ocsp, input.now, input.policy.ocsp_nonce),
+                {}};
   const GpuReferences& references = shared.references;
   checks.record("gpu_rims", references.unreadable_count() == 0,
                 fmt::format("{} manifests, {} of them unreadable", references.count(),
                             references.unreadable_count()),
                 "no file that is not a manifest");
+  checks.record("gpu_ocsp", shared.ocsp.unreadable_count() == 0,
+                fmt::format("{} answers, {} of them unreadable", shared.ocsp.count(),
+                            shared.ocsp.unreadable_count()),
+                "no file that is not an answer");
   std::vector<JudgedGpu> out;
   out.reserve(input.gpus.size());
   for (const GpuEvidence& gpu : input.gpus) {
@@ -407,6 +451,7 @@ bool run(const GpuInput& input, Verdict& verdict, std::string_view claim_prefix)
 
 void list_gpu_checks(Checklist& checks, const GpuPolicy& policy, bool required) {
   checks.add("gpu_rims", required, "manifests");
+  checks.add("gpu_ocsp", required, "OCSP answers");
   checks.add("gpu_distinct", required, "leaf certificates, serials");
   list_each_checks(checks, policy, required);
 }

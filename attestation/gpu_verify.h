@@ -44,6 +44,11 @@ struct GpuPolicy {
   bool allow_missing_fwid = false;
   /// Take GPUs in protected PCIe mode, whose memory passes NVSwitches that nobody has judged.
   bool allow_unchecked_switches = false;
+  /// Refuse without a sound OCSP answer about every certificate below the roots, but the leaves of
+  /// GPUs, of which NVIDIA's responder does not speak. Answers that are given count in any case.
+  bool require_ocsp = false;
+  /// What the OCSP answers must carry; empty: not looked at.
+  std::vector<std::uint8_t> ocsp_nonce;
   /// Lowest driver, numbers with dots, "550.90.07"; empty: any.
   std::string driver_min;
   /// What each GPU was asked to sign, 32 bytes; empty: not looked at.
@@ -62,6 +67,8 @@ struct GpuInput {
   const TrustRoots& roots;
   UnixTime now;
   const GpuPolicy& policy;
+  /// OCSP answers (ocsp.h), in any order.
+  std::span<const Bytes> ocsp = {};
 };
 
 /// Judges the GPUs of one machine, at least one. Each must pass every check: a check that one of

@@ -151,7 +151,7 @@ class IntelExamination {
   }
 
   std::optional<TrustRoots::Class> check_signatures(const Quote& quote) {
-    const auto chain = check_pck_chain(quote.pck_chain, input_.roots, now_);
+    const auto chain = check_pck_chain(quote.pck_chain, input_.roots, now_, cache_);
     const auto root_class = chain ? std::optional(chain->root_class) : std::nullopt;
     // Anything that smells of the simulator is called simulated, trusted or not.
     verdict_.simulated |= (chain && chain->root_class != TrustRoots::Class::Genuine) ||
@@ -204,11 +204,11 @@ class IntelExamination {
 
   void check_collateral(const Quote& quote, const TrustedChain& pck, const SgxExtension& platform) {
     const Collateral& collateral = *input_.collateral;
-    const auto tcb = check_tcb_info(collateral, kTee, input_.roots, pck.root(), now_);
+    const auto tcb = check_tcb_info(collateral, kTee, input_.roots, pck.root(), now_, cache_);
     check_tcb_document(tcb);
     if (tcb) limit(*tcb);
     const auto qe =
-        attestation::check_qe_identity(collateral, kTee, input_.roots, pck.root(), now_);
+        attestation::check_qe_identity(collateral, kTee, input_.roots, pck.root(), now_, cache_);
     if (qe) limit(*qe);
     const SvnLevel* qe_level = qe ? match_qe(qe->document, quote.qe) : nullptr;
     const std::string qe_found(qe ? "quoting enclave not known" : to_string(qe.error()));
@@ -301,6 +301,7 @@ class IntelExamination {
   const Policy& policy_;
   Verdict& verdict_;
   Checklist checks_;
+  ChainCache cache_;
 };
 
 }  // namespace

@@ -124,13 +124,14 @@ Digest policy_digest(const Policy& policy) {
   const auto& [accept_simulated, allow_unchecked_tcb, allow_migratable, accepted_tcb_statuses,
                accepted_advisories, tcb_evaluation_number_min, allowed_service_tds,
                allowed_measurements, allowed_model_manifests, required_nonce,
-               encryption_key_life_s_max, level_min, snp, gpu, acceptance, app] = policy;
+               encryption_key_life_s_max, level_min, offered_tee, snp, gpu, acceptance, app] =
+      policy;
   Feeder feeder;
   feeder.all(std::string("intel"), accept_simulated, allow_unchecked_tcb, allow_migratable,
              accepted_tcb_statuses, accepted_advisories, tcb_evaluation_number_min,
              allowed_service_tds, allowed_measurements, allowed_model_manifests, required_nonce,
-             encryption_key_life_s_max, level_min, policy_digest(snp), policy_digest(gpu),
-             acceptance, app);
+             encryption_key_life_s_max, level_min, offered_tee, policy_digest(snp),
+             policy_digest(gpu), acceptance, app);
   return feeder.finish();
 }
 
@@ -151,11 +152,12 @@ Digest policy_digest(const SnpPolicy& policy) {
 
 Digest policy_digest(const GpuPolicy& policy) {
   const auto& [accept_simulated, allow_missing_rims, refuse_expired_rims, allow_missing_fwid,
-               allow_unchecked_switches, driver_min, nonce, level_min, acceptance] = policy;
+               allow_unchecked_switches, require_ocsp, ocsp_nonce, driver_min, nonce, level_min,
+               acceptance] = policy;
   Feeder feeder;
   feeder.all(std::string("nvidia"), accept_simulated, allow_missing_rims, refuse_expired_rims,
-             allow_missing_fwid, allow_unchecked_switches, driver_min, nonce, level_min,
-             acceptance);
+             allow_missing_fwid, allow_unchecked_switches, require_ocsp, ocsp_nonce, driver_min,
+             nonce, level_min, acceptance);
   return feeder.finish();
 }
 

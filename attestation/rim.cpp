@@ -180,11 +180,10 @@ class TagReader {
   Rim rim_;
 };
 
-/// The manifest's XML and what came with it. Not movable: the document borrows from `xml`.
+/// The manifest's XML and what came with it.
 struct Envelope {
   std::string id;
-  Bytes unpacked;  ///< when it came in an answer
-  std::string_view xml;
+  Bytes xml;
 };
 
 std::optional<RimError> open_answer(std::string_view text, Envelope& out) {
@@ -198,33 +197,8 @@ std::optional<RimError> open_answer(std::string_view text, Envelope& out) {
   if (!id || id->empty() || !digest || !xml) return RimError::BadAnswer;
   if (*digest != sha256(*xml) && *digest != sha256(*rim)) return RimError::BadAnswer;
   out.id = *id;
-  out.unpacked = std::move(*xml);
-  out.xml = as_text(out.unpacked);
+  out.xml = std::move(*xml);
   return std::nullopt;
-}
-
-/// A manifest taken apart, nothing of it verified.
-struct Parsed {
-  Rim rim;
-  XmlDocument document;  ///< borrows from the envelope
-  XmlSignature signature;
-};
-
-Result<Parsed, RimError> parse(ByteSpan bytes, Envelope& envelope) {
-  envelope.xml = as_text(bytes);
-  if (envelope.xml.starts_with('{')) {
-    if (const auto error = open_answer(envelope.xml, envelope)) return failure(*error);
-  }
-  if (envelope.xml.size() > kRimBytesMax) return failure(RimError::TooLarge);
-  auto document = XmlDocument::parse(envelope.xml);
-  if (!document) return failure(RimError::NotXml);
-  auto signature = read_xml_signature(*document);
-  if (!signature) return failure(RimError::BadSignature);
-  auto rim = TagReader(*document).read();
-  if (!rim) return failure(rim.error());
-  rim->id = std::move(envelope.id);
-  if (!rim->id.empty() && !is_id_of(rim->id, *rim)) return failure(RimError::BadId);
-  return Parsed{std::move(*rim), std::move(*document), std::move(*signature)};
 }
 
 struct SignerChain {
@@ -244,17 +218,15 @@ bool is_named(const SignerChain& chain) {
          name(2).starts_with(vendor + "Reference Value ") && root;
 }
 
-/// `leaf`: the first of `ders`, parsed.
-Result<SignerChain, ChainError> check_signer_chain(Certificate leaf, const std::vector<Bytes>& ders,
+Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& ders,
                                                    const TrustRoots& roots, UnixTime now,
-                                                   VerifiedLinks* links) {
+                                                   ChainCache& cache) {
   SignerChain out;
   const auto root_class = roots.classify(ders.back());
   if (!root_class) return failure(ChainError::UntrustedRoot);
   if (ders.size() != kChainCount) return failure(ChainError::WrongLength);
-  out.certificates.push_back(std::move(leaf));
-  for (std::size_t i = 1; i < ders.size(); ++i) {
-    auto certificate = parse_certificate(ders[i]);
+  for (const Bytes& der : ders) {
+    auto certificate = cache.parse(der);
     if (!certificate) return failure(ChainError::BadCertificate);
     out.certificates.push_back(std::move(*certificate));
   }
@@ -263,7 +235,7 @@ Result<SignerChain, ChainError> check_signer_chain(Certificate leaf, const std::
   out.signer = *signer;
   out.root_class = *root_class;
   const UnixTime at = std::min(now, signer->last);
-  if (const auto error = check_chain(out.certificates, Algorithms::Nvidia, at, links)) {
+  if (const auto error = check_chain(out.certificates, Algorithms::Nvidia, at, cache)) {
     return failure(*error);
   }
   if (!is_named(out)) return failure(ChainError::WrongName);
@@ -278,23 +250,36 @@ std::string chain_text(const SignerChain& chain) {
   return out;
 }
 
+}  // namespace
+
+/// Borrowing goes downwards. Not movable.
+struct ParsedRim::Parts {
+  Bytes xml;
+  XmlDocument document;
+  XmlSignature signature;
+  Rim rim;
+};
+
+/// Of one manifest, once.
 class RimExamination {
  public:
   RimExamination(RimKind kind, const RimPolicy& policy, Checklist& checks,
-                 std::vector<Claim>& claims, VerifiedLinks* links)
-      : kind_(kind), policy_(policy), checks_(checks), claims_(claims), links_(links) {}
+                 std::vector<Claim>& claims, ChainCache& cache)
+      : kind_(kind), policy_(policy), checks_(checks), claims_(claims), cache_(cache) {}
 
-  std::optional<VerifiedRim> run(ByteSpan bytes, const TrustRoots& roots, UnixTime now) {
-    Envelope envelope;
-    auto parsed = parse(bytes, envelope);
-    if (!check_format(parsed)) return std::nullopt;
-    claim(parsed->rim);
-    auto signer = check_signature(*parsed);
-    if (!signer) return std::nullopt;
+  std::optional<VerifiedRim> run(const ParsedRim& manifest, const TrustRoots& roots, UnixTime now) {
+    const ParsedRim::Parts& parts = *manifest.parts_;
+    if (!check_kind(parts.rim)) return std::nullopt;
+    claim(parts.rim);
+    if (!check_signature(parts)) return std::nullopt;
     VerifiedRim out;
-    if (!check_chain(std::move(*signer), *parsed, roots, now, out)) return std::nullopt;
-    out.rim = std::move(parsed->rim);
+    if (!check_chain(parts, roots, now, out)) return std::nullopt;
+    out.rim = parts.rim;
     return out;
+  }
+
+  void refuse(RimError error) {
+    record("format", false, std::string(to_string(error)), wanted_format());
   }
 
  private:
@@ -306,14 +291,15 @@ class RimExamination {
     return checks_.record(name(what), passed, std::move(found), std::move(wanted));
   }
 
-  bool check_format(const Result<Parsed, RimError>& parsed) {
-    const std::string wanted = fmt::format("a manifest of a GPU's {}", to_string(kind_));
-    if (!parsed) return record("format", false, std::string(to_string(parsed.error())), wanted);
-    const Rim& rim = parsed->rim;
+  [[nodiscard]] std::string wanted_format() const {
+    return fmt::format("a manifest of a GPU's {}", to_string(kind_));
+  }
+
+  bool check_kind(const Rim& rim) {
     return record(
         "format", rim.kind == kind_,
         fmt::format("manifest of {} {} for {}", to_string(rim.kind), rim.version, rim.product),
-        wanted);
+        wanted_format());
   }
 
   void claim(const Rim& rim) {
@@ -329,30 +315,28 @@ class RimExamination {
         "Payload, active Resources");
   }
 
-  /// The first certificate, whose key signed.
-  std::optional<Certificate> check_signature(const Parsed& parsed) {
-    const Sha384 digest = digest_signed_content(parsed.document, parsed.signature);
-    if (!checks_.compare(name("digest"), parsed.signature.digest, digest)) return std::nullopt;
-    auto signer = parse_certificate(parsed.signature.certificates.front());
+  bool check_signature(const ParsedRim::Parts& parts) {
+    const Sha384 digest = digest_signed_content(parts.document, parts.signature);
+    if (!checks_.compare(name("digest"), parts.signature.digest, digest)) return false;
+    const auto signer = cache_.parse(parts.signature.certificates.front());
     const bool good =
-        signer && verify_signed_info(parsed.document, parsed.signature, p384_key_of(*signer));
-    record("signature", good, good ? "signature of the first certificate" : "no signature",
-           "SignedInfo signed by the first certificate's key");
-    return good ? std::move(signer) : std::nullopt;
+        signer && verify_signed_info(parts.document, parts.signature, p384_key_of(*signer));
+    return record("signature", good, good ? "signature of the first certificate" : "no signature",
+                  "SignedInfo signed by the first certificate's key");
   }
 
-  bool check_chain(Certificate signer, const Parsed& parsed, const TrustRoots& roots, UnixTime now,
+  bool check_chain(const ParsedRim::Parts& parts, const TrustRoots& roots, UnixTime now,
                    VerifiedRim& out) {
     const std::string wanted = "signer, two CAs and a trusted root";
-    const auto chain =
-        check_signer_chain(std::move(signer), parsed.signature.certificates, roots, now, links_);
+    const auto chain = check_signer_chain(parts.signature.certificates, roots, now, cache_);
     if (!chain) return record("chain", false, std::string(to_string(chain.error())), wanted);
     const bool test = chain->root_class == TrustRoots::Class::Test;
-    const bool world = (parsed.rim.manufacturer == kSimulatedVendor) == test;
-    record("chain", world, chain_text(*chain) + (world ? "" : ", of " + parsed.rim.manufacturer),
+    const bool world = (parts.rim.manufacturer == kSimulatedVendor) == test;
+    record("chain", world, chain_text(*chain) + (world ? "" : ", of " + parts.rim.manufacturer),
            wanted);
     out.root_class = chain->root_class;
     out.signer_expired = now > chain->signer.last;
+    out.chain = chain->certificates;
     const bool taken = !out.signer_expired || !policy_.refuse_expired_signer;
     record("signer", taken,
            fmt::format("{} until {}", out.signer_expired ? "expired, valid" : "valid",
@@ -365,10 +349,8 @@ class RimExamination {
   const RimPolicy& policy_;
   Checklist& checks_;
   std::vector<Claim>& claims_;
-  VerifiedLinks* links_;
+  ChainCache& cache_;
 };
-
-}  // namespace
 
 std::string_view to_string(RimKind kind) {
   return kind == RimKind::Driver ? "driver" : "vbios";
@@ -402,11 +384,45 @@ const RimMeasurement* Rim::find(std::uint8_t index) const {
   return found == measurements.end() ? nullptr : &*found;
 }
 
-Result<Rim, RimError> parse_rim(ByteSpan bytes) {
+ParsedRim::ParsedRim(std::unique_ptr<const Parts> parts) : parts_(std::move(parts)) {}
+
+ParsedRim::~ParsedRim() = default;
+ParsedRim::ParsedRim(ParsedRim&&) noexcept = default;
+ParsedRim& ParsedRim::operator=(ParsedRim&&) noexcept = default;
+
+const Rim& ParsedRim::rim() const {
+  return parts_->rim;
+}
+
+ByteSpan ParsedRim::xml() const {
+  return parts_->xml;
+}
+
+Result<ParsedRim, RimError> ParsedRim::parse(ByteSpan bytes) {
   Envelope envelope;
-  auto parsed = parse(bytes, envelope);
+  if (as_text(bytes).starts_with('{')) {
+    if (const auto error = open_answer(as_text(bytes), envelope)) return failure(*error);
+    bytes = envelope.xml;
+  }
+  if (bytes.size() > kRimBytesMax) return failure(RimError::TooLarge);
+  Bytes xml(bytes.begin(), bytes.end());
+  auto document = XmlDocument::parse(as_text(xml));
+  if (!document) return failure(RimError::NotXml);
+  auto signature = read_xml_signature(*document);
+  if (!signature) return failure(RimError::BadSignature);
+  auto rim = TagReader(*document).read();
+  if (!rim) return failure(rim.error());
+  rim->id = std::move(envelope.id);
+  if (!rim->id.empty() && !is_id_of(rim->id, *rim)) return failure(RimError::BadId);
+  // A moved vector keeps its memory, from which the document borrows.
+  return ParsedRim(std::make_unique<const Parts>(
+      Parts{std::move(xml), std::move(*document), std::move(*signature), std::move(*rim)}));
+}
+
+Result<Rim, RimError> parse_rim(ByteSpan bytes) {
+  const auto parsed = ParsedRim::parse(bytes);
   if (!parsed) return failure(parsed.error());
-  return std::move(parsed->rim);
+  return parsed->rim();
 }
 
 void list_rim_checks(Checklist& checks, RimKind kind) {
@@ -423,8 +439,19 @@ void list_rim_checks(Checklist& checks, RimKind kind) {
 
 std::optional<VerifiedRim> examine_rim(ByteSpan bytes, RimKind kind, const TrustRoots& roots,
                                        UnixTime now, const RimPolicy& policy, Checklist& checks,
-                                       std::vector<Claim>& claims, VerifiedLinks* links) {
-  return RimExamination(kind, policy, checks, claims, links).run(bytes, roots, now);
+                                       std::vector<Claim>& claims) {
+  ChainCache cache;
+  const auto manifest = ParsedRim::parse(bytes);
+  if (manifest) return examine_rim(*manifest, kind, roots, now, policy, checks, claims, cache);
+  RimExamination(kind, policy, checks, claims, cache).refuse(manifest.error());
+  return std::nullopt;
+}
+
+std::optional<VerifiedRim> examine_rim(const ParsedRim& manifest, RimKind kind,
+                                       const TrustRoots& roots, UnixTime now,
+                                       const RimPolicy& policy, Checklist& checks,
+                                       std::vector<Claim>& claims, ChainCache& cache) {
+  return RimExamination(kind, policy, checks, claims, cache).run(manifest, roots, now);
 }
 
 }  // namespace nostril::attestation

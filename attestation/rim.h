@@ -8,6 +8,7 @@
 #include "base/result.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -76,6 +77,29 @@ std::string_view to_string(RimError error);
 /// of its base64: NVIDIA documents neither, and no security rests on it.
 Result<Rim, RimError> parse_rim(ByteSpan bytes);
 
+/// A manifest taken apart once, for parse and verification. Holds a copy of what it needs of the
+/// bytes. Immutable.
+class ParsedRim {
+ public:
+  static Result<ParsedRim, RimError> parse(ByteSpan bytes);
+  ~ParsedRim();
+  ParsedRim(ParsedRim&&) noexcept;
+  ParsedRim& operator=(ParsedRim&&) noexcept;
+  ParsedRim(const ParsedRim&) = delete;
+  ParsedRim& operator=(const ParsedRim&) = delete;
+
+  /// Nothing of it is verified.
+  [[nodiscard]] const Rim& rim() const;
+  /// The manifest's XML, bare or out of the service's answer.
+  [[nodiscard]] ByteSpan xml() const;
+
+ private:
+  friend class RimExamination;
+  struct Parts;
+  explicit ParsedRim(std::unique_ptr<const Parts> parts);
+  std::unique_ptr<const Parts> parts_;
+};
+
 struct RimPolicy {
   /// Refuse a manifest whose signer's certificate has expired. They live two years, drivers are
   /// used longer; by default such a chain is judged at the last moment of the signer.
@@ -88,6 +112,8 @@ struct VerifiedRim {
   /// Not Genuine: no vendor stands behind it.
   TrustRoots::Class root_class = TrustRoots::Class::Genuine;
   bool signer_expired = false;
+  /// Signer first, root last.
+  std::vector<Certificate> chain;
 };
 
 /// Lists the checks of a manifest of this kind, in their order. With KIND = "driver" or "vbios":
@@ -97,9 +123,14 @@ void list_rim_checks(Checklist& checks, RimKind kind);
 /// Judges a manifest and records the listed checks. Its claims, KIND_rim.version and so on, are
 /// added to `claims`. A check that fails ends the examination: what comes after is not checked.
 /// Pure; any thread. About 3 ms: four P-384 signatures.
-/// `links`, when given, are not verified again, and grow.
 std::optional<VerifiedRim> examine_rim(ByteSpan bytes, RimKind kind, const TrustRoots& roots,
                                        UnixTime now, const RimPolicy& policy, Checklist& checks,
-                                       std::vector<Claim>& claims, VerifiedLinks* links = nullptr);
+                                       std::vector<Claim>& claims);
+
+/// The same of one that was parsed before.
+std::optional<VerifiedRim> examine_rim(const ParsedRim& manifest, RimKind kind,
+                                       const TrustRoots& roots, UnixTime now,
+                                       const RimPolicy& policy, Checklist& checks,
+                                       std::vector<Claim>& claims, ChainCache& cache);
 
 }  // namespace nostril::attestation

@@ -68,9 +68,7 @@ std::string signature_element(ByteSpan digest, const std::string& value,
 
 RimSimulator::RimSimulator(std::span<const std::uint8_t, 32> seed,
                            const RimSimulatorOptions& options)
-    : root_(seed), signer_(seed, "rim signer") {
-  const SimKey384 ca(seed, "rim ca");
-  const SimKey384 l3(seed, "rim l3");
+    : root_(seed), signer_(seed, "rim signer"), l3_(seed, "rim l3"), ca_(seed, "rim ca") {
   const SimKey384 debug(seed, "rim debug root");
   const SimKey384& root_key = options.debug_root ? debug : root_.key;
   const std::string root_name = options.debug_root ? kDebugRoot : std::string(kTestRootName);
@@ -87,9 +85,10 @@ RimSimulator::RimSimulator(std::span<const std::uint8_t, 32> seed,
                                      false,
                                      0,
                                      {}},
-                                    signer_, l3));
-  chain_.push_back(make_certificate(issuer(kL3, kCa, kSerialL3, 0, options.issuer_is_ca), l3, ca));
-  chain_.push_back(make_certificate(issuer(kCa, root_name, kSerialCa, 1, true), ca, root_key));
+                                    signer_, l3_));
+  chain_.push_back(
+      make_certificate(issuer(kL3, kCa, kSerialL3, 0, options.issuer_is_ca), l3_, ca_));
+  chain_.push_back(make_certificate(issuer(kCa, root_name, kSerialCa, 1, true), ca_, root_key));
   chain_.push_back(options.debug_root ? make_certificate(issuer(root_name, root_name, 1, 2, true),
                                                          root_key, root_key)
                                       : root_.der);
@@ -135,6 +134,12 @@ Bytes RimSimulator::sign(std::string_view document) const {
   const std::string signed_info = canonicalize(*parsed, signature->signed_info);
   out = with_value(signer_.sign(as_bytes(signed_info)));
   return {out.begin(), out.end()};
+}
+
+std::vector<Bytes> RimSimulator::ocsp_answers(const SimOcsp& fields) const {
+  return {make_ocsp_answer(fields, chain_[0], chain_[1], l3_),
+          make_ocsp_answer(fields, chain_[1], chain_[2], ca_),
+          make_ocsp_answer(fields, chain_[2], chain_[3], root_.key)};
 }
 
 Bytes RimSimulator::manifest(const RimSimulatorTag& tag) const {

@@ -47,6 +47,9 @@ class RimSimulator {
   /// A signed manifest: the given measurements active, the rest of 0 to 63 not.
   [[nodiscard]] Bytes manifest(const RimSimulatorTag& tag) const;
 
+  /// OCSP answers about the signer and the two CAs above it.
+  [[nodiscard]] std::vector<Bytes> ocsp_answers(const SimOcsp& fields) const;
+
   /// The same without its Signature.
   [[nodiscard]] static std::string unsigned_tag(const RimSimulatorTag& tag);
 
@@ -56,6 +59,8 @@ class RimSimulator {
  private:
   SimNvidiaRoot root_;
   SimKey384 signer_;
+  SimKey384 l3_;
+  SimKey384 ca_;
   std::vector<Bytes> chain_;  ///< DER, signer first
 };
 

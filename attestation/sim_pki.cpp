@@ -3,7 +3,10 @@
 #include "attestation/der.h"
 #include "attestation/trust_roots.h"
 #include "attestation/utc_time.h"
+#include "attestation/x509.h"
 #include "base/base64.h"
+#include "base/check.h"
+#include "schnorr/hash.h"
 
 #include <array>
 
@@ -18,6 +21,15 @@ constexpr std::array<std::uint8_t, 3> kCrlNumber = {0x55, 0x1d, 0x14};
 constexpr std::array<std::uint8_t, 9> kSgxArcs = {0x2a, 0x86, 0x48, 0x86, 0xf8,
                                                   0x4d, 0x01, 0x0d, 0x01};
 constexpr std::array<std::uint8_t, 8> kAmdArcs = {0x2b, 0x06, 0x01, 0x04, 0x01, 0x9c, 0x78, 0x01};
+constexpr std::array<std::uint8_t, 3> kExtendedKeyUsage = {0x55, 0x1d, 0x25};
+constexpr std::array<std::uint8_t, 8> kOcspSigning = {0x2b, 0x06, 0x01, 0x05,
+                                                      0x05, 0x07, 0x03, 0x09};
+constexpr std::array<std::uint8_t, 9> kBasicOcsp = {0x2b, 0x06, 0x01, 0x05, 0x05,
+                                                    0x07, 0x30, 0x01, 0x01};
+constexpr std::array<std::uint8_t, 9> kOcspNonce = {0x2b, 0x06, 0x01, 0x05, 0x05,
+                                                    0x07, 0x30, 0x01, 0x02};
+constexpr std::array<std::uint8_t, 9> kSha256Arcs = {0x60, 0x86, 0x48, 0x01, 0x65,
+                                                     0x03, 0x04, 0x02, 0x01};
 constexpr std::uint8_t kIa5String = 0x16;
 constexpr std::uint8_t kContext0 = 0xa0;
 constexpr std::uint8_t kContext3 = 0xa3;
@@ -70,6 +82,46 @@ Bytes sign(const Bytes& body, const SimCertKey& issuer) {
                           {body, issuer.algorithm(), bit_string(0, issuer.sign_certificate(body))});
 }
 
+Bytes generalized_time(UnixTime at) {
+  std::string digits;
+  for (const char c : format_iso_utc(at)) {
+    if (c >= '0' && c <= '9') digits += c;
+  }
+  return der::value(der::kGeneralizedTime, as_bytes(digits + 'Z'));
+}
+
+Bytes sha256_octets(ByteSpan data) {
+  return der::value(der::kOctetString, sha256(data).bytes);
+}
+
+/// SingleResponse.
+Bytes ocsp_status(const SimOcsp& fields, const Certificate& subject, const Certificate& issuer) {
+  const ASN1_INTEGER* serial = X509_get0_serialNumber(subject.get());
+  const ASN1_BIT_STRING* key = X509_get0_pubkey_bitstr(issuer.get());
+  const auto bytes = [](const ASN1_STRING* text) {
+    return ByteSpan(ASN1_STRING_get0_data(text),
+                    static_cast<std::size_t>(ASN1_STRING_length(text)));
+  };
+  const Bytes algorithm = der::constructed(der::kSequence, {der::oid(kSha256Arcs)});
+  const Bytes id = der::constructed(
+      der::kSequence, {algorithm, sha256_octets(name(common_name(issuer))),
+                       sha256_octets(bytes(key)), der::positive_integer(bytes(serial))});
+  Bytes word = der::value(fields.word == OcspStatus::Word::Good ? 0x80 : 0x82, {});
+  if (fields.word == OcspStatus::Word::Revoked) {
+    const Bytes on_hold = der::constructed(kContext0, {der::value(der::kEnumerated, Bytes{6})});
+    word = der::constructed(0xa1, {generalized_time(fields.this_update), on_hold});
+  }
+  return der::constructed(der::kSequence,
+                          {id, word, generalized_time(fields.this_update),
+                           der::constructed(kContext0, {generalized_time(fields.next_update)})});
+}
+
+/// responseExtensions.
+Bytes ocsp_nonce(const Bytes& nonce) {
+  const Bytes one = extension(kOcspNonce, false, der::value(der::kOctetString, nonce));
+  return der::constructed(0xa1, {der::constructed(der::kSequence, {one})});
+}
+
 /// SEQUENCE { OID of the SGX extension with more arcs, value }.
 Bytes sgx_entry(std::initializer_list<std::uint8_t> more_arcs, const Bytes& value) {
   Bytes arcs(kSgxArcs.begin(), kSgxArcs.end());
@@ -118,6 +170,43 @@ Bytes make_crl(const SimCrl& fields, const SimCertKey& issuer) {
       der::kSequence, {der::small_integer(1), issuer.algorithm(), name(fields.issuer),
                        time(fields.this_update), time(fields.next_update), revoked, more});
   return sign(body, issuer);
+}
+
+Bytes make_ocsp_answer(const SimOcsp& fields, ByteSpan certificate, ByteSpan issuer_der,
+                       const SimKey384& issuer) {
+  constexpr std::uint32_t kSerialResponder = 0x0c5b;
+  const auto subject = parse_certificate(certificate);
+  const auto by = parse_certificate(issuer_der);
+  CHECK(subject && by);
+  const std::array<std::uint8_t, 32> seed{0x0c};
+  const SimKey384 responder_key(seed, "ocsp responder");
+  const SimKey384 stranger(seed, "ocsp stranger");
+  const SimKey384& signer = fields.delegated ? responder_key : issuer;
+  const Bytes purposes = der::constructed(der::kSequence, {der::oid(kOcspSigning)});
+  const std::string responder_name = "NOSTRIL TEST OCSP Responder";
+  const Bytes responder = make_certificate(
+      {responder_name, common_name(*by), kSerialResponder, kSimPkiNotBefore,
+       fields.responder_not_after, false, 0,
+       fields.responder_has_purpose ? extension(kExtendedKeyUsage, false, purposes) : Bytes{}},
+      responder_key, fields.wrong_issuer ? stranger : issuer);
+  const Bytes data = der::constructed(
+      der::kSequence,
+      {der::constructed(0xa1, {name(fields.delegated ? responder_name : common_name(*by))}),
+       generalized_time(fields.this_update),
+       der::constructed(der::kSequence, {ocsp_status(fields, *subject, *by)}),
+       fields.nonce.empty() ? Bytes{} : ocsp_nonce(fields.nonce)});
+  Bytes signature = signer.sign_certificate(data);
+  if (fields.wrong_signature) signature.back() ^= 1;
+  const Bytes basic = der::constructed(
+      der::kSequence,
+      {data, signer.algorithm(), bit_string(0, signature),
+       fields.delegated
+           ? der::constructed(kContext0, {der::constructed(der::kSequence, {responder})})
+           : Bytes{}});
+  const Bytes bytes = der::constructed(
+      der::kSequence, {der::oid(kBasicOcsp), der::value(der::kOctetString, basic)});
+  return der::constructed(der::kSequence, {der::value(der::kEnumerated, Bytes{0}),
+                                           der::constructed(kContext0, {bytes})});
 }
 
 Bytes make_sgx_extension(const SimPlatformTcb& tcb) {

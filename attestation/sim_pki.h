@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/ocsp.h"
 #include "attestation/sim_key.h"
 #include "attestation/statement.h"
 #include "base/bytes.h"
@@ -48,6 +49,25 @@ struct SimCrl {
 };
 
 Bytes make_crl(const SimCrl& fields, const SimCertKey& issuer);
+
+/// An OCSP answer (attestation/ocsp.h) about one certificate, and its deviations.
+struct SimOcsp {
+  OcspStatus::Word word = OcspStatus::Word::Good;
+  UnixTime this_update = kSimPkiNotBefore;
+  UnixTime next_update = kSimPkiNotAfter;
+  Bytes nonce;  ///< empty: none
+  /// Signed by a responder of its own; else by the issuer.
+  bool delegated = true;
+  bool responder_has_purpose = true;  ///< id-kp-OCSPSigning
+  UnixTime responder_not_after = kSimPkiNotAfter;
+  /// The responder's certificate is by another key under the issuer's name.
+  bool wrong_issuer = false;
+  bool wrong_signature = false;
+};
+
+/// About `certificate`, DER, which `issuer` with the certificate `issuer_der` issued.
+Bytes make_ocsp_answer(const SimOcsp& fields, ByteSpan certificate, ByteSpan issuer_der,
+                       const SimKey384& issuer);
 
 /// What the platform's PCK certificate says; the layout is in attestation/x509.h.
 struct SimPlatformTcb {

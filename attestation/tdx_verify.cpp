@@ -39,19 +39,22 @@ ChainNames chain_names(TrustRoots::Class root_class) {
 }
 
 Result<TrustedChain, ChainError> check_trusted_chain(std::string_view pem, std::size_t length,
-                                                     const TrustRoots& roots, UnixTime now) {
-  auto certificates = parse_pem_chain(pem);
+                                                     const TrustRoots& roots, UnixTime now,
+                                                     ChainCache& cache) {
+  auto certificates = parse_pem_chain(pem, cache);
   if (!certificates) return failure(certificates.error());
   if (certificates->size() != length) return failure(ChainError::WrongLength);
   const auto root_class = roots.classify(certificates->back().der);
   if (!root_class) return failure(ChainError::UntrustedRoot);
-  if (const auto error = check_chain(*certificates, Algorithms::Intel, now)) return failure(*error);
+  if (const auto error = check_chain(*certificates, Algorithms::Intel, now, cache)) {
+    return failure(*error);
+  }
   return TrustedChain{std::move(*certificates), *root_class};
 }
 
 Result<TrustedChain, ChainError> check_pck_chain(std::string_view pem, const TrustRoots& roots,
-                                                 UnixTime now) {
-  auto chain = check_trusted_chain(pem, 3, roots, now);
+                                                 UnixTime now, ChainCache& cache) {
+  auto chain = check_trusted_chain(pem, 3, roots, now, cache);
   if (!chain) return chain;
   const ChainNames names = chain_names(chain->root_class);
   if (common_name(chain->leaf()) != names.pck_leaf) return failure(ChainError::WrongName);
@@ -74,7 +77,7 @@ bool check_qe_report_data(const QuoteProof& quote) {
 }
 
 bool check_quote_signature(const QuoteProof& quote) {
-  const PkeyPtr key = p256_public_key(quote.attestation_key.first<64>());
+  const PkeyPtr key = ec_public_key(EcCurve::P256, quote.attestation_key);
   return verify_p256(key.get(), quote.signed_part, quote.signature.first<64>());
 }
 

@@ -45,11 +45,12 @@ struct TrustedChain {
 
 /// Parses a PEM chain and checks everything but names and revocation.
 Result<TrustedChain, ChainError> check_trusted_chain(std::string_view pem, std::size_t length,
-                                                     const TrustRoots& roots, UnixTime now);
+                                                     const TrustRoots& roots, UnixTime now,
+                                                     ChainCache& cache);
 
 /// PCK leaf, PCK CA, root; names checked. Revocation is collateral's work.
 Result<TrustedChain, ChainError> check_pck_chain(std::string_view pem, const TrustRoots& roots,
-                                                 UnixTime now);
+                                                 UnixTime now, ChainCache& cache);
 
 /// The PCK leaf signed the QE report.
 bool check_qe_report_signature(const QuoteProof& quote, const Certificate& pck_leaf);

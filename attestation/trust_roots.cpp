@@ -54,10 +54,7 @@ constexpr std::array<Digest, 7> kPinned = {
     kArkTurinSha256,  kNvidiaRimRootSha256,    kNvidiaServiceSha256};
 
 bool is_test_root(const Certificate& root) {
-  if (common_name(root) != kTestRootName) return false;
-  const bool self_signed = X509_verify(root.get(), X509_get0_pubkey(root.get())) == 1;
-  ERR_clear_error();
-  return self_signed;
+  return common_name(root) == kTestRootName && is_signed_by(root, root);
 }
 
 }  // namespace

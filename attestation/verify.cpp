@@ -1,8 +1,11 @@
 #include "attestation/verify.h"
 
+#include "attestation/app_identity.h"
 #include "attestation/checklist.h"
 #include "attestation/intel_examine.h"
 #include "attestation/model_manifest.h"
+#include "attestation/snp_report.h"
+#include "attestation/tee_tag.h"
 #include "base/hex.h"
 
 #include <fmt/format.h>
@@ -29,6 +32,7 @@ class Examination {
         snp_(is_snp_kind(evidence.kind)),
         snp_policy_(snp_policy(policy, expected)),
         gpu_policy_(gpu_policy(policy, expected)),
+        app_rules_(app_rules(policy, evidence.app.has_value())),
         checks_(verdict_.checks) {
     verdict_.statement = expected;
     list_checks();
@@ -68,11 +72,15 @@ class Examination {
                              "gpu_evidence", "model_manifest", "nonce"}) {
       checks_.add(name, true, "evidence, statement");
     }
+    if (!policy_.offered_tee.empty()) checks_.add("tee", true, "offer, T; kind, GPU certificates");
     list_gpu_checks(checks_, gpu_policy_, !evidence_.gpu_reports.empty());
     if (snp_) {
       list_snp_checks(checks_, snp_policy_);
     } else {
       list_intel_checks(checks_, policy_, true, IntelTee::Tdx);
+    }
+    if (app_rules_.needs_log()) {
+      snp_ ? list_snp_app_checks(checks_, app_rules_) : list_app_checks(checks_, app_rules_);
     }
     checks_.add("freshness", policy_.acceptance.require_beacon, "statement, nonce");
     checks_.add("model",
@@ -91,6 +99,7 @@ class Examination {
   void examine() {
     if (!check_size()) return;
     check_statement();
+    check_tee();
     check_gpus();
     check_model();
     check_manifest();
@@ -104,6 +113,9 @@ class Examination {
   void examine_report() {
     const SnpEvidence report{evidence_.cpu_quote, evidence_.snp.value_or(SnpCertificates{})};
     check_kind(examine_snp(report, roots_, now_, snp_policy_, verdict_));
+    const auto parsed = parse_snp_report(evidence_.cpu_quote);
+    if (!evidence_.app || !parsed) return;
+    examine_snp_app(app_evidence(*evidence_.app), parsed->host_data, app_rules_, verdict_);
   }
 
   void examine_quote() {
@@ -117,6 +129,13 @@ class Examination {
     const IntelInput input{evidence_.collateral ? &*evidence_.collateral : nullptr, roots_, now_,
                            policy_};
     check_kind(examine_tdx(*quote, input, verdict_));
+    if (!evidence_.app) return;
+    examine_app(app_evidence(*evidence_.app), app_registers(verdict_, policy_.acceptance),
+                app_rules_, verdict_);
+  }
+
+  static AppEvidence app_evidence(const AppDocuments& app) {
+    return {parse_event_log(app.event_log), app.compose, app.mr_config};
   }
 
   bool check_size() {
@@ -149,6 +168,13 @@ class Examination {
            fmt::format("{}", claimed.encryption_key_expires_at),
            fmt::format("{}, from now {} on, at most {} s ahead", expiry, now_,
                        policy_.encryption_key_life_s_max));
+  }
+
+  /// Who filters offers by what they say of themselves must not be lied to.
+  void check_tee() {
+    if (policy_.offered_tee.empty()) return;
+    record("tee", shows_tee(evidence_, policy_.offered_tee), policy_.offered_tee,
+           tee_tag(evidence_) + ", or less");
   }
 
   /// The text that a node hands over beside the digest that its quote commits to.
@@ -209,14 +235,13 @@ class Examination {
   void conclude() {
     verdict_.simulated |=
         evidence_.kind == kKindSimulatedTdx || evidence_.kind == kKindSimulatedSnp;
-    attestation::conclude(verdict_, proven_level(), policy_.level_min, policy_.acceptance, now_);
+    const Level level = app_known() ? proven_level(verdict_, policy_.acceptance) : Level::Declared;
+    attestation::conclude(verdict_, level, policy_.level_min, policy_.acceptance, now_);
   }
 
-  /// Were everything else to pass.
-  [[nodiscard]] Level proven_level() const {
-    if (verdict_.simulated || !checks_.passed("measurements")) return Level::Declared;
-    if (!checks_.passed("model")) return Level::ImageMeasured;
-    return policy_.acceptance.records_sampling ? Level::Auditable : Level::WeightsMeasured;
+  /// A known image that starts containers of nobody knows whom proves nothing of what runs.
+  [[nodiscard]] bool app_known() const {
+    return !evidence_.app || vouching(verdict_, policy_.acceptance, Subject::Compose, now_).enough;
   }
 
   const Evidence& evidence_;
@@ -227,6 +252,7 @@ class Examination {
   const bool snp_;
   const SnpPolicy snp_policy_;
   const GpuPolicy gpu_policy_;
+  const AppRules app_rules_;
   Verdict verdict_;
   Checklist checks_;
 };

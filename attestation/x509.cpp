@@ -1,10 +1,13 @@
 #include "attestation/x509.h"
 
+#include "attestation/der.h"
 #include "attestation/utc_time.h"
 #include "base/base64.h"
+#include "base/check.h"
 
 #include <openssl/asn1.h>
 #include <openssl/err.h>
+#include <openssl/provider.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
@@ -18,8 +21,7 @@ namespace {
 
 constexpr std::string_view kPemBegin = "-----BEGIN CERTIFICATE-----\n";
 constexpr std::string_view kPemEnd = "-----END CERTIFICATE-----";
-constexpr int kRsaBitsMin = 2048;
-constexpr long kUnusedBitsMask = 7;  // of the flags of OpenSSL's BIT STRINGs
+constexpr std::uint8_t kContext0 = 0xa0;
 
 std::optional<UnixTime> to_unix(const ASN1_TIME* time) {
   std::tm parts{};
@@ -49,9 +51,10 @@ bool has_unknown_critical_extension(const Certificate& certificate) {
 
 /// `below`: how many CA certificates lie between this issuer and the leaf.
 bool may_issue(const Certificate& issuer, long below) {
-  const bool is_ca = X509_check_ca(issuer.get()) == 1;
+  const std::uint32_t flags = X509_get_extension_flags(issuer.get());
+  const bool is_ca = (flags & EXFLAG_BCONS) != 0 && (flags & EXFLAG_CA) != 0;
   const bool signs = (X509_get_key_usage(issuer.get()) & KU_KEY_CERT_SIGN) != 0;
-  const bool states_usage = (X509_get_extension_flags(issuer.get()) & EXFLAG_KUSAGE) != 0;
+  const bool states_usage = (flags & EXFLAG_KUSAGE) != 0;
   const long path_length = X509_get_pathlen(issuer.get());
   return is_ca && states_usage && signs && (path_length < 0 || below <= path_length);
 }
@@ -64,71 +67,92 @@ bool has_critical_extension(const X509_CRL* crl) {
   return false;
 }
 
-/// Whole bytes. OpenSSL would pass over bits that the encoding calls unused, and no signature
-/// covers them.
-bool has_whole_signature(const Certificate& certificate) {
-  const ASN1_BIT_STRING* signature = nullptr;
-  X509_get0_signature(&signature, nullptr, certificate.get());
-  return (signature->flags & kUnusedBitsMask) == 0;
-}
-
-std::optional<ChainError> check_link(const Certificate& child, const Certificate& issuer,
-                                     VerifiedLinks* links) {
-  if (links != nullptr && links->contains(child, issuer)) return std::nullopt;
-  const X509_NAME* wanted = X509_get_issuer_name(child.get());
-  const X509_NAME* given = X509_get_subject_name(issuer.get());
-  if (X509_NAME_cmp(wanted, given) != 0) return ChainError::BrokenLink;
-  if (!has_whole_signature(child)) return ChainError::BrokenLink;
-  if (X509_verify(child.get(), X509_get0_pubkey(issuer.get())) != 1) return ChainError::BrokenLink;
-  if (links != nullptr) links->add(child, issuer);
-  return std::nullopt;
-}
-
-/// The certificate's key when it is on this curve, else null.
-EVP_PKEY* ec_key_of(const Certificate& certificate, std::string_view curve) {
-  EVP_PKEY* key = X509_get0_pubkey(certificate.get());
-  std::array<char, 32> group{};
-  std::size_t length = 0;
-  const bool ok = key != nullptr && EVP_PKEY_is_a(key, "EC") == 1 &&
-                  EVP_PKEY_get_group_name(key, group.data(), group.size(), &length) == 1 &&
-                  std::string_view(group.data(), length) == curve;
-  ERR_clear_error();
-  return ok ? key : nullptr;
-}
-
-bool is_rsa_key(const Certificate& certificate) {
-  EVP_PKEY* key = X509_get0_pubkey(certificate.get());
-  const bool ok =
-      key != nullptr && EVP_PKEY_is_a(key, "RSA") == 1 && EVP_PKEY_get_bits(key) >= kRsaBitsMin;
-  ERR_clear_error();
-  return ok;
-}
-
-/// With this hash, by a key of this kind.
-bool is_signed_by(const Certificate& certificate, int hash_wanted, int key_wanted) {
-  int hash = 0;
-  int key = 0;
-  const bool known = X509_get_signature_info(certificate.get(), &hash, &key, nullptr, nullptr) == 1;
-  ERR_clear_error();
-  return known && hash == hash_wanted && key == key_wanted;
+/// It says so itself, or its key may sign certificates.
+bool claims_to_be_ca(const Certificate& certificate) {
+  const std::uint32_t flags = X509_get_extension_flags(certificate.get());
+  const bool states_usage = (flags & EXFLAG_KUSAGE) != 0;
+  return (flags & EXFLAG_CA) != 0 ||
+         (states_usage && (X509_get_key_usage(certificate.get()) & KU_KEY_CERT_SIGN) != 0);
 }
 
 bool is_of(const Certificate& certificate, Algorithms algorithms, bool is_leaf) {
+  if (!certificate.key) return false;
+  const KeyKind key = certificate.key->kind;
+  const auto signature = certificate.signature_kind;
   switch (algorithms) {
     case Algorithms::Intel:
-      return p256_key_of(certificate) != nullptr;
+      return key == KeyKind::P256 && signature == SignatureKind::EcdsaSha256;
     case Algorithms::Amd:
-      return (is_leaf ? p384_key_of(certificate) != nullptr : is_rsa_key(certificate)) &&
-             is_signed_by(certificate, NID_sha384, NID_rsassaPss);
+      return key == (is_leaf ? KeyKind::P384 : KeyKind::Rsa) &&
+             signature == SignatureKind::PssSha384;
     case Algorithms::Nvidia:
-      return p384_key_of(certificate) != nullptr &&
-             is_signed_by(certificate, NID_sha384, NID_X9_62_id_ecPublicKey);
+      return key == KeyKind::P384 && signature == SignatureKind::EcdsaSha384;
     case Algorithms::NvidiaService:
-      return (p384_key_of(certificate) != nullptr || (!is_leaf && is_rsa_key(certificate))) &&
-             (is_signed_by(certificate, NID_sha256, NID_rsaEncryption) ||
-              is_signed_by(certificate, NID_sha384, NID_X9_62_id_ecPublicKey));
+      return (key == KeyKind::P384 || (!is_leaf && key == KeyKind::Rsa)) &&
+             (signature == SignatureKind::RsaSha256 || signature == SignatureKind::EcdsaSha384);
   }
   return false;
+}
+
+/// A library context without algorithms. With one that has some, d2i_X509() decodes the key at
+/// once, which costs seven times as much as all the rest of a certificate.
+OSSL_LIB_CTX* bare_context() {
+  static OSSL_LIB_CTX* const kContext = [] {
+    OSSL_LIB_CTX* context = OSSL_LIB_CTX_new();
+    CHECK(context != nullptr && OSSL_PROVIDER_load(context, "null") != nullptr);
+    return context;
+  }();
+  return kContext;
+}
+
+/// One SEQUENCE and where its content begins.
+std::optional<ByteSpan> only_sequence(ByteSpan der) {
+  der::Reader in(der);
+  const auto content = in.next(der::kSequence);
+  return in.at_end() ? content : std::nullopt;
+}
+
+/// SubjectPublicKeyInfo of a TBSCertificate; `algorithm` becomes the signature's inner one.
+std::optional<ByteSpan> find_key(ByteSpan body, ByteSpan& algorithm) {
+  der::Reader in(body);
+  auto first = in.next();
+  if (first && first->tag == kContext0) first = in.next();  // the version, then the serial number
+  if (!first || first->tag != der::kInteger) return std::nullopt;
+  algorithm = in.next(der::kSequence).value_or(ByteSpan());
+  for (int i = 0; i < 3; ++i) {  // issuer, validity, subject
+    if (!in.next(der::kSequence)) return std::nullopt;
+  }
+  return in.next(der::kSequence);
+}
+
+/// Key and signature. False when the certificate is not plain DER, its two algorithms differ, or
+/// its signature is not of whole bytes: bits that the encoding calls unused would be signed by
+/// nobody.
+bool read_signed(Certificate& certificate) {
+  const ByteSpan der = certificate.der;
+  const auto whole = only_sequence(der);
+  if (!whole) return false;
+  der::Reader in(*whole);
+  const auto body = in.next(der::kSequence);
+  const auto algorithm = in.next(der::kSequence);
+  const auto signature = in.next(der::kBitString);
+  if (!body || !algorithm || !signature || !in.at_end()) return false;
+  if (signature->empty() || signature->front() != 0) return false;
+  ByteSpan inner;
+  const auto key = find_key(*body, inner);
+  if (!key || !std::equal(inner.begin(), inner.end(), algorithm->begin(), algorithm->end())) {
+    return false;
+  }
+  certificate.body_at = static_cast<std::size_t>(whole->data() - der.data());
+  certificate.body_bytes = static_cast<std::size_t>(body->data() + body->size() - whole->data());
+  certificate.signature_bytes = signature->size() - 1;
+  certificate.key = read_public_key(*key);
+  certificate.signature_kind = read_signature_kind(*algorithm);
+  return true;
+}
+
+EVP_PKEY* key_of(const Certificate& certificate, KeyKind kind) {
+  return certificate.key && certificate.key->kind == kind ? certificate.key->key.get() : nullptr;
 }
 
 /// Takes one PEM block off the front of `text`.
@@ -199,40 +223,73 @@ std::string_view to_string(CrlError error) {
 std::optional<Certificate> parse_certificate(ByteSpan der) {
   if (der.empty() || der.size() > kCertificateBytesMax) return std::nullopt;
   const unsigned char* cursor = der.data();
+  X509* parsed = X509_new_ex(bare_context(), nullptr);
+  CHECK(parsed != nullptr);
   Certificate out;
-  out.x509.reset(d2i_X509(nullptr, &cursor, static_cast<long>(der.size())));
+  if (d2i_X509(&parsed, &cursor, static_cast<long>(der.size())) != nullptr) {
+    out.x509 = {parsed, X509_free};
+  }
   const bool ok = out.x509 && cursor == der.data() + der.size();
-  ERR_clear_error();
-  if (!ok) return std::nullopt;
   // OpenSSL reads extensions lazily and flags nonsense in them only here.
-  if ((X509_get_extension_flags(out.get()) & EXFLAG_INVALID) != 0) return std::nullopt;
+  const bool sound = ok && (X509_get_extension_flags(out.get()) & EXFLAG_INVALID) == 0;
+  ERR_clear_error();
+  if (!sound) return std::nullopt;
   out.der.assign(der.begin(), der.end());
-  return out;
+  return read_signed(out) ? std::optional(std::move(out)) : std::nullopt;
+}
+
+std::optional<Certificate> ChainCache::parse(ByteSpan der) {
+  Bytes key(der.begin(), der.end());
+  const auto known = certificates_.find(key);
+  if (known != certificates_.end()) return known->second;
+  auto parsed = parse_certificate(der);
+  if (parsed) certificates_.emplace(std::move(key), *parsed);
+  return parsed;
+}
+
+bool ChainCache::is_signed_by(const Certificate& child, const Certificate& issuer) {
+  std::pair<Bytes, Bytes> link(child.der, issuer.der);
+  if (links_.contains(link)) return true;
+  const bool good = attestation::is_signed_by(child, issuer);
+  if (good) links_.insert(std::move(link));
+  return good;
 }
 
 Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view text) {
+  ChainCache cache;
+  return parse_pem_chain(text, cache);
+}
+
+Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view text,
+                                                             ChainCache& cache) {
   std::vector<Certificate> chain;
   while (!text.empty()) {
     if (chain.size() == kChainCountMax) return failure(ChainError::WrongLength);
     const auto der = take_pem_block(text);
     if (!der) return failure(ChainError::BadPem);
-    auto certificate = parse_certificate(*der);
+    auto certificate = cache.parse(*der);
     if (!certificate) return failure(ChainError::BadCertificate);
     chain.push_back(std::move(*certificate));
   }
   return chain;
 }
 
-bool VerifiedLinks::contains(const Certificate& child, const Certificate& issuer) const {
-  return links_.contains({child.der, issuer.der});
-}
-
-void VerifiedLinks::add(const Certificate& child, const Certificate& issuer) {
-  links_.emplace(child.der, issuer.der);
+bool is_signed_by(const Certificate& child, const Certificate& issuer) {
+  const X509_NAME* wanted = X509_get_issuer_name(child.get());
+  const X509_NAME* given = X509_get_subject_name(issuer.get());
+  return X509_NAME_cmp(wanted, given) == 0 && issuer.key && child.signature_kind &&
+         verify_signature(*issuer.key, *child.signature_kind, child.signed_part(),
+                          child.signature());
 }
 
 std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Algorithms algorithms,
-                                      UnixTime now, VerifiedLinks* links) {
+                                      UnixTime now) {
+  ChainCache cache;
+  return check_chain(chain, algorithms, now, cache);
+}
+
+std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Algorithms algorithms,
+                                      UnixTime now, ChainCache& cache) {
   if (chain.empty()) return ChainError::WrongLength;
   for (std::size_t i = 0; i < chain.size(); ++i) {
     const Certificate& certificate = chain[i];
@@ -241,11 +298,9 @@ std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Alg
     if (has_unknown_critical_extension(certificate)) return ChainError::UnknownCriticalExtension;
     if (i > 0 && !may_issue(certificate, static_cast<long>(i) - 1)) return ChainError::NotCa;
     if (i + 1 == chain.size()) break;
-    const auto broken = check_link(certificate, chain[i + 1], links);
-    ERR_clear_error();
-    if (broken) return broken;
+    if (!cache.is_signed_by(certificate, chain[i + 1])) return ChainError::BrokenLink;
   }
-  if (chain.size() > 1 && X509_check_ca(chain.front().get()) != 0) return ChainError::LeafIsCa;
+  if (chain.size() > 1 && claims_to_be_ca(chain.front())) return ChainError::LeafIsCa;
   return std::nullopt;
 }
 
@@ -269,11 +324,11 @@ std::optional<Validity> validity_of(const Certificate& certificate) {
 }
 
 EVP_PKEY* p256_key_of(const Certificate& certificate) {
-  return ec_key_of(certificate, "prime256v1");
+  return key_of(certificate, KeyKind::P256);
 }
 
 EVP_PKEY* p384_key_of(const Certificate& certificate) {
-  return ec_key_of(certificate, "secp384r1");
+  return key_of(certificate, KeyKind::P384);
 }
 
 std::optional<ByteSpan> extension_of(const Certificate& certificate, const char* oid) {
@@ -296,7 +351,7 @@ Result<CrlPtr, CrlError> parse_crl(ByteSpan der, const Certificate& issuer, Unix
   if (X509_NAME_cmp(X509_CRL_get_issuer(crl.get()), X509_get_subject_name(issuer.get())) != 0) {
     return failure(CrlError::WrongIssuer);
   }
-  const bool genuine = X509_CRL_verify(crl.get(), X509_get0_pubkey(issuer.get())) == 1;
+  const bool genuine = issuer.key && X509_CRL_verify(crl.get(), issuer.key->key.get()) == 1;
   ERR_clear_error();
   if (!genuine) return failure(CrlError::BadSignature);
   const auto first = to_unix(X509_CRL_get0_lastUpdate(crl.get()));

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "attestation/ecdsa.h"
+#include "attestation/certificate_key.h"
 #include "attestation/statement.h"
 #include "base/bytes.h"
 #include "base/result.h"
@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -21,22 +22,33 @@
 /// algorithms a vendor, no system stores, time as an argument. Every step is explicit.
 namespace nostril::attestation {
 
-struct CertDeleter {
-  void operator()(X509* certificate) const { X509_free(certificate); }
-};
-
 struct CrlDeleter {
   void operator()(X509_CRL* crl) const { X509_CRL_free(crl); }
 };
 
 using CrlPtr = std::unique_ptr<X509_CRL, CrlDeleter>;
 
-/// A certificate and the exact bytes it was read from.
+/// A certificate and the exact bytes it was read from. Copies share what was parsed.
 struct Certificate {
-  std::unique_ptr<X509, CertDeleter> x509;
+  /// OpenSSL's, for names, dates and extensions; it has no key (X509_get0_pubkey() is null).
+  std::shared_ptr<X509> x509;
   Bytes der;
+  /// Nothing when it is of a kind that no vendor here uses.
+  std::optional<PublicKey> key;
+  /// How it was signed; nothing when it is of such a kind.
+  std::optional<SignatureKind> signature_kind;
 
   [[nodiscard]] X509* get() const { return x509.get(); }
+
+  /// What is signed.
+  [[nodiscard]] ByteSpan signed_part() const { return ByteSpan(der).subspan(body_at, body_bytes); }
+
+  /// As verify_signature() takes it.
+  [[nodiscard]] ByteSpan signature() const { return ByteSpan(der).last(signature_bytes); }
+
+  std::size_t body_at = 0;
+  std::size_t body_bytes = 0;
+  std::size_t signature_bytes = 0;
 };
 
 inline constexpr std::size_t kCertificateBytesMax = 16U << 10U;
@@ -62,37 +74,48 @@ std::string_view to_string(ChainError error);
 /// One DER certificate and nothing after it.
 std::optional<Certificate> parse_certificate(ByteSpan der);
 
+/// What chains share while one verdict is made: certificates taken apart, and signatures found
+/// good. Their upper certificates are mostly the same. Holds nothing that depends on time.
+/// Threads: one. As large as the evidence it was given.
+class ChainCache {
+ public:
+  /// parse_certificate(), once for each certificate.
+  std::optional<Certificate> parse(ByteSpan der);
+
+  /// is_signed_by(), once for each pair; only a good signature is remembered.
+  bool is_signed_by(const Certificate& child, const Certificate& issuer);
+
+ private:
+  std::map<Bytes, Certificate> certificates_;
+  std::set<std::pair<Bytes, Bytes>> links_;
+};
+
 /// Certificates in PEM in the one form Intel writes: no text between, 64-character lines, LF; the
 /// last LF may be missing. Anything else would be bytes that no signature covers.
 Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view text);
+Result<std::vector<Certificate>, ChainError> parse_pem_chain(std::string_view text,
+                                                             ChainCache& cache);
 
 /// What a vendor signs with. All else is refused: a chain of another kind is not the vendor's.
 enum class Algorithms : std::uint8_t {
-  Intel,   ///< every key P-256
+  Intel,   ///< every key P-256, every signature ECDSA with SHA-256
   Amd,     ///< leaf P-384; issuers RSA of 2048 bits or more, RSASSA-PSS, SHA-384 (AMD's have 4096)
   Nvidia,  ///< every key P-384, every signature ECDSA with SHA-384
   /// Leaf P-384; issuers P-384 with SHA-384, or RSA of 2048 bits or more, PKCS #1, with SHA-256
   NvidiaService,
 };
 
-/// Signatures found good while one verdict is made: several chains of it share their upper
-/// certificates, and a signature costs more than all the rest. Holds nothing that depends on time.
-class VerifiedLinks {
- public:
-  [[nodiscard]] bool contains(const Certificate& child, const Certificate& issuer) const;
-  void add(const Certificate& child, const Certificate& issuer);
-
- private:
-  std::set<std::pair<Bytes, Bytes>> links_;
-};
+/// `issuer` has the name that `child` says, and its key signed `child`.
+bool is_signed_by(const Certificate& child, const Certificate& issuer);
 
 /// Checks `chain`, leaf first, root last: each issuer's name and signature, every validity at `now`
 /// (bounds inclusive), that issuers are CAs and the leaf is not, path lengths, critical extensions,
 /// and that keys and signatures are of the vendor's algorithms. Does not judge the root, nor its
-/// signature of itself, which would prove nothing: TrustRoots pins its bytes. `links`, when given,
-/// are not verified again, and grow.
+/// signature of itself, which would prove nothing: TrustRoots pins its bytes.
 std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Algorithms algorithms,
-                                      UnixTime now, VerifiedLinks* links = nullptr);
+                                      UnixTime now);
+std::optional<ChainError> check_chain(const std::vector<Certificate>& chain, Algorithms algorithms,
+                                      UnixTime now, ChainCache& cache);
 
 /// The last second of the certificate's, the CRL's validity; 0 when it can't be read.
 UnixTime valid_until(const Certificate& certificate);

@@ -156,6 +156,9 @@ void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
               "take reports of drivers before 2024, which do not name the firmware");
   config.flag("allow_unchecked_switches", &policy.allow_unchecked_switches,
               "take GPUs in protected PCIe mode; their NVSwitches are not judged");
+  config.flag(
+      "require_ocsp", &policy.require_ocsp,
+      "refuse without a sound OCSP answer about every certificate that NVIDIA gives one of");
   config.text("driver_min", &policy.driver_min, "lowest driver, as 550.90.07; empty: any");
 }
 

@@ -35,7 +35,9 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       journal_(std::move(journal)),
       pool_(loop, clock, {}, config.ca_file),
       keys_(config.limits.key_life_s, rng),
-      background_(loop) {}
+      background_(loop),
+      beacons_(pool_, config.witnesses().value_or(std::vector<PublicKey>()),
+               config.freshness.beacon_age_s_max, clock) {}
 
 Agent::~Agent() {
   for (const net::TimerId timer : timers_) loop_.cancel(timer);
@@ -63,6 +65,7 @@ void Agent::start(std::function<void(std::string)> on_serving,
   });
   keys_.rotate(clock_.unix_s());
   subscribe();
+  beacons_.start();
   timers_.push_back(loop_.every(kKeyCheckMs, [this] { rotate_keys(); }));
   timers_.push_back(loop_.every(kSweepMs, [this] { sweep(); }));
   find_engines();
@@ -81,8 +84,8 @@ void Agent::told_offer(const Offer& offer) {
 // ---- Engines ------------------------------------------------------------------------------------
 
 EngineSite& Agent::add_site(NodeConfig::EngineSettings engine) {
-  SiteParts parts{config_, identity_, loop_, clock_,   rng_,       verifier_,
-                  pool_,   *journal_, keys_, *source_, background_};
+  SiteParts parts{config_, identity_, loop_, clock_,   rng_,        verifier_,
+                  pool_,   *journal_, keys_, *source_, background_, beacons_};
   SiteCallbacks callbacks;
   callbacks.on_offered = [this](const Offer& offer) { told_offer(offer); };
   callbacks.on_problem = [this](const std::string& problem) { site_problem(problem); };
@@ -167,6 +170,7 @@ std::pair<EngineSite*, const LiveOffer*> Agent::find_offer(const EventId& id) co
 
 void Agent::rotate_keys() {
   if (stopping_) return;
+  beacons_.watch();
   const bool rotated = keys_.rotate(clock_.unix_s());
   if (rotated) subscribe();
   for (const auto& site : sites_) site->renew(rotated);

@@ -2,6 +2,7 @@
 
 #include "base/hex.h"
 #include "events/inference.h"
+#include "events/nip19.h"
 #include "events/tag_reader.h"
 #include "node/endpoint.h"
 
@@ -10,6 +11,9 @@
 namespace nostril::node {
 
 namespace {
+
+/// A relay takes about as many filters in one subscription.
+constexpr std::size_t kWitnessesMax = 16;
 
 /// What can't be sold: a token that no credit covers could never be delivered.
 bool credit_covers_a_token(const NodeConfig::OfferSettings& terms) {
@@ -86,6 +90,7 @@ EvidenceSettings NodeConfig::evidence_settings() const {
   EvidenceSettings out;
   out.source = evidence;
   out.simulated_platform = tee.simulated_platform;
+  out.simulated_compose = tee.simulated_compose;
   out.paths.dstack_socket = tee.dstack_socket;
   out.nvml_library = tee.nvml_library;
   return out;
@@ -97,6 +102,7 @@ CollateralSettings NodeConfig::collateral_settings() const {
   out.intel_url = collateral.intel_url;
   out.intel_root_crl_url = collateral.intel_root_crl_url;
   out.amd_url = collateral.amd_url;
+  out.nvidia_url = collateral.nvidia_url;
   out.store.folder = collateral.folder.empty() ? std::filesystem::path(data) / "collateral"
                                                : std::filesystem::path(collateral.folder);
   out.store.ca_file = collateral.ca_file;
@@ -133,6 +139,17 @@ NodeConfig::OfferSettings NodeConfig::terms_of(const EngineSettings& engine_sett
   return out;
 }
 
+std::optional<std::vector<PublicKey>> NodeConfig::witnesses() const {
+  std::vector<PublicKey> out;
+  for (const std::string& text : freshness.beacons) {
+    const auto code = nip19::decode(text);
+    const auto* npub = code ? std::get_if<nip19::Npub>(&*code) : nullptr;
+    if (npub == nullptr || out.size() == kWitnessesMax) return std::nullopt;
+    out.push_back(npub->key);
+  }
+  return out;
+}
+
 std::optional<std::string> NodeConfig::problem() const {
   const auto is_relay = [](const std::string& url) {
     return (url.starts_with("ws://") || url.starts_with("wss://")) &&
@@ -147,6 +164,10 @@ std::optional<std::string> NodeConfig::problem() const {
   }
   if (!is_name(offer.asset, InferenceLimits::kAssetBytesMax)) {
     return "offer.asset: 1 to 96 printable characters without spaces";
+  }
+  if (!witnesses()) return "freshness.beacons: up to 16 keys as npub1…";
+  if (freshness.refresh_s >= freshness.beacon_age_s_max) {
+    return "freshness.refresh_s: must be below freshness.beacon_age_s_max";
   }
   const auto sells = [this](const EngineSettings& one) {
     return credit_covers_a_token(terms_of(one));
@@ -184,21 +205,26 @@ void NodeConfig::declare(Config& config) {
   config.section("tee", "Details of the evidence.");
   config.text("simulated_platform", &tee.simulated_platform,
               "\"tdx\" or \"snp\": what simulated evidence looks like.");
+  config.text(
+      "simulated_compose", &tee.simulated_compose,
+      "File with the app-compose.json that the simulated TDX machine says it booted. Empty:\n"
+      "one that says what it is.");
   config.text("dstack_socket", &tee.dstack_socket, "Unix socket of dstack's guest agent.");
   config.text(
       "nvml_library", &tee.nvml_library,
       "NVIDIA's library that GPUs in confidential mode are asked by for their reports. Empty:\n"
       "GPUs are not asked.");
 
-  config.section(
-      "collateral",
-      "What the CPU's vendor says about this machine: fetched by this node, checked, kept\n"
-      "on the disk, and put beside its quotes. Clients judge it again and ask nobody.");
+  config.section("collateral",
+                 "What the vendors say about this machine: fetched by this node, checked, kept\n"
+                 "on the disk, and put beside its quotes. Clients judge it again and ask nobody.");
   config.text("intel_url", &collateral.intel_url,
               "Intel's service, or https://HOST:8081 of a PCCS of your own. Empty: never asked.");
   config.text("intel_root_crl_url", &collateral.intel_root_crl_url,
               "Of a PCCS: https://HOST:8081/sgx/certification/v4/rootcacrl");
   config.text("amd_url", &collateral.amd_url, "AMD's key server. Empty: never asked.");
+  config.text("nvidia_url", &collateral.nvidia_url,
+              "NVIDIA's service of reference manifests for GPUs. Empty: never asked.");
   config.text("folder", &collateral.folder,
               "Where documents are kept; may be placed there by hand. Empty: DATA/collateral.");
   config.text("ca_file", &collateral.ca_file,
@@ -240,6 +266,24 @@ void NodeConfig::declare(Config& config) {
                 "Most tokens of one answer, as stated in the offer.");
   config.text("operator", &offer.operator_key,
               "Your own public key (64 hex), to which reputation attaches. Empty: none.");
+
+  config.flag("auditable", &offer.auditable,
+              "Records state seed and sampling, so that who has the weights can repeat an answer;\n"
+              "a request without a seed gets one. Needs weights, and an engine that says its\n"
+              "version and gives the same answer for the same seed.");
+
+  config.section(
+      "freshness",
+      "Beacons (kind 1474): each minute a witness signs an event with an id that nobody\n"
+      "could foresee (`nostril beacon run`). Evidence over its id is not older, which a\n"
+      "client's policy may require.");
+  config.list("beacons", &freshness.beacons,
+              "npub of each witness, read from the relays above; the first that is heard counts.\n"
+              "Empty: evidence is over random bytes.");
+  config.number("refresh_s", &freshness.refresh_s, 5, 3'600,
+                "Evidence is made anew over a beacon that is this much newer.");
+  config.number("beacon_age_s_max", &freshness.beacon_age_s_max, 10, 86'400,
+                "An older beacon is as good as none; the offers go on, and the log says so.");
 
   config.section("limits", "Bounds of this process.");
   config.number("sessions_max", &limits.sessions_max, 1, 10'000,

@@ -24,6 +24,7 @@ struct NodeConfig {
 
   struct Tee {
     std::string simulated_platform = "tdx";
+    std::string simulated_compose;
     std::string dstack_socket = "/var/run/dstack.sock";
     std::string nvml_library = kNvmlLibrary;
   } tee;
@@ -32,6 +33,7 @@ struct NodeConfig {
     std::string intel_url = CollateralSettings{}.intel_url;
     std::string intel_root_crl_url = CollateralSettings{}.intel_root_crl_url;
     std::string amd_url = CollateralSettings{}.amd_url;
+    std::string nvidia_url = CollateralSettings{}.nvidia_url;
     std::string folder;
     std::string ca_file;
     std::int64_t refresh_hours = 12;
@@ -78,7 +80,14 @@ struct NodeConfig {
     std::int64_t credit = 1'000;
     std::int64_t output_tokens_max = 4096;
     std::string operator_key;
+    bool auditable = false;
   } offer;
+
+  struct Freshness {
+    std::vector<std::string> beacons;
+    std::int64_t refresh_s = 240;
+    std::int64_t beacon_age_s_max = 600;
+  } freshness;
 
   struct Limits {
     std::int64_t sessions_max = 64;
@@ -99,6 +108,9 @@ struct NodeConfig {
   [[nodiscard]] EngineSettings single_engine() const;
   /// What the models of `engine` are offered for.
   [[nodiscard]] OfferSettings terms_of(const EngineSettings& engine) const;
+
+  /// Keys of freshness.beacons; nothing when one of them is none.
+  [[nodiscard]] std::optional<std::vector<PublicKey>> witnesses() const;
 
   /// What can't be offered as it stands here, as a line for the operator.
   [[nodiscard]] std::optional<std::string> problem() const;

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "events/inference.h"
+#include "events/tag_reader.h"
 #include "node/engine_load.h"
 
 #include <algorithm>
@@ -18,14 +19,13 @@ constexpr std::array<std::string_view, 4> kCustomaryUrls = {
     "http://127.0.0.1:11434"};
 constexpr std::size_t kModelsBytesMax = 1U << 20;
 constexpr std::size_t kModelsMax = 1000;
-constexpr int kOk = 200;
 /// Of one answer: what a client takes at most (ClientSessionLimits).
 constexpr std::size_t kAnswerBytesMax = 64U << 20;
 /// Of an answer that is no stream, handed on at a time.
 constexpr std::size_t kPieceBytesMax = 64U << 10;
 
 std::string name_of_owner(std::string_view owner) {
-  if (owner == "vllm" || owner == "sglang") return std::string(owner);
+  if (owner == "vllm" || owner == "sglang" || owner == "nostril-demo") return std::string(owner);
   if (owner == "llamacpp" || owner == "node-llama-cpp") return "llama.cpp";
   if (owner == "library") return "ollama";
   return "openai-compatible";
@@ -68,6 +68,26 @@ std::optional<FoundEngine> read_models(const EngineAddress& address, std::string
   }
   if (found.models.empty()) return std::nullopt;
   return found;
+}
+
+/// Where each engine says its version.
+struct VersionPlace {
+  std::string_view engine;
+  std::string_view path;
+  std::string_view member;
+};
+
+constexpr std::array<VersionPlace, 5> kVersionPlaces = {{{"vllm", "/version", "version"},
+                                                         {"sglang", "/get_server_info", "version"},
+                                                         {"llama.cpp", "/props", "build_info"},
+                                                         {"nostril-demo", "/props", "build_info"},
+                                                         {"ollama", "/api/version", "version"}}};
+
+std::string version_in(std::string_view body, std::string_view member) {
+  const auto answer = Json::parse(body, {.bytes_max = kModelsBytesMax, .depth_max = 64});
+  const auto version = answer ? answer->find_string(member) : std::nullopt;
+  const bool fit = version && is_name(*version, InferenceLimits::kNameBytesMax);
+  return fit ? std::string(*version) : kUnknownVersion;
 }
 
 net::HttpHeaders headers_for(const EngineAddress& address) {
@@ -171,8 +191,8 @@ struct Engine::Pending {
 Engine::Engine(net::Loop& loop, EngineAddress address)
     : address_(std::move(address)), http_(loop) {}
 
-/// Status 0: no whole answer.
-void Engine::get(const std::string& path, std::function<void(int status, std::string body)> done) {
+/// `done`: the body of a whole answer with status 200.
+void Engine::get(std::string_view path, std::function<void(std::optional<std::string>)> done) {
   struct Reading {
     int status = 0;
     std::string body;
@@ -180,7 +200,7 @@ void Engine::get(const std::string& path, std::function<void(int status, std::st
 
   const auto reading = std::make_shared<Reading>();
   net::HttpCall call;
-  call.url = address_.base_url + path;
+  call.url = address_.base_url + std::string(path);
   call.headers = headers_for(address_);
   call.connect_ms_max = 2'000;
   call.first_byte_ms_max = 5'000;
@@ -195,24 +215,33 @@ void Engine::get(const std::string& path, std::function<void(int status, std::st
     return true;
   };
   callbacks.on_done = [reading, done = std::move(done)](const net::HttpCallResult& result) {
-    done(result.ok() ? reading->status : 0, std::move(reading->body));
+    const bool good = result.ok() && reading->status == 200;
+    done(good ? std::optional(std::move(reading->body)) : std::nullopt);
   };
   http_.start(std::move(call), std::move(callbacks));
 }
 
 void Engine::list_models(std::function<void(std::optional<FoundEngine>)> done) {
   get("/v1/models",
-      [address = address_, done = std::move(done)](int status, const std::string& body) {
-        done(status == kOk ? read_models(address, body) : std::nullopt);
+      [address = address_, done = std::move(done)](const std::optional<std::string>& body) {
+        done(body ? read_models(address, *body) : std::nullopt);
       });
 }
 
+void Engine::read_version(const std::string& name, std::function<void(std::string)> done) {
+  const auto place = std::ranges::find(kVersionPlaces, name, &VersionPlace::engine);
+  if (place == kVersionPlaces.end()) return done(kUnknownVersion);
+  get(place->path, [place, done = std::move(done)](const std::optional<std::string>& body) {
+    done(body ? version_in(*body, place->member) : kUnknownVersion);
+  });
+}
+
 void Engine::read_load(std::function<void(std::optional<EngineLoad>)> done) {
-  get("/metrics", [this, done = std::move(done)](int status, const std::string& text) {
-    const auto load = status == kOk ? read_metrics(text) : std::nullopt;
+  get("/metrics", [this, done = std::move(done)](const std::optional<std::string>& text) {
+    const auto load = text ? read_metrics(*text) : std::nullopt;
     if (load) return done(load);
-    get("/slots", [done](int slots_status, const std::string& json) {
-      done(slots_status == kOk ? read_slots(json) : std::nullopt);
+    get("/slots", [done](const std::optional<std::string>& json) {
+      done(json ? read_slots(*json) : std::nullopt);
     });
   });
 }

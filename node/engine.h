@@ -27,11 +27,13 @@ struct EngineAddress {
   std::string api_key;   ///< sent as a bearer token when not empty
 };
 
+inline constexpr const char* kUnknownVersion = "unknown";
+
 /// An engine that answered, and what it said it is.
 struct FoundEngine {
   EngineAddress address;
-  std::string name;                 ///< vllm, sglang, llama.cpp, ollama, or "openai-compatible"
-  std::string version = "unknown";  // no engine says it in /v1/models
+  std::string name;  ///< vllm, sglang, llama.cpp, ollama, nostril-demo, or "openai-compatible"
+  std::string version = kUnknownVersion;  ///< no engine says it in /v1/models: read_version()
   std::vector<EngineModel> models;
 };
 
@@ -77,6 +79,10 @@ class Engine {
   /// health check: it costs no token (SGLang's /health does).
   void list_models(std::function<void(std::optional<FoundEngine>)> done);
 
+  /// The version of an engine of that name (FoundEngine), where it has a path that says so;
+  /// "unknown" else.
+  void read_version(const std::string& name, std::function<void(std::string)> done);
+
   /// What the engine says of its load; nothing when it does not. `/metrics`, or llama.cpp's
   /// `/slots`.
   void read_load(std::function<void(std::optional<EngineLoad>)> done);
@@ -100,7 +106,7 @@ class Engine {
  private:
   struct Pending;
   void deliver(const std::shared_ptr<Pending>& pending);
-  void get(const std::string& path, std::function<void(int status, std::string body)> done);
+  void get(std::string_view path, std::function<void(std::optional<std::string>)> done);
   void abort_by_name(const std::string& id);
   [[nodiscard]] std::shared_ptr<Pending> find(Call call) const;
 

@@ -1,6 +1,7 @@
 #include "node/engine_request.h"
 
 #include "base/json.h"
+#include "events/sampling.h"
 #include "net/url.h"
 #include "settlement/usage_limit.h"
 
@@ -160,6 +161,7 @@ class Preparation {
       : body_(body), rules_(rules), out_(out) {}
 
   [[nodiscard]] bool write() {
+    if (!record_sampling()) return false;
     writer_.begin_object();
     for (const auto& [name, value] : body_.members()) {
       if (!write_member(name, value)) return false;
@@ -172,10 +174,23 @@ class Preparation {
   }
 
  private:
+  /// Of what samples an answer.
+  [[nodiscard]] bool record_sampling() {
+    if (!rules_.seed || out_.form == AnswerForm::Whole || out_.form == AnswerForm::Ollama) {
+      return true;
+    }
+    const AskedSeed asked = asked_seed(body_);
+    const auto sampling = sampling_text(body_, asked.seed.value_or(*rules_.seed));
+    if (!asked.valid || !sampling) return false;
+    out_.sampling = *sampling;
+    sets_seed_ = !asked.seed;
+    return true;
+  }
+
   [[nodiscard]] bool write_member(std::string_view name, const Json& value) {
     if (name == "stream_options" && out_.form == AnswerForm::Completion) return true;
     if (name == "options" && out_.form == AnswerForm::Ollama) return true;
-    if (is_one_of(kDropped, name)) return true;
+    if (is_one_of(kDropped, name) || (name == "seed" && sets_seed_)) return true;
     const auto limits = settlement::output_limit_keys();
     if (std::ranges::find(limits, name) != limits.end()) return write_clamped(name, value);
     writer_.key(name);
@@ -272,6 +287,7 @@ class Preparation {
   }
 
   void write_own() {
+    if (sets_seed_) writer_.key("seed").integer(*rules_.seed);
     if (out_.form == AnswerForm::Responses) writer_.key("store").boolean(false);
     if (out_.form == AnswerForm::Whole || out_.form == AnswerForm::Ollama) return;
     if (rules_.engine == "llama.cpp") {
@@ -294,6 +310,7 @@ class Preparation {
   EngineRequest& out_;
   JsonWriter writer_;
   bool is_limited_ = false;
+  bool sets_seed_ = false;
 };
 
 bool is_open(const Endpoint& endpoint, const RequestRules& rules) {
@@ -324,7 +341,9 @@ std::string_view to_string(RequestError error) {
       return "the offer is for another model";
     case RequestError::BadField:
       return "stream must be true or false, stream_options and options objects, limits of tokens "
-             "whole numbers, n at most 128";
+             "whole numbers, n at most 128; where sampling is recorded, its parameters numbers and "
+             "seed "
+             "at most 4294967294";
     case RequestError::ForeignMedia:
       return "pictures, sounds and files must be inside the request, as data: URLs";
     case RequestError::NotSupported:

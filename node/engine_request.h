@@ -4,6 +4,7 @@
 #include "node/endpoint.h"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,7 @@ struct EngineRequest {
   std::string body;
   bool stream = false;
   AnswerForm form = AnswerForm::Completion;
+  std::string sampling;  ///< for the record (events/sampling.h); empty: not recorded
   std::string abort_id;  ///< for SGLang's /abort_request; empty: closing the connection is all
 };
 
@@ -37,6 +39,8 @@ struct RequestRules {
   std::uint64_t output_tokens_max = 0;
   std::string_view cache_salt;  ///< the session's own
   std::string_view call_id;     ///< of this request; random
+  /// Set: the answer's sampling is recorded, and a body that asks for no seed gets this one.
+  std::optional<std::int64_t> seed = {};
   /// Open paths; empty: all that are so by default.
   std::span<const std::string> paths = {};
   /// Hosts that the engine may fetch pictures and sounds from, by https.

@@ -108,7 +108,7 @@ void EngineSite::on_checked(std::optional<FoundEngine> found) {
     if (!manifest_) {
       start_manifest(std::make_shared<const FoundEngine>(std::move(*found)));
     } else {
-      serve(*found);
+      read_version(std::move(*found));
     }
     return;
   }
@@ -169,7 +169,7 @@ void EngineSite::start_manifest(const std::shared_ptr<const FoundEngine>& found)
   }
   if (settings->folder.empty() && settings->files.empty()) {
     manifest_.emplace();
-    serve(*found);
+    read_version(*found);
     return;
   }
   using Made = Result<attestation::ModelManifest, std::string>;
@@ -198,9 +198,9 @@ void EngineSite::start_manifest(const std::shared_ptr<const FoundEngine>& found)
 EngineSite::Model& EngineSite::model_of(const std::string& name) {
   Model& model = models_[name];
   if (!model.publisher) {
-    model.publisher =
-        std::make_unique<Publisher>(parts_.config, parts_.identity, parts_.keys, parts_.source,
-                                    parts_.background, parts_.pool, parts_.clock, parts_.rng);
+    model.publisher = std::make_unique<Publisher>(parts_.config, parts_.identity, parts_.keys,
+                                                  parts_.source, parts_.background, parts_.pool,
+                                                  parts_.beacons, parts_.clock, parts_.rng);
     model.publisher->on_offered(callbacks_.on_offered);
   }
   return model;
@@ -213,7 +213,22 @@ bool EngineSite::is_wanted(const FoundEngine& found, const EngineModel& model) c
   return !settings_.first_model_only || &model == &found.models.front();
 }
 
+void EngineSite::read_version(FoundEngine found) {
+  if (std::exchange(reading_version_, true)) return;
+  const std::string name = found.name;
+  engine_.read_version(name, [this, found = std::move(found)](std::string version) mutable {
+    reading_version_ = false;
+    if (closed_) return;
+    found.version = std::move(version);
+    serve(found);
+  });
+}
+
 void EngineSite::serve(const FoundEngine& found) {
+  if (parts_.config.offer.auditable && manifest_->empty()) {
+    report("offer.auditable: nobody can repeat an answer of unknown weights; name their files");
+    return;
+  }
   for (const std::string& name : settings_.models) {
     if (std::ranges::find(found.models, name, &EngineModel::id) == found.models.end()) {
       report("the engine at " + found.address.base_url + " does not serve the model " + name);
@@ -244,6 +259,9 @@ void EngineSite::offer(const FoundEngine& found, const EngineModel& model) {
   if (settings_.warm_up && is_chosen && !own.warm) {
     warm_up(model.id);
     return;
+  }
+  if (parts_.config.offer.auditable && found.version == kUnknownVersion) {
+    log(LogLevel::Warning, "the engine does not say its version, so this offer is not auditable");
   }
   log(LogLevel::Info, "engine {} at {} serves {}", found.name, found.address.base_url, model.id);
   publisher.set_engine(found, model, *manifest_, parts_.config.terms_of(settings_));

@@ -6,6 +6,7 @@
 #include "client/relay_pool.h"
 #include "net/loop.h"
 #include "node/background.h"
+#include "node/beacon_feed.h"
 #include "node/config.h"
 #include "node/engine.h"
 #include "node/evidence_source.h"
@@ -39,6 +40,7 @@ struct SiteParts {
   EncryptionKeys& keys;
   EvidenceSource& source;
   Background& background;
+  const BeaconFeed& beacons;
 };
 
 struct SiteCallbacks {
@@ -102,6 +104,7 @@ class EngineSite {
   void on_checked(std::optional<FoundEngine> found);
   void arm();
   void start_manifest(const std::shared_ptr<const FoundEngine>& found);
+  void read_version(FoundEngine found);
   void serve(const FoundEngine& found);
   void offer(const FoundEngine& found, const EngineModel& model);
   void warm_up(const std::string& name);
@@ -124,6 +127,7 @@ class EngineSite {
   /// Read by the background thread, which may outlive this object by a moment.
   std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   std::string problem_;  ///< told last
+  bool reading_version_ = false;
   bool closed_ = false;
   bool checking_ = false;
   int failed_checks_ = 0;

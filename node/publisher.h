@@ -5,6 +5,7 @@
 #include "client/relay_pool.h"
 #include "events/inference.h"
 #include "node/background.h"
+#include "node/beacon_feed.h"
 #include "node/config.h"
 #include "node/engine.h"
 #include "node/evidence_source.h"
@@ -26,14 +27,14 @@ struct LiveOffer {
   settlement::PriceTable prices;
 };
 
-/// Keeps one model's attestation (31471) and offer (31470) on the relays: made anew for each
-/// encryption key, withdrawn by NIP-09 when the engine is gone or the node stops.
-/// Threads: the loop's only.
+/// Keeps one model's attestation (31471) and offer (31470) on its relays: made anew for each
+/// encryption key and, with beacons, as they go on; withdrawn by NIP-09 when the engine is gone or
+/// the node stops. Threads: the loop's only.
 class Publisher {
  public:
   Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
-            EvidenceSource& source, Background& background, client::RelayPool& pool, Clock& clock,
-            Rng& rng);
+            EvidenceSource& source, Background& background, client::RelayPool& pool,
+            const BeaconFeed& beacons, Clock& clock, Rng& rng);
 
   /// What is served from now on, and for what. `manifest`: of its weights, text; empty: no claim
   /// is made.
@@ -46,7 +47,8 @@ class Publisher {
   /// does nothing.
   void publish();
 
-  /// The last publish() came to nothing, or to evidence without its collateral a minute ago.
+  /// The last publish() came to nothing, or to evidence without its collateral a while ago; or the
+  /// beacon that it is over has become old.
   [[nodiscard]] bool due() const;
 
   /// An offer is being made.
@@ -58,7 +60,8 @@ class Publisher {
 
   void on_offered(std::function<void(const Offer&)> callback) { offered_ = std::move(callback); }
 
-  /// Takes the offers back. `done` comes when a relay took that, or none can.
+  /// Takes the offers back; the attestation expires by itself, for offers of other models over the
+  /// same beacon lean on it, too. `done` comes when a relay took that, or none can.
   void withdraw(const std::function<void()>& done = {});
 
   [[nodiscard]] bool offering() const { return offering_; }
@@ -73,7 +76,8 @@ class Publisher {
   struct Making;
 
   [[nodiscard]] std::int64_t next_created_at();
-  [[nodiscard]] Offer make_offer(const EncryptionKeys::Entry& key, const Digest& attestation) const;
+  [[nodiscard]] Offer make_offer(const EncryptionKeys::Entry& key,
+                                 const AttestationEvent& attestation) const;
   [[nodiscard]] attestation::Statement make_statement(const EncryptionKeys::Entry& key);
   [[nodiscard]] AttestationEvent make_attestation(const attestation::Evidence& evidence);
   void publish_made(const Making& making);
@@ -84,6 +88,7 @@ class Publisher {
   EvidenceSource& source_;
   Background& background_;
   client::RelayPool& pool_;
+  const BeaconFeed& beacons_;
   Clock& clock_;
   Rng& rng_;
 
@@ -94,13 +99,14 @@ class Publisher {
   Digest weights_;  ///< its digest; zero: none
   std::function<void(const Offer&)> offered_;
   std::deque<LiveOffer> live_;
-  std::optional<Digest> attestation_;
   std::optional<Event> attestation_event_;
   std::optional<Event> offer_event_;
   bool offering_ = false;
   bool refused_ = false;
   bool due_ = false;
+  std::int64_t collateral_wait_s_ = 0;
   std::int64_t complete_at_s_ = 0;  ///< when to try to publish with collateral; 0: it was there
+  std::int64_t beacon_at_s_ = 0;    ///< of the beacon under the newest evidence; 0: none
   /// What is being made, and only while it is wanted.
   std::shared_ptr<Making> making_;
   int refused_in_a_row_ = 0;

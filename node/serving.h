@@ -128,6 +128,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
 
   void start_request(const NodeNote::Request& request);
   [[nodiscard]] Result<EngineRequest, RequestError> prepare(const OpenFrame& open) const;
+  [[nodiscard]] std::optional<std::int64_t> draw_seed() const;
   void replay(const StoredAnswer& answer);
   void enter_queue(const EngineRequest& request, std::string_view body);
   void ask_engine(const EngineRequest& request);
@@ -165,6 +166,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
   std::optional<EngineQueue::Ticket> ticket_;
   Engine::Call call_ = Engine::Call::None;
   ResponseHead head_;
+  std::string sampling_;
   std::string body_;
   bool body_whole_ = true;
   bool engine_paused_ = false;

@@ -23,8 +23,9 @@ Bytes read_bytes(const std::string& path);
 /// the verdict says so.
 Bytes read_certificate(const std::string& path);
 
-/// This root in place of the built-in ones.
-attestation::TrustRoots read_roots(const std::string& path);
+/// The roots named by hand in place of the built-in ones; `built_in` when there are none.
+attestation::TrustRoots roots_of(const EvidenceOptions& options,
+                                 attestation::TrustRoots (*built_in)());
 
 /// The policy file with the lists that it names as files, or the defaults; simulated evidence is
 /// taken when a root is named by hand.
@@ -33,7 +34,12 @@ VerifyPolicy read_policy(const EvidenceOptions& options, std::int64_t now_s);
 /// To 64 bytes.
 Bytes read_nonce(const std::string& hex);
 
-using Judge = std::function<attestation::Verdict(std::int64_t now_s, const EvidenceOptions&)>;
+struct Judged {
+  attestation::Verdict verdict;
+  ShownChains chains;  ///< for pages
+};
+
+using Judge = std::function<Judged(std::int64_t now_s, const EvidenceOptions&)>;
 
 /// Exit statuses: 0 accepted, and these.
 inline constexpr int kRefused = 1;

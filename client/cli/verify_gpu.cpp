@@ -11,19 +11,26 @@ namespace {
 /// NVIDIA's roots; a root named by hand replaces that of the devices. Manifests under NVIDIA's own
 /// root are sound whatever the device is, so that one stays.
 attestation::TrustRoots gpu_roots(const EvidenceOptions& options) {
-  const auto manifests = attestation::TrustRoots::nvidia_manifests();
-  if (options.root.empty()) return attestation::TrustRoots::nvidia_devices().joined(manifests);
-  return read_roots(options.root).joined(manifests);
+  return roots_of(options, attestation::TrustRoots::nvidia_devices)
+      .joined(attestation::TrustRoots::nvidia_manifests());
 }
 
-attestation::Verdict gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
+std::vector<Bytes> read_all(const std::vector<std::string>& paths) {
+  std::vector<Bytes> out;
+  for (const std::string& path : paths) out.push_back(read_bytes(path));
+  return out;
+}
+
+Judged gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
   VerifyPolicy policy = read_policy(options, now_s);
   policy.gpu.nonce = read_nonce(options.nonce);
   const std::vector<attestation::GpuEvidence> gpus = {
       {read_bytes(options.report), read_bytes(options.chain)}};
-  std::vector<Bytes> rims;
-  for (const std::string& path : options.rims) rims.push_back(read_bytes(path));
-  return attestation::verify_gpus({gpus, rims, gpu_roots(options), now_s, policy.gpu});
+  policy.gpu.ocsp_nonce = read_nonce(options.ocsp_nonce);
+  const std::vector<Bytes> rims = read_all(options.rims);
+  const std::vector<Bytes> ocsp = read_all(options.ocsp);
+  return {attestation::verify_gpus({gpus, rims, gpu_roots(options), now_s, policy.gpu, ocsp}),
+          chains_of_gpus(gpus, rims)};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "attestation/gpu_verify.h"
 #include "base/hex.h"
 #include "tests/attestation/gpu_fixtures.h"
+#include "tests/attestation/mutation.h"
 #include "tests/attestation/vector_case.h"
 
 #include <fmt/format.h>
@@ -211,7 +212,7 @@ TEST(GenuineGpu, NoByteOfAReportMayChange) {
   const GpuPolicy policy = lenient();
   ASSERT_TRUE(genuine.judge(policy).accepted);
   Bytes& report = genuine.gpus[0].report;
-  for (std::size_t at = 0; at < report.size(); ++at) {
+  for (const std::size_t at : test::mutation_places(report.size(), 500)) {
     const auto bit = static_cast<std::uint8_t>(1U << (at % 8));
     report[at] ^= bit;
     ASSERT_FALSE(genuine.judge(policy).accepted) << "byte " << at;
@@ -228,7 +229,7 @@ TEST(GenuineGpu, NoByteOfAChainMayChange) {
   genuine.gpus[0].chain = join_chain(parse_gpu_chain(genuine.gpus[0].chain).value());
   ASSERT_TRUE(genuine.judge(policy).accepted);
   Bytes& chain = genuine.gpus[0].chain;
-  for (std::size_t at = 0; at < chain.size(); ++at) {
+  for (const std::size_t at : test::mutation_places(chain.size(), 500)) {
     const auto bit = static_cast<std::uint8_t>(1U << (at % 8));
     chain[at] ^= bit;
     ASSERT_FALSE(genuine.judge(policy).accepted) << "byte " << at;

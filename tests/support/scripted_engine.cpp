@@ -133,6 +133,13 @@ void ScriptedEngine::on_http(net::ConnectionId id, const net::HttpRequest& reque
                      {metrics_.empty() ? 404 : 200, {{"Content-Type", "text/plain"}}, metrics_});
     return;
   }
+  if (request.path == "/version") {
+    const bool known = !version_.empty();
+    server_->respond(id, {known ? 200 : 404,
+                          {{"Content-Type", "application/json"}},
+                          R"({"version":")" + version_ + "\"}"});
+    return;
+  }
   ++asked_;
   last_body_ = request.body;
   last_headers_ = request.headers;

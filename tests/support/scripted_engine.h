@@ -68,6 +68,9 @@ class ScriptedEngine final : public net::ServerHandler {
   /// Its /metrics from now on; empty: 404.
   void set_metrics(std::string text) { metrics_ = std::move(text); }
 
+  /// What /version says, as vLLM does; empty: there is no such path.
+  void set_version(std::string version) { version_ = std::move(version); }
+
   /// No listening socket, no connections; come_back() takes the same port.
   void go_away();
   void come_back();
@@ -103,6 +106,7 @@ class ScriptedEngine final : public net::ServerHandler {
   std::uint16_t port_ = 0;
   std::string models_;
   std::string metrics_;
+  std::string version_ = "0.9.1";
   Script script_;
   std::map<net::ConnectionId, Run> running_;
   std::size_t asked_ = 0;
