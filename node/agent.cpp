@@ -5,7 +5,6 @@
 #include "client/channel_store.h"
 #include "events/kinds.h"
 #include "events/nip19.h"
-#include "node/manifest.h"
 
 #include <fmt/format.h>
 
@@ -16,23 +15,12 @@ namespace nostril::node {
 
 namespace {
 
-constexpr std::uint64_t kEngineCheckMs = 3'000;
-/// An engine that misses this many checks in a row is gone.
-constexpr int kFailedChecksMax = 2;
 constexpr std::uint64_t kKeyCheckMs = 1'000;
 constexpr std::uint64_t kSweepMs = 1'000;
 constexpr std::size_t kExpiredAnswersAtOnce = 65'536;
 constexpr std::int64_t kDemoRestartMsMax = 60'000;
 /// Longest that a clean stop waits for records and the withdrawal.
 constexpr std::uint64_t kStopMsMax = 3'000;
-
-/// On the background thread.
-void log_progress(const ManifestProgress& progress) {
-  constexpr double kGb = 1e9;
-  log(LogLevel::Info, "weights: {:.1f} of {:.1f} GB hashed, {:.1f} GB known from before",
-      static_cast<double>(progress.bytes) / kGb, static_cast<double>(progress.bytes_total) / kGb,
-      static_cast<double>(progress.bytes_reused) / kGb);
-}
 
 }  // namespace
 
@@ -49,12 +37,9 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       keys_(config.limits.key_life_s, rng),
       background_(loop),
       beacons_(pool_, config.witnesses().value_or(std::vector<PublicKey>()),
-               config.freshness.beacon_age_s_max, clock),
-      publisher_(config, identity_, keys_, *source_, background_, pool_, beacons_, clock, rng),
-      gate_(static_cast<std::size_t>(config.limits.running_max)) {}
+               config.freshness.beacon_age_s_max, clock) {}
 
 Agent::~Agent() {
-  cancelled_ = true;
   for (const net::TimerId timer : timers_) loop_.cancel(timer);
   sessions_.clear();
 }
@@ -75,40 +60,67 @@ void Agent::start(std::function<void(std::string)> on_serving,
   }
   pool_.on_connection_change([this](const std::string& relay, bool connected) {
     log(LogLevel::Info, "{} {}", relay, connected ? "connected" : "lost");
-    if (connected) publisher_.publish_again();
-  });
-  publisher_.on_offered([this](const Offer& offer) {
-    log(LogLevel::Info, "offering {} until {}", offer.model, offer.expires_at);
-    if (!on_serving_) return;
-    std::exchange(on_serving_, nullptr)(
-        fmt::format("serving {} as {} on {} relay{}, evidence {}", offer.model,
-                    nip19::encode(nip19::Npub{offer.node}), pool_.connected_count(),
-                    pool_.connected_count() == 1 ? "" : "s",
-                    source_->simulated() ? "SIMULATED (no TEE stands behind it)" : source_->tee()));
+    if (!connected) return;
+    for (const auto& site : sites_) site->publish_again();
   });
   keys_.rotate(clock_.unix_s());
   subscribe();
   beacons_.start();
   timers_.push_back(loop_.every(kKeyCheckMs, [this] { rotate_keys(); }));
-  timers_.push_back(loop_.every(kEngineCheckMs, [this] { check_engine(); }));
   timers_.push_back(loop_.every(kSweepMs, [this] { sweep(); }));
-  find_engine();
+  find_engines();
 }
 
-// ---- Engine -------------------------------------------------------------------------------------
+void Agent::told_offer(const Offer& offer) {
+  log(LogLevel::Info, "offering {} until {}", offer.model, offer.expires_at);
+  if (!on_serving_) return;
+  std::exchange(on_serving_, nullptr)(
+      fmt::format("serving {} as {} on {} relay{}, evidence {}", offer.model,
+                  nip19::encode(nip19::Npub{offer.node}), pool_.connected_count(),
+                  pool_.connected_count() == 1 ? "" : "s",
+                  source_->simulated() ? "SIMULATED (no TEE stands behind it)" : source_->tee()));
+}
 
-void Agent::find_engine() {
-  if (!config_.engine.url.empty()) {
-    engine_ =
-        std::make_unique<Engine>(loop_, EngineAddress{config_.engine.url, config_.engine.api_key});
-    check_engine();
+// ---- Engines ------------------------------------------------------------------------------------
+
+EngineSite& Agent::add_site(NodeConfig::EngineSettings engine) {
+  SiteParts parts{config_, identity_, loop_, clock_,   rng_,        verifier_,
+                  pool_,   *journal_, keys_, *source_, background_, beacons_};
+  SiteCallbacks callbacks;
+  callbacks.on_offered = [this](const Offer& offer) { told_offer(offer); };
+  callbacks.on_problem = [this](const std::string& problem) { site_problem(problem); };
+  callbacks.may_offer = [this, index = sites_.size()](const std::string& model) {
+    for (std::size_t i = 0; i < sites_.size(); ++i) {
+      if (i != index && sites_[i]->offers_model(model)) return false;
+    }
+    return true;
+  };
+  return *sites_.emplace_back(
+      std::make_unique<EngineSite>(parts, std::move(engine), std::move(callbacks)));
+}
+
+/// The only engine's ends the node; one of several leaves the others serving.
+void Agent::site_problem(const std::string& problem) {
+  if (sites_.size() == 1) {
+    on_fatal_(problem);
+  } else {
+    log(LogLevel::Error, "{}", problem);
+  }
+}
+
+void Agent::find_engines() {
+  for (const NodeConfig::EngineSettings& engine : config_.engines) add_site(engine);
+  if (sites_.empty() && !config_.engine.url.empty()) add_site(config_.single_engine());
+  if (!sites_.empty()) {
+    for (const auto& site : sites_) site->check();
     return;
   }
   detect_engines(loop_, [this, alive = std::weak_ptr(alive_)](std::vector<FoundEngine> found) {
     if (alive.expired() || stopping_) return;
     if (!found.empty()) {
-      engine_ = std::make_unique<Engine>(loop_, found.front().address);
-      use_engine(found.front());
+      NodeConfig::EngineSettings engine = config_.single_engine();
+      engine.url = found.front().address.base_url;
+      add_site(std::move(engine)).check();
     } else if (!config_.engine.demo_folder.empty()) {
       start_demo_engine();
     } else {
@@ -126,124 +138,32 @@ void Agent::start_demo_engine() {
       DemoEngineSettings{config_.engine.demo_folder, config_.engine.demo_model,
                          config_.engine.demo_slow_ms},
       [this](std::string url) {
-        // Sessions hold on to the engine's object, so it stays and is pointed at the new process.
-        EngineAddress address{std::move(url), {}};
-        if (engine_) {
-          engine_->set_address(std::move(address));
-        } else {
-          engine_ = std::make_unique<Engine>(loop_, std::move(address));
-        }
-        check_engine();
+        EngineSite& site = sites_.empty() ? add_site(config_.single_engine()) : *sites_.front();
+        site.set_own_weights(demo_->model_file());
+        site.move_to({std::move(url), {}});
       },
-      [this](const std::string& why) {
-        engine_lost();
-        if (on_serving_) {
-          on_fatal_(why);
-          return;
-        }
-        log(LogLevel::Error, "{}; starting it again in {} ms", why, demo_restart_ms_);
-        timers_.push_back(loop_.after(static_cast<std::uint64_t>(demo_restart_ms_), [this] {
-          if (!stopping_) start_demo_engine();
-        }));
-        demo_restart_ms_ = std::min(demo_restart_ms_ * 2, kDemoRestartMsMax);
-      });
+      [this](const std::string& why) { demo_engine_ended(why); });
   if (const auto started = demo_->start(); !started) on_fatal_(started.error());
 }
 
-void Agent::check_engine() {
-  if (!engine_ || stopping_) return;
-  engine_->list_models([this](std::optional<FoundEngine> found) {
-    if (stopping_) return;
-    if (found) {
-      failed_checks_ = 0;
-      if (!publisher_.making() && (!publisher_.offering() || publisher_.refused())) {
-        read_version(std::move(*found));
-      }
-    } else if (++failed_checks_ >= kFailedChecksMax &&
-               (publisher_.offering() || publisher_.making())) {
-      engine_lost();
-    } else if (failed_checks_ == kFailedChecksMax) {
-      log(LogLevel::Warning, "{} does not answer /v1/models; waiting for it",
-          engine_->address().base_url);
-    }
-  });
-}
-
-void Agent::read_version(FoundEngine found) {
-  if (std::exchange(reading_version_, true)) return;
-  const std::string name = found.name;
-  engine_->read_version(name, [this, found = std::move(found)](std::string version) mutable {
-    reading_version_ = false;
-    if (stopping_) return;
-    found.version = std::move(version);
-    use_engine(found);
-  });
-}
-
-void Agent::use_engine(const FoundEngine& found) {
-  const auto model = config_.engine.model.empty()
-                         ? found.models.begin()
-                         : std::ranges::find(found.models, config_.engine.model, &EngineModel::id);
-  if (model == found.models.end()) {
-    on_fatal_("the engine does not serve the model " + config_.engine.model);
+void Agent::demo_engine_ended(const std::string& why) {
+  for (const auto& site : sites_) site->lost();
+  if (on_serving_) {
+    on_fatal_(why);
     return;
   }
-  if (!manifest_) {
-    start_manifest();  // the next check of the engine comes here again
-    return;
-  }
-  log(LogLevel::Info, "engine {} at {} serves {}", found.name, found.address.base_url, model->id);
-  if (config_.offer.auditable && manifest_->empty()) {
-    on_fatal_("offer.auditable: nobody can repeat an answer of unknown weights; name their files");
-    return;
-  }
-  if (config_.offer.auditable && found.version == kUnknownVersion) {
-    log(LogLevel::Warning, "the engine does not say its version, so this offer is not auditable");
-  }
-  if (!services_) {
-    services_.emplace(
-        Services{config_, identity_, loop_, clock_, rng_, verifier_, pool_, *journal_, *engine_});
-  }
-  publisher_.set_engine(found, *model, *manifest_);
-  publisher_.publish();
+  log(LogLevel::Error, "{}; starting it again in {} ms", why, demo_restart_ms_);
+  timers_.push_back(loop_.after(static_cast<std::uint64_t>(demo_restart_ms_), [this] {
+    if (!stopping_) start_demo_engine();
+  }));
+  demo_restart_ms_ = std::min(demo_restart_ms_ * 2, kDemoRestartMsMax);
 }
 
-void Agent::start_manifest() {
-  if (std::exchange(hashing_, true)) return;
-  const auto settings = std::make_shared<ManifestSettings>(config_.manifest_settings());
-  if (settings->folder.empty() && settings->files.empty() && demo_) {
-    settings->files.emplace_back(demo_->model_file());
+std::pair<EngineSite*, const LiveOffer*> Agent::find_offer(const EventId& id) const {
+  for (const auto& site : sites_) {
+    if (const LiveOffer* offer = site->find(id)) return {site.get(), offer};
   }
-  if (settings->folder.empty() && settings->files.empty()) {
-    manifest_.emplace();
-    check_engine();
-    return;
-  }
-  using Made = Result<attestation::ModelManifest, std::string>;
-  const auto made = std::make_shared<Made>(failure(std::string("not made")));
-  const bool taken = background_.run(
-      [this, settings, made] {
-        const ManifestCalls calls{log_progress, &cancelled_};
-        *made = make_manifest(*settings, calls);
-      },
-      [this, made] {
-        if (stopping_) return;
-        if (!*made) {
-          on_fatal_("weights: " + made->error());
-          return;
-        }
-        manifest_ = attestation::print_manifest(**made);
-        log(LogLevel::Info, "weights: {} files, manifest {}", (*made)->files.size(),
-            encode_hex(attestation::manifest_digest(*manifest_)));
-        check_engine();
-      });
-  if (!taken) hashing_ = false;
-}
-
-void Agent::engine_lost() {
-  if (!publisher_.offering() && !publisher_.making()) return;
-  log(LogLevel::Error, "the engine is gone; withdrawing the offers");
-  publisher_.withdraw();
+  return {nullptr, nullptr};
 }
 
 // ---- Keys and offers ----------------------------------------------------------------------------
@@ -253,7 +173,7 @@ void Agent::rotate_keys() {
   beacons_.watch();
   const bool rotated = keys_.rotate(clock_.unix_s());
   if (rotated) subscribe();
-  if (publisher_.offering() && (rotated || publisher_.due())) publisher_.publish();
+  for (const auto& site : sites_) site->renew(rotated);
   if (!rotated) return;
   if (auto expired = expired_answers(*journal_, clock_.unix_s(), kExpiredAnswersAtOnce);
       !expired.empty()) {
@@ -320,8 +240,11 @@ void Agent::on_first_frame(const Event& event, const Keypair& encryption) {
       return;
     }
   }
-  if (stopping_ || !services_) return refuse(*handshake, ErrorCode::Busy, "no engine at present");
-  const LiveOffer* offer = publisher_.find(handshake->open().offer);
+  if (on_drained_) return refuse(*handshake, ErrorCode::Busy, "this node ends; ask another");
+  if (stopping_ || std::ranges::none_of(sites_, [](const auto& one) { return one->served(); })) {
+    return refuse(*handshake, ErrorCode::Busy, "no engine at present");
+  }
+  const auto [site, offer] = find_offer(handshake->open().offer);
   if (offer == nullptr && encryption.public_key() != keys_.newest().key.public_key()) {
     return refuse(*handshake, ErrorCode::KeyExpired, "this offer has ended; there is a newer one");
   }
@@ -340,18 +263,18 @@ void Agent::on_first_frame(const Event& event, const Keypair& encryption) {
   }
   auto book = book_for(*handshake, *offer);
   AcceptFrame accept;
-  accept.queue = gate_.waiting();
+  accept.queue = site->queue().admission().waiting();
   accept.resync = book->paid();
   NodeSessionLimits limits;
   limits.client_lost_ms = config_.limits.client_lost_s * 1000;
   auto session = NodeSession::accept(std::move(*handshake), std::move(accept), limits,
-                                     services_->now(), verifier_, rng_);
+                                     site->services().now(), verifier_, rng_);
   if (!session) {
     ++counters_.refused;
     return;
   }
-  const auto serving =
-      std::make_shared<Serving>(*services_, gate_, std::move(*session), *offer, std::move(book));
+  const auto serving = std::make_shared<Serving>(site->services(), site->queue(),
+                                                 std::move(*session), *offer, std::move(book));
   sessions_.emplace(serving->session_key(), serving);
   subscribe();  // before the accept leaves: its answer comes to the session's key
   serving->begin();
@@ -389,11 +312,21 @@ void Agent::sweep() {
   const std::size_t before = sessions_.size();
   std::erase_if(sessions_, [](const auto& entry) { return entry.second->removable(); });
   if (sessions_.size() != before) subscribe();
+  if (on_drained_ && !stopping_ && sessions_.empty()) std::exchange(on_drained_, nullptr)();
+}
+
+void Agent::drain(std::function<void()> done) {
+  if (stopping_ || on_drained_) return;
+  log(LogLevel::Info, "draining: {} sessions are left, nothing new is begun", sessions_.size());
+  on_drained_ = std::move(done);
+  for (const auto& site : sites_) site->close();
+  timers_.push_back(loop_.after(static_cast<std::uint64_t>(config_.limits.drain_s) * 1000, [this] {
+    if (on_drained_ && !stopping_) std::exchange(on_drained_, nullptr)();
+  }));
 }
 
 void Agent::stop(std::function<void()> done) {
   if (std::exchange(stopping_, true)) return;
-  cancelled_ = true;
   for (const auto& [key, session] : sessions_) session->stop();
   const auto finish = std::make_shared<std::function<void()>>(std::move(done));
   const auto once = [finish] {
@@ -401,7 +334,12 @@ void Agent::stop(std::function<void()> done) {
   };
   // Records made just now reach the disk and the relays before the withdrawal is answered.
   timers_.push_back(loop_.after(kStopMsMax, once));
-  publisher_.withdraw([this, once] { timers_.push_back(loop_.after(100, once)); });
+  const auto left = std::make_shared<std::size_t>(sites_.size() + 1);
+  const auto one_less = [this, left, once] {
+    if (--*left == 0) timers_.push_back(loop_.after(100, once));
+  };
+  for (const auto& site : sites_) site->close(one_less);
+  one_less();
 }
 
 }  // namespace nostril::node

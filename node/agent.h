@@ -10,13 +10,12 @@
 #include "node/config.h"
 #include "node/demo_engine_process.h"
 #include "node/engine.h"
+#include "node/engine_site.h"
 #include "node/evidence_source.h"
 #include "node/node_keys.h"
-#include "node/publisher.h"
 #include "node/serving.h"
 #include "schnorr/verify.h"
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -24,6 +23,8 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace nostril::node {
 
@@ -35,9 +36,9 @@ struct AgentCounters {
   std::uint64_t repeated = 0;    ///< first frames of a request id already known
 };
 
-/// The node: finds its engine, keeps its offers published, and turns first frames into sessions.
-/// Threads: the loop's only. Destroying it drops all sessions without a word; stop() is the clean
-/// way.
+/// The node: finds its engines, keeps their offers published, and turns first frames into sessions,
+/// each at the engine whose offer it names. Threads: the loop's only. Destroying it drops all
+/// sessions without a word; stop() is the clean way.
 class Agent {
  public:
   Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<EvidenceSource> source,
@@ -52,20 +53,23 @@ class Agent {
              std::function<void(std::string)> on_fatal);
   /// Withdraws the offers, ends running answers with a record, then calls `done`.
   void stop(std::function<void()> done);
+  /// Withdraws the offers and begins nothing new. `done` comes when all answers have ended and are
+  /// paid for, or after `limits.drain_s`: stop() then.
+  void drain(std::function<void()> done);
 
   [[nodiscard]] const AgentCounters& counters() const { return counters_; }
 
  private:
-  // Finding and watching the engine.
-  void find_engine();
+  // Engines.
+  void find_engines();
+  EngineSite& add_site(NodeConfig::EngineSettings engine);
   void start_demo_engine();
-  void read_version(FoundEngine found);
-  void use_engine(const FoundEngine& found);
-  void start_manifest();
-  void check_engine();
-  void engine_lost();
+  void demo_engine_ended(const std::string& why);
+  void site_problem(const std::string& problem);
+  [[nodiscard]] std::pair<EngineSite*, const LiveOffer*> find_offer(const EventId& id) const;
 
   // Keys and offers.
+  void told_offer(const Offer& offer);
   void rotate_keys();
 
   // Frames.
@@ -89,23 +93,16 @@ class Agent {
   EncryptionKeys keys_;
   Background background_;
   BeaconFeed beacons_;
-  Publisher publisher_;
-  EngineGate gate_;
   AgentCounters counters_;
 
   std::unique_ptr<DemoEngineProcess> demo_;
   std::int64_t demo_restart_ms_ = 1000;
-  std::unique_ptr<Engine> engine_;
-  std::optional<std::string> manifest_;  ///< text; empty: no claim; none: not made yet
-  bool hashing_ = false;
-  bool reading_version_ = false;
-  std::atomic<bool> cancelled_ = false;  ///< read by the background thread
-  int failed_checks_ = 0;
   bool stopping_ = false;
+  std::function<void()> on_drained_;  ///< draining
   /// For callbacks that this object can't cancel.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
-  std::optional<Services> services_;
+  std::vector<std::unique_ptr<EngineSite>> sites_;
   std::unordered_map<PublicKey, std::shared_ptr<Serving>, FixedBytesHash> sessions_;
   std::map<ChannelId, std::weak_ptr<ChannelBook>> books_;
   client::SubscriptionId frames_ = client::SubscriptionId::None;

@@ -1,12 +1,11 @@
 #include "node/completion.h"
 
 #include "events/inference.h"
-#include "events/sampling.h"
 #include "events/tag_reader.h"
-#include "settlement/usage_limit.h"
+#include "node/json_skim.h"
 
 #include <algorithm>
-#include <array>
+#include <initializer_list>
 #include <utility>
 #include <vector>
 
@@ -14,176 +13,122 @@ namespace nostril::node {
 
 namespace {
 
-constexpr std::size_t kWholeBodyBytesMax = 8U << 20;
-constexpr std::array<std::string_view, 2> kPaths = {"/v1/chat/completions", "/v1/completions"};
-/// Members that change the engine itself or another client's state (slots, queue order, adapters),
-/// make it fetch or run what the client brings (pickled processors and tensors, templates), or
-/// point it at other machines.
-constexpr std::array<std::string_view, 17> kDropped = {"id_slot",
-                                                       "slot_id",
-                                                       "cache_prompt",
-                                                       "cache_salt",
-                                                       "priority",
-                                                       "lora",
-                                                       "lora_path",
-                                                       "logits_processors",
-                                                       "logits_processor",
-                                                       "custom_logit_processor",
-                                                       "prompt_embeds",
-                                                       "chat_template",
-                                                       "mm_processor_kwargs",
-                                                       "kv_transfer_params",
-                                                       "bootstrap_host",
-                                                       "bootstrap_port",
-                                                       "bootstrap_room"};
+constexpr std::size_t kParsedBodyBytesMax = 8U << 20;
+constexpr std::size_t kSkimmedBodyBytesMax = 32U << 20;
+constexpr std::size_t kLineBytesMax = 1U << 20;
+constexpr std::size_t kSplitLineBytesMax = 4U << 20;
 
 /// What an engine counted, within what a record can state.
+std::int64_t clamp_count(std::int64_t count) {
+  return std::clamp<std::int64_t>(count, 0, static_cast<std::int64_t>(InferenceLimits::kTokensMax));
+}
+
 std::int64_t count_or_zero(const Json* object, std::string_view key) {
-  if (object == nullptr) return 0;
-  return std::clamp<std::int64_t>(object->find_integer(key).value_or(0), 0,
-                                  static_cast<std::int64_t>(InferenceLimits::kTokensMax));
+  return object == nullptr ? 0 : clamp_count(object->find_integer(key).value_or(0));
 }
 
-/// A finish reason is one short word; what is not could not stand in a record.
-std::string finish_word(std::string_view reason) {
-  return is_name(reason, InferenceLimits::kNameBytesMax) ? std::string(reason) : "other";
+/// The same under the first of these names that stands there.
+std::int64_t count_under(const Json* object, std::initializer_list<std::string_view> keys) {
+  for (const std::string_view key : keys) {
+    if (object != nullptr && object->find_integer(key)) return count_or_zero(object, key);
+  }
+  return 0;
 }
 
-bool has_text(const Json& object, std::string_view key) {
-  const auto text = object.find_string(key);
-  return text && !text->empty();
+bool is_truthy(const Json* value) {
+  return value != nullptr && !value->is_null();
+}
+
+bool has_text(const Json* object, std::initializer_list<std::string_view> keys) {
+  return object != nullptr && std::ranges::any_of(keys, [object](std::string_view key) {
+           const auto text = object->find_string(key);
+           return text && !text->empty();
+         });
+}
+
+bool has_items(const Json* object, std::string_view key) {
+  const Json* items = object == nullptr ? nullptr : object->find(key);
+  return items != nullptr && !items->items().empty();
 }
 
 /// Output of any sort: text, a refusal, reasoning under either of its names, parts of tool calls.
 bool has_output(const Json& choice) {
   const Json* delta = choice.find("delta");
-  if (delta == nullptr) return has_text(choice, "text");
-  for (const std::string_view key : {"content", "reasoning_content", "reasoning", "refusal"}) {
-    if (has_text(*delta, key)) return true;
-  }
-  const Json* calls = delta->find("tool_calls");
-  return calls != nullptr && !calls->items().empty();
-}
-
-/// stream_options as the client sent them, with include_usage true.
-void write_stream_options(JsonWriter& writer, const Json* options) {
-  writer.key("stream_options").begin_object();
-  if (options != nullptr) {
-    for (const auto& [name, value] : options->members()) {
-      if (name != "include_usage") writer.key(name).value(value);
-    }
-  }
-  writer.key("include_usage").boolean(true).end_object();
-}
-
-bool choices_allowed(const Json& body) {
-  return std::ranges::all_of(settlement::choice_keys(), [&](std::string_view key) {
-    const Json* value = body.find(key);
-    if (value == nullptr || value->is_null()) return true;
-    const auto count = value->integer();
-    return count && *count <= static_cast<std::int64_t>(settlement::kChoicesMax);
-  });
+  if (delta == nullptr) return has_text(&choice, {"text"});
+  return has_text(delta, {"content", "reasoning_content", "reasoning", "refusal"}) ||
+         has_items(delta, "tool_calls");
 }
 
 }  // namespace
 
-std::string_view to_string(RequestError error) {
-  switch (error) {
-    case RequestError::PathNotAllowed:
-      return "this path is not served";
-    case RequestError::NotJson:
-      return "the body is not JSON";
-    case RequestError::NotAnObject:
-      return "the body is not a JSON object";
-    case RequestError::UnknownModel:
-      return "the offer is for another model";
-    case RequestError::BadField:
-      return "stream must be true or false, stream_options an object, limits of tokens whole "
-             "numbers, n at most 128; where sampling is recorded, its parameters numbers and seed "
-             "at most 4294967294";
+// ---- Splitting ----------------------------------------------------------------------------------
+
+std::optional<std::string> LineSplitter::next() {
+  const std::size_t end = unread_.find('\n', scanned_);
+  if (end == std::string::npos && unread_.size() < kSplitLineBytesMax) {
+    scanned_ = unread_.size();
+    return std::nullopt;
   }
-  return "unknown";
-}
-
-bool path_allowed(std::string_view path) {
-  return std::ranges::find(kPaths, path) != kPaths.end();
-}
-
-Result<EngineRequest, RequestError> prepare_request(std::string_view path, std::string_view body,
-                                                    std::string_view model,
-                                                    std::string_view cache_salt,
-                                                    std::uint64_t output_tokens_max,
-                                                    std::optional<std::int64_t> seed) {
-  if (!path_allowed(path)) return failure(RequestError::PathNotAllowed);
-  const auto parsed = Json::parse(body);
-  if (!parsed) return failure(RequestError::NotJson);
-  if (!parsed->is_object()) return failure(RequestError::NotAnObject);
-  const auto asked = parsed->find_string("model");
-  if (!asked || *asked != model) return failure(RequestError::UnknownModel);
-
-  EngineRequest out;
-  out.path = path;
-  if (const Json* stream = parsed->find("stream"); stream != nullptr && !stream->is_null()) {
-    const auto wanted = stream->boolean();
-    if (!wanted) return failure(RequestError::BadField);
-    out.stream = *wanted;
-  }
-  const Json* options = parsed->find("stream_options");
-  if (options != nullptr && options->is_null()) options = nullptr;
-  if (options != nullptr && !options->is_object()) return failure(RequestError::BadField);
-
-  if (!choices_allowed(*parsed)) return failure(RequestError::BadField);
-
-  const AskedSeed asked_for = asked_seed(*parsed);
-  if (seed) {
-    const auto sampling = sampling_text(*parsed, asked_for.seed.value_or(*seed));
-    if (!asked_for.valid || !sampling) return failure(RequestError::BadField);
-    out.sampling = *sampling;
-  }
-  const bool sets_seed = seed && !asked_for.seed;
-
-  JsonWriter writer;
-  writer.begin_object();
-  const auto limit_keys = settlement::output_limit_keys();
-  bool is_limited = false;
-  for (const auto& [name, value] : parsed->members()) {
-    if (name == "seed" && sets_seed) continue;
-    if (name == "stream_options" || std::ranges::find(kDropped, name) != kDropped.end()) continue;
-    if (std::ranges::find(limit_keys, name) == limit_keys.end()) {
-      writer.key(name).value(value);
-      continue;
-    }
-    if (value.is_null()) continue;
-    const auto limit = value.integer();
-    if (!limit) return failure(RequestError::BadField);
-    if (*limit < 1) continue;  // some engines read it as "no limit"
-    writer.key(name).integer(std::min(*limit, static_cast<std::int64_t>(output_tokens_max)));
-    is_limited = true;
-  }
-  if (!is_limited) writer.key("max_tokens").integer(static_cast<std::int64_t>(output_tokens_max));
-  if (out.stream) write_stream_options(writer, options);
-  if (sets_seed) writer.key("seed").integer(*seed);
-  writer.key("cache_salt").string(cache_salt);
-  writer.end_object();
-  out.body = std::move(writer).take();
+  const std::size_t count = end == std::string::npos ? unread_.size() : end + 1;
+  std::string out = unread_.substr(0, count);
+  unread_.erase(0, count);
+  scanned_ = 0;
   return out;
 }
 
+std::string LineSplitter::take_rest() {
+  scanned_ = 0;
+  return std::exchange(unread_, {});
+}
+
+AnswerSplitter::AnswerSplitter(AnswerForm form) {
+  if (form == AnswerForm::Ollama) splitter_.emplace<LineSplitter>();
+}
+
+void AnswerSplitter::add(std::string_view bytes) {
+  std::visit([bytes](auto& splitter) { splitter.add(bytes); }, splitter_);
+}
+
+std::optional<std::string> AnswerSplitter::next() {
+  return std::visit([](auto& splitter) { return splitter.next(); }, splitter_);
+}
+
+std::string AnswerSplitter::take_rest() {
+  return std::visit([](auto& splitter) { return splitter.take_rest(); }, splitter_);
+}
+
+// ---- Reading ------------------------------------------------------------------------------------
+
 bool CompletionTap::feed(std::string_view bytes) {
   if (!stream_) {
-    if (body_.size() + bytes.size() > kWholeBodyBytesMax) return false;
+    const std::size_t bytes_max =
+        form_ == AnswerForm::Whole ? kSkimmedBodyBytesMax : kParsedBodyBytesMax;
+    if (body_.size() + bytes.size() > bytes_max) return false;
     body_ += bytes;
     return true;
   }
+  if (form_ == AnswerForm::Ollama) return feed_lines(bytes);
   std::vector<net::SseEvent> events;
   if (!parser_.feed(bytes, events)) return false;
   for (const net::SseEvent& event : events) {
     if (event.data == "[DONE]") {
-      done_ = true;
-    } else if (const auto object = Json::parse(event.data)) {
-      read(*object);
+      done_ = done_ || form_ == AnswerForm::Completion;
+    } else {
+      read_text(event.data);
     }
   }
+  return true;
+}
+
+bool CompletionTap::feed_lines(std::string_view bytes) {
+  for (std::size_t end = 0; (end = bytes.find('\n')) != std::string_view::npos;) {
+    if (body_.size() + end > kLineBytesMax) return false;
+    body_ += bytes.substr(0, end);
+    bytes.remove_prefix(end + 1);
+    read_text(std::exchange(body_, {}));
+  }
+  if (body_.size() + bytes.size() > kLineBytesMax) return false;
+  body_ += bytes;
   return true;
 }
 
@@ -193,34 +138,148 @@ void CompletionTap::finish() {
     static_cast<void>(feed("\n\n"));
     return;
   }
-  done_ = true;
-  if (const auto object = Json::parse(body_)) read(*object);
+  done_ = !body_.empty();
+  if (form_ == AnswerForm::Whole) {
+    read_whole();
+  } else {
+    read_text(body_);
+  }
+}
+
+void CompletionTap::read_text(std::string_view json) {
+  if (const auto object = Json::parse(json)) read(*object);
 }
 
 void CompletionTap::read(const Json& object) {
-  if (const Json* error = object.find("error"); error != nullptr && !error->is_null()) {
+  // Nested, flat as vLLM once had it, or by the event's own name.
+  const auto object_word = object.find_string("object");
+  if (is_truthy(object.find("error")) || object_word == "error" ||
+      object.find_string("type") == "error") {
     failed_ = true;
   }
-  if (const Json* choices = object.find("choices"); choices != nullptr) {
-    for (const Json& choice : choices->items()) {
-      if (const auto reason = choice.find_string("finish_reason")) {
-        finish_reason_ = finish_word(*reason);
-      }
-      if (has_output(choice)) ++output_chunks_;
-    }
+  switch (form_) {
+    case AnswerForm::Completion:
+      read_completion(object);
+      break;
+    case AnswerForm::Responses:
+      read_responses(object);
+      break;
+    case AnswerForm::Messages:
+      read_messages(object);
+      break;
+    case AnswerForm::Ollama:
+      read_ollama(object);
+      break;
+    case AnswerForm::Whole:
+      break;
   }
-  const Json* usage = object.find("usage");
+}
+
+/// A finish reason is one short word; what is not could not stand in a record.
+void CompletionTap::set_finish(std::string_view reason) {
+  finish_reason_ = is_name(reason, InferenceLimits::kNameBytesMax) ? std::string(reason) : "other";
+}
+
+/// Under the names that OpenAI's two interfaces and Anthropic's use.
+void CompletionTap::read_usage(const Json* usage) {
   if (usage == nullptr || !usage->is_object()) return;
   TokenUsage counted;
-  counted.input = count_or_zero(usage, "prompt_tokens");
-  counted.output = count_or_zero(usage, "completion_tokens");
-  counted.cached =
-      std::min(counted.input, count_or_zero(usage->find("prompt_tokens_details"), "cached_tokens"));
+  counted.input = count_under(usage, {"prompt_tokens", "input_tokens"});
+  counted.output = count_under(usage, {"completion_tokens", "output_tokens"});
+  const Json* details = usage->find("prompt_tokens_details");
+  if (!is_truthy(details)) details = usage->find("input_tokens_details");
+  counted.cached = count_or_zero(details, "cached_tokens");
+  if (form_ == AnswerForm::Messages) {
+    // There the parts of the prompt stand side by side, and a later event tells the answer's alone.
+    counted.cached = count_or_zero(usage, "cache_read_input_tokens");
+    counted.input += counted.cached + count_or_zero(usage, "cache_creation_input_tokens");
+    const TokenUsage before = usage_.value_or(TokenUsage{});
+    counted.input = std::max(counted.input, before.input);
+    counted.cached = std::max(counted.cached, before.cached);
+    counted.output = std::max(counted.output, before.output);
+  }
+  counted.input = clamp_count(counted.input);
+  counted.cached = std::min(counted.cached, counted.input);
   usage_ = counted;
 }
 
+void CompletionTap::read_completion(const Json& object) {
+  if (const Json* choices = object.find("choices"); choices != nullptr) {
+    for (const Json& choice : choices->items()) {
+      if (const auto reason = choice.find_string("finish_reason")) set_finish(*reason);
+      if (has_output(choice)) ++output_chunks_;
+    }
+  }
+  read_usage(object.find("usage"));
+}
+
+/// A stream tells it all again in its last event, under `response`.
+void CompletionTap::read_responses(const Json& object) {
+  const auto type = object.find_string("type").value_or("");
+  if (type.ends_with(".delta") && has_text(&object, {"delta"})) ++output_chunks_;
+  const Json* response = stream_ ? object.find("response") : &object;
+  if (response == nullptr) return;
+  const auto status = response->find_string("status").value_or("");
+  if (status == "failed" || is_truthy(response->find("error"))) failed_ = true;
+  if (status != "completed" && status != "incomplete") return;
+  if (stream_ && type != "response.completed" && type != "response.incomplete") return;
+  const Json* details = response->find("incomplete_details");
+  const auto reason = is_truthy(details) ? details->find_string("reason") : std::nullopt;
+  set_finish(reason.value_or(status));
+  done_ = true;
+  read_usage(response->find("usage"));
+}
+
+void CompletionTap::read_messages(const Json& object) {
+  const auto type = object.find_string("type").value_or("");
+  const Json* delta = object.find("delta");
+  if (type == "content_block_delta" && has_text(delta, {"text", "thinking", "partial_json"})) {
+    ++output_chunks_;
+  }
+  if (type == "message_stop") done_ = true;
+  const Json* message = type == "message_start" ? object.find("message") : &object;
+  if (message != nullptr) read_usage(message->find("usage"));
+  const Json* stopped = type == "message_delta" ? delta : &object;
+  if (stopped == nullptr) return;
+  if (const auto reason = stopped->find_string("stop_reason")) set_finish(*reason);
+}
+
+void CompletionTap::read_ollama(const Json& object) {
+  const Json* message = object.find("message");
+  if (has_text(&object, {"response", "thinking"}) || has_text(message, {"content", "thinking"}) ||
+      has_items(message, "tool_calls")) {
+    ++output_chunks_;
+  }
+  if (object.find_boolean("done") != true) return;
+  done_ = true;
+  set_finish(object.find_string("done_reason").value_or("stop"));  // older ones do not say
+  TokenUsage counted;
+  counted.input = count_or_zero(&object, "prompt_eval_count");  // absent: all of it was cached
+  counted.output = count_or_zero(&object, "eval_count");
+  usage_ = counted;
+}
+
+/// Embeddings and ranks: numbers by the million beside one count of the prompt.
+void CompletionTap::read_whole() {
+  const auto member = [this](std::string_view key) {
+    const auto text = skim_member(body_, key);
+    const auto parsed = Json::parse(text.value_or("null"));
+    return parsed ? *parsed : Json{};
+  };
+  if (!member("error").is_null()) failed_ = true;
+  TokenUsage counted;
+  const Json usage = member("usage");
+  if (usage.is_object()) {
+    counted.input = count_under(&usage, {"prompt_tokens", "input_tokens", "total_tokens"});
+    usage_ = counted;
+  } else if (const auto count = member("prompt_eval_count").integer()) {
+    counted.input = clamp_count(*count);
+    usage_ = counted;
+  }
+}
+
 bool CompletionTap::complete() const {
-  return !failed_ && done_ && !finish_reason_.empty();
+  return !failed_ && done_ && (form_ == AnswerForm::Whole || !finish_reason_.empty());
 }
 
 }  // namespace nostril::node

@@ -1,13 +1,14 @@
 #pragma once
 
 #include "base/json.h"
-#include "base/result.h"
 #include "net/sse.h"
+#include "node/endpoint.h"
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 
 namespace nostril::node {
 
@@ -18,53 +19,50 @@ struct TokenUsage {
   std::int64_t output = 0;
 };
 
-enum class RequestError : std::uint8_t {
-  PathNotAllowed,
-  NotJson,
-  NotAnObject,
-  UnknownModel,
-  BadField,
+/// Cuts a stream of lines behind each LF, without changing a byte: what net::SseSplitter is for
+/// events. Pure.
+class LineSplitter {
+ public:
+  void add(std::string_view bytes) { unread_.append(bytes); }
+
+  /// The next line with its LF; nothing while it is not complete. A line beyond 4 MiB comes in
+  /// parts.
+  std::optional<std::string> next();
+  /// What is left when the stream has ended.
+  std::string take_rest();
+
+ private:
+  std::string unread_;
+  std::size_t scanned_ = 0;  ///< bytes of unread_ without LF
 };
-std::string_view to_string(RequestError error);
 
-/// A request as the engine gets it.
-struct EngineRequest {
-  std::string path;
-  std::string body;
-  bool stream = false;
-  std::string sampling = {};  ///< for the record (events/sampling.h); empty: not recorded
+/// Cuts a streamed answer where the tap can count what came before.
+class AnswerSplitter {
+ public:
+  explicit AnswerSplitter(AnswerForm form);
+
+  void add(std::string_view bytes);
+  std::optional<std::string> next();
+  std::string take_rest();
+
+ private:
+  std::variant<net::SseSplitter, LineSplitter> splitter_;
 };
-
-/// Paths that a client may reach. Everything else of an engine (metrics, slots, model loading,
-/// token dumps) stays inside.
-[[nodiscard]] bool path_allowed(std::string_view path);
-
-/// Makes a client's body fit for the engine: the model must be the offered one, a stream must end
-/// with its usage (`stream_options.include_usage`), `cache_salt` becomes the session's own so that
-/// two sessions can't learn from each other's prefix cache, an answer is limited to
-/// `output_tokens_max` tokens a choice (settlement/usage_limit.h), and members that reach into the
-/// engine (llama.cpp's id_slot, SGLang's custom_logit_processor …) are dropped. With `seed` the
-/// answer's sampling is recorded, and a body that asks for no seed gets this one. All else passes
-/// as it came.
-[[nodiscard]] Result<EngineRequest, RequestError> prepare_request(
-    std::string_view path, std::string_view body, std::string_view model,
-    std::string_view cache_salt, std::uint64_t output_tokens_max,
-    std::optional<std::int64_t> seed = {});
 
 /// Reads beside a response, never rewriting it: usage, finish reason, and whether the engine said
 /// that it was done. A killed engine just cuts its stream, so only complete() makes an answer
-/// billable as `ok`.
+/// billable as `ok`. Pure.
 class CompletionTap {
  public:
-  explicit CompletionTap(bool stream) : stream_(stream) {}
+  CompletionTap(AnswerForm form, bool stream) : form_(form), stream_(stream) {}
 
-  /// False when the response is beyond what any engine sends (limits of net/sse.h; 8 MiB for a
-  /// response that is not a stream): stop it.
+  /// False when the response is beyond what any engine sends (limits of net/sse.h; a line of 1 MiB;
+  /// 8 MiB for a response that is not a stream, 32 MiB in AnswerForm::Whole): stop it.
   [[nodiscard]] bool feed(std::string_view bytes);
   /// No more bytes will come; the connection ended in good order.
   void finish();
 
-  /// A finish reason, and for a stream also [DONE].
+  /// The engine said that this is all: by its form's last word, and why it ended.
   [[nodiscard]] bool complete() const;
 
   /// Of a response that is no stream: all that was fed.
@@ -82,11 +80,21 @@ class CompletionTap {
   [[nodiscard]] std::int64_t output_chunks() const { return output_chunks_; }
 
  private:
+  [[nodiscard]] bool feed_lines(std::string_view bytes);
+  void read_text(std::string_view json);
   void read(const Json& object);
+  void read_completion(const Json& object);
+  void read_responses(const Json& object);
+  void read_messages(const Json& object);
+  void read_ollama(const Json& object);
+  void read_whole();
+  void read_usage(const Json* usage);
+  void set_finish(std::string_view reason);
 
+  AnswerForm form_;
   bool stream_;
   net::SseParser parser_;
-  std::string body_;
+  std::string body_;  ///< of a stream of lines: the line that is not complete
   std::optional<TokenUsage> usage_;
   std::string finish_reason_;
   std::int64_t output_chunks_ = 0;

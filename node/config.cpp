@@ -4,6 +4,7 @@
 #include "events/inference.h"
 #include "events/nip19.h"
 #include "events/tag_reader.h"
+#include "node/endpoint.h"
 
 #include <algorithm>
 
@@ -13,6 +14,75 @@ namespace {
 
 /// A relay takes about as many filters in one subscription.
 constexpr std::size_t kWitnessesMax = 16;
+
+/// What can't be sold: a token that no credit covers could never be delivered.
+bool credit_covers_a_token(const NodeConfig::OfferSettings& terms) {
+  const std::int64_t dearest =
+      std::max({terms.input_price, terms.cached_price, terms.output_price});
+  return terms.credit >= dearest / 1'000'000 + (dearest % 1'000'000 == 0 ? 0 : 1);
+}
+
+std::optional<std::string> unknown_path(const NodeConfig::EngineSettings& engine) {
+  for (const std::string& path : engine.paths) {
+    if (find_endpoint(path) != nullptr) continue;
+    std::string problem = "paths: ";
+    problem.append(path).append(" is none that a node can meter. These are:");
+    for (const Endpoint& endpoint : endpoints()) problem.append(" ").append(endpoint.path);
+    return problem;
+  }
+  return std::nullopt;
+}
+
+/// Of one [[engine]].
+std::optional<std::string> problem_of(const NodeConfig::EngineSettings& engine) {
+  if (!engine.url.starts_with("http://") && !engine.url.starts_with("https://")) {
+    return "[[engine]] url: http://HOST:PORT; several engines are not looked for";
+  }
+  const bool has_weights = !engine.weights_folder.empty() || !engine.weight_files.empty();
+  if (has_weights && engine.models.size() != 1) {
+    return "[[engine]] weights: of one model; name it, and only it, in models";
+  }
+  return std::nullopt;
+}
+
+void declare_engine(Config& config, NodeConfig::EngineSettings& engine) {
+  config.text("api_key", &engine.api_key, "Sent to the engine as a bearer token.");
+  config.text("weights_folder", &engine.weights_folder,
+              "Folder of the model's weights and tokenizer, on this machine: the digest of their\n"
+              "manifest goes into the attested statement. No symbolic links. Empty: see the next.");
+  config.list("weight_files", &engine.weight_files,
+              "The same as single files. Both empty: no claim about the weights is made.");
+  config.number("manifest_threads", &engine.manifest_threads, 0, 256,
+                "Threads that hash the weights at the start; 0: one a core.");
+  config.flag("warm_up", &engine.warm_up,
+              "Ask a model for one token before it is offered: an engine that still loads, or\n"
+              "lists what it can't run, is not offered, and the first user does not wait for it.");
+  config.number("input_price", &engine.input_price, -1, INT64_MAX,
+                "This engine's own prices; -1: as in [offer].");
+  config.number("cached_price", &engine.cached_price, -1, INT64_MAX, "");
+  config.number("output_price", &engine.output_price, -1, INT64_MAX, "");
+  config.number("output_tokens_max", &engine.output_tokens_max, 0, 1 << 24,
+                "This engine's own; 0: as in [offer].");
+  config.list("paths", &engine.paths,
+              "Paths that clients may reach. Empty: all whose tokens engines count (chat,\n"
+              "completions, responses, messages, embeddings, rerank, score, Ollama's own). To be\n"
+              "named if wanted: /v1/audio/speech, /v1/images/generations.");
+  config.list("media_hosts", &engine.media_hosts,
+              "Hosts that the engine may fetch pictures and sounds of a prompt from, by https.\n"
+              "Empty: none, they come inside the request. A host must not redirect elsewhere: the\n"
+              "engine would follow it from inside the TEE.");
+  config.flag("prompt_cache_shared", &engine.prompt_cache_shared,
+              "llama.cpp keeps what one session sent for the next, whoever that is: faster, but\n"
+              "its speed tells others what was asked before. vLLM and SGLang keep sessions apart.");
+}
+
+void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) {
+  config.text("url", &engine.url, "http://HOST:PORT.");
+  config.list("models", &engine.models,
+              "Which of its models to offer; empty: all that it names. A model that an earlier\n"
+              "engine offers is taken over when that one is gone.");
+  declare_engine(config, engine);
+}
 
 }  // namespace
 
@@ -40,12 +110,32 @@ CollateralSettings NodeConfig::collateral_settings() const {
   return out;
 }
 
-ManifestSettings NodeConfig::manifest_settings() const {
+ManifestSettings NodeConfig::manifest_settings(const EngineSettings& engine_settings) const {
   ManifestSettings out;
-  out.folder = engine.weights_folder;
-  out.files.assign(engine.weight_files.begin(), engine.weight_files.end());
-  out.threads = static_cast<unsigned>(engine.manifest_threads);
+  out.folder = engine_settings.weights_folder;
+  out.files.assign(engine_settings.weight_files.begin(), engine_settings.weight_files.end());
+  out.threads = static_cast<unsigned>(engine_settings.manifest_threads);
   out.cache = std::filesystem::path(data) / "manifest";
+  return out;
+}
+
+NodeConfig::EngineSettings NodeConfig::single_engine() const {
+  EngineSettings out = static_cast<const EngineSettings&>(engine);
+  out.models.clear();
+  if (!engine.model.empty()) out.models.push_back(engine.model);
+  out.first_model_only = true;
+  return out;
+}
+
+NodeConfig::OfferSettings NodeConfig::terms_of(const EngineSettings& engine_settings) const {
+  OfferSettings out = offer;
+  const auto take = [](std::int64_t& term, std::int64_t own, std::int64_t own_min) {
+    if (own >= own_min) term = own;
+  };
+  take(out.input_price, engine_settings.input_price, 0);
+  take(out.cached_price, engine_settings.cached_price, 0);
+  take(out.output_price, engine_settings.output_price, 0);
+  take(out.output_tokens_max, engine_settings.output_tokens_max, 1);
   return out;
 }
 
@@ -79,10 +169,16 @@ std::optional<std::string> NodeConfig::problem() const {
   if (freshness.refresh_s >= freshness.beacon_age_s_max) {
     return "freshness.refresh_s: must be below freshness.beacon_age_s_max";
   }
-  const std::int64_t dearest =
-      std::max({offer.input_price, offer.cached_price, offer.output_price});
-  if (offer.credit < dearest / 1'000'000 + (dearest % 1'000'000 == 0 ? 0 : 1)) {
+  const auto sells = [this](const EngineSettings& one) {
+    return credit_covers_a_token(terms_of(one));
+  };
+  if (!sells(engine) || !std::ranges::all_of(engines, sells)) {
     return "offer.credit: must cover one token at these prices, or nothing can be served";
+  }
+  if (auto found = unknown_path(engine)) return found;
+  for (const EngineSettings& one : engines) {
+    if (auto found = problem_of(one)) return found;
+    if (auto found = unknown_path(one)) return found;
   }
   if (!offer.operator_key.empty() && !from_hex<PublicKey>(offer.operator_key)) {
     return "offer.operator: a public key of 64 lowercase hex digits";
@@ -143,21 +239,17 @@ void NodeConfig::declare(Config& config) {
   config.text("url", &engine.url,
               "http://HOST:PORT of vLLM, SGLang, llama.cpp's server or Ollama. Empty: look on\n"
               "loopback ports 8000, 30000, 8080 and 11434, then start the demo engine.");
-  config.text("api_key", &engine.api_key, "Sent to the engine as a bearer token.");
   config.text("model", &engine.model, "Which of the engine's models to serve; empty: the first.");
-  config.text("weights_folder", &engine.weights_folder,
-              "Folder of the model's weights and tokenizer, on this machine: the digest of their\n"
-              "manifest goes into the attested statement. No symbolic links. Empty: see the next.");
-  config.list("weight_files", &engine.weight_files,
-              "The same as single files. Both empty: no claim about the weights is made.");
-  config.number("manifest_threads", &engine.manifest_threads, 0, 256,
-                "Threads that hash the weights at the start; 0: one a core.");
+  declare_engine(config, engine);
   config.text("demo_folder", &engine.demo_folder,
               "Folder of the demo engine (node/demo_engine of the source tree). Empty: none.");
   config.text("demo_model", &engine.demo_model,
               "A GGUF file for the demo engine; empty: its own 1 MB model.");
   config.number("demo_slow_ms", &engine.demo_slow_ms, 0, 10'000,
                 "Milliseconds that the demo engine waits before each token: for tests of faults.");
+  config.tables("engine", &engines, kEnginesMax, declare_one_of_several,
+                "Several engines, in place of [engine]: one of these for each. Every model has an\n"
+                "offer of its own, which goes when its engine does; the others go on.");
 
   config.section("offer", "What is offered and at what price.");
   config.text("profile", &offer.profile, "Names one of several ways of serving a model.");
@@ -196,14 +288,28 @@ void NodeConfig::declare(Config& config) {
   config.section("limits", "Bounds of this process.");
   config.number("sessions_max", &limits.sessions_max, 1, 10'000,
                 "Sessions kept at a time, about 1 MiB each at most; more are refused as busy.");
-  config.number("running_max", &limits.running_max, 1, 1'000,
-                "Requests inside the engine at a time; more wait in their order.");
+  config.number(
+      "running_max", &limits.running_max, 1, 1'000,
+      "Requests inside one engine at a time. Beneath it the node learns from the engine's\n"
+      "own figures how many it computes without letting them wait.");
+  config.number(
+      "running_start", &limits.running_start, 1, 1'000,
+      "What it begins with, and keeps to at an engine without figures (Ollama; llama.cpp\n"
+      "and SGLang without their options for metrics).");
+  config.number("waiting_max", &limits.waiting_max, 1, 10'000,
+                "Requests that wait for one engine, shared fairly among payers.");
+  config.number("wait_s_max", &limits.wait_s_max, 1, 3'600,
+                "Who would wait longer, by what requests took until now, is told at once when to\n"
+                "come again.");
   config.number("key_life_s", &limits.key_life_s, 60, 3'600,
                 "Seconds that an encryption key lives. A new one comes at half of it.");
   config.number("receipt_wait_s", &limits.receipt_wait_s, 1, 600,
                 "Seconds to wait for a receipt before an unpaid answer is stopped.");
   config.number("client_lost_s", &limits.client_lost_s, 1, 600,
                 "Seconds without a word from the client before its answer is stopped.");
+  config.number("drain_s", &limits.drain_s, 1, 86'400,
+                "Seconds that running answers have after SIGUSR1: offers are withdrawn, nothing\n"
+                "new is begun, and the node ends when the last answer has.");
 }
 
 }  // namespace nostril::node

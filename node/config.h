@@ -39,17 +39,37 @@ struct NodeConfig {
     std::int64_t refresh_hours = 12;
   } collateral;
 
+  /// An engine and how its models are offered.
   struct EngineSettings {
     std::string url;
     std::string api_key;
-    std::string model;
+    std::vector<std::string> models;  ///< empty: all that the engine names
+    bool first_model_only = false;    ///< of an empty `models`
     std::string weights_folder;
     std::vector<std::string> weight_files;
     std::int64_t manifest_threads = 0;
+    bool warm_up = true;
+    // What differs from [offer]; as it stands there: -1, and 0 for the tokens.
+    std::int64_t input_price = -1;
+    std::int64_t cached_price = -1;
+    std::int64_t output_price = -1;
+    std::int64_t output_tokens_max = 0;
+    std::vector<std::string> paths;  ///< empty: those of endpoint.h that are open by default
+    std::vector<std::string> media_hosts;
+    bool prompt_cache_shared = false;
+  };
+
+  /// [engine]: the only engine; what it is when nothing is configured.
+  struct SingleEngine : EngineSettings {
+    std::string model;
     std::string demo_folder;
     std::string demo_model;
     std::int64_t demo_slow_ms = 0;
   } engine;
+
+  /// [[engine]]: several, in place of [engine].
+  std::vector<EngineSettings> engines;
+  static constexpr std::size_t kEnginesMax = 16;
 
   struct OfferSettings {
     std::string profile = "default";
@@ -71,15 +91,23 @@ struct NodeConfig {
 
   struct Limits {
     std::int64_t sessions_max = 64;
-    std::int64_t running_max = 16;
+    std::int64_t running_max = 256;
+    std::int64_t running_start = 16;
+    std::int64_t waiting_max = 256;
+    std::int64_t wait_s_max = 60;
     std::int64_t key_life_s = 3300;
     std::int64_t receipt_wait_s = 30;
     std::int64_t client_lost_s = 15;
+    std::int64_t drain_s = 600;
   } limits;
 
   [[nodiscard]] EvidenceSettings evidence_settings() const;
   [[nodiscard]] CollateralSettings collateral_settings() const;
-  [[nodiscard]] ManifestSettings manifest_settings() const;
+  [[nodiscard]] ManifestSettings manifest_settings(const EngineSettings& engine) const;
+  /// [engine] as one of several.
+  [[nodiscard]] EngineSettings single_engine() const;
+  /// What the models of `engine` are offered for.
+  [[nodiscard]] OfferSettings terms_of(const EngineSettings& engine) const;
 
   /// Keys of freshness.beacons; nothing when one of them is none.
   [[nodiscard]] std::optional<std::vector<PublicKey>> witnesses() const;

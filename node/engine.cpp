@@ -1,8 +1,10 @@
 #include "node/engine.h"
 
 #include "base/json.h"
+#include "base/log.h"
 #include "events/inference.h"
 #include "events/tag_reader.h"
+#include "node/engine_load.h"
 
 #include <algorithm>
 #include <array>
@@ -118,13 +120,18 @@ std::string_view to_string(EngineFailure failure) {
 }
 
 struct Engine::Pending {
-  explicit Pending(bool stream) : is_stream(stream), tap(stream) {}
+  explicit Pending(const EngineRequest& request)
+      : is_stream(request.stream),
+        abort_id(request.abort_id),
+        tap(request.form, request.stream),
+        events(request.stream ? request.form : AnswerForm::Whole) {}
 
   EngineCallbacks callbacks;
   Call call = Call::None;
   bool is_stream;
+  std::string abort_id;
   CompletionTap tap;
-  net::SseSplitter events;  ///< not handed on yet
+  AnswerSplitter events;  ///< not handed on yet
   std::size_t whole_sent = 0;
   int status = 0;
   bool overflow = false;
@@ -229,8 +236,18 @@ void Engine::read_version(const std::string& name, std::function<void(std::strin
   });
 }
 
+void Engine::read_load(std::function<void(std::optional<EngineLoad>)> done) {
+  get("/metrics", [this, done = std::move(done)](const std::optional<std::string>& text) {
+    const auto load = text ? read_metrics(*text) : std::nullopt;
+    if (load) return done(load);
+    get("/slots", [done](const std::optional<std::string>& json) {
+      done(json ? read_slots(*json) : std::nullopt);
+    });
+  });
+}
+
 Engine::Call Engine::ask(const EngineRequest& request, EngineCallbacks callbacks) {
-  const auto pending = std::make_shared<Pending>(request.stream);
+  const auto pending = std::make_shared<Pending>(request);
   pending->callbacks = std::move(callbacks);
   net::HttpCall call;
   call.method = "POST";
@@ -285,8 +302,29 @@ EngineOutcome Engine::cancel(Call call) {
   const auto pending = find(call);
   if (!pending) return {};
   pending->cancelled = true;
+  if (!pending->abort_id.empty()) abort_by_name(pending->abort_id);
   std::erase(pending_, pending);
   return pending->outcome(EngineFailure::None, {});
+}
+
+void Engine::abort_by_name(const std::string& id) {
+  JsonWriter body;
+  body.begin_object().key("rid").string(id).end_object();
+  net::HttpCall call;
+  call.method = "POST";
+  call.url = address_.base_url + "/abort_request";
+  call.headers = headers_for(address_);
+  call.headers.add("Content-Type", "application/json");
+  call.body = std::move(body).take();
+  call.first_byte_ms_max = 5'000;
+  call.response_bytes_max = 64U << 10;
+  net::HttpCallbacks callbacks;
+  callbacks.on_status = [](int, const net::HttpHeaders&) {};
+  callbacks.on_data = [](std::string_view) { return true; };
+  callbacks.on_done = [](const net::HttpCallResult& result) {
+    if (!result.ok()) log(LogLevel::Warning, "abort was not heard: {}", result.detail);
+  };
+  http_.start(std::move(call), std::move(callbacks));
 }
 
 EngineOutcome Engine::peek(Call call) const {

@@ -2,7 +2,9 @@
 
 #include "net/http_client.h"
 #include "net/loop.h"
+#include "node/admission.h"
 #include "node/completion.h"
+#include "node/engine_request.h"
 
 #include <cstdint>
 #include <functional>
@@ -81,9 +83,14 @@ class Engine {
   /// "unknown" else.
   void read_version(const std::string& name, std::function<void(std::string)> done);
 
+  /// What the engine says of its load; nothing when it does not. `/metrics`, or llama.cpp's
+  /// `/slots`.
+  void read_load(std::function<void(std::optional<EngineLoad>)> done);
+
   Call ask(const EngineRequest& request, EngineCallbacks callbacks);
-  /// Closes the connection: what every engine here takes as an abort. on_done does not come;
-  /// `outcome` of what had been read until then is returned for billing.
+  /// Closes the connection, which vLLM, llama.cpp's server and Ollama take for an abort; SGLang,
+  /// which may go on for nobody, is told by name. on_done does not come; the outcome of what had
+  /// been read until then is returned for billing.
   EngineOutcome cancel(Call call);
   /// May call on_bytes and on_done before it returns.
   void resume(Call call);
@@ -98,8 +105,9 @@ class Engine {
 
  private:
   struct Pending;
-  void get(std::string_view path, std::function<void(std::optional<std::string>)> done);
   void deliver(const std::shared_ptr<Pending>& pending);
+  void get(std::string_view path, std::function<void(std::optional<std::string>)> done);
+  void abort_by_name(const std::string& id);
   [[nodiscard]] std::shared_ptr<Pending> find(Call call) const;
 
   EngineAddress address_;

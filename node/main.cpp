@@ -22,6 +22,9 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
 
 namespace nostril::node {
 
@@ -73,6 +76,7 @@ int run(const std::string& path) {
   const auto stop = [&] { agent.stop([&loop] { loop.stop(); }); };
   loop.on_signal(SIGTERM, stop);
   loop.on_signal(SIGINT, stop);
+  loop.on_signal(SIGUSR1, [&] { agent.drain(stop); });
   agent.start(
       [](const std::string& line) {
         fmt::print("{}\n", line);
@@ -140,14 +144,16 @@ int doctor(const std::string& path) {
       for (const EngineModel& model : engine.models) fmt::print("  {}\n", model.id);
     }
   };
-  Engine engine(loop, EngineAddress{config.engine.url, config.engine.api_key});
-  if (config.engine.url.empty()) {
-    detect_engines(loop, report);
-  } else {
-    engine.list_models([&](std::optional<FoundEngine> found) {
+  std::vector<NodeConfig::EngineSettings> configured = config.engines;
+  if (!config.engine.url.empty()) configured.push_back(config.single_engine());
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (const NodeConfig::EngineSettings& one : configured) {
+    engines.push_back(std::make_unique<Engine>(loop, EngineAddress{one.url, one.api_key}));
+    engines.back()->list_models([&report](std::optional<FoundEngine> found) {
       report(found ? std::vector<FoundEngine>{*found} : std::vector<FoundEngine>{});
     });
   }
+  if (engines.empty()) detect_engines(loop, report);
   client::RelayPool pool(loop, clock, {}, config.ca_file);
   for (const std::string& relay : config.relays) {
     if (!pool.add_relay(relay)) fmt::print("relay: {} is no ws:// or wss:// URL\n", relay);
@@ -208,7 +214,8 @@ int main(int argc, char** argv) {
     bool print = false;
     app.add_flag("--print-config", print, "print the commented default configuration");
     std::string config;
-    auto* run = app.add_subcommand("run", "serve until SIGTERM");
+    auto* run = app.add_subcommand(
+        "run", "serve until SIGTERM; after SIGUSR1 until running answers have ended");
     run->add_option("--config", config, "configuration file (TOML)")->required();
     auto* doctor = app.add_subcommand("doctor", "look for a TEE, an engine and the relays");
     doctor->add_option("--config", config, "configuration file (TOML)");

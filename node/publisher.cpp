@@ -67,8 +67,9 @@ Publisher::Publisher(const NodeConfig& config, const Keypair& identity, Encrypti
       rng_(rng) {}
 
 void Publisher::set_engine(const FoundEngine& engine, const EngineModel& model,
-                           std::string manifest) {
+                           std::string manifest, NodeConfig::OfferSettings terms) {
   engine_ = engine;
+  terms_ = std::move(terms);
   model_ = model;
   manifest_ = std::move(manifest);
   weights_ = manifest_.empty() ? Digest{} : attestation::manifest_digest(manifest_);
@@ -83,7 +84,7 @@ std::int64_t Publisher::next_created_at() {
 
 Offer Publisher::make_offer(const EncryptionKeys::Entry& key,
                             const AttestationEvent& attestation) const {
-  const NodeConfig::OfferSettings& terms = config_.offer;
+  const NodeConfig::OfferSettings& terms = terms_;
   const auto price = [](PriceUnit unit, std::int64_t amount) {
     return PriceTag{unit, Amount::of(static_cast<std::uint64_t>(amount))};
   };
@@ -191,7 +192,6 @@ void Publisher::publish_made(const Making& making) {
   const std::int64_t now_s = clock_.unix_s();
   std::erase_if(live_, [now_s](const LiveOffer& live) { return live.offer.expires_at <= now_s; });
   live_.push_back({offer, settlement::PriceTable::of(offer)});
-  attestation_ = attestation.digest;
   offering_ = true;
   refused_ = false;
   due_ = false;
@@ -238,10 +238,8 @@ void Publisher::withdraw(const std::function<void()>& done) {
   deletion.kind = kinds::kDeletion;
   deletion.created_at = next_created_at();
   deletion.tags.add({"a", "31470:" + node + ":" + newest.model + "@" + newest.profile});
-  deletion.tags.add({"a", "31471:" + node + ":" + encode_hex(*attestation_)});
   for (const LiveOffer& live : live_) deletion.tags.add({"e", encode_hex(live.offer.id)});
   deletion.tags.add({"k", "31470"});
-  deletion.tags.add({"k", "31471"});
   live_.clear();
   const bool sent = pool_.publish(sign_event(std::move(deletion), identity_, rng_),
                                   [done](const client::PublishResult&) {

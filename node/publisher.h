@@ -27,7 +27,7 @@ struct LiveOffer {
   settlement::PriceTable prices;
 };
 
-/// Keeps the node's attestation (31471) and offer (31470) on its relays: made anew for each
+/// Keeps one model's attestation (31471) and offer (31470) on its relays: made anew for each
 /// encryption key and, with beacons, as they go on; withdrawn by NIP-09 when the engine is gone or
 /// the node stops. Threads: the loop's only.
 class Publisher {
@@ -36,8 +36,10 @@ class Publisher {
             EvidenceSource& source, Background& background, client::RelayPool& pool,
             const BeaconFeed& beacons, Clock& clock, Rng& rng);
 
-  /// What is served from now on. `manifest`: of its weights, text; empty: no claim is made.
-  void set_engine(const FoundEngine& engine, const EngineModel& model, std::string manifest);
+  /// What is served from now on, and for what. `manifest`: of its weights, text; empty: no claim
+  /// is made.
+  void set_engine(const FoundEngine& engine, const EngineModel& model, std::string manifest,
+                  NodeConfig::OfferSettings terms);
 
   /// Publishes for the newest encryption key once the background thread has its evidence. Nothing,
   /// with a line in the log, when there is none: a node that can't prove itself offers nothing.
@@ -58,7 +60,8 @@ class Publisher {
 
   void on_offered(std::function<void(const Offer&)> callback) { offered_ = std::move(callback); }
 
-  /// Takes the offers back. `done` comes when a relay took that, or none can.
+  /// Takes the offers back; the attestation expires by itself, for offers of other models over the
+  /// same beacon lean on it, too. `done` comes when a relay took that, or none can.
   void withdraw(const std::function<void()>& done = {});
 
   [[nodiscard]] bool offering() const { return offering_; }
@@ -91,11 +94,11 @@ class Publisher {
 
   std::optional<FoundEngine> engine_;
   EngineModel model_;
+  NodeConfig::OfferSettings terms_;
   std::string manifest_;
   Digest weights_;  ///< its digest; zero: none
   std::function<void(const Offer&)> offered_;
   std::deque<LiveOffer> live_;
-  std::optional<Digest> attestation_;
   std::optional<Event> attestation_event_;
   std::optional<Event> offer_event_;
   bool offering_ = false;

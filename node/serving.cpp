@@ -70,32 +70,10 @@ client::JournalChange ChannelBook::row() const {
   return client::put_channel({channel_.terms(), channel_.snapshot(), record_, paid_});
 }
 
-EngineGate::Ticket EngineGate::enter(std::function<void()> start) {
-  const Ticket ticket = next_++;
-  if (running_.size() < running_max_) {
-    running_.push_back(ticket);
-    start();
-  } else {
-    waiting_.emplace_back(ticket, std::move(start));
-  }
-  return ticket;
-}
-
-void EngineGate::leave(Ticket ticket) {
-  std::erase_if(waiting_, [ticket](const auto& entry) { return entry.first == ticket; });
-  std::erase(running_, ticket);
-  while (running_.size() < running_max_ && !waiting_.empty()) {
-    auto next = std::move(waiting_.front());
-    waiting_.pop_front();
-    running_.push_back(next.first);
-    next.second();
-  }
-}
-
-Serving::Serving(Services& services, EngineGate& gate, NodeSession session, LiveOffer offer,
+Serving::Serving(Services& services, EngineQueue& queue, NodeSession session, LiveOffer offer,
                  std::shared_ptr<ChannelBook> book)
     : services_(services),
-      gate_(gate),
+      queue_(queue),
       session_(std::move(session)),
       offer_(std::move(offer)),
       book_(std::move(book)),
@@ -105,7 +83,7 @@ Serving::Serving(Services& services, EngineGate& gate, NodeSession session, Live
 Serving::~Serving() {
   services_.loop.cancel(timer_);
   if (call_ != Engine::Call::None) services_.engine.cancel(call_);
-  if (ticket_) gate_.leave(*ticket_);
+  leave_queue(false);
 }
 
 void Serving::on_event(const Event& event) {
@@ -196,8 +174,11 @@ void Serving::start_request(const NodeNote::Request& request) {
     replay(*answer);
     return;
   }
-  auto prepared = prepare_request(request.open.path, as_text(request.open.body), offer_.offer.model,
-                                  cache_salt_, offer_.offer.output_tokens_max, draw_seed());
+  if (queue_.closed()) {
+    refuse(ErrorCode::Busy, "this node ends; ask another");
+    return;
+  }
+  auto prepared = prepare(request.open);
   if (!prepared) {
     const bool unknown = prepared.error() == RequestError::PathNotAllowed ||
                          prepared.error() == RequestError::UnknownModel;
@@ -214,17 +195,63 @@ void Serving::start_request(const NodeNote::Request& request) {
     refuse(ErrorCode::PaymentRequired, "earlier answers of this channel are not paid");
     return;
   }
+  enter_queue(*prepared, as_text(request.open.body));
+}
+
+void Serving::enter_queue(const EngineRequest& request, std::string_view body) {
+  constexpr std::uint64_t kBytesPerToken = 4;
+  AdmissionRequest wanted;
+  wanted.payer = book_->channel().terms().signer;
+  wanted.tokens = body.size() / kBytesPerToken;
+  if (request.form != AnswerForm::Whole) wanted.tokens += usage_max_.output;
+  wanted.price =
+      static_cast<std::uint64_t>(services_.config.terms_of(services_.engine_settings).output_price);
+  QueueCallbacks callbacks;
+  callbacks.start = [weak = weak_from_this(), request] {
+    if (const auto self = weak.lock()) self->ask_engine(request);
+  };
+  callbacks.pushed_out = [weak = weak_from_this()](std::int64_t retry_after_ms) {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->ticket_.reset();
+    self->refuse(ErrorCode::Busy, "the queue is full", retry_after_ms);
+    self->drive();
+  };
   state_ = State::Waiting;
-  ticket_ = gate_.enter([weak = weak_from_this(), prepared = std::move(*prepared)] {
-    if (const auto self = weak.lock()) self->ask_engine(prepared);
-  });
+  const auto ticket = queue_.enter(wanted, std::move(callbacks));
+  if (!ticket) {
+    refuse(ErrorCode::Busy, "too many requests wait", ticket.error());
+    return;
+  }
+  ticket_ = *ticket;
   if (state_ == State::Waiting) {
-    session_.push_progress({ProgressStage::Queued, gate_.waiting()}, services_.now());
+    session_.push_progress({ProgressStage::Queued, queue_.admission().ahead_of(*ticket)},
+                           services_.now());
   }
 }
 
+void Serving::leave_queue(bool served) {
+  if (ticket_) queue_.leave(*std::exchange(ticket_, std::nullopt), served);
+}
+
+Result<EngineRequest, RequestError> Serving::prepare(const OpenFrame& open) const {
+  const NodeConfig::EngineSettings& settings = services_.engine_settings;
+  const std::string call_id = random_salt(services_.rng);
+  RequestRules rules;
+  rules.model = offer_.offer.model;
+  rules.engine = offer_.offer.engine;
+  rules.output_tokens_max = offer_.offer.output_tokens_max;
+  rules.cache_salt = cache_salt_;
+  rules.call_id = call_id;
+  rules.paths = settings.paths;
+  rules.media_hosts = settings.media_hosts;
+  rules.seed = draw_seed();
+  rules.prompt_cache_shared = settings.prompt_cache_shared;
+  return prepare_request(open.path, as_text(open.body), rules);
+}
+
 /// For a request that names none; nothing when the offer promises no record of it.
-std::optional<std::int64_t> Serving::draw_seed() {
+std::optional<std::int64_t> Serving::draw_seed() const {
   if (!records_sampling(offer_.offer)) return std::nullopt;
   std::array<std::uint8_t, 4> drawn{};
   services_.rng.fill(drawn);
@@ -299,7 +326,7 @@ void Serving::on_engine_done(const EngineOutcome& outcome) {
   call_ = Engine::Call::None;
   engine_paused_ = false;
   receipt_asked_at_ms_.reset();
-  if (ticket_) gate_.leave(*std::exchange(ticket_, std::nullopt));
+  leave_queue(outcome.failure == EngineFailure::None);
   switch (outcome.failure) {
     case EngineFailure::None:
       finish(RecordStatus::Ok, outcome);
@@ -332,7 +359,7 @@ EngineOutcome Serving::stop_engine() {
   engine_paused_ = false;
   held_.clear();
   receipt_asked_at_ms_.reset();
-  if (ticket_) gate_.leave(*std::exchange(ticket_, std::nullopt));
+  leave_queue(false);
   return outcome;
 }
 
@@ -502,11 +529,14 @@ void Serving::finish(RecordStatus status, const EngineOutcome& outcome) {
 }
 
 /// Ends the request without a record: nothing was served, nothing is charged.
-void Serving::refuse(ErrorCode code, std::string message) {
+void Serving::refuse(ErrorCode code, std::string message, std::int64_t retry_after_ms) {
   state_ = State::Done;
   done_at_ms_ = services_.clock.monotonic_ms();
   const ErrorCodeInfo info = error_code_info(code);
-  session_.error({.code = code, .retryable = info.retryable, .message = std::move(message)},
+  session_.error({.code = code,
+                  .retryable = info.retryable,
+                  .retry_after_ms = static_cast<std::uint64_t>(retry_after_ms),
+                  .message = std::move(message)},
                  services_.now());
 }
 

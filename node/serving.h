@@ -10,6 +10,7 @@
 #include "node/answer_store.h"
 #include "node/config.h"
 #include "node/engine.h"
+#include "node/engine_queue.h"
 #include "node/publisher.h"
 #include "schnorr/verify.h"
 #include "settlement/channel.h"
@@ -24,7 +25,7 @@
 
 namespace nostril::node {
 
-/// What every session works with. Borrowed; outlives all sessions.
+/// What every session at one engine works with. Borrowed; outlives all sessions.
 struct Services {
   const NodeConfig& config;
   const Keypair& identity;
@@ -35,6 +36,7 @@ struct Services {
   client::RelayPool& pool;
   client::Journal& journal;
   Engine& engine;
+  const NodeConfig::EngineSettings& engine_settings;
 
   [[nodiscard]] Moment now() const { return {clock.monotonic_ms(), clock.unix_s()}; }
 };
@@ -76,33 +78,13 @@ class ChannelBook {
   std::deque<Unpaid> unpaid_;
 };
 
-/// Admission to the engine: `running_max` requests inside, the others in their order.
-class EngineGate {
- public:
-  explicit EngineGate(std::size_t running_max) : running_max_(running_max) {}
-
-  using Ticket = std::uint64_t;
-  /// `start` is called at once, or later when its turn comes.
-  Ticket enter(std::function<void()> start);
-  /// Gives the place back, waiting or running. Must be called once for each ticket.
-  void leave(Ticket ticket);
-
-  [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
-
- private:
-  std::size_t running_max_;
-  Ticket next_ = 1;
-  std::deque<std::pair<Ticket, std::function<void()>>> waiting_;
-  std::vector<Ticket> running_;
-};
-
 /// One session: its requests one after the other from first frame to receipt. Drives the pure
 /// machine (events/node_session.h), the engine and the channel's book; the record is on the disk
 /// before the end frame leaves. No byte leaves that the channel's credit does not cover.
 /// Threads: the loop's only. Held by shared_ptr: callbacks that come late find it gone.
 class Serving : public std::enable_shared_from_this<Serving> {
  public:
-  Serving(Services& services, EngineGate& gate, NodeSession session, LiveOffer offer,
+  Serving(Services& services, EngineQueue& queue, NodeSession session, LiveOffer offer,
           std::shared_ptr<ChannelBook> book);
   ~Serving();
   Serving(const Serving&) = delete;
@@ -145,9 +127,12 @@ class Serving : public std::enable_shared_from_this<Serving> {
   void arm_timer();
 
   void start_request(const NodeNote::Request& request);
+  [[nodiscard]] Result<EngineRequest, RequestError> prepare(const OpenFrame& open) const;
+  [[nodiscard]] std::optional<std::int64_t> draw_seed() const;
   void replay(const StoredAnswer& answer);
-  [[nodiscard]] std::optional<std::int64_t> draw_seed();
+  void enter_queue(const EngineRequest& request, std::string_view body);
   void ask_engine(const EngineRequest& request);
+  void leave_queue(bool served);
   [[nodiscard]] bool on_engine_bytes(std::string_view piece);
   void pass_held();
   void on_engine_done(const EngineOutcome& outcome);
@@ -165,10 +150,10 @@ class Serving : public std::enable_shared_from_this<Serving> {
   [[nodiscard]] Usage usage_of(const EngineOutcome& outcome) const;
   [[nodiscard]] ResponseRecord draft_record(RecordStatus status, const Usage& usage);
   void finish(RecordStatus status, const EngineOutcome& outcome);
-  void refuse(ErrorCode code, std::string message);
+  void refuse(ErrorCode code, std::string message, std::int64_t retry_after_ms = 0);
 
   Services& services_;
-  EngineGate& gate_;
+  EngineQueue& queue_;
   NodeSession session_;
   LiveOffer offer_;
   std::shared_ptr<ChannelBook> book_;
@@ -178,7 +163,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
   // Of the request in hand.
   State state_ = State::Receiving;
   Digest request_hash_;
-  std::optional<EngineGate::Ticket> ticket_;
+  std::optional<EngineQueue::Ticket> ticket_;
   Engine::Call call_ = Engine::Call::None;
   ResponseHead head_;
   std::string sampling_;

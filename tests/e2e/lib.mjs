@@ -126,7 +126,8 @@ export function alive(pid) {
 const urls_of = (relays) => [relays].flat().map((relay) => relay.url);
 const toml_lines = (values) => Object.entries(values).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join("");
 const toml_text = (settings, sections) =>
-  [toml_lines(settings), ...Object.entries(sections).map(([name, values]) => `[${name}]\n${toml_lines(values)}`)].join("");
+  [toml_lines(settings), ...Object.entries(sections).flatMap(([name, values]) =>
+    Array.isArray(values) ? values.map((item) => `[[${name}]]\n${toml_lines(item)}`) : `[${name}]\n${toml_lines(values)}`)].join("");
 
 /** All that a scenario starts. Made and taken down by scenario(). */
 export class Bed {
@@ -154,9 +155,11 @@ export class Bed {
     return { url, port: Number(new URL(url).port), data, program };
   }
 
-  /** A demo engine that the test owns. */
-  async engine({ slow_ms = 0 } = {}) {
-    const model = path.join(kDemoFolder, "model/nostril-demo.gguf");
+  /** A demo engine that the test owns; `name`: of its model. */
+  async engine({ slow_ms = 0, name: own_name } = {}) {
+    const file = path.join(kDemoFolder, "model/nostril-demo.gguf");
+    const model = own_name ? path.join(this.folder, `${own_name}.gguf`) : file;
+    if (own_name) fs.copyFileSync(file, model);
     const program = this.#run("engine", process.execPath,
       [path.join(kDemoFolder, "engine.mjs"), "--model", model, "--listen", "127.0.0.1:0", "--slow-ms", `${slow_ms}`]);
     const [, url, name] = await program.line(/^listening on (http:\/\/\S+) model (\S+)$/m);
@@ -173,7 +176,8 @@ export class Bed {
   /** The same, not waited for. */
   node_program({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, settings = {}, sections = {} }) {
     const engine = engine_url ? { url: engine_url } : { demo_folder: kDemoFolder, demo_slow_ms: slow_ms };
-    const all = { ...sections, engine: { ...engine, ...sections.engine } };
+    // Scenarios count what an engine is asked, so warming up is for those that say so. A list of engines stands as it is.
+    const all = { ...sections, engine: Array.isArray(sections.engine) ? sections.engine : { ...engine, warm_up: false, ...sections.engine } };
     const config = path.join(this.folder, `${path.basename(data)}.toml`);
     fs.writeFileSync(config, toml_text({ relays: urls_of(relay), data, log_level: "debug", evidence: "simulated", ...settings }, all));
     const program = this.#run("node", path.join(kBin, "nostril-node"), ["run", "--config", config]);

@@ -1,8 +1,11 @@
 #include "node/completion.h"
 
+#include "node/json_skim.h"
 #include "tests/support/scripted_engine.h"
 
 #include <gtest/gtest.h>
+
+#include <tuple>
 
 namespace nostril::node {
 namespace {
@@ -10,109 +13,10 @@ namespace {
 using test::EngineAnswer;
 using test::stream_answer;
 
-Result<EngineRequest, RequestError> prepare(const std::string& body) {
-  return prepare_request("/v1/chat/completions", body, "m", "salt", 4'096);
-}
-
-TEST(PrepareRequest, KeepsWhatItDoesNotKnowAndTheTextOfNumbers) {
-  const auto out = prepare(
-      R"({"model":"m","temperature":0.70,"seed":12345678901234567890,"x":{"a":[1e3,-0.0]},"tools":[]})");
-  ASSERT_TRUE(out);
-  EXPECT_EQ(
-      out->body,
-      R"({"model":"m","temperature":0.70,"seed":12345678901234567890,"x":{"a":[1e3,-0.0]},"tools":[],"max_tokens":4096,"cache_salt":"salt"})");
-  EXPECT_FALSE(out->stream);
-  EXPECT_EQ(out->path, "/v1/chat/completions");
-}
-
-TEST(PrepareRequest, SetsASeedOnlyWhereItIsWantedAndNoneWasAskedFor) {
-  const auto with_seed = [](const std::string& body) {
-    return prepare_request("/v1/chat/completions", body, "m", "salt", 4'096, 99);
-  };
-  const auto drawn = with_seed(R"({"model":"m","seed":-1,"top_k":5})");
-  ASSERT_TRUE(drawn);
-  EXPECT_EQ(drawn->body,
-            R"({"model":"m","top_k":5,"max_tokens":4096,"seed":99,"cache_salt":"salt"})");
-  EXPECT_EQ(drawn->sampling, R"({"seed":99,"top_k":5})");
-  const auto asked = with_seed(R"({"model":"m","seed":3})");
-  ASSERT_TRUE(asked);
-  EXPECT_EQ(asked->body, R"({"model":"m","seed":3,"max_tokens":4096,"cache_salt":"salt"})");
-  EXPECT_EQ(asked->sampling, R"({"seed":3})");
-  EXPECT_EQ(with_seed(R"({"model":"m","seed":3.5})").error(), RequestError::BadField);
-  EXPECT_EQ(prepare(R"({"model":"m","seed":3})")->sampling, "");
-}
-
-TEST(PrepareRequest, MakesAStreamEndWithItsUsage) {
-  const auto plain = prepare(R"({"model":"m","stream":true})");
-  ASSERT_TRUE(plain);
-  EXPECT_TRUE(plain->stream);
-  EXPECT_EQ(
-      plain->body,
-      R"({"model":"m","stream":true,"max_tokens":4096,"stream_options":{"include_usage":true},"cache_salt":"salt"})");
-  const auto with_options = prepare(
-      R"({"model":"m","stream":true,"stream_options":{"include_usage":false,"include_obfuscation":false}})");
-  ASSERT_TRUE(with_options);
-  EXPECT_NE(with_options->body.find(
-                R"("stream_options":{"include_obfuscation":false,"include_usage":true})"),
-            std::string::npos)
-      << with_options->body;
-}
-
-TEST(PrepareRequest, DropsWhatReachesIntoTheEngine) {
-  const auto out = prepare(
-      R"({"model":"m","id_slot":3,"slot_id":1,"cache_prompt":true,"cache_salt":"mine","priority":-9,)"
-      R"("custom_logit_processor":"x","prompt_embeds":"x","kv_transfer_params":{},"n":1})");
-  ASSERT_TRUE(out);
-  EXPECT_EQ(out->body, R"({"model":"m","n":1,"max_tokens":4096,"cache_salt":"salt"})");
-}
-
-TEST(PrepareRequest, RefusesOtherModelsPathsAndShapes) {
-  EXPECT_EQ(prepare(R"({"model":"n"})").error(), RequestError::UnknownModel);
-  EXPECT_EQ(prepare(R"({"messages":[]})").error(), RequestError::UnknownModel);
-  EXPECT_EQ(prepare(R"({"model":"m","model":"n"})").error(), RequestError::NotJson);
-  EXPECT_EQ(prepare(R"([])").error(), RequestError::NotAnObject);
-  EXPECT_EQ(prepare(R"({"model":"m")").error(), RequestError::NotJson);
-  EXPECT_EQ(prepare(R"({"model":"m","stream":"yes"})").error(), RequestError::BadField);
-  EXPECT_EQ(prepare(R"({"model":"m","stream":true,"stream_options":[]})").error(),
-            RequestError::BadField);
-  for (const std::string path : {"/v1/models", "/slots", "/v1/chat/completions/", "/metrics", ""}) {
-    EXPECT_EQ(prepare_request(path, R"({"model":"m"})", "m", "s", 4'096).error(),
-              RequestError::PathNotAllowed)
-        << path;
-  }
-}
-
-TEST(PrepareRequest, KeepsAnAnswerWithinTheOffersLimit) {
-  const std::map<std::string, std::string> cases = {
-      {R"("max_tokens":5)", R"("max_tokens":5)"},
-      {R"("max_tokens":5000)", R"("max_tokens":4096)"},
-      {R"("max_completion_tokens":1000000)", R"("max_completion_tokens":4096)"},
-      {R"("n_predict":9,"max_tokens":9000)", R"("n_predict":9,"max_tokens":4096)"},
-      {R"("max_tokens":-1)", R"("max_tokens":4096)"},
-      {R"("max_tokens":0)", R"("max_tokens":4096)"},
-      {R"("max_tokens":null)", R"("max_tokens":4096)"},
-      {R"("n":128,"max_tokens":1)", R"("n":128,"max_tokens":1)"},
-  };
-  for (const auto& [asked, passed] : cases) {
-    const auto out = prepare(R"({"model":"m",)" + asked + "}");
-    ASSERT_TRUE(out) << asked;
-    EXPECT_EQ(out->body, R"({"model":"m",)" + passed + R"(,"cache_salt":"salt"})");
-  }
-  for (const std::string wrong :
-       {R"("max_tokens":"9")", R"("max_tokens":1e9)", R"("n":129)", R"("best_of":"2")"}) {
-    EXPECT_EQ(prepare(R"({"model":"m",)" + wrong + "}").error(), RequestError::BadField) << wrong;
-  }
-}
-
-TEST(PrepareRequest, NullStreamMeansNone) {
-  const auto out = prepare(R"({"model":"m","stream":null,"stream_options":null})");
-  ASSERT_TRUE(out);
-  EXPECT_FALSE(out->stream);
-}
-
 /// Feeds `text` in pieces of `bytes`.
-CompletionTap fed(const std::string& text, std::size_t bytes, bool stream = true) {
-  CompletionTap tap(stream);
+CompletionTap fed(const std::string& text, std::size_t bytes, bool stream = true,
+                  AnswerForm form = AnswerForm::Completion) {
+  CompletionTap tap(form, stream);
   for (std::size_t at = 0; at < text.size(); at += bytes) {
     EXPECT_TRUE(tap.feed(std::string_view(text).substr(at, bytes)));
   }
@@ -197,11 +101,191 @@ TEST(CompletionTap, StatesOnlyWhatARecordCanHold) {
 }
 
 TEST(CompletionTap, RefusesWhatNoEngineSends) {
-  CompletionTap stream(true);
+  CompletionTap stream(AnswerForm::Completion, true);
   EXPECT_FALSE(stream.feed(std::string((1U << 20) + 100, 'x')));
-  CompletionTap plain(false);
+  CompletionTap plain(AnswerForm::Completion, false);
   EXPECT_TRUE(plain.feed(std::string(8U << 20, ' ')));
   EXPECT_FALSE(plain.feed(" "));
+}
+
+/// What a tap found, as one line.
+std::string found(const CompletionTap& tap) {
+  std::string out = tap.complete() ? "whole " : "cut ";
+  out += tap.finish_reason() + " " + std::to_string(tap.output_chunks());
+  if (const auto& usage = tap.usage()) {
+    out += ": " + std::to_string(usage->input) + " " + std::to_string(usage->cached) + " " +
+           std::to_string(usage->output);
+  }
+  return out;
+}
+
+/// Cut anywhere, each part before the last word is incomplete.
+void expect_whole_only_at(std::string_view last_word, const std::string& body, AnswerForm form) {
+  const std::size_t end = body.rfind(last_word);
+  ASSERT_NE(end, std::string::npos);
+  for (std::size_t bytes = 0; bytes < end; ++bytes) {
+    EXPECT_FALSE(fed(body.substr(0, bytes), 1000, true, form).complete()) << bytes;
+  }
+  for (const std::size_t piece : {1U, 3U, 1000U}) {
+    EXPECT_TRUE(fed(body, piece, true, form).complete());
+    EXPECT_TRUE(fed(with_crlf(body), piece, true, form).complete());
+  }
+}
+
+const std::string kResponsesStream =
+    "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"status\":"
+    "\"in_progress\",\"error\":null,\"usage\":null}}\n\n"
+    "event: response.reasoning_text.delta\ndata: {\"type\":\"response.reasoning_text.delta\","
+    "\"delta\":\"hm\"}\n\n"
+    "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":"
+    "\"Hi\"}\n\n"
+    "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":"
+    "\"completed\",\"error\":null,\"usage\":{\"input_tokens\":11,\"input_tokens_details\":"
+    "{\"cached_tokens\":4},\"output_tokens\":3,\"total_tokens\":14}}}\n\n";
+
+TEST(CompletionTap, ReadsTheResponsesInterface) {
+  EXPECT_EQ(found(fed(kResponsesStream, 1000, true, AnswerForm::Responses)),
+            "whole completed 2: 11 4 3");
+  expect_whole_only_at("}}}", kResponsesStream, AnswerForm::Responses);
+  std::string cut_short = kResponsesStream;
+  for (std::size_t at = 0; (at = cut_short.find("completed", at)) != std::string::npos;) {
+    cut_short.replace(at, 9, "incomplete");
+  }
+  EXPECT_EQ(found(fed(cut_short, 9, true, AnswerForm::Responses)), "whole incomplete 2: 11 4 3");
+  EXPECT_EQ(found(fed(R"({"object":"response","status":"incomplete","error":null,)"
+                      R"("incomplete_details":{"reason":"max_output_tokens"},)"
+                      R"("usage":{"input_tokens":1,"output_tokens":2}})",
+                      5, false, AnswerForm::Responses)),
+            "whole max_output_tokens 0: 1 0 2");
+  EXPECT_FALSE(fed(R"({"status":"failed","error":{"code":"x"}})", 5, false, AnswerForm::Responses)
+                   .complete());
+  EXPECT_FALSE(fed("data: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\"}}\n\n",
+                   5, true, AnswerForm::Responses)
+                   .complete());
+}
+
+const std::string kMessagesStream =
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"type\":\"message\","
+    "\"stop_reason\":null,\"usage\":{\"input_tokens\":7,\"cache_read_input_tokens\":5,"
+    "\"output_tokens\":0}}}\n\n"
+    "event: ping\ndata: {\"type\": \"ping\"}\n\n"
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":"
+    "\"text_delta\",\"text\":\"Hi\"}}\n\n"
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":"
+    "\"end_turn\"},\"usage\":{\"output_tokens\":9}}\n\n"
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+TEST(CompletionTap, ReadsTheMessagesInterface) {
+  EXPECT_EQ(found(fed(kMessagesStream, 1000, true, AnswerForm::Messages)),
+            "whole end_turn 1: 12 5 9");
+  expect_whole_only_at("stop\"}", kMessagesStream, AnswerForm::Messages);
+  EXPECT_EQ(found(fed(R"({"type":"message","content":[],"stop_reason":"max_tokens","usage":)"
+                      R"({"input_tokens":3,"output_tokens":4}})",
+                      7, false, AnswerForm::Messages)),
+            "whole max_tokens 0: 3 0 4");
+  EXPECT_FALSE(fed(kMessagesStream + "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":"
+                                     "\"overloaded_error\"}}\n\n",
+                   9, true, AnswerForm::Messages)
+                   .complete());
+}
+
+const std::string kOllamaStream =
+    R"({"model":"m","message":{"role":"assistant","content":"Hi"},"done":false})"
+    "\n"
+    R"({"model":"m","message":{"role":"assistant","content":"","thinking":"hm"},"done":false})"
+    "\n"
+    R"({"model":"m","message":{"role":"assistant","content":""},"done":true,"done_reason":"length",)"
+    R"("prompt_eval_count":26,"eval_count":298})"
+    "\n";
+
+TEST(CompletionTap, ReadsOllamasLines) {
+  EXPECT_EQ(found(fed(kOllamaStream, 1000, true, AnswerForm::Ollama)), "whole length 2: 26 0 298");
+  expect_whole_only_at("}", kOllamaStream, AnswerForm::Ollama);
+  EXPECT_EQ(
+      found(fed(kOllamaStream.substr(0, kOllamaStream.size() - 1), 8, true, AnswerForm::Ollama)),
+      "whole length 2: 26 0 298")
+      << "the last LF may be missing";
+  EXPECT_EQ(
+      found(fed(R"({"response":"x","done":true,"eval_count":4})", 3, false, AnswerForm::Ollama)),
+      "whole stop 1: 0 0 4")
+      << "older ones, a prompt that was cached";
+  EXPECT_FALSE(fed(R"({"response":"x","done":false})", 3, false, AnswerForm::Ollama).complete());
+  const CompletionTap failed =
+      fed("{\"error\":\"out of memory\"}\n" + kOllamaStream, 50, true, AnswerForm::Ollama);
+  EXPECT_TRUE(failed.failed());
+  EXPECT_FALSE(failed.complete());
+  CompletionTap endless(AnswerForm::Ollama, true);
+  EXPECT_FALSE(endless.feed(std::string((1U << 20) + 1, 'x')));
+}
+
+TEST(CompletionTap, CountsThePromptOfEmbeddingsAndRanks) {
+  const auto whole = [](const std::string& body) {
+    return found(fed(body, 11, false, AnswerForm::Whole));
+  };
+  EXPECT_EQ(whole(R"({"data":[{"embedding":[0.1,-2e3],"object":"}\"usage\":{"}],"usage":)"
+                  R"({"prompt_tokens":8,"total_tokens":8}})"),
+            "whole  0: 8 0 0");
+  EXPECT_EQ(whole(R"({"results":[],"usage":{"total_tokens":5}})"), "whole  0: 5 0 0");
+  EXPECT_EQ(whole(R"({"embeddings":[[1]],"prompt_eval_count":6})"), "whole  0: 6 0 0");
+  EXPECT_EQ(whole(R"({"error":{"message":"x"}})"), "cut  0");
+  EXPECT_EQ(whole("RIFF\xff\x01 a sound"), "whole  0");
+  EXPECT_EQ(whole(""), "cut  0");
+  std::string large = R"({"data":[)";
+  while (large.size() < (12U << 20)) large += "0.123456789,";
+  large += R"(0],"usage":{"prompt_tokens":9}})";
+  EXPECT_EQ(found(fed(large, 1U << 16, false, AnswerForm::Whole)), "whole  0: 9 0 0");
+}
+
+TEST(CompletionTap, AnErrorMayBeFlatOrHaveAFieldOfItsOwn) {
+  const std::string good = stream_answer({"a"}, {1, 0, 1}).body();
+  for (const std::string error :
+       {"data: {\"object\":\"error\",\"message\":\"x\",\"code\":400}\n\n",
+        "data: {\"error\":\"x\"}\n\n", "data: {\"type\":\"error\",\"message\":\"x\"}\n\n"}) {
+    EXPECT_TRUE(fed(error + good, 7).failed()) << error;
+  }
+  EXPECT_FALSE(fed("data: {\"error\":null,\"choices\":[]}\n\n" + good, 7).failed());
+  // An old llama.cpp names its field "error": no event, so nothing ends the answer well.
+  EXPECT_FALSE(fed("error: {\"code\":500}\n\n", 7).complete());
+}
+
+TEST(AnswerSplitter, CutsLinesOrEventsAndLosesNothing) {
+  for (const auto& [form, body, pieces] :
+       {std::tuple{AnswerForm::Ollama, kOllamaStream + "rest", 4U},
+        std::tuple{AnswerForm::Messages, kMessagesStream + "rest", 6U}}) {
+    for (const std::size_t bytes : {1U, 5U, 10'000U}) {
+      AnswerSplitter splitter(form);
+      std::string out;
+      std::size_t count = 0;
+      for (std::size_t at = 0; at < body.size(); at += bytes) {
+        splitter.add(std::string_view(body).substr(at, bytes));
+        while (const auto piece = splitter.next()) {
+          EXPECT_TRUE(piece->ends_with('\n'));
+          out += *piece;
+          ++count;
+        }
+      }
+      out += splitter.take_rest();
+      EXPECT_EQ(out, body);
+      EXPECT_EQ(count + 1, pieces);
+    }
+  }
+}
+
+TEST(SkimMember, FindsWhatAParserWouldFind) {
+  const std::string text =
+      R"( {"a" : [1,{"b":"}]\\"},"\"b"], "b":{"c":[]} ,"d":-1.5e3,"e":"x,\"y"})";
+  const auto parsed = Json::parse(text);
+  ASSERT_TRUE(parsed);
+  for (const auto& [key, value] : parsed->members()) {
+    const auto skimmed = skim_member(text, key);
+    ASSERT_TRUE(skimmed) << key;
+    EXPECT_EQ(Json::parse(*skimmed)->dump(), value.dump());
+  }
+  EXPECT_FALSE(skim_member(text, "c")) << "an inner one";
+  for (const std::string broken : {"", "{", "[", R"({"a")", R"({"a":)", R"({"a":})", R"({"a":[})",
+                                   R"({"a":"x})", R"({"a":1 "b":2})", R"({"a":"\)"}) {
+    EXPECT_FALSE(skim_member(broken, "b")) << broken;
+  }
 }
 
 TEST(CompletionTap, IgnoresWhatIsNotJsonOrNotAnObject) {

@@ -34,7 +34,11 @@ class EngineClient : public ::testing::Test {
       EXPECT_FALSE(running.outcome) << "on_done came twice";
       running.outcome = outcome;
     };
-    return client_.ask({"/v1/chat/completions", "{}", stream}, std::move(callbacks));
+    EngineRequest request;
+    request.path = "/v1/chat/completions";
+    request.body = "{}";
+    request.stream = stream;
+    return client_.ask(request, std::move(callbacks));
   }
 
   void finish(Running& running) {

@@ -177,25 +177,5 @@ TEST(NodeConfig, SaysAtTheStartWhatCouldNotBeOffered) {
   EXPECT_NE(problem_with([](NodeConfig& c) { c.offer.operator_key = "npub1xyz"; }), "");
 }
 
-// ---- Admission ----------------------------------------------------------------------------------
-
-TEST(EngineGate, LetsInAsManyAsItMayInTheirOrder) {
-  EngineGate gate(2);
-  std::string started;
-  const auto enter = [&](char name) { return gate.enter([&started, name] { started += name; }); };
-  const auto a = enter('a');
-  enter('b');
-  const auto c = enter('c');
-  enter('d');
-  enter('e');
-  EXPECT_EQ(started, "ab");
-  EXPECT_EQ(gate.waiting(), 3U);
-  gate.leave(c);  // gave up while it waited
-  gate.leave(a);
-  EXPECT_EQ(started, "abd");
-  gate.leave(a);  // a ticket that is gone frees no second place
-  EXPECT_EQ(started, "abd");
-}
-
 }  // namespace
 }  // namespace nostril::node

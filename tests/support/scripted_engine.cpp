@@ -128,6 +128,11 @@ void ScriptedEngine::on_http(net::ConnectionId id, const net::HttpRequest& reque
     server_->respond(id, {200, {{"Content-Type", "application/json"}}, models_});
     return;
   }
+  if (request.path == "/metrics" || request.path == "/slots") {
+    server_->respond(id,
+                     {metrics_.empty() ? 404 : 200, {{"Content-Type", "text/plain"}}, metrics_});
+    return;
+  }
   if (request.path == "/version") {
     const bool known = !version_.empty();
     server_->respond(id, {known ? 200 : 404,

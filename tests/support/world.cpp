@@ -93,6 +93,7 @@ World::World(const std::function<void(node::NodeConfig&)>& configure,
   config.relays = {relay.url()};
   config.data = (folder.path() / "node").string();
   config.engine.url = engine.url();
+  config.engine.warm_up = false;  // tests count what the engine is asked
   if (configure) configure(config);
   std::filesystem::create_directories(config.data);
   std::filesystem::create_directories(folder.path() / "user");
@@ -136,7 +137,8 @@ std::shared_ptr<const client::VerifiedOffer> World::offer() const {
 }
 
 std::shared_ptr<Answer> World::query(const std::string& body, std::optional<RequestId> request,
-                                     std::shared_ptr<const client::VerifiedOffer> chosen) {
+                                     std::shared_ptr<const client::VerifiedOffer> chosen,
+                                     const std::string& path) {
   const auto answer = std::make_shared<Answer>();
   if (!chosen) chosen = offer();
   if (!chosen) {
@@ -151,7 +153,7 @@ std::shared_ptr<Answer> World::query(const std::string& body, std::optional<Requ
     answer->result = result;
   };
   client::QueryRequest asked;
-  asked.path = "/v1/chat/completions";
+  asked.path = path;
   asked.body = body;
   asked.request = request;
   answer->id = user->inference.start(chosen, std::move(asked), std::move(callbacks));

@@ -116,7 +116,8 @@ class World {
   /// Asks the node that made the newest offer, or under the given one.
   std::shared_ptr<Answer> query(const std::string& body,
                                 std::optional<RequestId> request = std::nullopt,
-                                std::shared_ptr<const client::VerifiedOffer> chosen = nullptr);
+                                std::shared_ptr<const client::VerifiedOffer> chosen = nullptr,
+                                const std::string& path = "/v1/chat/completions");
   /// Asks through the asker.
   std::shared_ptr<Answer> ask(const std::string& body, const std::string& model = "test-model");
   bool finish(const std::shared_ptr<Answer>& answer, std::uint64_t wait_ms = 20'000);

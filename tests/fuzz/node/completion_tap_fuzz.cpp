@@ -1,8 +1,11 @@
 // CompletionTap: the same findings however the bytes are cut, counts within what a record can
-// state. prepare_request: what it lets through is JSON with one model and no member that it drops.
+// state; skim_member agrees with the parser. prepare_request: what it lets through is JSON with one
+// model and no member that it drops.
 #include "base/check.h"
 #include "events/inference.h"
 #include "node/completion.h"
+#include "node/engine_request.h"
+#include "node/json_skim.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -11,10 +14,11 @@
 
 namespace {
 
+using nostril::node::AnswerForm;
 using nostril::node::CompletionTap;
 
-std::string findings(std::string_view bytes, std::size_t piece, bool stream) {
-  CompletionTap tap(stream);
+std::string findings(std::string_view bytes, std::size_t piece, AnswerForm form, bool stream) {
+  CompletionTap tap(form, stream);
   bool good = true;
   while (!bytes.empty() && good) {
     good = tap.feed(bytes.substr(0, piece));
@@ -34,15 +38,35 @@ std::string findings(std::string_view bytes, std::size_t piece, bool stream) {
   return out;
 }
 
+/// What a parser finds at the top, skimming finds, too.
+void check_skim(std::string_view bytes) {
+  const auto parsed = nostril::Json::parse(bytes);
+  if (!parsed || !parsed->is_object()) return;
+  for (const auto& [key, value] : parsed->members()) {
+    if (key.find_first_of("\"\\") != std::string::npos) continue;
+    const auto skimmed = nostril::node::skim_member(bytes, key);
+    if (!skimmed) continue;  // its key was written with escapes
+    const auto again = nostril::Json::parse(*skimmed);
+    CHECK(again && again->dump() == value.dump());
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
   const bool stream = (data[0] & 1) != 0;
-  CHECK(findings(bytes, 1, stream) == findings(bytes, size, stream));
-  const auto request =
-      nostril::node::prepare_request("/v1/chat/completions", bytes, "m", "our-salt", 4'096);
+  // The digits 0 and 1 are completions, 2 and 3 responses, and so on.
+  const auto form = static_cast<AnswerForm>((data[0] / 2U + 1U) % 5U);
+  CHECK(findings(bytes, 1, form, stream) == findings(bytes, size, form, stream));
+  check_skim(bytes);
+  nostril::node::RequestRules rules;
+  rules.model = "m";
+  rules.engine = "vllm";
+  rules.output_tokens_max = 4'096;
+  rules.cache_salt = "our-salt";
+  const auto request = nostril::node::prepare_request("/v1/chat/completions", bytes, rules);
   if (!request) return 0;
   const auto body = nostril::Json::parse(request->body);
   CHECK(body && body->find_string("model") == "m");
