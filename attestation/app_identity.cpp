@@ -263,6 +263,33 @@ class AppExamination {
   Checklist checks_;
 };
 
+bool holds(const Verdict& verdict, const Identity& part) {
+  return std::find(verdict.identities.begin(), verdict.identities.end(), part) !=
+         verdict.identities.end();
+}
+
+/// Registers that an image of the caller's own list fixes, the quote being of that image.
+std::array<bool, 4> fixed_registers(const Verdict& verdict, const Acceptance& acceptance) {
+  std::array<bool, 4> out{};
+  for (const KnownList& list : acceptance.lists) {
+    for (const ListEntry& entry : list.entries) {
+      const bool image = list.own && entry.allow && entry.subject == Subject::Image;
+      if (!image ||
+          !std::all_of(entry.parts.begin(), entry.parts.end(),
+                       [&verdict](const Identity& part) { return holds(verdict, part); })) {
+        continue;
+      }
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        const std::string name = fmt::format("rtmr{}", i);
+        out.at(i) =
+            out.at(i) || std::any_of(entry.parts.begin(), entry.parts.end(),
+                                     [&name](const Identity& part) { return part.name == name; });
+      }
+    }
+  }
+  return out;
+}
+
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r')) {
@@ -343,6 +370,11 @@ AppRules app_rules(const Policy& policy, bool expected) {
   return {policy.app, demands(policy.acceptance, Subject::Compose), expected};
 }
 
+AppRegisters app_registers(const Verdict& verdict, const Acceptance& acceptance) {
+  const Measurements& found = verdict.measurements;
+  return {found.rtmr, found.mrconfigid, fixed_registers(verdict, acceptance)};
+}
+
 void list_app_checks(Checklist& checks, const AppRules& rules) {
   const AppPolicy& policy = rules.policy;
   const auto add = [&checks, &rules](std::string_view name, bool required,
@@ -406,6 +438,11 @@ std::optional<std::vector<ImageReference>> images_of(std::string_view app_compos
 Digest mr_config_digest(std::string_view document) {
   constexpr std::string_view kDomain("dstack-mr-config-v3:\0", 21);
   return Sha256().update(kDomain).update(document).finish();
+}
+
+std::string mr_config_of(std::string_view vm_config) {
+  const auto config = Json::parse(vm_config);
+  return config ? std::string(config->find_string("mr_config").value_or("")) : std::string();
 }
 
 std::optional<BootRecord> read_mr_config(std::string_view document) {

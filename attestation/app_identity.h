@@ -17,8 +17,6 @@
 /// text against the log, the register MRCONFIGID against both. Pure.
 namespace nostril::attestation {
 
-inline constexpr std::size_t kAppComposeBytesMax = 256U << 10U;
-
 /// How an application is judged.
 struct AppRules {
   const AppPolicy& policy;
@@ -49,6 +47,9 @@ struct AppRegisters {
   Measurement mrconfigid{};
   std::array<bool, 4> fixed{};
 };
+
+/// Of a TDX quote that was examined: its registers are in the verdict.
+AppRegisters app_registers(const Verdict& verdict, const Acceptance& acceptance);
 
 /// Lists: event_log, event_replay, boot_events, late_events, app_compose, images_pinned, app_id,
 /// mrconfigid, os_image, key_provider; none of them required when no log is needed.
@@ -86,6 +87,9 @@ std::optional<std::vector<ImageReference>> images_of(std::string_view app_compos
 
 /// SHA-256("dstack-mr-config-v3:", 0, document): MRCONFIGID version 3, HOST_DATA of SEV-SNP.
 Digest mr_config_digest(std::string_view document);
+
+/// The "mr-config" document in dstack's description of a guest ("vm_config"); empty: it has none.
+std::string mr_config_of(std::string_view vm_config);
 
 /// What the document says, in the terms of a boot record.
 std::optional<BootRecord> read_mr_config(std::string_view document);

@@ -45,33 +45,6 @@ const Collateral* collateral_for(const TdxQuoteView& quote,
   return found == collateral.end() ? collateral.data() : &*found;
 }
 
-bool holds(const Verdict& verdict, const Identity& part) {
-  return std::find(verdict.identities.begin(), verdict.identities.end(), part) !=
-         verdict.identities.end();
-}
-
-/// Registers that an image of the caller's own list fixes, the quote being of that image.
-std::array<bool, 4> fixed_registers(const Verdict& verdict, const Acceptance& acceptance) {
-  std::array<bool, 4> out{};
-  for (const KnownList& list : acceptance.lists) {
-    for (const ListEntry& entry : list.entries) {
-      const bool image = list.own && entry.allow && entry.subject == Subject::Image;
-      if (!image ||
-          !std::all_of(entry.parts.begin(), entry.parts.end(),
-                       [&verdict](const Identity& part) { return holds(verdict, part); })) {
-        continue;
-      }
-      for (std::size_t i = 0; i < out.size(); ++i) {
-        const std::string name = fmt::format("rtmr{}", i);
-        out.at(i) =
-            out.at(i) || std::any_of(entry.parts.begin(), entry.parts.end(),
-                                     [&name](const Identity& part) { return part.name == name; });
-      }
-    }
-  }
-  return out;
-}
-
 /// The checks of conclude(), which is called once, when all that a machine has is looked at.
 void drop_conclusion(Verdict& verdict) {
   static constexpr std::array<std::string_view, 4> kNames = {"compose", "machines", "denied",
@@ -215,9 +188,7 @@ class PartExamination {
       return;
     }
     list_app_checks(checks, rules);
-    const Measurements& found = verdict_.measurements;
-    const AppRegisters registers{found.rtmr, found.mrconfigid,
-                                 fixed_registers(verdict_, policy_.tdx.acceptance)};
+    const AppRegisters registers = app_registers(verdict_, policy_.tdx.acceptance);
     if (report_data_) examine_app(evidence, registers, rules, verdict_);
   }
 

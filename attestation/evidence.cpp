@@ -23,6 +23,11 @@ bool within_limits(const SnpCertificates& certificates) {
          certificates.crl.size() <= kCrlBytesMax;
 }
 
+bool within_limits(const AppDocuments& app) {
+  return !app.event_log.empty() && app.event_log.size() <= kAppLogBytesMax &&
+         app.compose.size() <= kAppComposeBytesMax && app.mr_config.size() <= kMrConfigBytesMax;
+}
+
 bool within_limits(const std::vector<Bytes>& parts, std::size_t count_max, std::size_t bytes_max) {
   return parts.size() <= count_max &&
          std::all_of(parts.begin(), parts.end(),
@@ -40,7 +45,8 @@ bool within_limits(const Evidence& evidence) {
          within_limits(evidence.gpu_manifests, kGpuManifestCountMax, kRimBytesMax) &&
          (!evidence.collateral || within_limits(*evidence.collateral)) &&
          evidence.manifest.size() <= kManifestTextBytesMax &&
-         (!evidence.snp || within_limits(*evidence.snp));
+         (!evidence.snp || within_limits(*evidence.snp)) &&
+         (!evidence.app || within_limits(*evidence.app));
 }
 
 }  // namespace nostril::attestation

@@ -34,6 +34,9 @@ inline constexpr std::size_t kIssuerChainBytesMax = 64U << 10U;
 inline constexpr std::size_t kCrlBytesMax = 1U << 20U;
 inline constexpr std::size_t kKindBytesMax = 16;
 inline constexpr std::size_t kVekBytesMax = 16U << 10U;
+inline constexpr std::size_t kAppLogBytesMax = 256U << 10U;
+inline constexpr std::size_t kAppComposeBytesMax = 256U << 10U;
+inline constexpr std::size_t kMrConfigBytesMax = 16U << 10U;
 
 /// What Intel says about a platform: TCB levels, quoting enclave, revocations. Signed by Intel, so
 /// it may come from anywhere: the node, a relay, a file. Stale collateral is refused by its dates.
@@ -66,6 +69,19 @@ struct SnpCertificates {
   bool operator==(const SnpCertificates&) const = default;
 };
 
+/// What a dstack guest hands over of its boot and of the application on it. Nobody's word: it
+/// counts as far as it agrees with the registers that the quote signs (app_identity.h).
+struct AppDocuments {
+  /// JSON (event_log.h); never empty.
+  std::string event_log;
+  /// The exact text of app-compose.json; empty: not handed over.
+  std::string compose;
+  /// The "mr-config" document that MRCONFIGID (version 3) or HOST_DATA names; empty: none.
+  std::string mr_config;
+
+  bool operator==(const AppDocuments&) const = default;
+};
+
 /// All that a node hands over so that a stranger can judge it. Untrusted bytes.
 struct Evidence {
   /// One of the kinds above.
@@ -88,6 +104,8 @@ struct Evidence {
   std::optional<SnpCertificates> snp;
   /// Text of the model manifest (attestation/model_manifest.h); empty: not handed over.
   std::string manifest;
+  /// Of a dstack guest.
+  std::optional<AppDocuments> app;
 
   bool operator==(const Evidence&) const = default;
 };

@@ -35,10 +35,13 @@ enum class Section : std::uint8_t {
   QeIdentityIssuerChain = 21,
   RootCaCrl = 22,
   PckCrl = 23,
+  EventLog = 24,
+  Compose = 25,
   SnpVek = 26,
   SnpChain = 27,
   SnpCrl = 28,
   Manifest = 29,
+  MrConfig = 30,
 };
 
 void append_section(Bytes& out, Section type, ByteSpan bytes) {
@@ -47,6 +50,11 @@ void append_section(Bytes& out, Section type, ByteSpan bytes) {
     out.push_back(static_cast<std::uint8_t>(bytes.size() >> shift));
   }
   out.insert(out.end(), bytes.begin(), bytes.end());
+}
+
+/// Of a text that may not be there.
+void append_text(Bytes& out, Section type, std::string_view text) {
+  if (!text.empty()) append_section(out, type, as_bytes(text));
 }
 
 void append_sections(Bytes& out, Section type, const std::vector<Bytes>& parts) {
@@ -109,6 +117,13 @@ class SectionReader {
     }
   }
 
+  /// A text that may not be there; an empty one is refused: it would be another packing of none.
+  void take_text(Section type, std::size_t bytes_max, std::string& out) {
+    if (!is_next(type)) return;
+    take(type, bytes_max, out);
+    if (out.empty()) fail();
+  }
+
   /// All sections of `type` that follow, to `count_max`.
   void take(Section type, std::size_t count_max, std::size_t bytes_max, std::vector<Bytes>& out) {
     while (is_next(type)) {
@@ -168,15 +183,16 @@ Result<Evidence, PackError> read_container(ByteSpan container) {
   reader.take(Section::GpuReport, kGpuReportCountMax, kGpuReportBytesMax, out.gpu_reports);
   reader.take(Section::GpuChain, out.gpu_reports.size(), kGpuChainBytesMax, out.gpu_chains);
   reader.take(Section::GpuManifest, kGpuManifestCountMax, kRimBytesMax, out.gpu_manifests);
-  if (is_snp_kind(out.kind)) {
-    out.snp = read_certificates(reader);
-  } else if (reader.is_next(Section::TcbInfo)) {
-    out.collateral = read_collateral(reader);
+  const bool snp = is_snp_kind(out.kind);
+  if (!snp && reader.is_next(Section::TcbInfo)) out.collateral = read_collateral(reader);
+  if (reader.is_next(Section::EventLog)) {
+    out.app.emplace();
+    reader.take_text(Section::EventLog, kAppLogBytesMax, out.app->event_log);
+    reader.take_text(Section::Compose, kAppComposeBytesMax, out.app->compose);
   }
-  if (reader.is_next(Section::Manifest)) {
-    reader.take(Section::Manifest, kManifestTextBytesMax, out.manifest);
-    if (out.manifest.empty()) return failure(PackError::BadContainer);
-  }
+  if (snp) out.snp = read_certificates(reader);
+  reader.take_text(Section::Manifest, kManifestTextBytesMax, out.manifest);
+  if (out.app) reader.take_text(Section::MrConfig, kMrConfigBytesMax, out.app->mr_config);
   if (!reader.ok() || !reader.at_end() || !statement || out.kind.empty()) {
     return failure(PackError::BadContainer);
   }
@@ -227,10 +243,13 @@ std::string pack_evidence(const Evidence& evidence) {
   append_sections(container, Section::GpuChain, evidence.gpu_chains);
   append_sections(container, Section::GpuManifest, evidence.gpu_manifests);
   if (evidence.collateral) append_collateral(container, *evidence.collateral);
-  if (evidence.snp) append_certificates(container, *evidence.snp);
-  if (!evidence.manifest.empty()) {
-    append_section(container, Section::Manifest, as_bytes(evidence.manifest));
+  if (evidence.app) {
+    append_text(container, Section::EventLog, evidence.app->event_log);
+    append_text(container, Section::Compose, evidence.app->compose);
   }
+  if (evidence.snp) append_certificates(container, *evidence.snp);
+  append_text(container, Section::Manifest, evidence.manifest);
+  if (evidence.app) append_text(container, Section::MrConfig, evidence.app->mr_config);
 
   Bytes frame(ZSTD_compressBound(container.size()));
   const std::size_t size =

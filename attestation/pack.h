@@ -32,10 +32,13 @@
 ///     21  QE identity issuer chain, PEM
 ///     22  root CA CRL, DER
 ///     23  PCK CRL, DER
+///     24  event log, JSON, 1 byte or more                0 or 1
+///     25  app-compose.json, text, 1 byte or more         0 or 1, with 24 only
 ///     26  VCEK or VLEK certificate, DER                  kinds of SNP: 26 to 28 once each,
 ///     27  its issuer chain, PEM                          and none of 16 to 23;
 ///     28  CRL of the ARK, DER                            other kinds: none
 ///     29  model manifest, text, 1 byte or more           0 or 1
+///     30  mr-config document, text, 1 byte or more       0 or 1, with 24 only
 ///
 /// Any other type, order, count or size is refused: two packings of one evidence differ only in
 /// their compression.

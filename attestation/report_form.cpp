@@ -1,5 +1,6 @@
 #include "attestation/report_form.h"
 
+#include "attestation/app_identity.h"
 #include "base/base64.h"
 #include "base/hex.h"
 
@@ -119,8 +120,7 @@ ReportApp read_dstack_app(const Json* log, const Json* info, const Json* vm_conf
   if (tcb_info != nullptr) out.compose = tcb_info->find_string("app_compose").value_or("");
   if (vm_config == nullptr && info != nullptr) vm_config = info->find("vm_config");
   if (const auto text = vm_config == nullptr ? std::nullopt : vm_config->string()) {
-    const auto config = Json::parse(*text);
-    if (config) out.mr_config = config->find_string("mr_config").value_or("");
+    out.mr_config = mr_config_of(*text);
   }
   return out;
 }

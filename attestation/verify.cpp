@@ -1,8 +1,10 @@
 #include "attestation/verify.h"
 
+#include "attestation/app_identity.h"
 #include "attestation/checklist.h"
 #include "attestation/intel_examine.h"
 #include "attestation/model_manifest.h"
+#include "attestation/snp_report.h"
 #include "base/hex.h"
 
 #include <fmt/format.h>
@@ -29,6 +31,7 @@ class Examination {
         snp_(is_snp_kind(evidence.kind)),
         snp_policy_(snp_policy(policy, expected)),
         gpu_policy_(gpu_policy(policy, expected)),
+        app_rules_(app_rules(policy, evidence.app.has_value())),
         checks_(verdict_.checks) {
     verdict_.statement = expected;
     list_checks();
@@ -74,6 +77,9 @@ class Examination {
     } else {
       list_intel_checks(checks_, policy_, true, IntelTee::Tdx);
     }
+    if (app_rules_.needs_log()) {
+      snp_ ? list_snp_app_checks(checks_, app_rules_) : list_app_checks(checks_, app_rules_);
+    }
     checks_.add("freshness", policy_.acceptance.require_beacon, "statement, nonce");
     checks_.add("model",
                 !policy_.allowed_model_manifests.empty() ||
@@ -104,6 +110,9 @@ class Examination {
   void examine_report() {
     const SnpEvidence report{evidence_.cpu_quote, evidence_.snp.value_or(SnpCertificates{})};
     check_kind(examine_snp(report, roots_, now_, snp_policy_, verdict_));
+    const auto parsed = parse_snp_report(evidence_.cpu_quote);
+    if (!evidence_.app || !parsed) return;
+    examine_snp_app(app_evidence(*evidence_.app), parsed->host_data, app_rules_, verdict_);
   }
 
   void examine_quote() {
@@ -117,6 +126,13 @@ class Examination {
     const IntelInput input{evidence_.collateral ? &*evidence_.collateral : nullptr, roots_, now_,
                            policy_};
     check_kind(examine_tdx(*quote, input, verdict_));
+    if (!evidence_.app) return;
+    examine_app(app_evidence(*evidence_.app), app_registers(verdict_, policy_.acceptance),
+                app_rules_, verdict_);
+  }
+
+  static AppEvidence app_evidence(const AppDocuments& app) {
+    return {parse_event_log(app.event_log), app.compose, app.mr_config};
   }
 
   bool check_size() {
@@ -214,9 +230,16 @@ class Examination {
 
   /// Were everything else to pass.
   [[nodiscard]] Level proven_level() const {
-    if (verdict_.simulated || !checks_.passed("measurements")) return Level::Declared;
+    if (verdict_.simulated || !checks_.passed("measurements") || !app_known()) {
+      return Level::Declared;
+    }
     if (!checks_.passed("model")) return Level::ImageMeasured;
     return policy_.acceptance.records_sampling ? Level::Auditable : Level::WeightsMeasured;
+  }
+
+  /// A known image that starts containers of nobody knows whom proves nothing of what runs.
+  [[nodiscard]] bool app_known() const {
+    return !evidence_.app || vouching(verdict_, policy_.acceptance, Subject::Compose, now_).enough;
   }
 
   const Evidence& evidence_;
@@ -227,6 +250,7 @@ class Examination {
   const bool snp_;
   const SnpPolicy snp_policy_;
   const GpuPolicy gpu_policy_;
+  const AppRules app_rules_;
   Verdict verdict_;
   Checklist checks_;
 };

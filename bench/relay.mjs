@@ -137,7 +137,7 @@ export async function measure_relay({ bin, peers, quick, only, deflate, keep, pr
   }
   const names = [...new Set(rows.map((row) => row.contender))];
   print(`relay: CPU of the server's threads for each; raw costs: verify ${us(raw.verify_us)}, send ${us(raw.send_us)}, ` +
-    `spread send ${us(raw.spread_us)}, hash ${us(raw.hash_us)}, copy ${us(raw.copy_us)}`, names.length > 1 ? table_of_many(rows, names) : table_of_one(rows));
+    `spread send ${us(raw.spread_us)}, verify + sync ${us(raw.durable_us)}, hash ${us(raw.hash_us)}, copy ${us(raw.copy_us)}`, names.length > 1 ? table_of_many(rows, names) : table_of_one(rows));
   if (names.length > 1) {
     for (const row of rows.filter((each) => remarks(each))) console.log(`  ${row.contender}, ${row.title}: ${remarks(row)}`);
   }

@@ -53,15 +53,16 @@ TrustSettings trust_from(const ClientSettings& settings) {
     policy = parse_verify_policy(read_file(settings.policy), settings.policy);
   }
   policy.tdx.allow_unchecked_tcb |= settings.allow_unchecked_tcb;
-  if (settings.test_root.empty()) return {attestation::TrustRoots::vendors(), std::move(policy)};
-  auto roots =
-      attestation::TrustRoots::vendors_and_test_root(as_bytes(read_file(settings.test_root)));
-  if (!roots) {
-    throw std::runtime_error(settings.test_root + ": " + std::string(to_string(roots.error())));
+  attestation::TrustRoots roots = attestation::TrustRoots::vendors();
+  for (const std::string& file : settings.test_roots) {
+    const auto root = attestation::TrustRoots::with_test_root(as_bytes(read_file(file)));
+    if (!root) throw std::runtime_error(file + ": " + std::string(to_string(root.error())));
+    roots = roots.joined(*root);
   }
-  policy.tdx.accept_simulated = true;
-  policy.snp.accept_simulated = true;
-  return {std::move(*roots), std::move(policy)};
+  // Of GPUs, too: the evidence of a node has one policy (Policy::gpu).
+  policy.tdx.accept_simulated = !settings.test_roots.empty();
+  policy.snp.accept_simulated = !settings.test_roots.empty();
+  return {std::move(roots), std::move(policy)};
 }
 
 std::unique_ptr<Journal> open_home_journal(const std::filesystem::path& home, net::Loop& loop) {

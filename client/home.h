@@ -24,9 +24,10 @@ namespace nostril::client {
 struct ClientSettings {
   std::filesystem::path home;  ///< payment key and journal; made with mode 0700
   std::vector<std::string> relays;
-  std::string ca_file;    ///< PEM roots for wss:// relays; empty: the system's
-  std::string test_root;  ///< DER file: also take SIMULATED evidence under this root
-  std::string policy;     ///< TOML file (policy_file.h); empty: the defaults
+  std::string ca_file;  ///< PEM roots for wss:// relays; empty: the system's
+  /// DER files: also take SIMULATED evidence under these roots (of a processor, of GPUs).
+  std::vector<std::string> test_roots;
+  std::string policy;  ///< TOML file (policy_file.h); empty: the defaults
   bool allow_unchecked_tcb = false;
   std::int64_t budget = 1'000'000;  ///< most that one node may be owed, base units
 };

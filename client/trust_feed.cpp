@@ -2,6 +2,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "events/beacon.h"
 #include "events/kinds.h"
 
 #include <algorithm>
@@ -38,6 +39,7 @@ void TrustFeed::subscribe() {
   }
   if (!policy.beacons.empty()) {
     Filter beacons;
+    beacons.kinds = {kinds::kBeacon};
     beacons.authors = policy.beacons;
     std::ranges::sort(*beacons.authors);
     beacons.since = clock_.unix_s() - policy.tdx.acceptance.beacon_age_s_max;
@@ -47,10 +49,11 @@ void TrustFeed::subscribe() {
   if (filters.empty()) return;
   SubscriptionCallbacks callbacks;
   callbacks.on_event = [this](const VerifiedEvent& event) {
-    // A key may be both.
-    if (event.event().kind == kinds::kKnownGood) on_list(event);
-    const auto& beacons = trust_.policy.beacons;
-    if (std::ranges::find(beacons, event.event().pubkey) != beacons.end()) on_beacon(event.event());
+    if (event.event().kind == kinds::kKnownGood) {
+      on_list(event);
+    } else {
+      on_beacon(event.event());
+    }
   };
   callbacks.on_stored_end = [this](const std::string&) {
     ++stored_ends_;
@@ -80,7 +83,8 @@ void TrustFeed::on_beacon(const Event& event) {
   auto& beacons = trust_.policy.tdx.acceptance.beacons;
   const std::int64_t oldest = clock_.unix_s() - trust_.policy.tdx.acceptance.beacon_age_s_max;
   std::erase_if(beacons, [oldest](const auto& beacon) { return beacon.at < oldest; });
-  if (event.created_at < oldest) return;
+  // Any other event of the key could have been foreseen.
+  if (event.created_at < oldest || !parse_beacon(event)) return;
   if (beacons.size() >= kBeaconsMax) {
     beacons.erase(std::ranges::min_element(beacons, {}, &attestation::Beacon::at));
   }

@@ -70,6 +70,19 @@ HttpCallError error_of(CURLcode code) {
   }
 }
 
+/// The peer's own certificate: the first of those it showed.
+std::string peer_certificate_of(CURL* easy) {
+  curl_certinfo* info = nullptr;
+  if (curl_easy_getinfo(easy, CURLINFO_CERTINFO, &info) != CURLE_OK || info == nullptr) return {};
+  if (info->num_of_certs < 1) return {};
+  constexpr std::string_view kField = "Cert:";
+  for (const curl_slist* line = info->certinfo[0]; line != nullptr; line = line->next) {
+    const std::string_view text = line->data;
+    if (text.substr(0, kField.size()) == kField) return std::string(text.substr(kField.size()));
+  }
+  return {};
+}
+
 }  // namespace
 
 struct HttpClient::Impl {
@@ -89,6 +102,7 @@ struct HttpClient::Impl {
     TimerId timer = TimerId::None;
     HttpCallError error = HttpCallError::None;  // ours, before libcurl's
     std::string detail;
+    std::string peer_certificate;
     bool added = false;
     bool head_done = false;
     bool paused = false;
@@ -245,6 +259,7 @@ void HttpClient::Impl::set_up(Call& call, const Url& url) {
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, &call);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &call);
+  if (wanted.wants_peer_certificate) curl_easy_setopt(easy, CURLOPT_CERTINFO, 1L);
   if (!wanted.unix_socket_path.empty())
     curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, wanted.unix_socket_path.c_str());
   if (!wanted.ca_path.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, wanted.ca_path.c_str());
@@ -300,6 +315,7 @@ std::size_t HttpClient::Impl::head_line(Call& call, std::string_view line) {
       return offered;
     }
     call.head_done = true;
+    if (call.call.wants_peer_certificate) call.peer_certificate = peer_certificate_of(call.easy);
     call.heard_ms = loop.now_ms();
     loop.cancel(call.timer);
     watch_time(call);
@@ -344,7 +360,7 @@ void HttpClient::Impl::finish(CallId id, HttpCallError error, std::string detail
   Call* call = find(id);
   if (call == nullptr) return;
   const auto on_done = std::move(call->callbacks.on_done);
-  HttpCallResult result{error, std::move(detail)};
+  HttpCallResult result{error, std::move(detail), std::move(call->peer_certificate)};
   forget(id);
   if (on_done) on_done(result);
 }

@@ -21,8 +21,9 @@ struct HttpCall {
   std::string url;  ///< http or https; others are refused
   HttpHeaders headers;
   std::string body;
-  std::string unix_socket_path;  ///< when set: connect there, whatever the host of the URL
-  std::string ca_path;           ///< PEM roots for https; empty: the system's
+  std::string unix_socket_path;         ///< when set: connect there, whatever the host of the URL
+  std::string ca_path;                  ///< PEM roots for https; empty: the system's
+  bool wants_peer_certificate = false;  ///< HttpCallResult::peer_certificate
   std::uint64_t connect_ms_max = 10'000;
   std::uint64_t first_byte_ms_max =
       120'000;  ///< from start() to the response's head; an engine may load a model
@@ -49,6 +50,9 @@ std::string_view to_string(HttpCallError error);
 struct HttpCallResult {
   HttpCallError error = HttpCallError::None;
   std::string detail;  ///< for a log line; no secrets
+  /// PEM, of the verified TLS connection that brought the answer's head; empty without
+  /// wants_peer_certificate, over http, and on a connection that an earlier call has opened.
+  std::string peer_certificate;
 
   [[nodiscard]] bool ok() const { return error == HttpCallError::None; }
 };

@@ -48,7 +48,9 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       pool_(loop, clock, {}, config.ca_file),
       keys_(config.limits.key_life_s, rng),
       background_(loop),
-      publisher_(config, identity_, keys_, *source_, background_, pool_, clock, rng),
+      beacons_(pool_, config.witnesses().value_or(std::vector<PublicKey>()),
+               config.freshness.beacon_age_s_max, clock),
+      publisher_(config, identity_, keys_, *source_, background_, pool_, beacons_, clock, rng),
       gate_(static_cast<std::size_t>(config.limits.running_max)) {}
 
 Agent::~Agent() {
@@ -86,6 +88,7 @@ void Agent::start(std::function<void(std::string)> on_serving,
   });
   keys_.rotate(clock_.unix_s());
   subscribe();
+  beacons_.start();
   timers_.push_back(loop_.every(kKeyCheckMs, [this] { rotate_keys(); }));
   timers_.push_back(loop_.every(kEngineCheckMs, [this] { check_engine(); }));
   timers_.push_back(loop_.every(kSweepMs, [this] { sweep(); }));
@@ -229,6 +232,7 @@ void Agent::engine_lost() {
 
 void Agent::rotate_keys() {
   if (stopping_) return;
+  beacons_.watch();
   const bool rotated = keys_.rotate(clock_.unix_s());
   if (rotated) subscribe();
   if (publisher_.offering() && (rotated || publisher_.due())) publisher_.publish();

@@ -6,6 +6,7 @@
 #include "client/relay_pool.h"
 #include "net/loop.h"
 #include "node/background.h"
+#include "node/beacon_feed.h"
 #include "node/config.h"
 #include "node/demo_engine_process.h"
 #include "node/engine.h"
@@ -86,6 +87,7 @@ class Agent {
   Verifier verifier_;
   EncryptionKeys keys_;
   Background background_;
+  BeaconFeed beacons_;
   Publisher publisher_;
   EngineGate gate_;
   AgentCounters counters_;

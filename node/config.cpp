@@ -2,11 +2,19 @@
 
 #include "base/hex.h"
 #include "events/inference.h"
+#include "events/nip19.h"
 #include "events/tag_reader.h"
 
 #include <algorithm>
 
 namespace nostril::node {
+
+namespace {
+
+/// A relay takes about as many filters in one subscription.
+constexpr std::size_t kWitnessesMax = 16;
+
+}  // namespace
 
 EvidenceSettings NodeConfig::evidence_settings() const {
   EvidenceSettings out;
@@ -39,6 +47,17 @@ ManifestSettings NodeConfig::manifest_settings() const {
   return out;
 }
 
+std::optional<std::vector<PublicKey>> NodeConfig::witnesses() const {
+  std::vector<PublicKey> out;
+  for (const std::string& text : freshness.beacons) {
+    const auto code = nip19::decode(text);
+    const auto* npub = code ? std::get_if<nip19::Npub>(&*code) : nullptr;
+    if (npub == nullptr || out.size() == kWitnessesMax) return std::nullopt;
+    out.push_back(npub->key);
+  }
+  return out;
+}
+
 std::optional<std::string> NodeConfig::problem() const {
   const auto is_relay = [](const std::string& url) {
     return (url.starts_with("ws://") || url.starts_with("wss://")) &&
@@ -53,6 +72,10 @@ std::optional<std::string> NodeConfig::problem() const {
   }
   if (!is_name(offer.asset, InferenceLimits::kAssetBytesMax)) {
     return "offer.asset: 1 to 96 printable characters without spaces";
+  }
+  if (!witnesses()) return "freshness.beacons: up to 16 keys as npub1…";
+  if (freshness.refresh_s >= freshness.beacon_age_s_max) {
+    return "freshness.refresh_s: must be below freshness.beacon_age_s_max";
   }
   const std::int64_t dearest =
       std::max({offer.input_price, offer.cached_price, offer.output_price});
@@ -144,6 +167,19 @@ void NodeConfig::declare(Config& config) {
                 "Most tokens of one answer, as stated in the offer.");
   config.text("operator", &offer.operator_key,
               "Your own public key (64 hex), to which reputation attaches. Empty: none.");
+
+  config.section(
+      "freshness",
+      "Beacons (kind 1474): each minute a witness signs an event with an id that nobody\n"
+      "could foresee (`nostril beacon run`). Evidence over its id is not older, which a\n"
+      "client's policy may require.");
+  config.list("beacons", &freshness.beacons,
+              "npub of each witness, read from the relays above; the first that is heard counts.\n"
+              "Empty: evidence is over random bytes.");
+  config.number("refresh_s", &freshness.refresh_s, 5, 3'600,
+                "Evidence is made anew over a beacon that is this much newer.");
+  config.number("beacon_age_s_max", &freshness.beacon_age_s_max, 10, 86'400,
+                "An older beacon is as good as none; the offers go on, and the log says so.");
 
   config.section("limits", "Bounds of this process.");
   config.number("sessions_max", &limits.sessions_max, 1, 10'000,

@@ -60,6 +60,12 @@ struct NodeConfig {
     std::string operator_key;
   } offer;
 
+  struct Freshness {
+    std::vector<std::string> beacons;
+    std::int64_t refresh_s = 240;
+    std::int64_t beacon_age_s_max = 600;
+  } freshness;
+
   struct Limits {
     std::int64_t sessions_max = 64;
     std::int64_t running_max = 16;
@@ -71,6 +77,9 @@ struct NodeConfig {
   [[nodiscard]] EvidenceSettings evidence_settings() const;
   [[nodiscard]] CollateralSettings collateral_settings() const;
   [[nodiscard]] ManifestSettings manifest_settings() const;
+
+  /// Keys of freshness.beacons; nothing when one of them is none.
+  [[nodiscard]] std::optional<std::vector<PublicKey>> witnesses() const;
 
   /// What can't be offered as it stands here, as a line for the operator.
   [[nodiscard]] std::optional<std::string> problem() const;

@@ -66,19 +66,21 @@ void warn_of_refusals(const attestation::Evidence& evidence, std::int64_t now_s)
 
 struct Publisher::Making {
   attestation::Statement statement;
+  std::int64_t beacon_at_s = 0;  ///< 0: the nonce is random
   std::string manifest;
   Result<attestation::Evidence, std::string> evidence = failure(std::string("not made"));
 };
 
 Publisher::Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
                      EvidenceSource& source, Background& background, client::RelayPool& pool,
-                     Clock& clock, Rng& rng)
+                     const BeaconFeed& beacons, Clock& clock, Rng& rng)
     : config_(config),
       identity_(identity),
       keys_(keys),
       source_(source),
       background_(background),
       pool_(pool),
+      beacons_(beacons),
       clock_(clock),
       rng_(rng) {}
 
@@ -156,7 +158,9 @@ AttestationEvent Publisher::make_attestation(const attestation::Evidence& eviden
 }
 
 bool Publisher::due() const {
-  return due_ || (complete_at_s_ != 0 && clock_.unix_s() >= complete_at_s_);
+  if (due_ || (complete_at_s_ != 0 && clock_.unix_s() >= complete_at_s_)) return true;
+  const auto beacon = beacons_.newest();
+  return beacon && beacon->created_at >= beacon_at_s_ + config_.freshness.refresh_s;
 }
 
 void Publisher::publish() {
@@ -164,6 +168,10 @@ void Publisher::publish() {
   due_ = true;
   auto making = std::make_shared<Making>();
   making->statement = make_statement(keys_.newest());
+  if (const auto beacon = beacons_.newest()) {
+    making->statement.nonce = beacon->id.bytes;
+    making->beacon_at_s = beacon->created_at;
+  }
   making->manifest = manifest_;
   const bool taken = background_.run(
       [making, &source = source_, now_s = clock_.unix_s()] {
@@ -201,6 +209,7 @@ void Publisher::publish_made(const Making& making) {
   offering_ = true;
   refused_ = false;
   due_ = false;
+  beacon_at_s_ = making.beacon_at_s;
   complete_at_s_ = lacks_collateral(*evidence) ? now_s + kCollateralRetryS : 0;
   publish_again();
 }

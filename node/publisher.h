@@ -5,6 +5,7 @@
 #include "client/relay_pool.h"
 #include "events/inference.h"
 #include "node/background.h"
+#include "node/beacon_feed.h"
 #include "node/config.h"
 #include "node/engine.h"
 #include "node/evidence_source.h"
@@ -27,13 +28,13 @@ struct LiveOffer {
 };
 
 /// Keeps the node's attestation (31471) and offer (31470) on its relays: made anew for each
-/// encryption key, withdrawn by NIP-09 when the engine is gone or the node stops.
-/// Threads: the loop's only.
+/// encryption key and, with beacons, as they go on; withdrawn by NIP-09 when the engine is gone or
+/// the node stops. Threads: the loop's only.
 class Publisher {
  public:
   Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
-            EvidenceSource& source, Background& background, client::RelayPool& pool, Clock& clock,
-            Rng& rng);
+            EvidenceSource& source, Background& background, client::RelayPool& pool,
+            const BeaconFeed& beacons, Clock& clock, Rng& rng);
 
   /// What is served from now on. `manifest`: of its weights, text; empty: no claim is made.
   void set_engine(const FoundEngine& engine, const EngineModel& model, std::string manifest);
@@ -44,7 +45,8 @@ class Publisher {
   /// does nothing.
   void publish();
 
-  /// The last publish() came to nothing, or to evidence without its collateral a minute ago.
+  /// The last publish() came to nothing, or to evidence without its collateral a minute ago; or the
+  /// beacon that it is over has become old.
   [[nodiscard]] bool due() const;
 
   /// An offer is being made.
@@ -82,6 +84,7 @@ class Publisher {
   EvidenceSource& source_;
   Background& background_;
   client::RelayPool& pool_;
+  const BeaconFeed& beacons_;
   Clock& clock_;
   Rng& rng_;
 
@@ -98,6 +101,7 @@ class Publisher {
   bool refused_ = false;
   bool due_ = false;
   std::int64_t complete_at_s_ = 0;  ///< when to try to publish with collateral; 0: it was there
+  std::int64_t beacon_at_s_ = 0;    ///< of the beacon under the newest evidence; 0: none
   /// What is being made, and only while it is wanted.
   std::shared_ptr<Making> making_;
   int refused_in_a_row_ = 0;

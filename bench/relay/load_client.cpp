@@ -93,10 +93,11 @@ void show_signing(std::size_t made, std::size_t of) {
 
 void print_floors(const Floors& floors) {
   fmt::print(
-      "{{\"question\":\"raw\",\"verify_us\":{:.2f},\"send_us\":{:.2f},\"spread_us\":{:.2f},\"hash_"
-      "us\":{:.3f},"
-      "\"copy_us\":{:.3f}}}\n",
-      floors.verify_us, floors.send_us, floors.spread_us, floors.hash_us, floors.copy_us);
+      "{{\"question\":\"raw\",\"verify_us\":{:.2f},\"send_us\":{:.2f},\"spread_us\":{:.2f},"
+      "\"durable_us\":"
+      "{:.1f},\"hash_us\":{:.3f},\"copy_us\":{:.3f}}}\n",
+      floors.verify_us, floors.send_us, floors.spread_us, floors.durable_us, floors.hash_us,
+      floors.copy_us);
 }
 
 bool run(const Arguments& arguments) {
@@ -109,8 +110,8 @@ bool run(const Arguments& arguments) {
   }
   LiveEvents live;
   const std::vector<Event> sample = live.mixed(kFloorEvents);
-  print_floors(measure_floors(sample));
-  Asker asker(targets, sample);
+  print_floors(measure_floors(sample, arguments.cache));
+  Asker asker(targets, sample, arguments.cache);
   const Bench bench{plan, asker, live};
 
   if (arguments.wants("idle")) ask_idle(bench);

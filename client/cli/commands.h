@@ -55,6 +55,17 @@ struct RequestOptions {
 
 int request(Process& process, const RequestOptions& options);
 
+/// Beacons, kind 1474: until SIGTERM, or one.
+struct BeaconOptions {
+  std::string key_file;  ///< the witness'
+  std::vector<std::string> relays;
+  std::string ca_file;
+  std::int64_t period_s = 60;
+  bool once = false;  ///< also print it; no relays: only that
+};
+
+int beacon(Process& process, const BeaconOptions& options);
+
 int offers(Process& process, const ClientSettings& settings, bool explain);
 
 struct ChatOptions {
@@ -90,11 +101,16 @@ struct EvidenceOptions {
   std::vector<std::string> rims;
   std::vector<std::string> ocsp;
   std::string ocsp_nonce;  ///< hex
-  std::string peer_spki;  ///< hex or a file
+  std::string peer_spki;   ///< hex or a file
+  std::string url;         ///< in place of `report`: where to ask for it
+  std::string ca_file;     ///< of that call, as the next three
+  std::string api_key;     ///< file
+  std::string save;        ///< file for the answer's exact bytes
+  std::int64_t timeout_s = 30;
   std::string token;
   std::string key_set;
   std::string policy;
-  std::string root;   ///< in place of the built-in ones; marks the verdict
+  std::vector<std::string> roots;  ///< in place of the built-in ones; mark the verdict
   std::string nonce;  ///< hex; the end of report_data, or what the GPU was asked to sign
   std::string node;   ///< npub
   std::string model;

@@ -15,8 +15,7 @@ constexpr int kSimulated = 3;
 
 attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& options) {
   const VerifyPolicy policy = read_policy(options, now_s);
-  const auto roots =
-      options.root.empty() ? attestation::TrustRoots::intel() : read_roots(options.root);
+  const auto roots = roots_of(options, attestation::TrustRoots::intel);
   const Bytes quote = read_bytes(options.quote);
   std::optional<attestation::Collateral> collateral;
   if (!options.collateral.empty()) {
@@ -33,8 +32,7 @@ attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& op
 
 attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& options) {
   VerifyPolicy policy = read_policy(options, now_s);
-  const auto roots =
-      options.root.empty() ? attestation::TrustRoots::amd() : read_roots(options.root);
+  const auto roots = roots_of(options, attestation::TrustRoots::amd);
   attestation::SnpEvidence evidence;
   evidence.report = read_bytes(options.report);
   evidence.certificates.vek = read_certificate(options.vcek);

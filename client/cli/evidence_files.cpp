@@ -45,10 +45,15 @@ Bytes read_certificate(const std::string& path) {
   return chain && chain->size() == 1 ? chain->front().der : bytes;
 }
 
-attestation::TrustRoots read_roots(const std::string& path) {
-  const auto roots = attestation::TrustRoots::only(read_certificate(path));
-  if (!roots) throw std::runtime_error(path + ": " + std::string(to_string(roots.error())));
-  return *roots;
+attestation::TrustRoots roots_of(const EvidenceOptions& options,
+                                 attestation::TrustRoots (*built_in)()) {
+  std::optional<attestation::TrustRoots> out;
+  for (const std::string& path : options.roots) {
+    const auto root = attestation::TrustRoots::only(read_certificate(path));
+    if (!root) throw std::runtime_error(path + ": " + std::string(to_string(root.error())));
+    out = out ? out->joined(*root) : *root;
+  }
+  return out ? *out : built_in();
 }
 
 VerifyPolicy read_policy(const EvidenceOptions& options, std::int64_t now_s) {
@@ -61,10 +66,11 @@ VerifyPolicy read_policy(const EvidenceOptions& options, std::int64_t now_s) {
     book.apply_to(out);
   }
   // Who names a root by hand knows that no vendor stands behind it.
-  out.tdx.accept_simulated = !options.root.empty();
-  out.snp.accept_simulated = !options.root.empty();
-  out.gpu.accept_simulated = !options.root.empty();
-  out.nras.accept_simulated = !options.root.empty();
+  const bool named = !options.roots.empty();
+  out.tdx.accept_simulated = named;
+  out.snp.accept_simulated = named;
+  out.gpu.accept_simulated = named;
+  out.nras.accept_simulated = named;
   return out;
 }
 
@@ -78,7 +84,11 @@ Bytes read_nonce(const std::string& hex) {
 
 int report(attestation::Verdict verdict, const EvidenceOptions& options,
            const PageContext& context) {
-  if (!options.root.empty()) verdict.claims.push_back({"root_file", options.root, "--root"});
+  if (options.roots.size() == 1) {
+    verdict.claims.push_back({"root_file", options.roots.front(), "--root"});
+  } else if (!options.roots.empty()) {
+    verdict.claims.push_back({"root_files", options.roots, "--root"});
+  }
   if (!options.html.empty()) write_page(verdict, options, context);
   if (options.json) fmt::print("{}\n", attestation::to_json(verdict));
   if (options.explain) {

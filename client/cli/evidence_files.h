@@ -23,8 +23,9 @@ Bytes read_bytes(const std::string& path);
 /// the verdict says so.
 Bytes read_certificate(const std::string& path);
 
-/// This root in place of the built-in ones.
-attestation::TrustRoots read_roots(const std::string& path);
+/// The roots named by hand in place of the built-in ones; `built_in` when there are none.
+attestation::TrustRoots roots_of(const EvidenceOptions& options,
+                                 attestation::TrustRoots (*built_in)());
 
 /// The policy file with the lists that it names as files, or the defaults; simulated evidence is
 /// taken when a root is named by hand.

@@ -26,12 +26,18 @@ void add_relays(CLI::App& app, std::vector<std::string>& relays, std::string& ca
                  "PEM file of the roots that wss:// relays are checked against; else the system's");
 }
 
+void add_test_roots(CLI::App& app, ClientSettings& settings) {
+  app.add_option("--trust-test-root", settings.test_roots,
+                 "DER file: also take SIMULATED evidence under this test root (development); again "
+                 "for more")
+      ->allow_extra_args(false);
+}
+
 void add_client(CLI::App& app, ClientSettings& settings, std::string& home) {
   add_relays(app, settings.relays, settings.ca_file, true);
   app.add_option("--home", home, "folder of the payment key and the receipts")
       ->capture_default_str();
-  app.add_option("--trust-test-root", settings.test_root,
-                 "DER file: also take SIMULATED evidence under this test root (development)");
+  add_test_roots(app, settings);
   app.add_option("--policy", settings.policy,
                  "TOML file: what evidence is taken; `nostril verify policy` prints all keys");
   app.add_flag("--allow-unchecked-tcb", settings.allow_unchecked_tcb,
@@ -57,6 +63,7 @@ struct Options {
   VerifyOptions verify;
   EvidenceOptions evidence;
   KnownGoodOptions known_good;
+  BeaconOptions beacon;
   std::string file;
   ManifestOptions manifest;
 };
@@ -155,93 +162,136 @@ void add_report_options(CLI::App& app, EvidenceOptions& options) {
 void add_evidence_options(CLI::App& app, EvidenceOptions& options) {
   app.add_option("--now", options.now, "unix seconds in place of the clock");
   app.add_option("--policy", options.policy, "TOML file; `nostril verify policy` prints all keys");
-  app.add_option("--root", options.root,
-                 "certificate (PEM or DER) in place of the built-in roots; marks the verdict");
+  app.add_option(
+         "--root", options.roots,
+         "certificate (PEM or DER) in place of the built-in roots; marks the verdict; again "
+         "for more")
+      ->allow_extra_args(false);
   app.add_option("--nonce", options.nonce,
                  "hex: report_data must end in it; a GPU's report or token must be over it");
   add_report_options(app, options);
 }
 
-void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
-  auto* intel = verify_app.add_subcommand(
-      "intel", "an Intel TDX or SGX quote; 0 accepted, 1 refused, 2 unusable");
-  intel->add_option("--quote", o.evidence.quote, "raw quote")->required();
-  intel->add_option("--collateral", o.evidence.collateral,
-                    "JSON: TCB info, QE identity, CRLs, signatures, issuer chains");
-  add_evidence_options(*intel, o.evidence);
-  intel->callback(
-      [&] { run = [&o](Process& process) { return verify_intel(process, o.evidence); }; });
+void add_vek_options(CLI::App& app, EvidenceOptions& options, bool required) {
+  app.add_option("--vcek", options.vcek, "certificate of the VCEK or VLEK, DER or PEM")
+      ->required(required);
+  app.add_option("--chain", options.chain, "PEM: ASK or ASVK, then ARK; else AMD's own");
+  app.add_option("--crl", options.crl, "DER: CRL of the ARK");
+}
 
-  auto* snp =
-      verify_app.add_subcommand("snp", "an AMD SEV-SNP report; 0 accepted, 1 refused, 2 unusable");
-  snp->add_option("--report", o.evidence.report, "raw report, 1184 bytes")->required();
-  snp->add_option("--vcek", o.evidence.vcek, "certificate of the VCEK or VLEK, DER or PEM")
-      ->required();
-  snp->add_option("--chain", o.evidence.chain, "PEM: ASK or ASVK, then ARK; else AMD's own");
-  snp->add_option("--crl", o.evidence.crl, "DER: CRL of the ARK");
-  add_evidence_options(*snp, o.evidence);
-  snp->callback([&] { run = [&o](Process& process) { return verify_snp(process, o.evidence); }; });
+void add_rim_option(CLI::App& app, EvidenceOptions& options) {
+  app.add_option("--rim", options.rims,
+                 "reference manifest (XML, or NVIDIA's JSON around it); once each");
+}
 
-  auto* gpu =
-      verify_app.add_subcommand("gpu", "an NVIDIA GPU's report; 0 accepted, 1 refused, 2 unusable");
-  gpu->add_option("--report", o.evidence.report, "raw report: SPDM request and response")
-      ->required();
-  gpu->add_option("--chain", o.evidence.chain, "its five certificates, leaf first: PEM or DER")
-      ->required();
-  gpu->add_option("--rim", o.evidence.rims,
-                  "reference manifest (XML, or NVIDIA's JSON around it); once each");
-  gpu->add_option("--ocsp", o.evidence.ocsp, "OCSP answer (DER) about a certificate; once each");
-  gpu->add_option("--ocsp-nonce", o.evidence.ocsp_nonce, "hex: what those answers must carry");
-  add_evidence_options(*gpu, o.evidence);
-  gpu->callback([&] { run = [&o](Process& process) { return verify_gpu(process, o.evidence); }; });
+using EvidenceCommand = int (*)(Process&, const EvidenceOptions&);
 
-  auto* offer = verify_app.add_subcommand(
+/// A sub-command that judges evidence of one kind: what all of them share.
+CLI::App* add_evidence_command(CLI::App& verify_app, const char* name, const std::string& what,
+                               EvidenceCommand command, Options& o, Command& run) {
+  auto* app = verify_app.add_subcommand(name, what + "; 0 accepted, 1 refused, 2 unusable");
+  add_evidence_options(*app, o.evidence);
+  app->callback([&o, &run, command] {
+    run = [&o, command](Process& process) { return command(process, o.evidence); };
+  });
+  return app;
+}
+
+void add_verify_intel(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app =
+      add_evidence_command(verify_app, "intel", "an Intel TDX or SGX quote", verify_intel, o, run);
+  app->add_option("--quote", o.evidence.quote, "raw quote")->required();
+  app->add_option("--collateral", o.evidence.collateral,
+                  "JSON: TCB info, QE identity, CRLs, signatures, issuer chains");
+}
+
+void add_verify_snp(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = add_evidence_command(verify_app, "snp", "an AMD SEV-SNP report", verify_snp, o, run);
+  app->add_option("--report", o.evidence.report, "raw report, 1184 bytes")->required();
+  add_vek_options(*app, o.evidence, true);
+}
+
+void add_verify_gpu(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = add_evidence_command(verify_app, "gpu", "an NVIDIA GPU's report", verify_gpu, o, run);
+  app->add_option("--report", o.evidence.report, "raw report: SPDM request and response")
+      ->required();
+  app->add_option("--chain", o.evidence.chain, "its five certificates, leaf first: PEM or DER")
+      ->required();
+  add_rim_option(*app, o.evidence);
+  app->add_option("--ocsp", o.evidence.ocsp, "OCSP answer (DER) about a certificate; once each");
+  app->add_option("--ocsp-nonce", o.evidence.ocsp_nonce, "hex: what those answers must carry");
+}
+
+void add_verify_nras(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = add_evidence_command(verify_app, "nras", "tokens of NVIDIA's attestation service",
+                                   verify_nras, o, run);
+  app->add_option("--token", o.evidence.token, "JSON: the service's whole answer")->required();
+  app->add_option("--jwks", o.evidence.key_set, "JSON: the service's key set of that time")
+      ->required();
+}
+
+void add_verify_report(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = add_evidence_command(verify_app, "report", "a provider's whole attestation answer",
+                                   verify_report, o, run);
+  auto* source = app->add_option_group("source", "the answer, saved or asked for now");
+  source->add_option("--file", o.evidence.report, "the answer, as the service gave it");
+  auto* url = source->add_option("--url", o.evidence.url,
+                                 "ask https://HOST[/v1/attestation/report] with a fresh nonce");
+  source->require_option(1);
+  app->add_option("-m,--model", o.evidence.model, "that the URL's report is of")->needs(url);
+  app->add_option("--save", o.evidence.save, "file for the exact bytes of the URL's answer")
+      ->needs(url);
+  app->add_option("--ca-file", o.evidence.ca_file, "PEM roots for the URL; else the system's")
+      ->needs(url);
+  app->add_option("--api-key", o.evidence.api_key, "file with the key that the URL's service wants")
+      ->needs(url);
+  app->add_option("--timeout", o.evidence.timeout_s, "seconds for the URL's whole answer")
+      ->needs(url)
+      ->check(CLI::Range(1, 600))
+      ->capture_default_str();
+  app->add_option("--collateral", o.evidence.collaterals,
+                  "Intel's collateral (JSON); or AMD's certificates; once each");
+  app->add_option("--peer-spki", o.evidence.peer_spki,
+                  "key of the TLS connection: SHA-256 of its SubjectPublicKeyInfo in hex, or a "
+                  "file with the key or certificate; of a URL it is known")
+      ->excludes(url);
+  add_vek_options(*app, o.evidence, false);
+  add_rim_option(*app, o.evidence);
+}
+
+void add_verify_offer(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = verify_app.add_subcommand(
       "offer",
       "a node's evidence as its relays have it; 0 accepted, 1 refused, 2 unusable, 3 accepted but "
       "simulated");
-  add_client(*offer, o.client, o.home);
-  offer->add_option("--node", o.evidence.node, "npub of the node")->required();
-  offer->add_option("-m,--model", o.evidence.model, "its newest offer's when not given");
-  add_report_options(*offer, o.evidence);
-  offer->callback([&] {
+  add_client(*app, o.client, o.home);
+  app->add_option("--node", o.evidence.node, "npub of the node")->required();
+  app->add_option("-m,--model", o.evidence.model, "its newest offer's when not given");
+  add_report_options(*app, o.evidence);
+  app->callback([&] {
     run = [&o](Process& process) { return verify_offer(process, o.client, o.evidence); };
   });
+}
 
-  auto* report = verify_app.add_subcommand(
-      "report", "a provider's whole attestation answer; 0 accepted, 1 refused, 2 unusable");
-  report->add_option("--file", o.evidence.report, "the answer, as the service gave it")->required();
-  report->add_option("--collateral", o.evidence.collaterals,
-                     "Intel's collateral (JSON); or AMD's certificates; once each");
-  report->add_option("--vcek", o.evidence.vcek, "certificate of the VCEK or VLEK, DER or PEM");
-  report->add_option("--chain", o.evidence.chain, "PEM: ASK or ASVK, then ARK; else AMD's own");
-  report->add_option("--crl", o.evidence.crl, "DER: CRL of the ARK");
-  report->add_option("--rim", o.evidence.rims,
-                     "reference manifest (XML, or NVIDIA's JSON around it); once each");
-  report->add_option("--peer-spki", o.evidence.peer_spki,
-                     "key of the TLS connection: SHA-256 of its SubjectPublicKeyInfo in hex, or a "
-                     "file with the key or certificate");
-  add_evidence_options(*report, o.evidence);
-  report->callback(
-      [&] { run = [&o](Process& process) { return verify_report(process, o.evidence); }; });
-
-  auto* nras = verify_app.add_subcommand(
-      "nras", "tokens of NVIDIA's attestation service; 0 accepted, 1 refused, 2 unusable");
-  nras->add_option("--token", o.evidence.token, "JSON: the service's whole answer")->required();
-  nras->add_option("--jwks", o.evidence.key_set, "JSON: the service's key set of that time")
-      ->required();
-  add_evidence_options(*nras, o.evidence);
-  nras->callback(
-      [&] { run = [&o](Process& process) { return verify_nras(process, o.evidence); }; });
-
-  auto* manifest = verify_app.add_subcommand(
+void add_verify_manifest(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = verify_app.add_subcommand(
       "manifest", "a model manifest, and files by it; 0 right, 1 wrong, 2 unusable");
-  manifest->add_option("--manifest", o.manifest.manifest, "the manifest's text")->required();
-  manifest->add_option("--digest", o.manifest.digest, "hex: what an offer's `weights` tag says");
-  manifest->add_option("--file", o.manifest.files, "a file of the model; again for more");
-  manifest->add_option("--name", o.manifest.name,
-                       "the file's name in the manifest, when its path does not end in it");
-  manifest->callback([&] { run = [&o](Process&) { return verify_manifest(o.manifest); }; });
+  app->add_option("--manifest", o.manifest.manifest, "the manifest's text")->required();
+  app->add_option("--digest", o.manifest.digest, "hex: what an offer's `weights` tag says");
+  app->add_option("--file", o.manifest.files, "a file of the model; again for more");
+  app->add_option("--name", o.manifest.name,
+                  "the file's name in the manifest, when its path does not end in it");
+  app->callback([&] { run = [&o](Process&) { return verify_manifest(o.manifest); }; });
+}
 
+void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
+  add_verify_intel(verify_app, o, run);
+  add_verify_snp(verify_app, o, run);
+  add_verify_gpu(verify_app, o, run);
+  add_verify_offer(verify_app, o, run);
+  add_verify_report(verify_app, o, run);
+  add_verify_nras(verify_app, o, run);
+  add_verify_manifest(verify_app, o, run);
   auto* policy = verify_app.add_subcommand("policy", "print a policy file with all defaults");
   policy->callback([&] { run = [](Process&) { return print_policy(); }; });
 }
@@ -272,7 +322,7 @@ void add_known_good(CLI::App& app, Options& o, Command& run) {
   make->add_option("--ca-file", o.client.ca_file, "PEM roots of wss:// relays");
   make->add_option("--policy", o.client.policy, "TOML file: what evidence is taken");
   make->add_option("--home", o.home)->capture_default_str();
-  make->add_option("--trust-test-root", o.client.test_root, "DER file of a test root");
+  add_test_roots(*make, o.client);
   make->callback([&] {
     run = [&o](Process& process) { return make_known_good(process, o.client, o.known_good); };
   });
@@ -288,6 +338,26 @@ void add_known_good(CLI::App& app, Options& o, Command& run) {
   });
 }
 
+void add_beacon(CLI::App& app, Options& o, Command& run) {
+  auto* group = app.add_subcommand("beacon", "a witness' word of the time, for fresh evidence");
+  group->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, bool once) {
+    auto* sub = group->add_subcommand(name, what);
+    sub->add_option("--key", o.beacon.key_file, "key file of the witness")->required();
+    add_relays(*sub, o.beacon.relays, o.beacon.ca_file, !once);
+    sub->callback([&o, &run, once] {
+      o.beacon.once = once;
+      run = [&o](Process& process) { return beacon(process, o.beacon); };
+    });
+    return sub;
+  };
+  add("run", "publish one each minute until SIGTERM", false)
+      ->add_option("--period", o.beacon.period_s, "seconds between two")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+  add("once", "sign one and print it; with --relay publish it", true);
+}
+
 void add_inspection(CLI::App& app, Options& o, Command& run) {
   auto* verify_app = app.add_subcommand(
       "verify", "check a saved answer without a network; 0 right, 1 wrong, 3 right but simulated");
@@ -297,7 +367,7 @@ void add_inspection(CLI::App& app, Options& o, Command& run) {
   verify_app->add_option("--receipt", o.verify.receipt, "receipt.json");
   auto* offer = verify_app->add_option("--offer", o.verify.offer, "offer event");
   verify_app->add_option("--attestation", o.verify.attestation, "attestation event")->needs(offer);
-  verify_app->add_option("--trust-test-root", o.client.test_root, "DER file of a test root");
+  add_test_roots(*verify_app, o.client);
   verify_app->add_option("--policy", o.client.policy, "TOML file: what evidence is taken");
   verify_app->add_flag("--allow-unchecked-tcb", o.client.allow_unchecked_tcb);
   add_evidence(*verify_app, o, run);
@@ -335,6 +405,7 @@ int main(int argc, char** argv) {
     cli::add_inference(app, options, run);
     cli::add_inspection(app, options, run);
     cli::add_known_good(app, options, run);
+    cli::add_beacon(app, options, run);
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

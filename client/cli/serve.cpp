@@ -36,8 +36,8 @@ net::ListenConfig parse_listen(const std::string& text) {
 int gateway(Process& process, const ClientSettings& settings, const std::string& listen) {
   const net::ListenConfig address = parse_listen(listen);
   ClientHome home(settings, process.loop, process.clock, process.rng);
-  if (!settings.test_root.empty()) {
-    fmt::print(stderr, "nostril: SIMULATED evidence is taken under {}\n", settings.test_root);
+  for (const std::string& root : settings.test_roots) {
+    fmt::print(stderr, "nostril: SIMULATED evidence is taken under {}\n", root);
   }
   Gateway gateway(home, process.loop, address);
   fmt::print("listening on http://{}:{}/v1\n", address.host == "::1" ? "[::1]" : address.host,

@@ -11,9 +11,8 @@ namespace {
 /// NVIDIA's roots; a root named by hand replaces that of the devices. Manifests under NVIDIA's own
 /// root are sound whatever the device is, so that one stays.
 attestation::TrustRoots gpu_roots(const EvidenceOptions& options) {
-  const auto manifests = attestation::TrustRoots::nvidia_manifests();
-  if (options.root.empty()) return attestation::TrustRoots::nvidia_devices().joined(manifests);
-  return read_roots(options.root).joined(manifests);
+  return roots_of(options, attestation::TrustRoots::nvidia_devices)
+      .joined(attestation::TrustRoots::nvidia_manifests());
 }
 
 std::vector<Bytes> read_all(const std::vector<std::string>& paths) {

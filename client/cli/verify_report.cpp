@@ -4,10 +4,15 @@
 #include "base/hex.h"
 #include "client/cli/commands.h"
 #include "client/cli/evidence_files.h"
+#include "client/report_fetch.h"
+#include "net/http.h"
 #include "schnorr/hash.h"
 
+#include <fmt/format.h>
 #include <openssl/x509.h>
 
+#include <cstdio>
+#include <fstream>
 #include <stdexcept>
 #include <vector>
 
@@ -15,11 +20,13 @@ namespace nostril::client::cli {
 
 namespace {
 
+constexpr std::size_t kNonceBytes = 32;
+
 /// Every vendor's roots; one named by hand replaces them all, but for NVIDIA's manifests, which are
 /// sound whatever the device is.
 attestation::TrustRoots report_roots(const EvidenceOptions& options) {
-  if (options.root.empty()) return attestation::TrustRoots::vendors();
-  return read_roots(options.root).joined(attestation::TrustRoots::nvidia_manifests());
+  return roots_of(options, attestation::TrustRoots::vendors)
+      .joined(attestation::TrustRoots::nvidia_manifests());
 }
 
 /// What --collateral names, told apart by content: Intel's as JSON, one certificate (VCEK or VLEK),
@@ -55,11 +62,9 @@ attestation::PeerKey read_peer(const std::string& text) {
   Bytes der = decode_hex(text).value_or(Bytes{});
   if (der.empty()) der = read_certificate(text);
   if (const auto certificate = attestation::parse_certificate(der)) {
-    unsigned char* key = nullptr;
-    const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate->get()), &key);
-    if (size <= 0) throw std::runtime_error("--peer-spki: the certificate has no key");
-    der.assign(key, key + size);
-    OPENSSL_free(key);
+    const auto key = peer_key_of(*certificate);
+    if (!key) throw std::runtime_error("--peer-spki: the certificate has no key");
+    return *key;
   }
   const unsigned char* at = der.data();
   X509_PUBKEY* key = d2i_X509_PUBKEY(nullptr, &at, static_cast<long>(der.size()));
@@ -69,9 +74,74 @@ attestation::PeerKey read_peer(const std::string& text) {
   return {sha256(ByteSpan(der))};
 }
 
-attestation::Verdict report_verdict(std::int64_t now_s, const EvidenceOptions& options) {
+/// What stands around a report: how it came.
+struct Arrival {
+  std::string report;
+  Bytes nonce;
+  std::optional<attestation::PeerKey> peer;
+};
+
+Arrival from_file(const EvidenceOptions& options) {
+  Arrival out{std::string(as_text(read_bytes(options.report))), read_nonce(options.nonce),
+              std::nullopt};
+  if (!options.peer_spki.empty()) out.peer = read_peer(options.peer_spki);
+  return out;
+}
+
+/// One line.
+std::string read_api_key(const std::string& path) {
+  if (path.empty()) return {};
+  std::string out(as_text(read_bytes(path)));
+  while (!out.empty() && (out.back() == '\n' || out.back() == '\r')) out.pop_back();
+  if (!net::is_http_field_value(out)) throw std::runtime_error(path + ": not one line of text");
+  return out;
+}
+
+void save_bytes(const std::string& path, std::string_view bytes) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << bytes;
+  file.close();
+  if (!file) throw std::runtime_error(path + ": can't be written");
+}
+
+Arrival from_url(Process& process, const EvidenceOptions& options) {
+  Arrival out;
+  out.nonce = read_nonce(options.nonce);
+  if (out.nonce.empty()) {
+    out.nonce.resize(kNonceBytes);
+    process.rng.fill(out.nonce);
+  }
+  const auto url = report_url(options.url, out.nonce, options.model);
+  if (!url) throw std::runtime_error("--url: " + url.error());
+  ReportCall call{*url, options.ca_file, read_api_key(options.api_key)};
+  call.ms_max = static_cast<std::uint64_t>(options.timeout_s) * 1'000;
+  auto fetched = fetch_report(process.loop, call);
+  if (!fetched) throw std::runtime_error(*url + ": " + fetched.error());
+  out.report = std::move(fetched->body);
+  out.peer = fetched->peer;
+  if (!options.save.empty()) save_bytes(options.save, out.report);
+  return out;
+}
+
+/// How another machine judges the same bytes.
+void say_again(const EvidenceOptions& options, const Arrival& arrival, std::int64_t now_s) {
+  fmt::print(stderr, "again    nostril verify report --file {} --now {} --nonce {}{}\n",
+             options.save.empty() ? "FILE" : options.save, now_s, encode_hex(arrival.nonce),
+             arrival.peer ? " --peer-spki " + encode_hex(arrival.peer->spki_sha256) : "");
+}
+
+void add_claims(attestation::Verdict& verdict, const EvidenceOptions& options,
+                const Arrival& arrival) {
+  verdict.claims.push_back({"asked.url", options.url, "--url"});
+  verdict.claims.push_back({"asked.nonce", encode_hex(arrival.nonce), "request"});
+  if (!arrival.peer) return;
+  verdict.claims.push_back(
+      {"asked.peer_spki_sha256", encode_hex(arrival.peer->spki_sha256), "TLS connection"});
+}
+
+attestation::Verdict judge(const Arrival& arrival, std::int64_t now_s,
+                           const EvidenceOptions& options) {
   const VerifyPolicy policy = read_policy(options, now_s);
-  const Bytes report = read_bytes(options.report);
   VendorFiles files;
   for (const std::string& path : options.collaterals) files.add(path);
   if (!options.vcek.empty()) files.vek = read_certificate(options.vcek);
@@ -79,20 +149,31 @@ attestation::Verdict report_verdict(std::int64_t now_s, const EvidenceOptions& o
   const Bytes crl = options.crl.empty() ? Bytes{} : read_bytes(options.crl);
   std::vector<Bytes> rims;
   for (const std::string& path : options.rims) rims.push_back(read_bytes(path));
-  const Bytes nonce = read_nonce(options.nonce);
   const attestation::ReportPolicy rules{policy.tdx, policy.snp, policy.gpu, policy.allow_any_nonce,
                                         policy.allow_any_peer};
   const attestation::TrustRoots roots = report_roots(options);
-  const auto peer = options.peer_spki.empty() ? std::optional<attestation::PeerKey>()
-                                              : std::optional(read_peer(options.peer_spki));
-  return attestation::verify_report({as_text(report), files.intel, files.vek, files.vek_chain, crl,
-                                     rims, nonce, peer, roots, now_s, rules});
+  return attestation::verify_report({arrival.report, files.intel, files.vek, files.vek_chain, crl,
+                                     rims, arrival.nonce, arrival.peer, roots, now_s, rules});
 }
 
 }  // namespace
 
 int verify_report(Process& process, const EvidenceOptions& options) {
-  return judge_files(process, options, options.report, report_verdict);
+  try {
+    const bool asked = !options.url.empty();
+    const Arrival arrival = asked ? from_url(process, options) : from_file(options);
+    const auto judged = [&](std::int64_t now_s, const EvidenceOptions&) {
+      attestation::Verdict out = judge(arrival, now_s, options);
+      if (asked) {
+        say_again(options, arrival, now_s);
+        add_claims(out, options, arrival);
+      }
+      return out;
+    };
+    return judge_files(process, options, asked ? options.url : options.report, judged);
+  } catch (const std::exception& error) {
+    return unusable(error);
+  }
 }
 
 }  // namespace nostril::client::cli

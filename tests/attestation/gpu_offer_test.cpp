@@ -1,11 +1,8 @@
 // Evidence of a node with GPUs: its reports bound to the quote and to the node, packed and judged.
-#include "attestation/collateral_json.h"
-#include "attestation/gpu_certificates.h"
 #include "attestation/pack.h"
 #include "base/base64.h"
-#include "base/hex.h"
 #include "tests/attestation/gpu_fixtures.h"
-#include "tests/attestation/vector_case.h"
+#include "tests/attestation/live_fixtures.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -13,6 +10,7 @@
 #include <algorithm>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace nostril::attestation {
@@ -149,50 +147,35 @@ TEST_F(GpuOffer, SimulatedGpusMarkTheVerdictAndAreNeverTakenUnasked) {
   EXPECT_EQ(verdict.find("gpu_chain")->found, "2 GPUs: root not trusted");
 }
 
-/// Quote, collateral and GPUs of a live service, with manifests of another driver: for their size.
-Evidence live_evidence(const std::string& folder) {
-  const Json report = test::read_vector_json("combined/" + folder + "/report.json");
-  const Json* models = report.find("model_attestations");
-  const Json& node = models == nullptr ? report : models->items().front();
-  Evidence out = test::simulator().evidence(test::statement(), test::kNow);
-  out.collateral = parse_collateral_json(
-                       test::read_vector("combined/" + folder + "/collateral-90c06f000000.json"))
-                       .value();
-  out.cpu_quote = decode_hex(*node.find_string("intel_quote")).value();
-  const Json payload = Json::parse(*node.find_string("nvidia_payload")).value();
-  for (const Json& gpu : payload.find("evidence_list")->items()) {
-    out.gpu_reports.push_back(decode_base64(*gpu.find_string("evidence")).value());
-    const Bytes pem = decode_base64(*gpu.find_string("certificate")).value();
-    out.gpu_chains.push_back(join_chain(parse_gpu_chain(pem).value()));
-  }
-  return out;
-}
-
 TEST(GpuOfferSize, OfEightGpusFitsOneEvent) {
   REQUIRE_SHARED("vectors/attestation/combined/cases.json");
   for (const char* folder : {"nearcloud-2026-06-29", "venice-2026-06-10"}) {
-    Evidence evidence = live_evidence(folder);
+    Evidence evidence = test::live_evidence(folder);
     ASSERT_EQ(evidence.gpu_reports.size(), 8U);
     const auto frame_bytes = [&evidence] {
       return decode_base64(pack_evidence(evidence)).value().size();
     };
+    const auto app = std::exchange(evidence.app, std::nullopt);
     const std::size_t without = frame_bytes();
     for (const char* name :
          {"NV_GPU_DRIVER_GH100_550.90.07", "NV_GPU_VBIOS_1010_0200_882_96009F0001"}) {
       evidence.gpu_manifests.push_back(
           test::read_vector_bytes("nvidia/rims/" + std::string(name) + ".xml"));
     }
+    const std::size_t with_manifests = frame_bytes();
+    evidence.app = app;
     const std::size_t whole = frame_bytes();
-    fmt::print("{:24} {} bytes, {} with two manifests; as content {} and {}\n", folder, without,
-               whole, (without + 2) / 3 * 4, pack_evidence(evidence).size());
-    EXPECT_LT(whole, 24U << 10U);
+    fmt::print("{:24} {} bytes, {} with two manifests, {} with log and compose text; content {}\n",
+               folder, without, with_manifests, whole, pack_evidence(evidence).size());
+    EXPECT_LT(with_manifests, 24U << 10U);
+    EXPECT_LT(whole, 32U << 10U);
     EXPECT_EQ(unpack_evidence(pack_evidence(evidence)).value(), evidence);
   }
 }
 
 TEST(GpuOfferSize, LiveGpusAreJudgedWhole) {
   REQUIRE_SHARED("vectors/attestation/combined/cases.json");
-  const Evidence evidence = live_evidence("venice-2026-06-10");
+  const Evidence evidence = test::live_evidence("venice-2026-06-10");
   std::vector<GpuEvidence> gpus;
   for (std::size_t i = 0; i < evidence.gpu_reports.size(); ++i) {
     gpus.push_back({evidence.gpu_reports[i], evidence.gpu_chains[i]});

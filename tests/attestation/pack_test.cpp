@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace nostril::attestation {
@@ -88,6 +89,42 @@ TEST(UnpackEvidence, RefusesTooManyGpuReports) {
   EXPECT_TRUE(unpack_evidence(pack_container(container)));
   container.insert(container.end(), {4, 0, 0, 0, 1, 1});
   EXPECT_EQ(error_of(pack_container(container)), PackError::BadContainer);
+}
+
+/// Sound evidence without collateral, then these sections: type and text.
+std::string pack_with(const std::vector<std::pair<std::uint8_t, std::string>>& sections) {
+  Evidence bare = evidence();
+  bare.collateral.reset();
+  Bytes container = container_of(bare);
+  for (const auto& [type, text] : sections) {
+    container.insert(container.end(), {type, 0, 0, static_cast<std::uint8_t>(text.size() >> 8U),
+                                       static_cast<std::uint8_t>(text.size())});
+    container.insert(container.end(), text.begin(), text.end());
+  }
+  return pack_container(container);
+}
+
+TEST(UnpackEvidence, TakesTheApplicationsTextsInOneOrderAndNeverEmpty) {
+  const auto all = unpack_evidence(pack_with({{24, "[]"}, {25, "{}"}, {29, "m"}, {30, "{}"}}));
+  ASSERT_TRUE(all.has_value());
+  EXPECT_EQ(all->app, (AppDocuments{"[]", "{}", "{}"}));
+  EXPECT_EQ(all->manifest, "m");
+  EXPECT_EQ(unpack_evidence(pack_with({{24, "[]"}}))->app, (AppDocuments{"[]", {}, {}}));
+  EXPECT_EQ(unpack_evidence(pack_with({{29, "m"}}))->app, std::nullopt);
+  for (const auto& sections : std::vector<std::vector<std::pair<std::uint8_t, std::string>>>{
+           {{24, ""}},
+           {{24, "[]"}, {25, ""}},
+           {{24, "[]"}, {30, ""}},
+           {{25, "{}"}},
+           {{30, "{}"}},
+           {{29, "m"}, {30, "{}"}},
+           {{24, "[]"}, {24, "[]"}},
+           {{25, "{}"}, {24, "[]"}},
+           {{24, "[]"}, {30, "{}"}, {25, "{}"}},
+           {{24, "[]"}, {30, std::string(kMrConfigBytesMax + 1, ' ')}},
+       }) {
+    EXPECT_EQ(error_of(pack_with(sections)), PackError::BadContainer);
+  }
 }
 
 TEST(UnpackEvidence, RefusesWhatIsNotBase64) {

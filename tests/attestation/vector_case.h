@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/evidence.h"
 #include "base/bytes.h"
 #include "base/hex.h"
 #include "base/json.h"
@@ -96,6 +97,18 @@ inline std::map<std::string, std::string> collateral_fields(const Json& item) {
 }
 
 /// The same as JSON text.
+/// The same of collateral that was made here.
+inline std::map<std::string, std::string> collateral_fields(const Collateral& collateral) {
+  return {{"tcb_info", collateral.tcb_info},
+          {"tcb_info_signature", encode_hex(collateral.tcb_info_signature)},
+          {"tcb_info_issuer_chain", collateral.tcb_info_issuer_chain},
+          {"qe_identity", collateral.qe_identity},
+          {"qe_identity_signature", encode_hex(collateral.qe_identity_signature)},
+          {"qe_identity_issuer_chain", collateral.qe_identity_issuer_chain},
+          {"root_ca_crl", encode_hex(collateral.root_ca_crl)},
+          {"pck_crl", encode_hex(collateral.pck_crl)}};
+}
+
 inline std::string to_json(const std::map<std::string, std::string>& fields) {
   JsonWriter json;
   json.begin_object();

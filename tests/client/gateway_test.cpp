@@ -35,7 +35,7 @@ class GatewayTest : public ::testing::Test {
     ClientSettings settings;
     settings.home = world_.folder.path() / "home";
     settings.relays = {world_.relay.url()};
-    if (trust_test_root) settings.test_root = root.string();
+    if (trust_test_root) settings.test_roots = {root.string()};
     home_ = std::make_unique<ClientHome>(settings, world_.loop, world_.clock, world_.rng);
     gateway_ = std::make_unique<Gateway>(*home_, world_.loop, net::ListenConfig{});
   }

@@ -3,8 +3,10 @@
 
 #include "base/hex.h"
 #include "client/trust_feed.h"
+#include "events/beacon.h"
 #include "events/kinds.h"
 #include "events/nip19.h"
+#include "schnorr/hash.h"
 #include "tests/attestation/fixtures.h"
 #include "tests/support/hand_made_node.h"
 #include "tests/support/inference_fixtures.h"
@@ -297,6 +299,26 @@ TEST_F(TrustFeedTest, AListOfAStrangerChangesNothing) {
   EXPECT_TRUE(feed_->book().lists().empty());
 }
 
+TEST(TrustFeedBeacon, AnotherEventOfTheKeyIsNone) {
+  Auditor beacon("beacon");
+  TrustSettings trust = test::test_trust();
+  trust.policy.beacons = {beacon.key.public_key()};
+  test::World world([](node::NodeConfig& config) { config.engine.url = "http://127.0.0.1:1"; },
+                    trust);
+  TrustFeed feed(world.user->pool, world.user->trust, world.clock, world.folder.path() / "lists");
+  const std::int64_t now_s = world.clock.unix_s();
+  // What anybody could have foreseen: a note, and a beacon without its random bytes.
+  EventDraft bare = build_beacon(now_s, {});
+  bare.tags = {};
+  bare.tags.add({"v", "1"});
+  world.relay.inject(sign_event({now_s, 1, {}, "the time"}, beacon.key, beacon.rng));
+  world.relay.inject(sign_event(std::move(bare), beacon.key, beacon.rng));
+  world.relay.inject(sign_event(build_beacon(now_s, {}), beacon.key, beacon.rng));
+  const auto& known = world.user->trust.policy.tdx.acceptance.beacons;
+  ASSERT_TRUE(world.until([&] { return !known.empty(); }));
+  EXPECT_EQ(known.size(), 1U);
+}
+
 TEST(TrustFeedBeacon, EvidenceOverAFreshBeaconIsTakenWhenItArrives) {
   Auditor beacon("beacon");
   TrustSettings trust = test::test_trust();
@@ -308,7 +330,8 @@ TEST(TrustFeedBeacon, EvidenceOverAFreshBeaconIsTakenWhenItArrives) {
   feed.on_change([&] { world.user->offers.on_trust_changed(); });
   ASSERT_TRUE(world.until([&] { return feed.complete() && world.user->offers.complete(); }));
   test::HandMadeNode node(world.relay.url());
-  const Event tick = sign_event({world.clock.unix_s(), 1, {}, "the time"}, beacon.key, beacon.rng);
+  const Event tick = sign_event(build_beacon(world.clock.unix_s(), sha256(as_bytes("drawn"))),
+                                beacon.key, beacon.rng);
   node.statement.nonce = tick.id.bytes;
   const AttestationEvent attestation = node.attestation_of(node.statement);
   node.offer.attestation = attestation.digest;

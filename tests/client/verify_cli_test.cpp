@@ -241,17 +241,9 @@ class VerifyIntelCli : public VerifyCli {
  protected:
   /// Arguments for a quote with collateral, both in files.
   std::vector<std::string> arguments(const Bytes& quote, const Collateral& collateral) const {
-    const std::map<std::string, std::string> fields = {
-        {"tcb_info", collateral.tcb_info},
-        {"tcb_info_signature", encode_hex(collateral.tcb_info_signature)},
-        {"tcb_info_issuer_chain", collateral.tcb_info_issuer_chain},
-        {"qe_identity", collateral.qe_identity},
-        {"qe_identity_signature", encode_hex(collateral.qe_identity_signature)},
-        {"qe_identity_issuer_chain", collateral.qe_identity_issuer_chain},
-        {"root_ca_crl", encode_hex(collateral.root_ca_crl)},
-        {"pck_crl", encode_hex(collateral.pck_crl)}};
     return {"intel", "--quote", write("quote.bin", quote), "--collateral",
-            write("collateral.json", attestation::test::to_json(fields))};
+            write("collateral.json",
+                  attestation::test::to_json(attestation::test::collateral_fields(collateral)))};
   }
 };
 

@@ -1,4 +1,6 @@
 nostril_test(events/amount)
+nostril_test(events/beacon)
+nostril_fuzz(events/beacon)
 nostril_test(events/coalescer)
 nostril_test(events/frames)
 nostril_test(events/inference)

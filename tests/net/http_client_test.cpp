@@ -5,6 +5,9 @@
 #include "tests/net/support.h"
 #include "tests/net/test_certificate.h"
 
+#include <fstream>
+#include <iterator>
+
 namespace nostril::net {
 namespace {
 
@@ -344,6 +347,14 @@ TEST_F(HttpClientTest, ChecksTheCertificateOfHttps) {
   run();
   EXPECT_TRUE(results_.back().ok()) << results_.back().detail;
   EXPECT_EQ(body_, "sealed");
+  EXPECT_EQ(results_.back().peer_certificate, "") << "nobody asked for it";
+  HttpClient fresh(loop_, 1);
+  call.wants_peer_certificate = true;
+  fresh.start(call, callbacks());
+  run();
+  std::ifstream file(certificate.certificate_path);
+  const std::string pem(std::istreambuf_iterator<char>(file), {});
+  EXPECT_EQ(results_.back().peer_certificate, pem);
 }
 
 }  // namespace

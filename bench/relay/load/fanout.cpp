@@ -21,6 +21,8 @@ struct Live {
   Audience audience;
   Pace pace;
   std::size_t events;
+  /// One delivery an event costs its check; of many the writes are what counts.
+  Floor floor;
 };
 
 struct Input {
@@ -55,8 +57,7 @@ void ask_live(const Bench& bench, const Live& live) {
   question.name = live.name;
   question.title = live.title;
   question.unit = "delivery";
-  // One delivery an event costs its check; of many the writes are what counts.
-  question.floor = live.audience.listeners() > 1 ? Floor::Spread : Floor::Verify;
+  question.floor = live.floor;
   question.rounds = bench.plan.rounds;
   question.connections = live.audience.first_connection + live.audience.connections();
   question.set_up = [&](Connections& connections) { live.audience.subscribe(connections); };
@@ -89,32 +90,38 @@ void ask_fanout(const Bench& bench) {
                    fmt::format("ephemeral event to 1 of {}, 200/s", few),
                    {kEphemeral, 'p', 1, few, 1, few},
                    slow,
-                   plan.hops});
+                   plan.hops,
+                   Floor::Verify});
   ask_live(bench, {"hop_stored",
                    fmt::format("stored event to 1 of {}, 200/s", few),
                    {kNote, 'p', 1, few, 1, few},
                    slow,
-                   plan.hops});
+                   plan.hops,
+                   Floor::Durable});
   ask_live(bench, {"fan_flat",
                    fmt::format("ephemeral event to 1 of {}, flat out", many),
                    {kEphemeral, 'p', 4, many, 1, many},
                    {4, 32, 0},
-                   plan.flat_events});
+                   plan.flat_events,
+                   Floor::Verify});
   ask_live(bench, {"fan_flat_stored",
                    fmt::format("stored event to 1 of {}, flat out", many),
                    {kNote, 'p', 4, many, 1, many},
                    {4, 32, 0},
-                   plan.flat_events});
+                   plan.flat_events,
+                   Floor::Verify});
   ask_live(bench, {"fan_broadcast",
                    fmt::format("stored event to {}, 8 in flight", all),
                    {kNote, 't', 1, all, 1, 1},
                    {1, 8, 0},
-                   plan.broadcast_events});
+                   plan.broadcast_events,
+                   Floor::Spread});
   ask_live(bench, {"fan_match",
                    fmt::format("stored event to 1 % of {} subscriptions", fans),
                    {kNote, 't', 1, fans, 20, 100},
                    {1, 8, 0},
-                   plan.match_events});
+                   plan.match_events,
+                   Floor::Spread});
 }
 
 }  // namespace nostril::bench

@@ -4,11 +4,15 @@
 #include "bench/relay/load/connections.h"
 #include "schnorr/hash.h"
 
+#include <fmt/format.h>
+
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <secp256k1.h>
 #include <secp256k1_schnorrsig.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -28,6 +32,7 @@ namespace {
 
 constexpr std::size_t kSendsTogether = 16;  // what fits a socket's buffers at 8 KB each
 constexpr std::size_t kSpreadTurns = 16;
+constexpr std::size_t kSyncs = 32;
 
 double thread_cpu_us() {
   timespec time{};
@@ -172,9 +177,25 @@ double spread_us(const std::vector<std::string>& texts) {
   return sum / static_cast<double>(kSpreadTurns * sockets.size());
 }
 
+// A file whose blocks are all written, so that a sync has nothing but the text to write.
+double sync_us(const std::vector<std::string>& texts, std::size_t longest,
+               const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / fmt::format("sync-{}", getpid());
+  const Descriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  CHECK(file.get() >= 0);
+  std::filesystem::remove(path);
+  const auto put = [&](const std::string& text, std::size_t at) {
+    CHECK(pwrite(file.get(), text.data(), text.size(), static_cast<off_t>(at)) ==
+          static_cast<ssize_t>(text.size()));
+    CHECK(fdatasync(file.get()) == 0);
+  };
+  put(std::string(longest + kSyncs, '\0'), 0);
+  return cpu_us_each(kSyncs, [&](std::size_t i) { put(texts[i % texts.size()], i); });
+}
+
 }  // namespace
 
-Floors measure_floors(std::span<const Event> events) {
+Floors measure_floors(std::span<const Event> events, const std::filesystem::path& directory) {
   CHECK(!events.empty());
   std::vector<std::string> texts;
   std::size_t longest = 0;
@@ -188,6 +209,7 @@ Floors measure_floors(std::span<const Event> events) {
   floors.verify_us = cpu_us_each(events.size(), [&](std::size_t i) { verify(events[i]); });
   floors.send_us = send_us(texts);
   floors.spread_us = spread_us(texts);
+  floors.durable_us = floors.verify_us + sync_us(texts, longest, directory);
   floors.hash_us =
       cpu_us_each(texts.size(), [&](std::size_t i) { used += sha256(texts[i]).bytes[0]; });
   floors.copy_us = cpu_us_each(texts.size(), [&](std::size_t i) {

@@ -3,6 +3,7 @@
 #include "events/event.h"
 
 #include <cstddef>
+#include <filesystem>
 #include <span>
 
 namespace nostril::bench {
@@ -16,13 +17,17 @@ struct Floors {
   /// The same to each of kSpreadSockets that another thread reads, by epoll, as they come: what a
   /// delivery to many costs a program that does nothing but send.
   double spread_us = 0;
+  /// One check, and the event's JSON written over a part of a file and synced (fdatasync), alone:
+  /// what one durable event costs that shares its sync with nobody.
+  double durable_us = 0;
   double hash_us = 0;  ///< SHA-256 of the event's JSON
   double copy_us = 0;  ///< memcpy of the event's JSON
 };
 
 inline constexpr std::size_t kSpreadSockets = 500;
 
-/// Over all of `events`; a few hundred take some 50 ms.
-[[nodiscard]] Floors measure_floors(std::span<const Event> events);
+/// Over all of `events`; a few hundred take some 200 ms. `directory`: on the disk in question.
+[[nodiscard]] Floors measure_floors(std::span<const Event> events,
+                                    const std::filesystem::path& directory);
 
 }  // namespace nostril::bench

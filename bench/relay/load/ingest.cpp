@@ -103,8 +103,10 @@ void ask_ingest(const Bench& bench) {
   };
   bench.asker.ask(duplicates);
 
-  bench.asker.ask(
-      question("ingest_single", "take an event, one at a time", {1, 1, 0}, plan.single_events));
+  Question single =
+      question("ingest_single", "take an event, one at a time", {1, 1, 0}, plan.single_events);
+  single.floor = Floor::Durable;
+  bench.asker.ask(single);
   bench.asker.ask(question("ingest_500", "take an event, 500/s over 64 connections",
                            {plan.ingest_connections, 0, kRatePeriodNs}, plan.rate_events));
 

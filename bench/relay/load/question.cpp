@@ -52,6 +52,8 @@ NamedFloor named(Floor floor) {
       return {"send", &Floors::send_us};
     case Floor::Spread:
       return {"spread send", &Floors::spread_us};
+    case Floor::Durable:
+      return {"verify + sync", &Floors::durable_us};
   }
   CHECK(false);
 }
@@ -81,8 +83,9 @@ struct Asker::Contest {
   bool set_up = false;
 };
 
-Asker::Asker(const std::vector<Target>& targets, std::vector<Event> floor_events)
-    : targets_(targets), floor_events_(std::move(floor_events)) {}
+Asker::Asker(const std::vector<Target>& targets, std::vector<Event> floor_events,
+             std::filesystem::path directory)
+    : targets_(targets), floor_events_(std::move(floor_events)), directory_(std::move(directory)) {}
 
 void Asker::ask(const Question& question) {
   std::vector<std::unique_ptr<Contest>> contests;
@@ -91,7 +94,7 @@ void Asker::ask(const Question& question) {
   for (std::size_t round = 0; round < question.rounds; ++round) {
     show_progress(fmt::format("{} {}/{}", question.name, round + 1, question.rounds));
     if (question.prepare) question.prepare(round);
-    floors.push_back(measure_floors(floor_events_));
+    floors.push_back(measure_floors(floor_events_, directory_));
     for (auto& contest : contests) {
       if (contest->wrong.empty()) run_round(question, *contest);
     }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -43,7 +44,7 @@ class Meter {
   std::int64_t start_ns_;
 };
 
-enum class Floor : std::uint8_t { Verify, Send, Spread };
+enum class Floor : std::uint8_t { Verify, Send, Spread, Durable };
 
 /// One line of the table.
 struct Question {
@@ -66,7 +67,8 @@ struct Question {
 class Asker {
  public:
   /// Both are borrowed.
-  Asker(const std::vector<Target>& targets, std::vector<Event> floor_events);
+  Asker(const std::vector<Target>& targets, std::vector<Event> floor_events,
+        std::filesystem::path directory);
 
   void ask(const Question& question);
 
@@ -81,6 +83,7 @@ class Asker {
 
   const std::vector<Target>& targets_;
   std::vector<Event> floor_events_;
+  std::filesystem::path directory_;
   bool all_right_ = true;
 };
 

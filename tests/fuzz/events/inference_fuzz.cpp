@@ -3,8 +3,8 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "events/kinds.h"
+#include "tests/fuzz/events/tag_lines.h"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -38,17 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string_view rest = nostril::as_text({data + 2, size - 2});
   event.content = rest.substr(0, data[1]);
   rest.remove_prefix(event.content.size());
-  while (!rest.empty()) {
-    std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    while (true) {
-      const std::size_t tab = line.find('\t');
-      event.tags.add_element(line.substr(0, tab));
-      if (tab == std::string_view::npos) break;
-      line.remove_prefix(tab + 1);
-    }
-    event.tags.finish_tag();
-  }
+  event.tags = nostril::fuzz::read_tags(rest);
   round_trip(event, nostril::parse_offer, nostril::build_offer);
   round_trip(event, nostril::parse_attestation, nostril::build_attestation);
   round_trip(event, nostril::parse_record, nostril::build_record);
