@@ -69,7 +69,8 @@ std::optional<RimKind> kind_of(std::string_view version) {
   return std::nullopt;
 }
 
-/// NV_GPU_DRIVER_<product>_<version>, NV_GPU_CC_DRIVER_…, NV_GPU_VBIOS_…_<version without dots>.
+/// NV_GPU_DRIVER_<product>_<version>, NV_GPU_CC_DRIVER_…, NV_GPU_VBIOS_…_<version without dots>;
+/// of a switch NV_SWITCH_BIOS_…
 bool is_id_of(std::string_view id, const Rim& rim) {
   if (id.size() > kTextBytesMax) return false;
   if (rim.kind == RimKind::Driver) {
@@ -80,7 +81,8 @@ bool is_id_of(std::string_view id, const Rim& rim) {
   for (const char c : rim.version) {
     if (c != '.') digits += c;
   }
-  return id.starts_with("NV_GPU_VBIOS_") && id.ends_with("_" + digits);
+  return id.starts_with(rim.kind == RimKind::Switch ? "NV_SWITCH_BIOS_" : "NV_GPU_VBIOS_") &&
+         id.ends_with("_" + digits);
 }
 
 /// Reads the tag around the measurements, then these. One document, once.
@@ -95,8 +97,9 @@ class TagReader {
     const auto payload = only(*parts, "Payload");
     if (!meta || !payload || !read_meta(nodes_[*meta])) return failure(RimError::BadTag);
     const auto kind = kind_of(rim_.version);
-    if (!kind) return failure(RimError::BadVersion);
-    rim_.kind = *kind;
+    const bool of_switch = nodes_[*meta].attribute("edition") == "SWITCH";
+    if (!kind || (of_switch && kind != RimKind::Vbios)) return failure(RimError::BadVersion);
+    rim_.kind = of_switch ? RimKind::Switch : *kind;
     if (!read_payload(*payload)) return failure(RimError::BadMeasurement);
     return std::move(rim_);
   }
@@ -128,7 +131,8 @@ class TagReader {
 
   bool read_meta(const XmlNode& meta) {
     rim_.manufacturer = meta.attribute("PlatformManufacturerStr", kTcgUri).value_or("");
-    return meta.attribute("edition") == "GPU" && meta.attribute("PayloadType") == "direct" &&
+    const auto edition = meta.attribute("edition");
+    return (edition == "GPU" || edition == "SWITCH") && meta.attribute("PayloadType") == "direct" &&
            meta.attribute("product") == rim_.product &&
            meta.attribute("BindingSpec", kTcgUri) == "RIMIM" &&
            meta.attribute("PlatformManufacturerId", kTcgUri) == kNvidiaId &&
@@ -353,7 +357,15 @@ class RimExamination {
 };
 
 std::string_view to_string(RimKind kind) {
-  return kind == RimKind::Driver ? "driver" : "vbios";
+  switch (kind) {
+    case RimKind::Driver:
+      return "driver";
+    case RimKind::Vbios:
+      return "vbios";
+    case RimKind::Switch:
+      return "switch";
+  }
+  return "unknown";
 }
 
 std::string_view to_string(RimError error) {
@@ -367,7 +379,7 @@ std::string_view to_string(RimError error) {
     case RimError::BadAnswer:
       return "malformed answer of the manifest service";
     case RimError::BadTag:
-      return "no GPU's manifest";
+      return "no manifest of a GPU or a switch";
     case RimError::BadMeasurement:
       return "malformed measurement";
     case RimError::BadVersion:

@@ -28,9 +28,9 @@ inline constexpr std::size_t kRimAnswerBytesMax = 384U << 10U;
 inline constexpr std::string_view kNvidia = "NVIDIA Corporation";
 inline constexpr std::string_view kSimulatedVendor = "NOSTRIL TEST - NOT A TEE";
 
-enum class RimKind : std::uint8_t { Driver, Vbios };
+enum class RimKind : std::uint8_t { Driver, Vbios, Switch };
 
-/// "driver", "vbios".
+/// "driver", "vbios", "switch" (the BIOS of an NVSwitch).
 std::string_view to_string(RimKind kind);
 
 /// What one measurement must be.
@@ -114,7 +114,7 @@ struct VerifiedRim {
   std::vector<Certificate> chain;
 };
 
-/// Lists the checks of a manifest of this kind, in their order. With KIND = "driver" or "vbios":
+/// Lists the checks of a manifest of this kind, in their order. With KIND as above:
 /// KIND_rim_format, KIND_rim_digest, KIND_rim_signature, KIND_rim_chain, KIND_rim_signer.
 void list_rim_checks(Checklist& checks, RimKind kind);
 
