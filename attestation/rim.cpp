@@ -212,17 +212,20 @@ struct SignerChain {
 };
 
 /// Roots of several kinds may be trusted at once: the names say that this chain is for manifests.
-bool is_named(const SignerChain& chain) {
+bool is_named(const SignerChain& chain, RimKind kind) {
   const bool test = chain.root_class == TrustRoots::Class::Test;
   const std::string vendor = test ? "NOSTRIL TEST " : "NVIDIA ";
   const auto name = [&](std::size_t index) { return common_name(chain.certificates[index]); };
   const bool root = test || name(3) == kRootName;
-  return name(0).ends_with("RIM L4 Signer") && name(0).starts_with("NOSTRIL TEST ") == test &&
+  const bool signer = kind == RimKind::Switch && !test
+                          ? name(0).starts_with(vendor + "Reference Value L4 ")
+                          : name(0).ends_with("RIM L4 Signer");
+  return signer && name(0).starts_with("NOSTRIL TEST ") == test &&
          name(1).starts_with(vendor + "Reference Value ") &&
          name(2).starts_with(vendor + "Reference Value ") && root;
 }
 
-Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& ders,
+Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& ders, RimKind kind,
                                                    const TrustRoots& roots, UnixTime now,
                                                    ChainCache& cache) {
   SignerChain out;
@@ -242,7 +245,7 @@ Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& der
   if (const auto error = check_chain(out.certificates, Algorithms::Nvidia, at, cache)) {
     return failure(*error);
   }
-  if (!is_named(out)) return failure(ChainError::WrongName);
+  if (!is_named(out, kind)) return failure(ChainError::WrongName);
   return out;
 }
 
@@ -332,7 +335,7 @@ class RimExamination {
   bool check_chain(const ParsedRim::Parts& parts, const TrustRoots& roots, UnixTime now,
                    VerifiedRim& out) {
     const std::string wanted = "signer, two CAs and a trusted root";
-    const auto chain = check_signer_chain(parts.signature.certificates, roots, now, cache_);
+    const auto chain = check_signer_chain(parts.signature.certificates, kind_, roots, now, cache_);
     if (!chain) return record("chain", false, std::string(to_string(chain.error())), wanted);
     const bool test = chain->root_class == TrustRoots::Class::Test;
     const bool world = (parts.rim.manufacturer == kSimulatedVendor) == test;

@@ -16,7 +16,8 @@
 
 /// NVIDIA's reference integrity manifests: which measurements a GPU must report that runs one
 /// driver, or one VBIOS. A SWID tag (XML) with a signature inside (xml_signature.h), under
-///   HCC RIM L4 Signer (2 years) <- Reference Value L3 <- Reference Value CA <- CoRIM signing root
+///   HCC RIM L4 Signer (2 years; of a switch Reference Value L4 LS10) <- Reference Value L3 <-
+///   Reference Value CA <- CoRIM signing root
 namespace nostril::attestation {
 
 inline constexpr std::size_t kRimBytesMax = 256U << 10U;
