@@ -251,6 +251,16 @@ void record_freshness(Verdict& verdict, const Nonce& nonce, bool is_callers_own,
   verdict.limit(beacon->at + acceptance.beacon_age_s_max);
 }
 
+Level proven_level(const Verdict& verdict, const Acceptance& acceptance) {
+  const auto passed = [&verdict](std::string_view name) {
+    const Check* check = verdict.find(name);
+    return check != nullptr && check->status == CheckStatus::Passed;
+  };
+  if (verdict.simulated || !passed("measurements")) return Level::Declared;
+  if (!passed("model")) return Level::ImageMeasured;
+  return acceptance.records_sampling ? Level::Auditable : Level::WeightsMeasured;
+}
+
 bool is_exceptable(std::string_view check) {
   return std::find(kExceptable.begin(), kExceptable.end(), check) != kExceptable.end();
 }

@@ -109,6 +109,9 @@ void list_acceptance_checks(Checklist& checks, const Acceptance& acceptance);
 void record_freshness(Verdict& verdict, const Nonce& nonce, bool is_callers_own,
                       const Acceptance& acceptance, UnixTime now);
 
+/// The level were everything to pass, by the checks "measurements" and "model".
+Level proven_level(const Verdict& verdict, const Acceptance& acceptance);
+
 /// The check may be excepted: it compares a value with a wish. One that proves something may not.
 bool is_exceptable(std::string_view check);
 

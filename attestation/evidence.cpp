@@ -23,11 +23,6 @@ bool within_limits(const SnpCertificates& certificates) {
          certificates.crl.size() <= kCrlBytesMax;
 }
 
-bool within_limits(const AppDocuments& app) {
-  return !app.event_log.empty() && app.event_log.size() <= kAppLogBytesMax &&
-         app.compose.size() <= kAppComposeBytesMax && app.mr_config.size() <= kMrConfigBytesMax;
-}
-
 bool within_limits(const std::vector<Bytes>& parts, std::size_t count_max, std::size_t bytes_max) {
   return parts.size() <= count_max &&
          std::all_of(parts.begin(), parts.end(),
@@ -35,6 +30,11 @@ bool within_limits(const std::vector<Bytes>& parts, std::size_t count_max, std::
 }
 
 }  // namespace
+
+bool within_limits(const AppDocuments& app) {
+  return !app.event_log.empty() && app.event_log.size() <= kAppLogBytesMax &&
+         app.compose.size() <= kAppComposeBytesMax && app.mr_config.size() <= kMrConfigBytesMax;
+}
 
 bool within_limits(const Evidence& evidence) {
   const std::size_t gpu_count = evidence.gpu_reports.size();

@@ -113,5 +113,6 @@ struct Evidence {
 /// Every part within the bounds above, and a kind named. What is not cannot be packed, and verify()
 /// refuses it unread.
 bool within_limits(const Evidence& evidence);
+bool within_limits(const AppDocuments& app);
 
 }  // namespace nostril::attestation

@@ -2,6 +2,7 @@
 
 #include "attestation/bignum.h"
 #include "attestation/der.h"
+#include "attestation/evidence.h"
 #include "base/hex.h"
 
 #include <openssl/crypto.h>
@@ -203,6 +204,14 @@ std::optional<std::string> switch_of(const std::vector<Certificate>& chain,
                     common_name(chain[3]) == wanted.identity &&
                     common_name(chain[4]) == wanted.root;
   return same ? std::optional<std::string>("LS10") : std::nullopt;
+}
+
+std::optional<std::string> gpu_chip(ByteSpan chain) {
+  if (chain.size() > kIssuerChainBytesMax) return std::nullopt;
+  const auto certificates = parse_gpu_chain(chain);
+  if (!certificates) return std::nullopt;
+  auto chip = chip_of(*certificates, TrustRoots::Class::Genuine);
+  return chip ? chip : chip_of(*certificates, TrustRoots::Class::Test);
 }
 
 std::optional<GpuFirmware> gpu_firmware(const Certificate& leaf) {

@@ -56,6 +56,10 @@ std::optional<std::string> chip_of(const std::vector<Certificate>& chain,
 std::optional<std::string> switch_of(const std::vector<Certificate>& chain,
                                      TrustRoots::Class root_class);
 
+/// The same of certificates as evidence has them, under whichever root's names: for who fetches
+/// manifests or tells what there is. Verifies nothing.
+std::optional<std::string> gpu_chip(ByteSpan chain);
+
 /// What the leaf says of the firmware that holds its key.
 ///
 /// Hopper: extension 2.23.133.5.4.1, SEQUENCE { INTEGER 1, public key of the layer below, FWID }.

@@ -3,6 +3,8 @@
 #include "attestation/checklist.h"
 #include "attestation/gpu_report.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace nostril::attestation {
@@ -39,6 +41,17 @@ void compare(const SpdmReport& report, const Rim& rim, bool nvdec0, GpuCompariso
 }
 
 }  // namespace
+
+std::string rim_id(RimKind kind, const GpuReport& report, std::string_view chip) {
+  if (kind == RimKind::Driver) {
+    return fmt::format("NV_GPU_{}DRIVER_{}_{}", chip.starts_with("GH") ? "" : "CC_", chip,
+                       report.driver);
+  }
+  std::string version = report.vbios;
+  version.erase(std::remove(version.begin(), version.end(), '.'), version.end());
+  return fmt::format("NV_GPU_VBIOS_{}_{}_{}_{}", report.project, report.project_sku,
+                     report.chip_sku, version);
+}
 
 GpuReferences::GpuReferences(std::span<const Bytes> manifests, const TrustRoots& roots,
                              UnixTime now, const RimPolicy& policy)

@@ -8,12 +8,19 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 /// The reference manifests of one verdict. Each is judged at most once, however many GPUs it
 /// serves, and only when a GPU asks for it.
 namespace nostril::attestation {
+
+struct GpuReport;
+
+/// How NVIDIA's service names the manifest that fits: for who fetches it. Text of the report goes
+/// into it as it is.
+std::string rim_id(RimKind kind, const GpuReport& report, std::string_view chip);
 
 /// A manifest with what was found of it.
 struct JudgedRim {
@@ -59,7 +66,6 @@ struct GpuComparison {
   std::vector<std::uint8_t> overlaps;
 };
 
-struct GpuReport;
 struct SpdmReport;
 
 /// Every value of both manifests must be in the report, as one of those they accept. Index 35

@@ -46,18 +46,6 @@ std::string to_text(bool state) {
   return state ? "0xaa" : "0x55";  // as the report has it
 }
 
-/// How NVIDIA's service names the manifest that fits: for who fetches it.
-std::string rim_id(RimKind kind, const GpuReport& report, const std::string& chip) {
-  if (kind == RimKind::Driver) {
-    return fmt::format("NV_GPU_{}DRIVER_{}_{}", chip.starts_with("GH") ? "" : "CC_", chip,
-                       report.driver);
-  }
-  std::string version = report.vbios;
-  version.erase(std::remove(version.begin(), version.end(), '.'), version.end());
-  return fmt::format("NV_GPU_VBIOS_{}_{}_{}_{}", report.project, report.project_sku,
-                     report.chip_sku, version);
-}
-
 /// What the GPUs of one verdict have in common.
 struct Shared {
   GpuReferences references;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 
 namespace nostril::attestation {
@@ -17,10 +18,64 @@ constexpr std::array<std::uint8_t, 1> kNodeMark = {1};
 constexpr std::string_view kHead = "nostril-manifest 2\nleaf 1048576\n";
 static_assert(kManifestLeafBytes == 1048576);
 constexpr std::string_view kFileWord = "file ";
+constexpr std::string_view kProofHead = "nostril-leaf 1\n";
 constexpr std::size_t kRootDigits = 64;
 
 Digest node_digest(const Digest& left, const Digest& right) {
   return Sha256().update(kNodeMark).update(left.bytes).update(right.bytes).finish();
+}
+
+/// Decimal without leading zeros.
+std::optional<std::uint64_t> parse_count(std::string_view digits) {
+  std::uint64_t out = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, out);
+  if (error != std::errc() || stop != end || digits != std::to_string(out)) return std::nullopt;
+  return out;
+}
+
+/// The next line without its LF, off the front of `text`; nothing when it is not ended.
+std::optional<std::string_view> take_line(std::string_view& text) {
+  const std::size_t end = text.find('\n');
+  if (end == std::string_view::npos) return std::nullopt;
+  const std::string_view line = text.substr(0, end);
+  text.remove_prefix(end + 1);
+  return line;
+}
+
+/// What follows `word`.
+std::optional<std::string_view> after(std::string_view line, std::string_view word) {
+  if (!line.starts_with(word)) return std::nullopt;
+  return line.substr(word.size());
+}
+
+std::string file_line(const ManifestFile& file) {
+  return fmt::format("file {} {} {}\n", encode_hex(file.root), file.bytes, file.name);
+}
+
+/// Leaves of the left subtree of a tree of `count`, which is more than one.
+std::uint64_t left_leaves(std::uint64_t count) {
+  return std::bit_floor(count - 1);
+}
+
+Digest tree_root(std::span<const Digest> leaves) {
+  MerkleRoot tree;
+  for (const Digest& leaf : leaves) tree.add(leaf);
+  return tree.root();
+}
+
+/// The path's steps from the leaf upwards: whether the sibling stands on the left.
+std::vector<bool> path_sides(std::uint64_t count, std::uint64_t index) {
+  std::vector<bool> out;
+  while (count > 1) {
+    const std::uint64_t left = left_leaves(count);
+    const bool on_right = index >= left;
+    out.push_back(on_right);
+    index -= on_right ? left : 0;
+    count = on_right ? count - left : left;
+  }
+  std::reverse(out.begin(), out.end());
+  return out;
 }
 
 /// "<root> <bytes> <name>"
@@ -32,11 +87,9 @@ std::optional<ManifestFile> parse_file(std::string_view line) {
   const std::size_t space = line.find(' ');
   if (space == std::string_view::npos) return std::nullopt;
   const std::string_view digits = line.substr(0, space);
-  const char* end = digits.data() + digits.size();
-  const auto [stop, error] = std::from_chars(digits.data(), end, out.bytes);
-  if (error != std::errc() || stop != end || digits != std::to_string(out.bytes)) {
-    return std::nullopt;
-  }
+  const auto bytes = parse_count(digits);
+  if (!bytes) return std::nullopt;
+  out.bytes = *bytes;
   out.name = line.substr(space + 1);
   if (!is_manifest_name(out.name)) return std::nullopt;
   return out;
@@ -67,7 +120,7 @@ bool is_manifest_name(std::string_view name) {
 std::string print_manifest(const ModelManifest& manifest) {
   std::string out(kHead);
   for (const ManifestFile& file : manifest.files) {
-    out += fmt::format("file {} {} {}\n", encode_hex(file.root), file.bytes, file.name);
+    out += file_line(file);
   }
   return out;
 }
@@ -111,6 +164,70 @@ Digest MerkleRoot::root() const {
   for (std::size_t i = subtrees_.size() - 1; i-- > 0;) {
     out = node_digest(subtrees_[i].second, out);
   }
+  return out;
+}
+
+std::vector<Digest> leaf_path(std::span<const Digest> leaves, std::size_t index) {
+  std::vector<Digest> out;
+  while (leaves.size() > 1) {
+    const auto left = static_cast<std::size_t>(left_leaves(leaves.size()));
+    if (index < left) {
+      out.push_back(tree_root(leaves.subspan(left)));
+      leaves = leaves.first(left);
+    } else {
+      out.push_back(tree_root(leaves.first(left)));
+      leaves = leaves.subspan(left);
+      index -= left;
+    }
+  }
+  std::reverse(out.begin(), out.end());
+  return out;
+}
+
+bool is_leaf(const LeafProof& proof, ByteSpan leaf) {
+  const std::uint64_t count = leaf_count(proof.file.bytes);
+  if (proof.index >= count) return false;
+  const std::uint64_t rest = proof.file.bytes - proof.index * kManifestLeafBytes;
+  if (leaf.size() != std::min<std::uint64_t>(rest, kManifestLeafBytes)) return false;
+  const std::vector<bool> sides = path_sides(count, proof.index);
+  if (sides.size() != proof.path.size()) return false;
+  Digest out = leaf_digest(leaf);
+  for (std::size_t i = 0; i < sides.size(); ++i) {
+    out = sides[i] ? node_digest(proof.path[i], out) : node_digest(out, proof.path[i]);
+  }
+  return out == proof.file.root;
+}
+
+std::string print_leaf_proof(const LeafProof& proof) {
+  std::string out(kProofHead);
+  out += file_line(proof.file);
+  out += fmt::format("leaf {}\n", proof.index);
+  for (const Digest& sibling : proof.path) out += fmt::format("hash {}\n", encode_hex(sibling));
+  return out;
+}
+
+std::optional<LeafProof> parse_leaf_proof(std::string_view text) {
+  if (text.size() > kLeafProofTextBytesMax || !text.starts_with(kProofHead)) return std::nullopt;
+  text.remove_prefix(kProofHead.size());
+  const auto file_text = take_line(text);
+  const auto leaf_text = take_line(text);
+  if (!file_text || !leaf_text) return std::nullopt;
+  const auto file_words = after(*file_text, kFileWord);
+  const auto index_digits = after(*leaf_text, "leaf ");
+  if (!file_words || !index_digits) return std::nullopt;
+  auto file = parse_file(*file_words);
+  const auto index = parse_count(*index_digits);
+  if (!file || !index || *index >= leaf_count(file->bytes)) return std::nullopt;
+  LeafProof out{std::move(*file), *index, {}};
+  while (!text.empty()) {
+    const auto line = take_line(text);
+    const auto digits = line ? after(*line, "hash ") : std::nullopt;
+    Digest sibling;
+    if (!digits || !decode_hex(*digits, sibling.bytes)) return std::nullopt;
+    out.path.push_back(sibling);
+  }
+  const std::size_t length = path_sides(leaf_count(out.file.bytes), out.index).size();
+  if (out.path.size() != length) return std::nullopt;
   return out;
 }
 

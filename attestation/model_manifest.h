@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -71,6 +72,40 @@ class MerkleRoot {
  private:
   std::vector<std::pair<unsigned, Digest>> subtrees_;  // heights descending
 };
+
+/// One leaf of a file and what must be hashed with it to come to the file's root: nobody needs the
+/// other leaves. With the manifest, whose digest the statement carries, it proves 1 MiB of a model.
+struct LeafProof {
+  ManifestFile file;
+  std::uint64_t index = 0;   ///< from 0; the leaf begins at index * kManifestLeafBytes
+  std::vector<Digest> path;  ///< siblings from the leaf upwards
+
+  bool operator==(const LeafProof&) const = default;
+};
+
+inline constexpr std::size_t kLeafProofTextBytesMax = 8192;
+
+/// How many leaves a file of so many bytes has.
+[[nodiscard]] constexpr std::uint64_t leaf_count(std::uint64_t bytes) {
+  return bytes / kManifestLeafBytes + (bytes % kManifestLeafBytes == 0 ? 0 : 1);
+}
+
+/// Of leaf `index`, below leaves.size(). `leaves` are all of the file's, in order.
+[[nodiscard]] std::vector<Digest> leaf_path(std::span<const Digest> leaves, std::size_t index);
+
+/// These bytes are that leaf of a file with this size and root (RFC 9162, 2.1.3.2).
+[[nodiscard]] bool is_leaf(const LeafProof& proof, ByteSpan leaf);
+
+/// The one text of a proof, lines as in a manifest:
+///
+///   nostril-leaf 1
+///   file <root> <bytes> <name>
+///   leaf <index>
+///   hash <64 hex digits>                               one line a sibling, from the leaf upwards
+[[nodiscard]] std::string print_leaf_proof(const LeafProof& proof);
+
+/// The inverse; nothing for any other text, or a path that no file of this size has.
+[[nodiscard]] std::optional<LeafProof> parse_leaf_proof(std::string_view text);
 
 /// The root of a file that comes in pieces of any size. Threads: one.
 class FileRoot {

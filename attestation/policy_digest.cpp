@@ -124,13 +124,14 @@ Digest policy_digest(const Policy& policy) {
   const auto& [accept_simulated, allow_unchecked_tcb, allow_migratable, accepted_tcb_statuses,
                accepted_advisories, tcb_evaluation_number_min, allowed_service_tds,
                allowed_measurements, allowed_model_manifests, required_nonce,
-               encryption_key_life_s_max, level_min, snp, gpu, acceptance, app] = policy;
+               encryption_key_life_s_max, level_min, offered_tee, snp, gpu, acceptance, app] =
+      policy;
   Feeder feeder;
   feeder.all(std::string("intel"), accept_simulated, allow_unchecked_tcb, allow_migratable,
              accepted_tcb_statuses, accepted_advisories, tcb_evaluation_number_min,
              allowed_service_tds, allowed_measurements, allowed_model_manifests, required_nonce,
-             encryption_key_life_s_max, level_min, policy_digest(snp), policy_digest(gpu),
-             acceptance, app);
+             encryption_key_life_s_max, level_min, offered_tee, policy_digest(snp),
+             policy_digest(gpu), acceptance, app);
   return feeder.finish();
 }
 

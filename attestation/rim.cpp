@@ -409,6 +409,10 @@ const Rim& ParsedRim::rim() const {
   return parts_->rim;
 }
 
+ByteSpan ParsedRim::xml() const {
+  return parts_->xml;
+}
+
 Result<ParsedRim, RimError> ParsedRim::parse(ByteSpan bytes) {
   Envelope envelope;
   if (as_text(bytes).starts_with('{')) {

@@ -91,6 +91,8 @@ class ParsedRim {
 
   /// Nothing of it is verified.
   [[nodiscard]] const Rim& rim() const;
+  /// The manifest's XML, bare or out of the service's answer.
+  [[nodiscard]] ByteSpan xml() const;
 
  private:
   friend class RimExamination;

@@ -5,6 +5,7 @@
 #include "attestation/intel_examine.h"
 #include "attestation/model_manifest.h"
 #include "attestation/snp_report.h"
+#include "attestation/tee_tag.h"
 #include "base/hex.h"
 
 #include <fmt/format.h>
@@ -71,6 +72,7 @@ class Examination {
                              "gpu_evidence", "model_manifest", "nonce"}) {
       checks_.add(name, true, "evidence, statement");
     }
+    if (!policy_.offered_tee.empty()) checks_.add("tee", true, "offer, T; kind, GPU certificates");
     list_gpu_checks(checks_, gpu_policy_, !evidence_.gpu_reports.empty());
     if (snp_) {
       list_snp_checks(checks_, snp_policy_);
@@ -97,6 +99,7 @@ class Examination {
   void examine() {
     if (!check_size()) return;
     check_statement();
+    check_tee();
     check_gpus();
     check_model();
     check_manifest();
@@ -167,6 +170,13 @@ class Examination {
                        policy_.encryption_key_life_s_max));
   }
 
+  /// Who filters offers by what they say of themselves must not be lied to.
+  void check_tee() {
+    if (policy_.offered_tee.empty()) return;
+    record("tee", shows_tee(evidence_, policy_.offered_tee), policy_.offered_tee,
+           tee_tag(evidence_) + ", or less");
+  }
+
   /// The text that a node hands over beside the digest that its quote commits to.
   void check_manifest() {
     if (evidence_.manifest.empty()) return;
@@ -225,16 +235,8 @@ class Examination {
   void conclude() {
     verdict_.simulated |=
         evidence_.kind == kKindSimulatedTdx || evidence_.kind == kKindSimulatedSnp;
-    attestation::conclude(verdict_, proven_level(), policy_.level_min, policy_.acceptance, now_);
-  }
-
-  /// Were everything else to pass.
-  [[nodiscard]] Level proven_level() const {
-    if (verdict_.simulated || !checks_.passed("measurements") || !app_known()) {
-      return Level::Declared;
-    }
-    if (!checks_.passed("model")) return Level::ImageMeasured;
-    return policy_.acceptance.records_sampling ? Level::Auditable : Level::WeightsMeasured;
+    const Level level = app_known() ? proven_level(verdict_, policy_.acceptance) : Level::Declared;
+    attestation::conclude(verdict_, level, policy_.level_min, policy_.acceptance, now_);
   }
 
   /// A known image that starts containers of nobody knows whom proves nothing of what runs.

@@ -58,6 +58,8 @@ struct Policy {
   std::int64_t encryption_key_life_s_max = 3600;
   /// Lowest level taken.
   Level level_min = Level::Declared;
+  /// The offer's word for its machine, which the evidence must show (tee_tag.h); empty: none.
+  std::string offered_tee;
   /// What else an SNP report must be. verify() sets its nonce by the expected statement, and
   /// its accept_simulated, level_min and acceptance by the fields here.
   SnpPolicy snp;

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/hex.h"
 #include "events/kinds.h"
+#include "events/sampling.h"
 #include "schnorr/hash.h"
 
 #include <algorithm>
@@ -279,15 +280,18 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     return found == request_.earlier_offers.end() ? offer_->offer() : *found;
   }
 
-  /// A node that was taken as auditable must say how it sampled, or nobody can repeat the answer.
+  /// A node that promised it must say how it sampled, and as it was asked to: nobody could repeat
+  /// the answer else. Of an offer that was taken as auditable always.
   [[nodiscard]] bool lacks_sampling(const ResponseRecord& record) const {
-    return offer_->verdict().level == attestation::Level::Auditable && record.sampling.empty();
+    const bool promised = offer_->verdict().level == attestation::Level::Auditable ||
+                          records_sampling(named_offer(record.offer));
+    return promised && !sampling_suits(record.sampling, as_text(request_.body));
   }
 
   void pay(const ResponseRecord& record, const Event& event, bool last) {
     if (lacks_sampling(record)) {
       end({.failure = QueryFailure::NotPayable,
-           .detail = "the record of an auditable node lacks its sampling parameters",
+           .detail = "the record lacks the sampling that was asked for, which the offer promises",
            .record = record,
            .record_event = event});
       return;

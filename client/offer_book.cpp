@@ -4,6 +4,7 @@
 #include "attestation/policy_digest.h"
 #include "base/hex.h"
 #include "events/kinds.h"
+#include "events/sampling.h"
 #include "schnorr/hash.h"
 
 #include <algorithm>
@@ -15,11 +16,6 @@ namespace {
 
 std::string address_of(const Offer& offer) {
   return encode_hex(offer.node) + ":" + offer.model + "@" + offer.profile;
-}
-
-/// Its records hold seed and sampling.
-bool is_seeded(const Offer& offer) {
-  return std::ranges::find(offer.features, "seed") != offer.features.end();
 }
 
 /// The statement as the offer and the attestation's tags say it. What the client knows from the
@@ -39,7 +35,9 @@ attestation::Statement expected_statement(const Offer& offer, const AttestationE
 }  // namespace
 
 attestation::Policy policy_for_offer(const VerifyPolicy& policy, const Offer& offer) {
-  return policy_for_model(policy, offer.model, is_seeded(offer));
+  attestation::Policy out = policy_for_model(policy, offer.model, records_sampling(offer));
+  out.offered_tee = offer.tee;
+  return out;
 }
 
 OfferBook::OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock)
@@ -169,7 +167,7 @@ std::shared_ptr<const attestation::Verdict> OfferBook::verdict_on(
 }
 
 const OfferBook::ModelPolicy& OfferBook::policy_of(const Offer& offer) {
-  const auto key = std::pair(offer.model, is_seeded(offer));
+  const auto key = std::tuple(offer.model, records_sampling(offer), offer.tee);
   const auto found = policies_.find(key);
   if (found != policies_.end()) return found->second;
   if (policies_.size() >= kPoliciesMax) policies_.clear();
@@ -203,6 +201,11 @@ std::vector<RejectedOffer> OfferBook::rejected() const {
     if (!entry.verified) out.push_back({entry.offer, entry.reason, entry.verdict});
   }
   return out;
+}
+
+std::string_view OfferBook::evidence_of(const Offer& offer) const {
+  const auto found = attestations_.find({offer.node, offer.attestation});
+  return found == attestations_.end() ? std::string_view() : found->second.event.evidence;
 }
 
 }  // namespace nostril::client

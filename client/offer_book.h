@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace nostril::client {
@@ -84,6 +85,10 @@ class OfferBook {
   [[nodiscard]] std::vector<std::shared_ptr<const VerifiedOffer>> usable() const;
   [[nodiscard]] std::vector<RejectedOffer> rejected() const;
 
+  /// The evidence of an offer as its node published it (attestation/pack.h); empty when it has not
+  /// arrived. Valid until the next turn of the loop.
+  [[nodiscard]] std::string_view evidence_of(const Offer& offer) const;
+
   /// The trust given to the constructor has other lists or beacons now: every pair is looked at
   /// again.
   void on_trust_changed();
@@ -103,7 +108,7 @@ class OfferBook {
     Digest evidence_digest;
   };
 
-  /// The policy for a model, with the name that verdicts are kept under.
+  /// The policy for an offer, with the name that verdicts are kept under.
   struct ModelPolicy {
     attestation::Policy policy;
     Digest digest;
@@ -131,7 +136,8 @@ class OfferBook {
   std::map<std::pair<PublicKey, Digest>, Attestation> attestations_;
   VerdictCache verdicts_;
   Digest roots_digest_;
-  std::map<std::pair<std::string, bool>, ModelPolicy> policies_;  ///< by model and "seed"
+  /// By model, "seed" and the machine that is claimed.
+  std::map<std::tuple<std::string, bool, std::string>, ModelPolicy> policies_;
 };
 
 }  // namespace nostril::client

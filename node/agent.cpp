@@ -157,7 +157,7 @@ void Agent::check_engine() {
     if (found) {
       failed_checks_ = 0;
       if (!publisher_.making() && (!publisher_.offering() || publisher_.refused())) {
-        use_engine(*found);
+        read_version(std::move(*found));
       }
     } else if (++failed_checks_ >= kFailedChecksMax &&
                (publisher_.offering() || publisher_.making())) {
@@ -166,6 +166,17 @@ void Agent::check_engine() {
       log(LogLevel::Warning, "{} does not answer /v1/models; waiting for it",
           engine_->address().base_url);
     }
+  });
+}
+
+void Agent::read_version(FoundEngine found) {
+  if (std::exchange(reading_version_, true)) return;
+  const std::string name = found.name;
+  engine_->read_version(name, [this, found = std::move(found)](std::string version) mutable {
+    reading_version_ = false;
+    if (stopping_) return;
+    found.version = std::move(version);
+    use_engine(found);
   });
 }
 
@@ -182,6 +193,13 @@ void Agent::use_engine(const FoundEngine& found) {
     return;
   }
   log(LogLevel::Info, "engine {} at {} serves {}", found.name, found.address.base_url, model->id);
+  if (config_.offer.auditable && manifest_->empty()) {
+    on_fatal_("offer.auditable: nobody can repeat an answer of unknown weights; name their files");
+    return;
+  }
+  if (config_.offer.auditable && found.version == kUnknownVersion) {
+    log(LogLevel::Warning, "the engine does not say its version, so this offer is not auditable");
+  }
   if (!services_) {
     services_.emplace(
         Services{config_, identity_, loop_, clock_, rng_, verifier_, pool_, *journal_, *engine_});

@@ -59,6 +59,7 @@ class Agent {
   // Finding and watching the engine.
   void find_engine();
   void start_demo_engine();
+  void read_version(FoundEngine found);
   void use_engine(const FoundEngine& found);
   void start_manifest();
   void check_engine();
@@ -97,6 +98,7 @@ class Agent {
   std::unique_ptr<Engine> engine_;
   std::optional<std::string> manifest_;  ///< text; empty: no claim; none: not made yet
   bool hashing_ = false;
+  bool reading_version_ = false;
   std::atomic<bool> cancelled_ = false;  ///< read by the background thread
   int failed_checks_ = 0;
   bool stopping_ = false;

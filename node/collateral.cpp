@@ -2,6 +2,10 @@
 
 #include "attestation/amd_certificates.h"
 #include "attestation/collateral.h"
+#include "attestation/gpu_certificates.h"
+#include "attestation/gpu_references.h"
+#include "attestation/gpu_report.h"
+#include "attestation/rim.h"
 #include "attestation/snp_report.h"
 #include "attestation/snp_verify.h"
 #include "attestation/tdx_quote.h"
@@ -24,6 +28,7 @@ using attestation::Certificate;
 using attestation::Collateral;
 using attestation::Evidence;
 using attestation::IntelTee;
+using attestation::RimKind;
 using attestation::SnpCertificates;
 using attestation::SnpReport;
 
@@ -90,6 +95,52 @@ AmdPlace place_of(const SnpReport& report, attestation::SnpProduct product) {
           report.signer == attestation::SnpSigner::Vcek ? "vcek" : "vlek"};
 }
 
+/// A manifest that a GPU's report must be compared with.
+struct WantedRim {
+  RimKind kind = RimKind::Driver;
+  std::string version;
+  std::string chip;
+  std::string id;  // as NVIDIA's service names it
+
+  bool operator==(const WantedRim&) const = default;
+};
+
+/// Text out of a report, on its way into a URL and a file's name.
+bool is_plain(std::string_view id) {
+  return std::ranges::all_of(id, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.';
+  });
+}
+
+/// Those of all GPUs, each once.
+std::vector<WantedRim> wanted_rims(const std::vector<GpuAnswer>& gpus) {
+  std::vector<WantedRim> out;
+  for (const GpuAnswer& gpu : gpus) {
+    const auto report = attestation::parse_gpu_report(gpu.report);
+    const auto chip = attestation::gpu_chip(gpu.chain);
+    if (!report || !chip) {
+      log(LogLevel::Error, "collateral: a GPU's report or certificates are none that clients read");
+      continue;
+    }
+    for (const RimKind kind : {RimKind::Driver, RimKind::Vbios}) {
+      const std::string& version = kind == RimKind::Driver ? report->driver : report->vbios;
+      WantedRim wanted{kind, version, *chip, attestation::rim_id(kind, *report, *chip)};
+      if (!is_plain(wanted.id)) {
+        log(LogLevel::Error, "collateral: a GPU's report names no manifest that can be asked for");
+      } else if (std::ranges::find(out, wanted) == out.end()) {
+        out.push_back(std::move(wanted));
+      }
+    }
+  }
+  if (out.size() > attestation::kGpuManifestCountMax) {
+    log(LogLevel::Error, "collateral: these GPUs need {} manifests; clients take {}", out.size(),
+        attestation::kGpuManifestCountMax);
+    out.resize(attestation::kGpuManifestCountMax);
+  }
+  return out;
+}
+
 class CollateralSource final : public EvidenceSource {
  public:
   CollateralSource(std::unique_ptr<EvidenceSource> source, CollateralSettings settings)
@@ -111,6 +162,18 @@ class CollateralSource final : public EvidenceSource {
     return source_->gpus(nonce);
   }
 
+  std::vector<Bytes> gpu_manifests(const std::vector<GpuAnswer>& gpus,
+                                   std::int64_t now_s) override {
+    std::vector<Bytes> out;
+    for (const WantedRim& wanted : wanted_rims(gpus)) {
+      const auto document = obtain(rim_request(wanted), now_s);
+      if (!document) continue;
+      const auto rim = attestation::ParsedRim::parse(document->body);
+      if (rim) out.emplace_back(rim->xml().begin(), rim->xml().end());
+    }
+    return out;
+  }
+
   [[nodiscard]] std::string_view tee() const override { return source_->tee(); }
 
   [[nodiscard]] bool simulated() const override { return source_->simulated(); }
@@ -126,6 +189,21 @@ class CollateralSource final : public EvidenceSource {
   [[nodiscard]] std::string intel_url(std::string_view path) const {
     return settings_.intel_url.empty() ? std::string()
                                        : fmt::format("{}{}", settings_.intel_url, path);
+  }
+
+  VendorRequest rim_request(const WantedRim& wanted) {
+    std::string name = "rim-" + wanted.id;
+    for (char& c : name) c = c == '_' || c == '.' ? '-' : c;
+    const std::string url = settings_.nvidia_url.empty()
+                                ? std::string()
+                                : fmt::format("{}/v1/rim/{}", settings_.nvidia_url, wanted.id);
+    return {name, url, nullptr, [this, &wanted](const VendorDocument& document, std::int64_t at_s) {
+              const std::array<Bytes, 1> manifests = {document.body};
+              attestation::GpuReferences references(manifests, settings_.roots, at_s, {});
+              attestation::ChainCache cache;
+              const auto* judged = references.find(wanted.kind, wanted.version, wanted.chip, cache);
+              return judged != nullptr && judged->verified.has_value();
+            }};
   }
 
   void add_intel(Evidence& evidence, std::int64_t now_s) {
@@ -286,6 +364,11 @@ Bytes crl_from_answer(ByteSpan body) {
     if (auto der = decode_hex(text)) return std::move(*der);
   }
   return {body.begin(), body.end()};
+}
+
+bool lacks_collateral(const Evidence& evidence) {
+  const bool gpus = !evidence.gpu_reports.empty() && evidence.gpu_manifests.empty();
+  return gpus || (evidence.snp ? evidence.snp->vek.empty() : !evidence.collateral);
 }
 
 std::unique_ptr<EvidenceSource> with_collateral(std::unique_ptr<EvidenceSource> source,

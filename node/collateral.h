@@ -11,7 +11,8 @@
 #include <string>
 #include <string_view>
 
-/// What Intel and AMD say about this machine, put beside its quote: so clients need not ask them.
+/// What Intel, AMD and NVIDIA say about this machine, put beside its evidence: so clients need not
+/// ask them.
 namespace nostril::node {
 
 struct CollateralSettings {
@@ -21,6 +22,8 @@ struct CollateralSettings {
       "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der";
   /// AMD's key server; empty: only what is in the folder.
   std::string amd_url = "https://kdsintf.amd.com";
+  /// NVIDIA's service of reference manifests (RIM); empty: only what is in the folder.
+  std::string nvidia_url = "https://rim.attestation.nvidia.com";
   CollateralStoreSettings store;
   attestation::TrustRoots roots = attestation::TrustRoots::vendors();
 };
@@ -38,10 +41,13 @@ struct SignedAnswer {
 /// A CRL's DER from an answer: DER, or the hex of it, as a PCCS answers. Pure.
 [[nodiscard]] Bytes crl_from_answer(ByteSpan body);
 
+/// A vendor's word is missing, so that clients' default policy refuses.
+[[nodiscard]] bool lacks_collateral(const attestation::Evidence& evidence);
+
 /// Adds to what a source gives the collateral that it lacks: to a TDX quote all of Intel's; to an
-/// SNP report the VCEK certificate when the host gave none, and AMD's CRL. What can't be had is
-/// left out, with a line in the log: then clients' default policy refuses a TDX quote. Threads: as
-/// its source.
+/// SNP report the VCEK certificate when the host gave none, and AMD's CRL; for GPUs the manifests
+/// of driver and VBIOS. What can't be had is left out, with a line in the log: then clients'
+/// default policy refuses a TDX quote. Threads: as its source.
 [[nodiscard]] std::unique_ptr<EvidenceSource> with_collateral(
     std::unique_ptr<EvidenceSource> source, CollateralSettings settings);
 

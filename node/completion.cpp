@@ -1,6 +1,7 @@
 #include "node/completion.h"
 
 #include "events/inference.h"
+#include "events/sampling.h"
 #include "events/tag_reader.h"
 #include "settlement/usage_limit.h"
 
@@ -98,7 +99,8 @@ std::string_view to_string(RequestError error) {
       return "the offer is for another model";
     case RequestError::BadField:
       return "stream must be true or false, stream_options an object, limits of tokens whole "
-             "numbers, n at most 128";
+             "numbers, n at most 128; where sampling is recorded, its parameters numbers and seed "
+             "at most 4294967294";
   }
   return "unknown";
 }
@@ -110,7 +112,8 @@ bool path_allowed(std::string_view path) {
 Result<EngineRequest, RequestError> prepare_request(std::string_view path, std::string_view body,
                                                     std::string_view model,
                                                     std::string_view cache_salt,
-                                                    std::uint64_t output_tokens_max) {
+                                                    std::uint64_t output_tokens_max,
+                                                    std::optional<std::int64_t> seed) {
   if (!path_allowed(path)) return failure(RequestError::PathNotAllowed);
   const auto parsed = Json::parse(body);
   if (!parsed) return failure(RequestError::NotJson);
@@ -131,11 +134,20 @@ Result<EngineRequest, RequestError> prepare_request(std::string_view path, std::
 
   if (!choices_allowed(*parsed)) return failure(RequestError::BadField);
 
+  const AskedSeed asked_for = asked_seed(*parsed);
+  if (seed) {
+    const auto sampling = sampling_text(*parsed, asked_for.seed.value_or(*seed));
+    if (!asked_for.valid || !sampling) return failure(RequestError::BadField);
+    out.sampling = *sampling;
+  }
+  const bool sets_seed = seed && !asked_for.seed;
+
   JsonWriter writer;
   writer.begin_object();
   const auto limit_keys = settlement::output_limit_keys();
   bool is_limited = false;
   for (const auto& [name, value] : parsed->members()) {
+    if (name == "seed" && sets_seed) continue;
     if (name == "stream_options" || std::ranges::find(kDropped, name) != kDropped.end()) continue;
     if (std::ranges::find(limit_keys, name) == limit_keys.end()) {
       writer.key(name).value(value);
@@ -150,6 +162,7 @@ Result<EngineRequest, RequestError> prepare_request(std::string_view path, std::
   }
   if (!is_limited) writer.key("max_tokens").integer(static_cast<std::int64_t>(output_tokens_max));
   if (out.stream) write_stream_options(writer, options);
+  if (sets_seed) writer.key("seed").integer(*seed);
   writer.key("cache_salt").string(cache_salt);
   writer.end_object();
   out.body = std::move(writer).take();

@@ -32,6 +32,7 @@ struct EngineRequest {
   std::string path;
   std::string body;
   bool stream = false;
+  std::string sampling = {};  ///< for the record (events/sampling.h); empty: not recorded
 };
 
 /// Paths that a client may reach. Everything else of an engine (metrics, slots, model loading,
@@ -42,13 +43,13 @@ struct EngineRequest {
 /// with its usage (`stream_options.include_usage`), `cache_salt` becomes the session's own so that
 /// two sessions can't learn from each other's prefix cache, an answer is limited to
 /// `output_tokens_max` tokens a choice (settlement/usage_limit.h), and members that reach into the
-/// engine (llama.cpp's id_slot, SGLang's custom_logit_processor …) are dropped. All else passes as
-/// it came.
-[[nodiscard]] Result<EngineRequest, RequestError> prepare_request(std::string_view path,
-                                                                  std::string_view body,
-                                                                  std::string_view model,
-                                                                  std::string_view cache_salt,
-                                                                  std::uint64_t output_tokens_max);
+/// engine (llama.cpp's id_slot, SGLang's custom_logit_processor …) are dropped. With `seed` the
+/// answer's sampling is recorded, and a body that asks for no seed gets this one. All else passes
+/// as it came.
+[[nodiscard]] Result<EngineRequest, RequestError> prepare_request(
+    std::string_view path, std::string_view body, std::string_view model,
+    std::string_view cache_salt, std::uint64_t output_tokens_max,
+    std::optional<std::int64_t> seed = {});
 
 /// Reads beside a response, never rewriting it: usage, finish reason, and whether the engine said
 /// that it was done. A killed engine just cuts its stream, so only complete() makes an answer

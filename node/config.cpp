@@ -20,6 +20,7 @@ EvidenceSettings NodeConfig::evidence_settings() const {
   EvidenceSettings out;
   out.source = evidence;
   out.simulated_platform = tee.simulated_platform;
+  out.simulated_compose = tee.simulated_compose;
   out.paths.dstack_socket = tee.dstack_socket;
   out.nvml_library = tee.nvml_library;
   return out;
@@ -31,6 +32,7 @@ CollateralSettings NodeConfig::collateral_settings() const {
   out.intel_url = collateral.intel_url;
   out.intel_root_crl_url = collateral.intel_root_crl_url;
   out.amd_url = collateral.amd_url;
+  out.nvidia_url = collateral.nvidia_url;
   out.store.folder = collateral.folder.empty() ? std::filesystem::path(data) / "collateral"
                                                : std::filesystem::path(collateral.folder);
   out.store.ca_file = collateral.ca_file;
@@ -107,21 +109,26 @@ void NodeConfig::declare(Config& config) {
   config.section("tee", "Details of the evidence.");
   config.text("simulated_platform", &tee.simulated_platform,
               "\"tdx\" or \"snp\": what simulated evidence looks like.");
+  config.text(
+      "simulated_compose", &tee.simulated_compose,
+      "File with the app-compose.json that the simulated TDX machine says it booted. Empty:\n"
+      "one that says what it is.");
   config.text("dstack_socket", &tee.dstack_socket, "Unix socket of dstack's guest agent.");
   config.text(
       "nvml_library", &tee.nvml_library,
       "NVIDIA's library that GPUs in confidential mode are asked by for their reports. Empty:\n"
       "GPUs are not asked.");
 
-  config.section(
-      "collateral",
-      "What the CPU's vendor says about this machine: fetched by this node, checked, kept\n"
-      "on the disk, and put beside its quotes. Clients judge it again and ask nobody.");
+  config.section("collateral",
+                 "What the vendors say about this machine: fetched by this node, checked, kept\n"
+                 "on the disk, and put beside its quotes. Clients judge it again and ask nobody.");
   config.text("intel_url", &collateral.intel_url,
               "Intel's service, or https://HOST:8081 of a PCCS of your own. Empty: never asked.");
   config.text("intel_root_crl_url", &collateral.intel_root_crl_url,
               "Of a PCCS: https://HOST:8081/sgx/certification/v4/rootcacrl");
   config.text("amd_url", &collateral.amd_url, "AMD's key server. Empty: never asked.");
+  config.text("nvidia_url", &collateral.nvidia_url,
+              "NVIDIA's service of reference manifests for GPUs. Empty: never asked.");
   config.text("folder", &collateral.folder,
               "Where documents are kept; may be placed there by hand. Empty: DATA/collateral.");
   config.text("ca_file", &collateral.ca_file,
@@ -167,6 +174,11 @@ void NodeConfig::declare(Config& config) {
                 "Most tokens of one answer, as stated in the offer.");
   config.text("operator", &offer.operator_key,
               "Your own public key (64 hex), to which reputation attaches. Empty: none.");
+
+  config.flag("auditable", &offer.auditable,
+              "Records state seed and sampling, so that who has the weights can repeat an answer;\n"
+              "a request without a seed gets one. Needs weights, and an engine that says its\n"
+              "version and gives the same answer for the same seed.");
 
   config.section(
       "freshness",

@@ -24,6 +24,7 @@ struct NodeConfig {
 
   struct Tee {
     std::string simulated_platform = "tdx";
+    std::string simulated_compose;
     std::string dstack_socket = "/var/run/dstack.sock";
     std::string nvml_library = kNvmlLibrary;
   } tee;
@@ -32,6 +33,7 @@ struct NodeConfig {
     std::string intel_url = CollateralSettings{}.intel_url;
     std::string intel_root_crl_url = CollateralSettings{}.intel_root_crl_url;
     std::string amd_url = CollateralSettings{}.amd_url;
+    std::string nvidia_url = CollateralSettings{}.nvidia_url;
     std::string folder;
     std::string ca_file;
     std::int64_t refresh_hours = 12;
@@ -58,6 +60,7 @@ struct NodeConfig {
     std::int64_t credit = 1'000;
     std::int64_t output_tokens_max = 4096;
     std::string operator_key;
+    bool auditable = false;
   } offer;
 
   struct Freshness {

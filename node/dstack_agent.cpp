@@ -1,6 +1,7 @@
 #include "node/dstack_agent.h"
 
-#include "attestation/evidence.h"
+#include "attestation/app_identity.h"
+#include "attestation/event_log.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "node/http_request.h"
@@ -97,6 +98,26 @@ Result<DstackInfo, std::string> parse_dstack_info(std::string_view json) {
   auto compose = text_member(*tcb, "app_compose", kDstackEventLogBytesMax);
   if (!compose) return failure("Info: app_compose is no string, or too large");
   out.app_compose = std::move(*compose);
+  return out;
+}
+
+Result<attestation::AppDocuments, std::string> dstack_app(const DstackQuote& quote,
+                                                          const DstackInfo& info) {
+  auto log = attestation::parse_event_log(quote.event_log);
+  if (!log) {
+    return failure("GetQuote: the event log: " + std::string(to_string(log.error())));
+  }
+  for (attestation::LoggedEvent& event : *log) {
+    if (event.is_runtime()) event.digest_given = false;
+  }
+  attestation::AppDocuments out{attestation::to_json(*log), info.app_compose,
+                                attestation::mr_config_of(quote.vm_config)};
+  if (!attestation::within_limits(out)) {
+    return failure(
+        fmt::format("event log, compose text or mr-config of {}, {} and {} bytes: larger "
+                    "than evidence takes",
+                    out.event_log.size(), out.compose.size(), out.mr_config.size()));
+  }
   return out;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/evidence.h"
 #include "base/bytes.h"
 #include "base/result.h"
 
@@ -33,6 +34,12 @@ inline constexpr std::size_t kDstackEventLogBytesMax = 512U << 10U;
 [[nodiscard]] Result<DstackQuote, std::string> parse_dstack_quote(
     std::string_view json, std::span<const std::uint8_t, 64> report_data);
 [[nodiscard]] Result<DstackInfo, std::string> parse_dstack_info(std::string_view json);
+
+/// What a client judges the application by: the log without what its digests don't cover (ACPI
+/// tables) and without the digests that follow from names, the compose text, the document of
+/// MRCONFIGID. Pure. The error says what can't be handed over, for the operator.
+[[nodiscard]] Result<attestation::AppDocuments, std::string> dstack_app(const DstackQuote& quote,
+                                                                        const DstackInfo& info);
 
 /// Asks the agent behind `socket`. Both wait for the answer, up to `kDstackMsMax` milliseconds.
 inline constexpr std::uint64_t kDstackMsMax = 30'000;

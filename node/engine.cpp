@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "events/inference.h"
+#include "events/tag_reader.h"
 
 #include <algorithm>
 #include <array>
@@ -22,7 +23,7 @@ constexpr std::size_t kAnswerBytesMax = 64U << 20;
 constexpr std::size_t kPieceBytesMax = 64U << 10;
 
 std::string name_of_owner(std::string_view owner) {
-  if (owner == "vllm" || owner == "sglang") return std::string(owner);
+  if (owner == "vllm" || owner == "sglang" || owner == "nostril-demo") return std::string(owner);
   if (owner == "llamacpp" || owner == "node-llama-cpp") return "llama.cpp";
   if (owner == "library") return "ollama";
   return "openai-compatible";
@@ -65,6 +66,26 @@ std::optional<FoundEngine> read_models(const EngineAddress& address, std::string
   }
   if (found.models.empty()) return std::nullopt;
   return found;
+}
+
+/// Where each engine says its version.
+struct VersionPlace {
+  std::string_view engine;
+  std::string_view path;
+  std::string_view member;
+};
+
+constexpr std::array<VersionPlace, 5> kVersionPlaces = {{{"vllm", "/version", "version"},
+                                                         {"sglang", "/get_server_info", "version"},
+                                                         {"llama.cpp", "/props", "build_info"},
+                                                         {"nostril-demo", "/props", "build_info"},
+                                                         {"ollama", "/api/version", "version"}}};
+
+std::string version_in(std::string_view body, std::string_view member) {
+  const auto answer = Json::parse(body, {.bytes_max = kModelsBytesMax, .depth_max = 64});
+  const auto version = answer ? answer->find_string(member) : std::nullopt;
+  const bool fit = version && is_name(*version, InferenceLimits::kNameBytesMax);
+  return fit ? std::string(*version) : kUnknownVersion;
 }
 
 net::HttpHeaders headers_for(const EngineAddress& address) {
@@ -163,7 +184,8 @@ struct Engine::Pending {
 Engine::Engine(net::Loop& loop, EngineAddress address)
     : address_(std::move(address)), http_(loop) {}
 
-void Engine::list_models(std::function<void(std::optional<FoundEngine>)> done) {
+/// `done`: the body of a whole answer with status 200.
+void Engine::get(std::string_view path, std::function<void(std::optional<std::string>)> done) {
   struct Reading {
     int status = 0;
     std::string body;
@@ -171,7 +193,7 @@ void Engine::list_models(std::function<void(std::optional<FoundEngine>)> done) {
 
   const auto reading = std::make_shared<Reading>();
   net::HttpCall call;
-  call.url = address_.base_url + "/v1/models";
+  call.url = address_.base_url + std::string(path);
   call.headers = headers_for(address_);
   call.connect_ms_max = 2'000;
   call.first_byte_ms_max = 5'000;
@@ -185,12 +207,26 @@ void Engine::list_models(std::function<void(std::optional<FoundEngine>)> done) {
     reading->body += bytes;
     return true;
   };
-  callbacks.on_done = [reading, address = address_,
-                       done = std::move(done)](const net::HttpCallResult& result) {
+  callbacks.on_done = [reading, done = std::move(done)](const net::HttpCallResult& result) {
     const bool good = result.ok() && reading->status == 200;
-    done(good ? read_models(address, reading->body) : std::nullopt);
+    done(good ? std::optional(std::move(reading->body)) : std::nullopt);
   };
   http_.start(std::move(call), std::move(callbacks));
+}
+
+void Engine::list_models(std::function<void(std::optional<FoundEngine>)> done) {
+  get("/v1/models",
+      [address = address_, done = std::move(done)](const std::optional<std::string>& body) {
+        done(body ? read_models(address, *body) : std::nullopt);
+      });
+}
+
+void Engine::read_version(const std::string& name, std::function<void(std::string)> done) {
+  const auto place = std::ranges::find(kVersionPlaces, name, &VersionPlace::engine);
+  if (place == kVersionPlaces.end()) return done(kUnknownVersion);
+  get(place->path, [place, done = std::move(done)](const std::optional<std::string>& body) {
+    done(body ? version_in(*body, place->member) : kUnknownVersion);
+  });
 }
 
 Engine::Call Engine::ask(const EngineRequest& request, EngineCallbacks callbacks) {

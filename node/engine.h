@@ -25,11 +25,13 @@ struct EngineAddress {
   std::string api_key;   ///< sent as a bearer token when not empty
 };
 
+inline constexpr const char* kUnknownVersion = "unknown";
+
 /// An engine that answered, and what it said it is.
 struct FoundEngine {
   EngineAddress address;
-  std::string name;                 ///< vllm, sglang, llama.cpp, ollama, or "openai-compatible"
-  std::string version = "unknown";  // no engine says it in /v1/models
+  std::string name;  ///< vllm, sglang, llama.cpp, ollama, nostril-demo, or "openai-compatible"
+  std::string version = kUnknownVersion;  ///< no engine says it in /v1/models: read_version()
   std::vector<EngineModel> models;
 };
 
@@ -75,6 +77,10 @@ class Engine {
   /// health check: it costs no token (SGLang's /health does).
   void list_models(std::function<void(std::optional<FoundEngine>)> done);
 
+  /// The version of an engine of that name (FoundEngine), where it has a path that says so;
+  /// "unknown" else.
+  void read_version(const std::string& name, std::function<void(std::string)> done);
+
   Call ask(const EngineRequest& request, EngineCallbacks callbacks);
   /// Closes the connection: what every engine here takes as an abort. on_done does not come;
   /// `outcome` of what had been read until then is returned for billing.
@@ -92,6 +98,7 @@ class Engine {
 
  private:
   struct Pending;
+  void get(std::string_view path, std::function<void(std::optional<std::string>)> done);
   void deliver(const std::shared_ptr<Pending>& pending);
   [[nodiscard]] std::shared_ptr<Pending> find(Call call) const;
 

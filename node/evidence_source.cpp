@@ -1,5 +1,6 @@
 #include "node/evidence_source.h"
 
+#include "base/log.h"
 #include "node/dstack_agent.h"
 #include "node/sev_guest.h"
 #include "node/simulated_source.h"
@@ -86,10 +87,24 @@ class DstackSource final : public MachineSource {
   EvidenceResult evidence(const Statement& statement, std::int64_t /*now_s*/) override {
     auto quote = dstack_quote(socket_, attestation::report_data(statement));
     if (!quote) return failure(quote.error());
-    return within_bounds(tdx_evidence(statement, std::move(quote->quote)));
+    Evidence out = tdx_evidence(statement, std::move(quote->quote));
+    add_app(out, *quote);
+    return within_bounds(std::move(out));
   }
 
  private:
+  /// A quote without these is evidence, too, of a machine that says nothing of its application.
+  void add_app(Evidence& out, const DstackQuote& quote) const {
+    const auto info = dstack_info(socket_);
+    if (!info) log(LogLevel::Error, "no compose text for clients: {}", info.error());
+    auto app = dstack_app(quote, info.value_or(DstackInfo{}));
+    if (app) {
+      out.app = std::move(*app);
+    } else {
+      log(LogLevel::Error, "no event log for clients: {}", app.error());
+    }
+  }
+
   fs::path socket_;
 };
 
@@ -183,6 +198,22 @@ std::string joined(const std::vector<std::string>& notes) {
 
 }  // namespace
 
+EvidenceResult whole_evidence(EvidenceSource& source, Statement statement, std::int64_t now_s) {
+  auto gpus = source.gpus(attestation::gpu_nonce(statement.nonce, statement.node));
+  if (!gpus) return failure(gpus.error());
+  std::vector<ByteSpan> reports;
+  for (const GpuAnswer& gpu : *gpus) reports.emplace_back(gpu.report);
+  statement.gpu_evidence = attestation::gpu_evidence_digest(reports);
+  auto out = source.evidence(statement, now_s);
+  if (!out) return out;
+  out->gpu_manifests = source.gpu_manifests(*gpus, now_s);
+  for (GpuAnswer& gpu : *gpus) {
+    out->gpu_reports.push_back(std::move(gpu.report));
+    out->gpu_chains.push_back(std::move(gpu.chain));
+  }
+  return out;
+}
+
 std::vector<std::string> tee_interfaces(const TeePaths& paths) {
   std::vector<std::string> out;
   for (const fs::path& path : {paths.dstack_socket, paths.tsm_folder, paths.sev_guest}) {
@@ -236,7 +267,7 @@ Result<std::unique_ptr<EvidenceSource>, std::string> make_evidence_source(
     return std::make_unique<SevGuestSource>(settings, std::move(*device));
   }
   if (choice.source == "simulated") {
-    return make_simulated_source(settings.simulated_platform, data, rng);
+    return make_simulated_source(settings, data, rng);
   }
   return failure("no evidence, so nothing can be offered:\n  " + joined(choice.notes));
 }

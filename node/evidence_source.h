@@ -36,7 +36,15 @@ class EvidenceSource {
     return std::vector<GpuAnswer>{};
   }
 
-  /// The offer's `tee` tag.
+  /// NVIDIA's reference manifests for these GPUs, as many as can be had.
+  [[nodiscard]] virtual std::vector<Bytes> gpu_manifests(const std::vector<GpuAnswer>& gpus,
+                                                         std::int64_t now_s) {
+    static_cast<void>(gpus);
+    static_cast<void>(now_s);
+    return {};
+  }
+
+  /// The CPU's part of the offer's `tee` tag, for the log.
   [[nodiscard]] virtual std::string_view tee() const = 0;
   [[nodiscard]] virtual bool simulated() const = 0;
 
@@ -44,11 +52,17 @@ class EvidenceSource {
   EvidenceSource() = default;
 };
 
+/// All that `source` has, committing to `statement`: GPUs are asked first, since the CPU's quote
+/// commits to their reports.
+[[nodiscard]] Result<attestation::Evidence, std::string> whole_evidence(
+    EvidenceSource& source, attestation::Statement statement, std::int64_t now_s);
+
 struct EvidenceSettings {
   /// "dstack", "tsm", "sev-guest", "simulated", or "auto": the first of the first three that this
   /// machine has. Nothing but its own name chooses the simulator.
   std::string source = "auto";
   std::string simulated_platform = "tdx";
+  std::string simulated_compose;  ///< file: app-compose.json of the simulated boot; empty: ours
   TeePaths paths;
   std::string nvml_library = kNvmlLibrary;  ///< empty: GPUs are not asked
 };

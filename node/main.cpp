@@ -1,4 +1,5 @@
 // nostril-node: the agent beside an inference engine inside a confidential VM.
+#include "attestation/tee_tag.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
@@ -107,19 +108,19 @@ bool doctor_evidence(const NodeConfig& config) {
   *source = with_collateral(std::move(*source), config.collateral_settings());
   fmt::print("  {}\n", settings.nvml_library.empty() ? "GPUs: not asked"
                                                      : describe_gpus(settings.nvml_library));
-  if (const auto gpus = (*source)->gpus({}); !gpus) {
-    fmt::print("  {}\n", gpus.error());
-    return false;
-  }
-  const auto evidence = (*source)->evidence({}, SystemClock().unix_s());
+  const auto evidence = whole_evidence(**source, {}, SystemClock().unix_s());
   if (!evidence) {
     fmt::print("  {}\n", evidence.error());
     return false;
   }
-  const bool snp = evidence->snp.has_value();
-  const bool complete = snp ? !evidence->snp->vek.empty() : evidence->collateral.has_value();
-  fmt::print("  a trial gave evidence of {} bytes, offered as {}, {} the vendor's collateral\n",
-             evidence->cpu_quote.size(), (*source)->tee(), complete ? "with" : "WITHOUT");
+  if (const auto& app = evidence->app) {
+    fmt::print("  event log of {} bytes, compose text of {}\n", app->event_log.size(),
+               app->compose.size());
+  }
+  const bool complete = !lacks_collateral(*evidence);
+  fmt::print("  a trial gave evidence of {} bytes, offered as {}, {} the vendors' collateral\n",
+             evidence->cpu_quote.size(), attestation::tee_tag(*evidence),
+             complete ? "with" : "WITHOUT");
   return complete;
 }
 
@@ -182,6 +183,12 @@ void add_manifest(CLI::App& app, ManifestOptions& options, std::function<int()>&
   auto* check = add("check", "compare the files with a manifest", manifest_check);
   check->get_option("folder")->required();
   check->add_option("--manifest", options.manifest)->required();
+  auto* prove = add("prove", "show that one leaf (1 MiB) is of a file", manifest_prove);
+  prove->get_option("folder")->required();
+  prove->add_option("--name", options.name, "the file, as the manifest has it")->required();
+  prove->add_option("--leaf", options.leaf, "which, from 0")->required();
+  prove->add_option("-o,--output", options.output, "write the proof there instead");
+  prove->add_option("--page", options.page, "write the leaf's bytes there");
   auto* show = add("show", "digest, roots and sizes of a folder or a manifest", manifest_show);
   auto* file = show->add_option("--manifest", options.manifest, "a manifest's file");
   show->get_option("folder")->excludes(file);

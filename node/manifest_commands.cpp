@@ -12,6 +12,8 @@
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
+#include <string_view>
+#include <vector>
 
 namespace nostril::node {
 
@@ -53,6 +55,13 @@ ModelManifest read(const std::string& path) {
   return std::move(*manifest);
 }
 
+void write(const std::string& path, std::string_view text) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << text;
+  file.close();
+  if (file.fail()) throw std::runtime_error(path + ": can't be written");
+}
+
 std::string digest_of(const ModelManifest& manifest) {
   return encode_hex(attestation::manifest_digest(attestation::print_manifest(manifest)));
 }
@@ -65,10 +74,7 @@ int manifest_make(const ManifestOptions& options) {
   if (options.output.empty()) {
     fmt::print("{}", text);
   } else {
-    std::ofstream file(options.output, std::ios::binary | std::ios::trunc);
-    file << text;
-    file.close();
-    if (file.fail()) throw std::runtime_error(options.output + ": can't be written");
+    write(options.output, text);
   }
   fmt::print(stderr, "digest {}\n", digest_of(manifest));
   return 0;
@@ -96,6 +102,45 @@ int manifest_check(const ManifestOptions& options) {
   fmt::print("{} files, {} differ; manifest {}\n", wanted.files.size(), differences,
              digest_of(wanted));
   return differences == 0 ? 0 : 1;
+}
+
+int manifest_prove(const ManifestOptions& options) {
+  if (!attestation::is_manifest_name(options.name)) {
+    throw std::runtime_error(options.name + ": a manifest has no such name");
+  }
+  const std::string path = options.folder + "/" + options.name;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw std::runtime_error(path + ": can't be read");
+  attestation::LeafProof proof;
+  proof.file.name = options.name;
+  proof.index = options.leaf;
+  std::vector<Digest> leaves;
+  std::string page;
+  std::string piece(attestation::kManifestLeafBytes, '\0');
+  while (file) {
+    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    const auto leaf = std::string_view(piece).substr(0, static_cast<std::size_t>(file.gcount()));
+    if (leaf.empty()) break;
+    if (leaves.size() == options.leaf) page = leaf;
+    leaves.push_back(attestation::leaf_digest(as_bytes(leaf)));
+    proof.file.bytes += leaf.size();
+  }
+  if (!file.eof()) throw std::runtime_error(path + ": reading failed");
+  if (options.leaf >= leaves.size()) {
+    throw std::runtime_error(fmt::format("{}: has {} leaves", path, leaves.size()));
+  }
+  attestation::MerkleRoot tree;
+  for (const Digest& leaf : leaves) tree.add(leaf);
+  proof.file.root = tree.root();
+  proof.path = attestation::leaf_path(leaves, static_cast<std::size_t>(options.leaf));
+  const std::string text = attestation::print_leaf_proof(proof);
+  if (options.output.empty()) {
+    fmt::print("{}", text);
+  } else {
+    write(options.output, text);
+  }
+  if (!options.page.empty()) write(options.page, page);
+  return 0;
 }
 
 int manifest_show(const ManifestOptions& options) {

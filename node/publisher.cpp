@@ -3,10 +3,12 @@
 #include "attestation/model_manifest.h"
 #include "attestation/pack.h"
 #include "attestation/statement.h"
+#include "attestation/tee_tag.h"
 #include "attestation/verify.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "events/kinds.h"
+#include "node/collateral.h"
 
 #include <algorithm>
 #include <utility>
@@ -20,34 +22,14 @@ constexpr int kRefusalsMax = 5;
 /// An offer ends so long before its key, or a tenth of the key's life: who comes late is still
 /// told.
 constexpr std::int64_t kLastCallS = 60;
+/// What a vendor's service does not have it may never have: each try waits twice as long.
 constexpr std::int64_t kCollateralRetryS = 60;
+constexpr std::int64_t kCollateralRetryMaxS = 1920;
 
 Digest digest_of(const attestation::Nonce& nonce) {
   Digest out;
   out.bytes = nonce;
   return out;
-}
-
-/// The GPUs' reports first: the machine's quote commits to them.
-Result<attestation::Evidence, std::string> make_evidence(EvidenceSource& source,
-                                                         attestation::Statement statement,
-                                                         std::int64_t now_s) {
-  auto gpus = source.gpus(attestation::gpu_nonce(statement.nonce, statement.node));
-  if (!gpus) return failure(gpus.error());
-  std::vector<ByteSpan> reports;
-  for (const GpuAnswer& gpu : *gpus) reports.emplace_back(gpu.report);
-  statement.gpu_evidence = attestation::gpu_evidence_digest(reports);
-  auto out = source.evidence(statement, now_s);
-  if (!out) return out;
-  for (GpuAnswer& gpu : *gpus) {
-    out->gpu_reports.push_back(std::move(gpu.report));
-    out->gpu_chains.push_back(std::move(gpu.chain));
-  }
-  return out;
-}
-
-bool lacks_collateral(const attestation::Evidence& evidence) {
-  return evidence.snp ? evidence.snp->vek.empty() : !evidence.collateral;
 }
 
 /// An operator learns from the log, not from absent clients, what a client's default policy
@@ -99,7 +81,8 @@ std::int64_t Publisher::next_created_at() {
   return last_created_at_;
 }
 
-Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& attestation) const {
+Offer Publisher::make_offer(const EncryptionKeys::Entry& key,
+                            const AttestationEvent& attestation) const {
   const NodeConfig::OfferSettings& terms = config_.offer;
   const auto price = [](PriceUnit unit, std::int64_t amount) {
     return PriceTag{unit, Amount::of(static_cast<std::uint64_t>(amount))};
@@ -110,7 +93,7 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& atte
   offer.profile = terms.profile;
   offer.encryption_key = key.key.public_key();
   offer.encryption_key_expires_at = key.expires_at;
-  offer.attestation = attestation;
+  offer.attestation = attestation.digest;
   if (!weights_.is_zero()) offer.weights = weights_;
   offer.asset = terms.asset;
   offer.prices = {price(PriceUnit::Input, terms.input_price),
@@ -121,9 +104,12 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key, const Digest& atte
       static_cast<std::uint64_t>(std::max<std::int64_t>(0, model_.context_tokens));
   offer.output_tokens_max = static_cast<std::uint64_t>(terms.output_tokens_max);
   offer.features = {"stream"};
+  if (terms.auditable && !weights_.is_zero() && engine_->version != kUnknownVersion) {
+    offer.features.emplace_back("seed");
+  }
   offer.engine = engine_->name;
   offer.engine_version = engine_->version;
-  offer.tee = source_.tee();
+  offer.tee = attestation.tee;
   offer.relays = config_.relays;
   if (!terms.operator_key.empty()) offer.operator_key = from_hex<PublicKey>(terms.operator_key);
   offer.expires_at = key.expires_at - std::min(kLastCallS, config_.limits.key_life_s / 10);
@@ -151,7 +137,7 @@ AttestationEvent Publisher::make_attestation(const attestation::Evidence& eviden
   out.gpu_evidence = statement.gpu_evidence;
   out.model_manifest = statement.model_manifest;
   out.nonce = digest_of(statement.nonce);
-  out.tee = source_.tee();
+  out.tee = attestation::tee_tag(evidence);
   out.expires_at = statement.encryption_key_expires_at;
   out.evidence = attestation::pack_evidence(evidence);
   return out;
@@ -175,7 +161,7 @@ void Publisher::publish() {
   making->manifest = manifest_;
   const bool taken = background_.run(
       [making, &source = source_, now_s = clock_.unix_s()] {
-        making->evidence = make_evidence(source, making->statement, now_s);
+        making->evidence = whole_evidence(source, making->statement, now_s);
         if (making->evidence) making->evidence->manifest = making->manifest;
       },
       [this, making] {
@@ -198,7 +184,7 @@ void Publisher::publish_made(const Making& making) {
   const AttestationEvent attestation = make_attestation(*evidence);
   attestation_event_ = sign_event(build_attestation(attestation), identity_, rng_);
 
-  Offer offer = make_offer(key, attestation.digest);
+  Offer offer = make_offer(key, attestation);
   offer.created_at = next_created_at();
   offer_event_ = sign_event(build_offer(offer), identity_, rng_);
   offer.id = offer_event_->id;
@@ -210,7 +196,11 @@ void Publisher::publish_made(const Making& making) {
   refused_ = false;
   due_ = false;
   beacon_at_s_ = making.beacon_at_s;
-  complete_at_s_ = lacks_collateral(*evidence) ? now_s + kCollateralRetryS : 0;
+  collateral_wait_s_ =
+      lacks_collateral(*evidence)
+          ? std::clamp(2 * collateral_wait_s_, kCollateralRetryS, kCollateralRetryMaxS)
+          : 0;
+  complete_at_s_ = collateral_wait_s_ == 0 ? 0 : now_s + collateral_wait_s_;
   publish_again();
 }
 

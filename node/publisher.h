@@ -45,7 +45,7 @@ class Publisher {
   /// does nothing.
   void publish();
 
-  /// The last publish() came to nothing, or to evidence without its collateral a minute ago; or the
+  /// The last publish() came to nothing, or to evidence without its collateral a while ago; or the
   /// beacon that it is over has become old.
   [[nodiscard]] bool due() const;
 
@@ -73,7 +73,8 @@ class Publisher {
   struct Making;
 
   [[nodiscard]] std::int64_t next_created_at();
-  [[nodiscard]] Offer make_offer(const EncryptionKeys::Entry& key, const Digest& attestation) const;
+  [[nodiscard]] Offer make_offer(const EncryptionKeys::Entry& key,
+                                 const AttestationEvent& attestation) const;
   [[nodiscard]] attestation::Statement make_statement(const EncryptionKeys::Entry& key);
   [[nodiscard]] AttestationEvent make_attestation(const attestation::Evidence& evidence);
   void publish_made(const Making& making);
@@ -100,6 +101,7 @@ class Publisher {
   bool offering_ = false;
   bool refused_ = false;
   bool due_ = false;
+  std::int64_t collateral_wait_s_ = 0;
   std::int64_t complete_at_s_ = 0;  ///< when to try to publish with collateral; 0: it was there
   std::int64_t beacon_at_s_ = 0;    ///< of the beacon under the newest evidence; 0: none
   /// What is being made, and only while it is wanted.

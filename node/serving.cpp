@@ -4,8 +4,10 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "client/channel_store.h"
+#include "events/sampling.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace nostril::node {
@@ -179,6 +181,7 @@ void Serving::handle(NodeNotes note) {
 void Serving::start_request(const NodeNote::Request& request) {
   request_hash_ = request.request_hash;
   head_ = {};
+  sampling_.clear();
   body_.clear();
   body_whole_ = true;
   stated_ = delivered_ = {};
@@ -194,7 +197,7 @@ void Serving::start_request(const NodeNote::Request& request) {
     return;
   }
   auto prepared = prepare_request(request.open.path, as_text(request.open.body), offer_.offer.model,
-                                  cache_salt_, offer_.offer.output_tokens_max);
+                                  cache_salt_, offer_.offer.output_tokens_max, draw_seed());
   if (!prepared) {
     const bool unknown = prepared.error() == RequestError::PathNotAllowed ||
                          prepared.error() == RequestError::UnknownModel;
@@ -202,6 +205,7 @@ void Serving::start_request(const NodeNote::Request& request) {
            std::string(to_string(prepared.error())));
     return;
   }
+  sampling_ = prepared->sampling;
   usage_max_ = settlement::usage_max(offer_.offer, as_text(request.open.body));
   const settlement::NodeChannel& channel = book_->channel();
   const Usage one_token{.output = 1};
@@ -217,6 +221,17 @@ void Serving::start_request(const NodeNote::Request& request) {
   if (state_ == State::Waiting) {
     session_.push_progress({ProgressStage::Queued, gate_.waiting()}, services_.now());
   }
+}
+
+/// For a request that names none; nothing when the offer promises no record of it.
+std::optional<std::int64_t> Serving::draw_seed() {
+  if (!records_sampling(offer_.offer)) return std::nullopt;
+  std::array<std::uint8_t, 4> drawn{};
+  services_.rng.fill(drawn);
+  // 31 bits: every engine takes them.
+  std::int64_t seed = drawn[0] & 0x7F;
+  for (std::size_t i = 1; i < drawn.size(); ++i) seed = (seed << 8) | drawn.at(i);
+  return seed;
 }
 
 /// The same request id again: the stored answer, the same record, nothing charged.
@@ -402,6 +417,7 @@ ResponseRecord Serving::draft_record(RecordStatus status, const Usage& usage) {
   record.weights = offer_.offer.weights;
   record.engine = offer_.offer.engine;
   record.engine_version = offer_.offer.engine_version;
+  record.sampling = sampling_;
   record.usage = usage;
   record.milliseconds = elapsed_ms();
   record.status = status;

@@ -146,6 +146,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
 
   void start_request(const NodeNote::Request& request);
   void replay(const StoredAnswer& answer);
+  [[nodiscard]] std::optional<std::int64_t> draw_seed();
   void ask_engine(const EngineRequest& request);
   [[nodiscard]] bool on_engine_bytes(std::string_view piece);
   void pass_held();
@@ -180,6 +181,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
   std::optional<EngineGate::Ticket> ticket_;
   Engine::Call call_ = Engine::Call::None;
   ResponseHead head_;
+  std::string sampling_;
   std::string body_;
   bool body_whole_ = true;
   bool engine_paused_ = false;

@@ -1,8 +1,12 @@
 #include "node/simulated_source.h"
 
+#include "attestation/event_log.h"
 #include "attestation/simulator.h"
 #include "attestation/snp_simulator.h"
 #include "base/bytes.h"
+#include "base/hex.h"
+#include "base/json.h"
+#include "schnorr/hash.h"
 
 #include <algorithm>
 #include <array>
@@ -40,6 +44,50 @@ std::optional<Seed> simulator_seed(const fs::path& path, Rng& rng) {
   return seed;
 }
 
+/// What the simulated machine says it booted, when nobody names another text.
+std::string own_compose() {
+  const std::string digest = encode_hex(sha256("NOT A TEE"));
+  JsonWriter json;
+  json.begin_object().key("manifest_version").integer(2).key("name").string("NOT A TEE");
+  json.key("runner").string("docker-compose");
+  json.key("docker_compose_file")
+      .string("services:\n  node:\n    image: simulated.invalid/node@sha256:" + digest + "\n");
+  json.end_object();
+  return std::move(json).take();
+}
+
+std::optional<std::string> read_compose(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string out(attestation::kAppComposeBytesMax + 1, '\0');
+  file.read(out.data(), static_cast<std::streamsize>(out.size()));
+  out.resize(static_cast<std::size_t>(file.gcount()));
+  if (out.empty() || out.size() > attestation::kAppComposeBytesMax) return std::nullopt;
+  return out;
+}
+
+/// A dstack guest on a TDX machine.
+class SimulatedTdx {
+ public:
+  SimulatedTdx(const Seed& seed, std::string compose)
+      : simulator_(seed),
+        compose_(std::move(compose)),
+        boot_(attestation::simulated_boot(compose_)) {}
+
+  [[nodiscard]] Bytes root_der() const { return simulator_.root_der(); }
+
+  [[nodiscard]] attestation::Evidence evidence(const attestation::Statement& statement,
+                                               std::int64_t now_s) const {
+    auto out = simulator_.evidence(statement, now_s, boot_.measurements);
+    out.app = attestation::AppDocuments{attestation::to_json(boot_.log), compose_, {}};
+    return out;
+  }
+
+ private:
+  attestation::Simulator simulator_;
+  std::string compose_;
+  attestation::SimulatedBoot boot_;
+};
+
 /// `TheSimulator` makes evidence of a statement.
 template <typename TheSimulator>
 class SimulatedSource final : public EvidenceSource {
@@ -70,14 +118,22 @@ Result<std::unique_ptr<EvidenceSource>, std::string> with_root(TheSimulator simu
 }  // namespace
 
 Result<std::unique_ptr<EvidenceSource>, std::string> make_simulated_source(
-    std::string_view platform, const fs::path& data, Rng& rng) {
+    const EvidenceSettings& settings, const fs::path& data, Rng& rng) {
+  const std::string& platform = settings.simulated_platform;
   if (platform != "tdx" && platform != "snp") {
     return failure(std::string("tee.simulated_platform must be \"tdx\" or \"snp\""));
   }
   const auto seed = simulator_seed(data / "sim-seed", rng);
   if (!seed) return failure((data / "sim-seed").string() + ": can't be written");
   const fs::path root = data / "sim-root.der";
-  if (platform == "tdx") return with_root(attestation::Simulator(*seed), root);
+  if (platform == "tdx") {
+    const auto compose = settings.simulated_compose.empty()
+                             ? std::optional(own_compose())
+                             : read_compose(settings.simulated_compose);
+    if (!compose)
+      return failure(settings.simulated_compose + ": no compose text of 256 KiB at most");
+    return with_root(SimulatedTdx(*seed, *compose), root);
+  }
   const auto keys = std::make_shared<const attestation::SnpSimKeys>(*seed);
   return with_root(attestation::SnpSimulator(keys), root);
 }

@@ -7,15 +7,15 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <string_view>
 
 namespace nostril::node {
 
-/// SIMULATED evidence of a `platform`, "tdx" or "snp". Its root is written to `data`/sim-root.der,
-/// for clients that ask for it, and stays the same at each start (`data`/sim-seed). Does not look
-/// whether there is a real TEE: make_evidence_source() does. The error is one line for the
-/// operator.
+/// SIMULATED evidence of `settings.simulated_platform`, "tdx" or "snp". Its root is written to
+/// `data`/sim-root.der, for clients that ask for it, and stays the same at each start
+/// (`data`/sim-seed). The TDX machine says that it booted `settings.simulated_compose` under
+/// dstack. Does not look whether there is a real TEE: make_evidence_source() does. The error is one
+/// line for the operator.
 [[nodiscard]] Result<std::unique_ptr<EvidenceSource>, std::string> make_simulated_source(
-    std::string_view platform, const std::filesystem::path& data, Rng& rng);
+    const EvidenceSettings& settings, const std::filesystem::path& data, Rng& rng);
 
 }  // namespace nostril::node

@@ -156,6 +156,7 @@ struct ManifestOptions {
   std::string digest;              ///< hex; what it must have
   std::vector<std::string> files;  ///< to be checked by it
   std::string name;                ///< of the file in the manifest; empty: by its path
+  std::string proof;               ///< file; the one of `files` is then a single leaf
 };
 
 int verify_manifest(const ManifestOptions& options);

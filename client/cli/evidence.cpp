@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kSimulated = 3;
 
-attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& options) {
+Judged intel_verdict(std::int64_t now_s, const EvidenceOptions& options) {
   const VerifyPolicy policy = read_policy(options, now_s);
   const auto roots = roots_of(options, attestation::TrustRoots::intel);
   const Bytes quote = read_bytes(options.quote);
@@ -26,11 +26,12 @@ attestation::Verdict intel_verdict(std::int64_t now_s, const EvidenceOptions& op
     }
     collateral = *parsed;
   }
-  return attestation::verify_intel_quote(quote, collateral ? &*collateral : nullptr, roots, now_s,
-                                         policy.tdx, read_nonce(options.nonce));
+  return {attestation::verify_intel_quote(quote, collateral ? &*collateral : nullptr, roots, now_s,
+                                          policy.tdx, read_nonce(options.nonce)),
+          chains_of_quote(quote)};
 }
 
-attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& options) {
+Judged snp_verdict(std::int64_t now_s, const EvidenceOptions& options) {
   VerifyPolicy policy = read_policy(options, now_s);
   const auto roots = roots_of(options, attestation::TrustRoots::amd);
   attestation::SnpEvidence evidence;
@@ -39,7 +40,7 @@ attestation::Verdict snp_verdict(std::int64_t now_s, const EvidenceOptions& opti
   if (!options.chain.empty()) evidence.certificates.chain = as_text(read_bytes(options.chain));
   if (!options.crl.empty()) evidence.certificates.crl = read_bytes(options.crl);
   policy.snp.nonce = read_nonce(options.nonce);
-  return attestation::verify_snp(evidence, roots, now_s, policy.snp);
+  return {attestation::verify_snp(evidence, roots, now_s, policy.snp), chains_of_snp(evidence)};
 }
 
 }  // namespace
@@ -60,9 +61,9 @@ int verify_offer(Process& process, const ClientSettings& settings, const Evidenc
       fmt::print("REFUSED: {}\n", judged.reason);
       return kRefused;
     }
-    const int status = report(
-        *judged.verdict, options,
-        {judged.offer.model + " of " + options.node, settings.policy, process.clock.unix_s()});
+    const int status = report(*judged.verdict, options,
+                              {judged.offer.model + " of " + options.node, settings.policy,
+                               process.clock.unix_s(), judged.chains});
     return status == 0 && judged.verdict->simulated ? kSimulated : status;
   } catch (const std::exception& error) {
     return unusable(error);

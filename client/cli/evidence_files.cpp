@@ -114,7 +114,9 @@ int judge_files(Process& process, const EvidenceOptions& options, const std::str
                 const Judge& judge) {
   try {
     const std::int64_t now_s = options.now.value_or(process.clock.unix_s());
-    return report(judge(now_s, options), options, {file, options.policy, now_s});
+    Judged judged = judge(now_s, options);
+    return report(std::move(judged.verdict), options,
+                  {file, options.policy, now_s, std::move(judged.chains)});
   } catch (const std::exception& error) {
     return unusable(error);
   }

@@ -34,7 +34,12 @@ VerifyPolicy read_policy(const EvidenceOptions& options, std::int64_t now_s);
 /// To 64 bytes.
 Bytes read_nonce(const std::string& hex);
 
-using Judge = std::function<attestation::Verdict(std::int64_t now_s, const EvidenceOptions&)>;
+struct Judged {
+  attestation::Verdict verdict;
+  ShownChains chains;  ///< for pages
+};
+
+using Judge = std::function<Judged(std::int64_t now_s, const EvidenceOptions&)>;
 
 /// Exit statuses: 0 accepted, and these.
 inline constexpr int kRefused = 1;

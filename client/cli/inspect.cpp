@@ -6,6 +6,7 @@
 #include "client/cli/show.h"
 #include "client/event_file.h"
 #include "events/nip19.h"
+#include "events/sampling.h"
 #include "schnorr/hash.h"
 
 #include <fmt/format.h>
@@ -125,6 +126,11 @@ int verify(Process& process, const ClientSettings& settings, const VerifyOptions
     good = check(offer->id == record->offer && offer->node == record->node,
                  "the record is of this offer") &&
            good;
+    if (records_sampling(*offer) && !options.request.empty()) {
+      good = check(sampling_suits(record->sampling, read_file(options.request)),
+                   "the record states seed and sampling as they were asked for") &&
+             good;
+    }
     if (!options.attestation.empty()) {
       good =
           verify_evidence(settings, options, *offer, verifier, process.clock.unix_s(), simulated) &&

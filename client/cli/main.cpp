@@ -281,6 +281,8 @@ void add_verify_manifest(CLI::App& verify_app, Options& o, Command& run) {
   app->add_option("--file", o.manifest.files, "a file of the model; again for more");
   app->add_option("--name", o.manifest.name,
                   "the file's name in the manifest, when its path does not end in it");
+  app->add_option("--proof", o.manifest.proof,
+                  "of `nostril-node manifest prove`: --file is then that one leaf of a file");
   app->callback([&] { run = [&o](Process&) { return verify_manifest(o.manifest); }; });
 }
 

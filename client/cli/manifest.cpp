@@ -20,9 +20,9 @@ using attestation::ModelManifest;
 constexpr int kWrong = 1;
 constexpr int kUnusable = 2;
 
-std::string read_text(const std::string& path) {
+std::string read_text(const std::string& path, std::size_t bytes_max) {
   std::ifstream file(path, std::ios::binary);
-  std::string text(attestation::kManifestTextBytesMax + 1, '\0');
+  std::string text(bytes_max + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(file.gcount()));
   if (file.bad() || !file.eof()) throw std::runtime_error(path + ": can't be read, or too large");
@@ -77,8 +77,26 @@ bool check_file(const ModelManifest& manifest, const std::string& path, const st
   return false;
 }
 
+bool check_leaf(const ModelManifest& manifest, const ManifestOptions& options) {
+  const auto proof =
+      attestation::parse_leaf_proof(read_text(options.proof, attestation::kLeafProofTextBytesMax));
+  if (!proof) throw std::runtime_error(options.proof + ": is no proof");
+  if (options.files.size() != 1) throw std::runtime_error("--proof needs one --file, the leaf");
+  const ManifestFile* entry = manifest.find(proof->file.name);
+  if (entry == nullptr || *entry != proof->file) {
+    fmt::print("WRONG {}: of a file that is not in the manifest\n", options.proof);
+    return false;
+  }
+  const std::string leaf = read_text(options.files[0], attestation::kManifestLeafBytes);
+  const bool right = attestation::is_leaf(*proof, as_bytes(leaf));
+  const std::uint64_t begin = proof->index * attestation::kManifestLeafBytes;
+  fmt::print("{} {}: {}bytes {} to {} of {}\n", right ? "right" : "WRONG", options.files[0],
+             right ? "" : "not ", begin, begin + leaf.size(), entry->name);
+  return right;
+}
+
 bool check(const ManifestOptions& options) {
-  const std::string text = read_text(options.manifest);
+  const std::string text = read_text(options.manifest, attestation::kManifestTextBytesMax);
   const auto manifest = attestation::parse_manifest(text);
   if (!manifest) throw std::runtime_error(options.manifest + ": is no manifest");
   const std::string digest = encode_hex(attestation::manifest_digest(text));
@@ -88,6 +106,7 @@ bool check(const ManifestOptions& options) {
     fmt::print("WRONG digest: wanted {}\n", options.digest);
     right = false;
   }
+  if (!options.proof.empty()) return check_leaf(*manifest, options) && right;
   for (const std::string& file : options.files) {
     right = check_file(*manifest, file, options.name) && right;
   }

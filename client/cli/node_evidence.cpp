@@ -1,5 +1,6 @@
 #include "client/cli/node_evidence.h"
 
+#include "attestation/pack.h"
 #include "client/offer_book.h"
 #include "client/trust_feed.h"
 #include "events/nip19.h"
@@ -52,13 +53,17 @@ JudgedOffer judge_from_relays(Process& process, const ClientSettings& settings,
   const auto consider = [&](const Offer& offer, const auto& verdict, const std::string& reason) {
     if (offer.node != node || (!model.empty() && offer.model != model)) return;
     if (found && found->offer.created_at >= offer.created_at) return;
-    found = JudgedOffer{offer, verdict, reason};
+    found = JudgedOffer{offer, verdict, reason, {}};
   };
   for (const auto& good : book.usable()) {
     consider(good->offer(), std::make_shared<const attestation::Verdict>(good->verdict()), "");
   }
   for (const RejectedOffer& bad : book.rejected()) consider(bad.offer, bad.verdict, bad.reason);
-  if (found) return *found;
+  if (found) {
+    const auto evidence = attestation::unpack_evidence(book.evidence_of(found->offer));
+    if (evidence) found->chains = chains_of_evidence(*evidence);
+    return *found;
+  }
   std::string problems;
   for (const std::string& problem : pool.problems()) problems += "; " + problem;
   throw std::runtime_error("no offer of this node on the relays" + problems);

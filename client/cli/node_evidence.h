@@ -2,6 +2,7 @@
 
 #include "attestation/verdict.h"
 #include "client/cli/commands.h"
+#include "client/evidence_chains.h"
 #include "events/inference.h"
 
 #include <memory>
@@ -15,6 +16,7 @@ struct JudgedOffer {
   /// Null when the evidence was not reached; `reason` then says why.
   std::shared_ptr<const attestation::Verdict> verdict;
   std::string reason;
+  ShownChains chains;  ///< for pages
 };
 
 /// The newest offer of `npub` (of `model`, when it is not empty) on the settings' relays. Throws

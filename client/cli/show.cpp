@@ -39,6 +39,10 @@ std::string record_lines(const ResponseRecord& record) {
   out += fmt::format("record   {} ({}{}{})\n", encode_hex(record.id), to_string(record.status),
                      record.finish.empty() ? "" : ", finish ", record.finish);
   out += fmt::format("         signed by the node; request and response hashes match\n");
+  if (!record.sampling.empty()) {
+    out += fmt::format("sampling {} on {} {}\n", record.sampling, record.engine,
+                       record.engine_version);
+  }
   out += fmt::format("usage    {} tokens in ({} cached), {} out\n", record.usage.input,
                      record.usage.cached, record.usage.output);
   out += fmt::format("cost     {} {} (in all {} on this channel)\n", record.cost.to_string(),

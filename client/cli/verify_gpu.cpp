@@ -21,7 +21,7 @@ std::vector<Bytes> read_all(const std::vector<std::string>& paths) {
   return out;
 }
 
-attestation::Verdict gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
+Judged gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
   VerifyPolicy policy = read_policy(options, now_s);
   policy.gpu.nonce = read_nonce(options.nonce);
   const std::vector<attestation::GpuEvidence> gpus = {
@@ -29,7 +29,8 @@ attestation::Verdict gpu_verdict(std::int64_t now_s, const EvidenceOptions& opti
   policy.gpu.ocsp_nonce = read_nonce(options.ocsp_nonce);
   const std::vector<Bytes> rims = read_all(options.rims);
   const std::vector<Bytes> ocsp = read_all(options.ocsp);
-  return attestation::verify_gpus({gpus, rims, gpu_roots(options), now_s, policy.gpu, ocsp});
+  return {attestation::verify_gpus({gpus, rims, gpu_roots(options), now_s, policy.gpu, ocsp}),
+          chains_of_gpus(gpus, rims)};
 }
 
 }  // namespace

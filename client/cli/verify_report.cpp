@@ -139,8 +139,7 @@ void add_claims(attestation::Verdict& verdict, const EvidenceOptions& options,
       {"asked.peer_spki_sha256", encode_hex(arrival.peer->spki_sha256), "TLS connection"});
 }
 
-attestation::Verdict judge(const Arrival& arrival, std::int64_t now_s,
-                           const EvidenceOptions& options) {
+Judged judge(const Arrival& arrival, std::int64_t now_s, const EvidenceOptions& options) {
   const VerifyPolicy policy = read_policy(options, now_s);
   VendorFiles files;
   for (const std::string& path : options.collaterals) files.add(path);
@@ -152,8 +151,10 @@ attestation::Verdict judge(const Arrival& arrival, std::int64_t now_s,
   const attestation::ReportPolicy rules{policy.tdx, policy.snp, policy.gpu, policy.allow_any_nonce,
                                         policy.allow_any_peer};
   const attestation::TrustRoots roots = report_roots(options);
-  return attestation::verify_report({arrival.report, files.intel, files.vek, files.vek_chain, crl,
-                                     rims, arrival.nonce, arrival.peer, roots, now_s, rules});
+  const attestation::ReportInput input{
+      arrival.report, files.intel,  files.vek, files.vek_chain, crl,  rims,
+      arrival.nonce,  arrival.peer, roots,     now_s,           rules};
+  return {attestation::verify_report(input), chains_of_report(input)};
 }
 
 }  // namespace
@@ -163,10 +164,10 @@ int verify_report(Process& process, const EvidenceOptions& options) {
     const bool asked = !options.url.empty();
     const Arrival arrival = asked ? from_url(process, options) : from_file(options);
     const auto judged = [&](std::int64_t now_s, const EvidenceOptions&) {
-      attestation::Verdict out = judge(arrival, now_s, options);
+      Judged out = judge(arrival, now_s, options);
       if (asked) {
         say_again(options, arrival, now_s);
-        add_claims(out, options, arrival);
+        add_claims(out.verdict, options, arrival);
       }
       return out;
     };

@@ -68,6 +68,7 @@ class EngineHandler {
       ["/health", { GET: (_, response) => send_json(response, 200, { status: "ok" }) }],
       ["/metrics", { GET: (_, response) => send(response, 200, "text/plain; version=0.0.4", this.metrics.text(this.queue)) }],
       ["/v1/models", { GET: (_, response) => send_json(response, 200, models_body(generator, this.started_s_)) }],
+      ["/props", { GET: (_, response) => send_json(response, 200, { build_info: generator.fingerprint }) }],
       ["/v1/chat/completions", { POST: (request, response) => this.complete(request, response, true) }],
       ["/v1/completions", { POST: (request, response) => this.complete(request, response, false) }],
     ]);

@@ -46,6 +46,87 @@ TEST(MerkleRoot, IsRfc6962sForEveryNumberOfLeaves) {
   }
 }
 
+/// Leaf `index` of a file of `count` leaves, the last of them 17 bytes.
+struct Proven {
+  explicit Proven(std::uint64_t count, std::size_t index) {
+    leaf = index + 1 == count ? Bytes(17, 9) : Bytes(kManifestLeafBytes, 7);
+    std::vector<Digest> leaves;
+    for (std::size_t i = 0; i < count; ++i) leaves.push_back(leaf_digest(pattern(i)));
+    leaves[index] = leaf_digest(leaf);
+    MerkleRoot tree;
+    for (const Digest& digest : leaves) tree.add(digest);
+    proof = {{"model.bin", (count - 1) * kManifestLeafBytes + 17, tree.root()},
+             index,
+             leaf_path(leaves, index)};
+  }
+
+  LeafProof proof;
+  Bytes leaf;
+};
+
+TEST(LeafProof, ShowsEachLeafOfEverySize) {
+  for (std::uint64_t count = 1; count <= 20; ++count) {
+    for (std::size_t index = 0; index < count; ++index) {
+      const Proven proven(count, index);
+      EXPECT_TRUE(is_leaf(proven.proof, proven.leaf)) << index << " of " << count;
+      const std::string text = print_leaf_proof(proven.proof);
+      EXPECT_LE(text.size(), kLeafProofTextBytesMax);
+      EXPECT_EQ(parse_leaf_proof(text), proven.proof);
+    }
+  }
+}
+
+TEST(LeafProof, RefusesWhateverIsChanged) {
+  const Proven proven(11, 4);
+  const auto refused = [&proven](const std::function<void(LeafProof&, Bytes&)>& change) {
+    LeafProof proof = proven.proof;
+    Bytes leaf = proven.leaf;
+    change(proof, leaf);
+    return !is_leaf(proof, leaf);
+  };
+  EXPECT_TRUE(refused([](LeafProof&, Bytes& leaf) { leaf[5] ^= 1; }));
+  EXPECT_TRUE(refused([](LeafProof&, Bytes& leaf) { leaf.pop_back(); }));
+  EXPECT_TRUE(refused([](LeafProof&, Bytes& leaf) { leaf.push_back(0); }));
+  EXPECT_TRUE(refused([](LeafProof& proof, Bytes&) { proof.index = 5; }));
+  EXPECT_TRUE(refused([](LeafProof& proof, Bytes&) { proof.index = 11; }));
+  EXPECT_TRUE(refused([](LeafProof& proof, Bytes&) { proof.path.pop_back(); }));
+  EXPECT_TRUE(refused([](LeafProof& proof, Bytes&) { proof.path.emplace_back(); }));
+  EXPECT_TRUE(refused([](LeafProof& proof, Bytes&) { std::swap(proof.path[0], proof.path[1]); }));
+  EXPECT_TRUE(refused([](LeafProof& proof, Bytes&) { proof.file.root.bytes[0] ^= 1; }));
+  EXPECT_TRUE(refused([](LeafProof& proof, Bytes&) { proof.file.bytes *= 4; }));
+}
+
+TEST(LeafProof, ANodeOfTheTreeIsNoLeaf) {
+  // Two digests joined, which would hash to the root were leaves and nodes not marked.
+  const Proven proven(2, 0);
+  Bytes node(leaf_digest(proven.leaf).bytes.begin(), leaf_digest(proven.leaf).bytes.end());
+  node.insert(node.end(), proven.proof.path[0].bytes.begin(), proven.proof.path[0].bytes.end());
+  EXPECT_FALSE(is_leaf({{"model.bin", node.size(), proven.proof.file.root}, 0, {}}, node));
+}
+
+TEST(LeafProof, HasOneText) {
+  const std::string text = print_leaf_proof(Proven(3, 1).proof);
+  ASSERT_TRUE(parse_leaf_proof(text));
+  EXPECT_FALSE(parse_leaf_proof(text + "\n"));
+  EXPECT_FALSE(parse_leaf_proof(text.substr(0, text.size() - 1)));
+  EXPECT_FALSE(parse_leaf_proof(text + text.substr(text.rfind("hash "))));
+  EXPECT_FALSE(parse_leaf_proof(text.substr(0, text.rfind("hash "))));
+  for (const auto& [from, to] :
+       std::vector<std::pair<std::string, std::string>>{{"leaf 1\n", "leaf 01\n"},
+                                                        {"leaf 1\n", "leaf 3\n"},
+                                                        {"leaf 1\n", "leaf -1\n"},
+                                                        {"leaf 1\n", ""},
+                                                        {"hash ", "hash  "},
+                                                        {"-leaf 1", "-leaf 2"},
+                                                        {"file ", "file  "}}) {
+    std::string other = text;
+    other.replace(other.find(from), from.size(), to);
+    EXPECT_FALSE(parse_leaf_proof(other)) << from << " as " << to;
+  }
+  EXPECT_FALSE(parse_leaf_proof(""));
+  EXPECT_FALSE(parse_leaf_proof(std::string(kLeafProofTextBytesMax + 1, 'x')));
+}
+
 TEST(FileRoot, IsTheSameHoweverTheFileComes) {
   for (const std::size_t size :
        {std::size_t{0}, std::size_t{1}, kManifestLeafBytes - 1, kManifestLeafBytes,

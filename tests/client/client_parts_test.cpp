@@ -1,8 +1,11 @@
-// The client's parts that need no peer: rows of the journal, key files, request bodies.
+// The client's parts that need no peer: rows of the journal, key files, request bodies, trust.
 #include "client/asker.h"
 #include "client/channel_store.h"
+#include "client/home.h"
 #include "client/key_file.h"
 #include "schnorr/hash.h"
+#include "tests/attestation/fixtures.h"
+#include "tests/attestation/gpu_fixtures.h"
 #include "tests/support/world.h"
 
 #include <gtest/gtest.h>
@@ -151,6 +154,47 @@ TEST(WithModel, ChangesTheModelAndNothingElse) {
       << "the same bytes when it is right";
   EXPECT_EQ(with_model("no json", "y"), "no json");
   EXPECT_EQ(with_model("[1]", "y"), "[1]");
+}
+
+// ---- Trust --------------------------------------------------------------------------------------
+
+TEST(TrustFrom, TakesASimulatedProcessorAndGpusOnlyWhenBothRootsAreNamed) {
+  const attestation::Simulator cpu = attestation::test::simulator();
+  const attestation::GpuSimulator gpu = attestation::test::gpu_simulator({}, 9);
+  attestation::Statement statement = attestation::test::statement();
+  const Digest nonce = attestation::gpu_nonce(statement.nonce, statement.node);
+  const auto gpus = gpu.evidence(1, nonce.bytes);
+  const std::vector<ByteSpan> reports = {gpus[0].report};
+  statement.gpu_evidence = attestation::gpu_evidence_digest(reports);
+  attestation::Evidence evidence = cpu.evidence(
+      statement, attestation::test::kNow, attestation::test::measurements(), {gpus[0].report});
+  evidence.gpu_chains = {gpus[0].chain};
+  evidence.gpu_manifests = gpu.manifests();
+
+  const TempDir folder;
+  const auto write = [&folder](const std::string& name, ByteSpan bytes) {
+    const std::string path = (folder.path() / name).string();
+    std::ofstream(path, std::ios::binary) << as_text(bytes);
+    return path;
+  };
+  const std::string cpu_root = write("cpu.der", cpu.root_der());
+  const std::string gpu_root = write("gpu.der", gpu.root_der());
+  const auto verdict_under = [&](std::vector<std::string> roots) {
+    ClientSettings settings;
+    settings.test_roots = std::move(roots);
+    const TrustSettings trust = trust_from(settings);
+    return attestation::verify(evidence, statement, trust.roots, attestation::test::kNow,
+                               trust.policy.tdx);
+  };
+  EXPECT_FALSE(verdict_under({}).accepted);
+  EXPECT_FALSE(verdict_under({cpu_root}).accepted);
+  EXPECT_FALSE(verdict_under({gpu_root}).accepted);
+  for (const auto& roots : {std::vector{cpu_root, gpu_root}, std::vector{gpu_root, cpu_root}}) {
+    const attestation::Verdict verdict = verdict_under(roots);
+    EXPECT_TRUE(verdict.accepted) << attestation::explain(verdict);
+    EXPECT_TRUE(verdict.simulated);
+  }
+  EXPECT_THROW(verdict_under({cpu_root, write("none.der", as_bytes("none"))}), std::runtime_error);
 }
 
 }  // namespace

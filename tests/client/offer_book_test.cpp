@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <string>
 
 namespace nostril::client {
 namespace {
@@ -57,6 +58,22 @@ TEST_F(OfferBookTest, AnUnchangedOfferCostsNoSecondVerdict) {
   node_->offer.model = "other-model";
   publish_again();
   EXPECT_EQ(book().verdicts().hits(), 1U);
+}
+
+TEST_F(OfferBookTest, AnOfferThatClaimsAnotherMachineThanItsEvidenceShowsIsRefused) {
+  publish_again();
+  ASSERT_EQ(book().usable().size(), 1U);
+  for (const char* tee : {"tdx", "tdx+8xgh100", "simulated+1xgh100"}) {
+    node_->offer.tee = tee;
+    publish_again();
+    EXPECT_TRUE(book().usable().empty()) << tee;
+    ASSERT_EQ(book().rejected().size(), 1U) << tee;
+    EXPECT_NE(book().rejected()[0].reason.find("tee"), std::string::npos)
+        << book().rejected()[0].reason;
+  }
+  node_->offer.tee = "simulated";
+  publish_again();
+  EXPECT_EQ(book().usable().size(), 1U);
 }
 
 TEST_F(OfferBookTest, AChangedPolicyJudgesAnew) {

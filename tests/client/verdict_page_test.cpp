@@ -1,9 +1,12 @@
 // The verdict's page: what it says, and that nothing of the evidence can speak for it.
 #include "client/verdict_page.h"
 
+#include "attestation/nras_simulator.h"
 #include "base/base64.h"
+#include "client/verdict_html.h"
 #include "schnorr/hash.h"
 #include "tests/attestation/fixtures.h"
+#include "tests/attestation/gpu_fixtures.h"
 #include "tests/attestation/snp_fixtures.h"
 
 #include <gmock/gmock.h>
@@ -128,6 +131,16 @@ TEST(VerdictPage, SaysTheVerdictFirstAndEachReasonWithFoundAndWanted) {
   }
 }
 
+/// `titles` stand in the page in this order.
+void expect_in_order(const std::string& page, const std::vector<std::string>& titles) {
+  std::size_t last = 0;
+  for (const std::string& title : titles) {
+    const std::size_t at = page.find(title, last);
+    ASSERT_NE(at, std::string::npos) << title << "\n" << page;
+    last = at;
+  }
+}
+
 TEST(VerdictPage, DrawsTheChainOfEachPlatformInItsOrder) {
   const attestation::Simulator sim = attestation::test::simulator();
   const attestation::SnpSimulator snp = attestation::test::snp_simulator();
@@ -140,21 +153,106 @@ TEST(VerdictPage, DrawsTheChainOfEachPlatformInItsOrder) {
                               attestation::TrustRoots::with_test_root(snp.root_der()).value(), kNow,
                               snp_policy),
       kContext);
-  const auto in_order = [](const std::string& page, const std::vector<std::string>& titles) {
-    std::size_t last = 0;
-    for (const std::string& title : titles) {
-      const std::size_t at = page.find("<b>" + title + "</b>", last);
-      ASSERT_NE(at, std::string::npos) << title;
-      last = at;
-    }
-  };
-  in_order(tdx_page, {"Root certificate", "PCK CA", "PCK certificate of the platform",
-                      "Quoting enclave", "Attestation key", "Quote", "Statement of the node"});
-  in_order(snp_page, {"AMD root key (ARK)", "ASK or ASVK", "VCEK or VLEK of the chip", "Report",
-                      "Report data"});
+  expect_in_order(
+      tdx_page, {"Root certificate", "PCK CA", "PCK certificate of the platform", "Quoting enclave",
+                 "Attestation key", "Quote", "Statement of the node"});
+  expect_in_order(snp_page, {"AMD root key (ARK)", "ASK or ASVK", "VCEK or VLEK of the chip",
+                             "Report", "Report data"});
   EXPECT_THAT(tdx_page, HasSubstr("<h1>ACCEPTED (SIMULATED EVIDENCE - not a TEE)</h1>"));
   EXPECT_THAT(tdx_page, Not(HasSubstr("REFUSED:")));
   EXPECT_THAT(tdx_page, HasSubstr("proven, but not checked: measurements"));
+}
+
+std::size_t count_of(const std::string& page, const std::string& text) {
+  std::size_t out = 0;
+  for (std::size_t at = 0; (at = page.find(text, at)) != std::string::npos; ++at) ++out;
+  return out;
+}
+
+TEST(VerdictPage, DrawsGpusWithTheirManifestsAndWhoseCertificateEachBoxIs) {
+  const attestation::GpuSimulator sim = attestation::test::gpu_simulator();
+  const auto gpus = sim.evidence(2, attestation::test::filled(0x66));
+  const auto rims = sim.manifests();
+  const Verdict verdict =
+      attestation::verify_gpus({gpus, rims, attestation::test::roots_of(sim), kNow,
+                                attestation::test::simulated_gpu_policy()});
+  ASSERT_TRUE(verdict.accepted) << attestation::explain(verdict);
+  const PageContext context{"gpus", "", kNow, chains_of_gpus(gpus, rims)};
+  const std::string page = verdict_page(verdict, context);
+  expect_in_order(
+      page, {"GPUs: NVIDIA", "Root of the devices", "CN=NOSTRIL TEST ROOT - NOT A TEE",
+             "2049-12-31T23:59:59Z", "Identity CA of the chip", "<b>GPU 0</b>", "firmware key",
+             "GSP FMC", "<b>GPU 1</b>", "firmware key", "Reference values</b>",
+             "Reference values of the driver", "<b>Signer</b>", "RIM L4 Signer", "<b>Manifest</b>",
+             "550.90.07", "Reference values of the VBIOS", "RIM L4 Signer"});
+  EXPECT_THAT(page, Not(HasSubstr("not valid at")));
+  const std::string later = verdict_page(verdict, {"gpus", "", 2'600'000'000, context.chains});
+  EXPECT_THAT(later, HasSubstr("not valid at 2052-"));
+  // Without its certificates a box still stands, by its checks.
+  EXPECT_EQ(count_of(verdict_page(verdict, kContext), "<li class=\"good"),
+            count_of(page, "<li class=\"good"));
+}
+
+TEST(VerdictPage, DrawsTheTokensOfTheService) {
+  const attestation::NrasSimulator sim(attestation::test::filled(7));
+  const auto evidence = sim.evidence(attestation::test::filled(0x55), 2, kNow);
+  attestation::NrasPolicy policy;
+  policy.accept_simulated = true;
+  const auto roots = attestation::TrustRoots::with_test_root(sim.root_der()).value();
+  const Verdict verdict = attestation::verify_nras(evidence, roots, kNow, policy);
+  expect_in_order(
+      verdict_page(verdict, {"tokens", "", kNow, chains_of_nras(evidence)}),
+      {"Issuer of the service", "CN=NOSTRIL TEST ROOT - NOT A TEE", "Key of the service",
+       "CN=NOSTRIL TEST Attestation Service", "Overall token", "Tokens of the devices", "GPU-1"});
+}
+
+TEST(VerdictPage, DrawsEachMachineOfAReportUnderItsName) {
+  const attestation::Simulator sim = attestation::test::simulator();
+  const auto evidence = attestation::test::sound_evidence(sim);
+  const Verdict one = attestation::test::judge(sim, evidence);
+  Verdict both;
+  ShownChains chains;
+  for (const std::string prefix : {"gateway.", "model."}) {
+    for (attestation::Check check : one.checks) {
+      check.name.insert(0, prefix);
+      if (check.name == "model.quote_signature") check.status = CheckStatus::Failed;
+      both.checks.push_back(check);
+    }
+    chains[prefix + "cpu"] = chains_of_evidence(evidence).at("cpu");
+  }
+  const std::string page = verdict_page(both, {"report", "", kNow, chains});
+  expect_in_order(page, {"<h3>gateway</h3>", "Root certificate", "CN=NOSTRIL TEST ROOT - NOT A TEE",
+                         "<b>Quote</b>", "<h3>model</h3>", "Root certificate", "<b>Quote</b>",
+                         "REFUSED: quote_signature"});
+  EXPECT_EQ(count_of(page, "<section>"), 2U);
+  EXPECT_THAT(verdict_page(Verdict(), kContext), HasSubstr("nothing stands"));
+}
+
+TEST(VerdictPage, HostileCertificateNamesStayText) {
+  const Verdict verdict = verdict_of("plain", "tdx");
+  for (const std::string& text : kHostile) {
+    PageContext context = kContext;
+    context.chains["cpu"] = {{text, 0, 1}, {text, 0, 1}, {text, 0, 1}};
+    PageContext plain = kContext;
+    plain.chains["cpu"] = {{"x", 0, 1}, {"x", 0, 1}, {"x", 0, 1}};
+    EXPECT_EQ(elements_of(verdict_page(verdict, context)),
+              elements_of(verdict_page(verdict, plain)))
+        << text;
+  }
+}
+
+TEST(EvidenceChains, OfWhatCantBeReadAreNone) {
+  const Bytes junk(3'000, 0x30);
+  const std::vector<attestation::GpuEvidence> gpus = {{junk, junk}};
+  const std::vector<Bytes> rims = {junk, {}};
+  EXPECT_TRUE(chains_of_quote(junk).empty());
+  EXPECT_TRUE(chains_of_quote({}).empty());
+  EXPECT_TRUE(chains_of_snp({junk, {junk, "", junk}}).empty());
+  EXPECT_TRUE(chains_of_gpus(gpus, rims).empty());
+  for (const char* text : {"", "[]", "[[]]", "[[\"JWT\",1]]", "[[\"JWT\",\"a.b.c\"]]", "{}"}) {
+    EXPECT_TRUE(chains_of_nras({text, text}).empty());
+    EXPECT_TRUE(chains_of_nras({text, "{\"keys\":[]}"}).empty());
+  }
 }
 
 }  // namespace

@@ -164,6 +164,14 @@ scenario("an offer's weights are the files in the operator's folder, as both pro
   const right = await verify();
   assert.equal(right.code, 0, right.out + right.err);
   assert.equal((await check()).code, 0);
+  const leaf = path.join(bed.folder, "leaf.bin");
+  const proof = path.join(bed.folder, "proof.txt");
+  const proven = await bed.node_command(["manifest", "prove", folder, "--name", "sub/weights.bin", "--leaf", "2", "-o", proof, "--page", leaf]).end(10_000);
+  assert.equal(proven.code, 0, proven.err);
+  const one = () => bed.client(["verify", "manifest", "--manifest", text, "--digest", digest, "--proof", proof, "--file", leaf]).end(10_000);
+  assert.equal((await one()).code, 0);
+  fs.appendFileSync(leaf, "x");
+  assert.equal((await one()).code, 1, "a leaf with a byte more");
   fs.writeFileSync(weights, Buffer.alloc(3_000_000, 8));
   assert.equal((await verify()).code, 1);
   const changed = await check();

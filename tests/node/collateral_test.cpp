@@ -3,8 +3,11 @@
 #include "node/collateral.h"
 
 #include "attestation/verify.h"
+#include "base/base64.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "schnorr/hash.h"
+#include "tests/attestation/gpu_fixtures.h"
 #include "tests/attestation/snp_fixtures.h"
 #include "tests/node/fake_machine.h"
 #include "tests/support/temp_dir.h"
@@ -38,9 +41,18 @@ class BareSource final : public EvidenceSource {
     return make_(statement);
   }
 
+  Result<std::vector<GpuAnswer>, std::string> gpus(const Digest& nonce) override {
+    std::vector<GpuAnswer> out;
+    if (!ask_gpus) return out;
+    for (const auto& gpu : ask_gpus(nonce)) out.push_back({gpu.report, gpu.chain});
+    return out;
+  }
+
   [[nodiscard]] std::string_view tee() const override { return "tdx"; }
 
   [[nodiscard]] bool simulated() const override { return false; }
+
+  std::function<std::vector<attestation::GpuEvidence>(const Digest& nonce)> ask_gpus;
 
  private:
   Make make_;
@@ -60,6 +72,12 @@ std::string answer(const std::string& body, const std::string& header = "") {
          "\r\n\r\n" + body;
 }
 
+attestation::GpuSimulator gpus_of(const std::string& driver) {
+  attestation::GpuSimulatorOptions options;
+  options.driver = driver;
+  return attestation::test::gpu_simulator(options);
+}
+
 std::string as_string(ByteSpan bytes) {
   return std::string(as_text(bytes));
 }
@@ -77,9 +95,12 @@ class Services : public ::testing::Test {
     settings_.intel_url = server_.url();
     settings_.intel_root_crl_url = server_.url() + "/sgx/certification/v4/rootcacrl";
     settings_.amd_url = server_.url();
+    settings_.nvidia_url = server_.url();
     settings_.store.folder = folder_.path() / "collateral";
     settings_.store.request_ms_max = 300;
-    settings_.roots = attestation::test::roots_of(tdx_).joined(attestation::test::roots_of(snp_));
+    settings_.roots = attestation::test::roots_of(tdx_)
+                          .joined(attestation::test::roots_of(snp_))
+                          .joined(attestation::test::roots_of(gpus_));
   }
 
   ~Services() override { set_log_level(LogLevel::Info); }
@@ -111,8 +132,20 @@ class Services : public ::testing::Test {
         request.ends_with("?blSPL=04&teeSPL=00&snpSPL=23&ucodeSPL=213")) {
       return answer(as_string(attestation::test::snp_evidence(snp_).certificates.vek));
     }
+    if (request == "GET /v1/rim/NV_GPU_DRIVER_GH100_550.90.07") {
+      return rim_answer("NV_GPU_DRIVER_GH100_" + driver_, manifests_[0]);
+    }
+    if (request == "GET /v1/rim/NV_GPU_VBIOS_SIM_0000_000_96009F0001") {
+      return rim_answer("NV_GPU_VBIOS_SIM_0000_000_96009F0001", manifests_[1]);
+    }
     if (request == "GET /vcek/v1/Milan/crl") return answer(as_string(snp_.crl(made_for_)));
     return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+  }
+
+  /// As NVIDIA's service answers.
+  static std::string rim_answer(const std::string& id, ByteSpan xml) {
+    return answer("{\"id\":\"" + id + "\",\"rim\":\"" + encode_base64(xml) + "\",\"sha256\":\"" +
+                  encode_hex(sha256(xml)) + "\"}");
   }
 
   std::string reply(const std::string& request) {
@@ -149,6 +182,15 @@ class Services : public ::testing::Test {
         settings_);
   }
 
+  /// The same with two GPUs.
+  std::unique_ptr<EvidenceSource> gpu_node() {
+    auto machine = std::make_unique<BareSource>([this](const attestation::Statement& statement) {
+      return tdx_.evidence(statement, kNow, attestation::test::measurements());
+    });
+    machine->ask_gpus = [this](const Digest& nonce) { return gpus_.evidence(2, nonce.bytes); };
+    return with_collateral(std::move(machine), settings_);
+  }
+
   /// `chain`: the host gives its guests the issuers, but not the certificate itself.
   std::unique_ptr<EvidenceSource> snp_node() {
     return with_collateral(
@@ -172,7 +214,7 @@ class Services : public ::testing::Test {
   attestation::Evidence evidence_at(EvidenceSource& source, std::int64_t now_s) {
     attestation::Statement statement = attestation::test::statement();
     statement.encryption_key_expires_at = now_s + 1800;
-    auto out = source.evidence(statement, now_s);
+    auto out = whole_evidence(source, statement, now_s);
     EXPECT_TRUE(out);
     return *out;
   }
@@ -187,6 +229,9 @@ class Services : public ::testing::Test {
 
   attestation::Simulator tdx_ = attestation::test::simulator();
   attestation::SnpSimulator snp_ = attestation::test::snp_simulator();
+  attestation::GpuSimulator gpus_ = attestation::test::gpu_simulator();
+  std::vector<Bytes> manifests_ = gpus_.manifests();
+  std::string driver_ = "550.90.07";
   test::TempDir folder_;
   CollateralSettings settings_;
   std::mutex mutex_;
@@ -212,6 +257,68 @@ TEST_F(Services, AmdsCertificateAndCrlComeBesideTheReport) {
   EXPECT_EQ(evidence.snp->crl, snp_.crl(kNow));
   EXPECT_TRUE(accepted(evidence, kNow));
   EXPECT_EQ(asked(), 2U);
+}
+
+TEST_F(Services, NvidiasManifestsComeBesideTheGpusReportsAndPassAtAClient) {
+  const auto evidence = evidence_at(*gpu_node(), kNow);
+  ASSERT_EQ(evidence.gpu_reports.size(), 2U);
+  EXPECT_EQ(evidence.gpu_manifests, manifests_) << "the XML, each once";
+  EXPECT_TRUE(accepted(evidence, kNow));
+  EXPECT_FALSE(lacks_collateral(evidence));
+  EXPECT_EQ(asked(), 2U);
+  age(0);
+  EXPECT_EQ(evidence_at(*gpu_node(), kNow + 3600).gpu_manifests, manifests_);
+  EXPECT_EQ(asked(), 2U) << "from the disk";
+}
+
+TEST_F(Services, TheManifestOfAnotherDriverIsNeitherKeptNorHandedOver) {
+  const auto other = gpus_of("560.35.03").manifests()[0];
+  for (const std::string& id : {std::string("550.90.07"), std::string("560.35.03")}) {
+    manifests_[0] = other;
+    driver_ = id;
+    const auto evidence = evidence_at(*gpu_node(), kNow);
+    EXPECT_EQ(evidence.gpu_manifests, std::vector<Bytes>{manifests_[1]}) << id;
+    EXPECT_FALSE(accepted(evidence, kNow)) << id;
+  }
+  EXPECT_FALSE(fs::exists(settings_.store.folder / "rim-NV-GPU-DRIVER-GH100-550-90-07.body"));
+  // Signed, but by nobody whom the node trusts.
+  manifests_[0] = attestation::test::gpu_simulator({}, 9).manifests()[0];
+  driver_ = "550.90.07";
+  EXPECT_EQ(evidence_at(*gpu_node(), kNow).gpu_manifests.size(), 1U);
+}
+
+TEST_F(Services, WithoutManifestsTheGpusReportsGoOutAndAreRefused) {
+  for (const std::string mode : {"500", "closed", "rubbish", "endless", "slow"}) {
+    set_mode(mode);
+    const auto evidence = evidence_at(*gpu_node(), kNow);
+    EXPECT_TRUE(evidence.gpu_manifests.empty()) << mode;
+    EXPECT_TRUE(lacks_collateral(evidence)) << mode;
+    EXPECT_FALSE(accepted(evidence, kNow)) << mode;
+  }
+  set_mode("");
+  evidence_at(*gpu_node(), kNow);
+  age(0);
+  set_mode("500");
+  EXPECT_EQ(evidence_at(*gpu_node(), kNow + 40 * kDay).gpu_manifests, manifests_)
+      << "a manifest does not end: the old one is used";
+}
+
+TEST_F(Services, AManifestMayBePlacedAsXmlAndNobodyAsked) {
+  settings_.nvidia_url.clear();
+  fs::create_directories(settings_.store.folder);
+  const auto put = [this](const std::string& name, ByteSpan xml) {
+    std::ofstream(settings_.store.folder / name, std::ios::binary) << as_text(xml);
+  };
+  put("rim-NV-GPU-DRIVER-GH100-550-90-07.body", manifests_[0]);
+  put("rim-NV-GPU-VBIOS-SIM-0000-000-96009F0001.body", manifests_[1]);
+  EXPECT_TRUE(accepted(evidence_at(*gpu_node(), kNow), kNow));
+  EXPECT_EQ(asked(), 0U);
+}
+
+TEST_F(Services, WhatAReportSaysNeverLeavesTheServicesPath) {
+  gpus_ = gpus_of("../../x?y");
+  EXPECT_EQ(evidence_at(*gpu_node(), kNow).gpu_manifests, std::vector<Bytes>{manifests_[1]});
+  EXPECT_EQ(asked(), 1U);
 }
 
 TEST_F(Services, WhatIsKeptIsUsedByTheNextProcessUntilItIsOld) {

@@ -25,6 +25,23 @@ TEST(PrepareRequest, KeepsWhatItDoesNotKnowAndTheTextOfNumbers) {
   EXPECT_EQ(out->path, "/v1/chat/completions");
 }
 
+TEST(PrepareRequest, SetsASeedOnlyWhereItIsWantedAndNoneWasAskedFor) {
+  const auto with_seed = [](const std::string& body) {
+    return prepare_request("/v1/chat/completions", body, "m", "salt", 4'096, 99);
+  };
+  const auto drawn = with_seed(R"({"model":"m","seed":-1,"top_k":5})");
+  ASSERT_TRUE(drawn);
+  EXPECT_EQ(drawn->body,
+            R"({"model":"m","top_k":5,"max_tokens":4096,"seed":99,"cache_salt":"salt"})");
+  EXPECT_EQ(drawn->sampling, R"({"seed":99,"top_k":5})");
+  const auto asked = with_seed(R"({"model":"m","seed":3})");
+  ASSERT_TRUE(asked);
+  EXPECT_EQ(asked->body, R"({"model":"m","seed":3,"max_tokens":4096,"cache_salt":"salt"})");
+  EXPECT_EQ(asked->sampling, R"({"seed":3})");
+  EXPECT_EQ(with_seed(R"({"model":"m","seed":3.5})").error(), RequestError::BadField);
+  EXPECT_EQ(prepare(R"({"model":"m","seed":3})")->sampling, "");
+}
+
 TEST(PrepareRequest, MakesAStreamEndWithItsUsage) {
   const auto plain = prepare(R"({"model":"m","stream":true})");
   ASSERT_TRUE(plain);

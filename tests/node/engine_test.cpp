@@ -181,5 +181,21 @@ TEST_F(EngineClient, PausesAndGoesOn) {
   EXPECT_EQ(running.body, scripted.body());
 }
 
+TEST_F(EngineClient, ReadsTheVersionWhereItsEngineSaysIt) {
+  const auto version_of = [this](const std::string& name) {
+    std::optional<std::string> version;
+    client_.read_version(name, [&](std::string said) { version = std::move(said); });
+    EXPECT_TRUE(run_until(
+        loop_, [&] { return version.has_value(); }, 5'000));
+    return version.value_or("");
+  };
+  EXPECT_EQ(version_of("vllm"), "0.9.1");
+  EXPECT_EQ(version_of("openai-compatible"), kUnknownVersion);
+  engine_.set_version("has spaces in it");
+  EXPECT_EQ(version_of("vllm"), kUnknownVersion);
+  engine_.set_version("");
+  EXPECT_EQ(version_of("vllm"), kUnknownVersion);
+}
+
 }  // namespace
 }  // namespace nostril::node

@@ -3,13 +3,16 @@
 #include "node/evidence_source.h"
 
 #include "attestation/byte_writer.h"
+#include "attestation/event_log.h"
 #include "attestation/verify.h"
 #include "attestation/x509.h"
 #include "base/hex.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "node/dstack_agent.h"
 #include "node/simulated_source.h"
 #include "node/snp_certificate_table.h"
+#include "schnorr/hash.h"
 #include "tests/attestation/snp_fixtures.h"
 #include "tests/node/fake_machine.h"
 #include "tests/support/shared_data.h"
@@ -208,6 +211,28 @@ TEST(Dstack, InfoGivesTheComposeFileFromBothForms) {
   EXPECT_FALSE(parse_dstack_info(R"({"tcb_info":{"app_compose":1}})"));
 }
 
+const std::string kCompose = R"({"docker_compose_file":"services:\n  a:\n    image: a@sha256:)" +
+                             std::string(64, '1') + R"(\n"})";
+
+TEST(Dstack, HandsOverTheLogWithoutWhatNoDigestCovers) {
+  auto boot = attestation::simulated_boot(kCompose);
+  std::string log = attestation::to_json(boot.log);
+  const DstackQuote quote{{}, log, R"({"mr_config":"{\"version\":3}"})"};
+  const auto app = dstack_app(quote, {kCompose});
+  ASSERT_TRUE(app) << app.error();
+  EXPECT_EQ(app->compose, kCompose);
+  EXPECT_EQ(app->mr_config, R"({"version":3})");
+  EXPECT_LT(app->event_log.size(), log.size());
+  const auto read = attestation::parse_event_log(app->event_log);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(attestation::replay(*read), boot.measurements.rtmr);
+
+  EXPECT_THAT(dstack_app({{}, "", ""}, {}).error(), HasSubstr("event log"));
+  EXPECT_THAT(dstack_app({{}, "[{}]", ""}, {}).error(), HasSubstr("malformed"));
+  EXPECT_FALSE(dstack_app(quote, {std::string(attestation::kAppComposeBytesMax + 1, ' ')}));
+  EXPECT_EQ(dstack_app({{}, log, "no JSON"}, {})->mr_config, "");
+}
+
 TEST(Dstack, ReadsAGenuineRecording) {
   const char* name = "vectors/attestation/dstack/dstack-quote-report.json";
   REQUIRE_SHARED(name);
@@ -230,6 +255,11 @@ TEST(Dstack, ReadsAGenuineRecording) {
   ASSERT_TRUE(quote) << quote.error();
   EXPECT_EQ(encode_hex(quote->quote), *recorded.find_string("quote"));
   EXPECT_EQ(quote->event_log, recorded.find("event_log")->dump());
+  const auto app = dstack_app(*quote, {});
+  ASSERT_TRUE(app) << app.error();
+  EXPECT_EQ(attestation::replay(attestation::parse_event_log(app->event_log).value()),
+            attestation::replay(attestation::parse_event_log(quote->event_log).value()));
+  EXPECT_LT(app->event_log.size(), quote->event_log.size());
   data[0] ^= 1;
   EXPECT_FALSE(parse_dstack_quote(json.text(), data)) << "an answer for other data";
 }
@@ -398,6 +428,7 @@ TEST_F(Choice, AFolderThatNoDriverStandsBehindIsPassedOver) {
 
 TEST_F(Choice, DstackEvidenceIsAQuoteOverTheStatement) {
   const FakeHttpServer server(settings_.paths.dstack_socket, [](const std::string& request) {
+    if (request.starts_with("POST /Info")) return FakeHttpServer::ok("{}");
     const std::size_t at = request.find(R"("report_data":")") + 15;
     ReportData data{};
     CHECK(decode_hex(std::string_view(request).substr(at, 128), data));
@@ -413,6 +444,90 @@ TEST_F(Choice, DstackEvidenceIsAQuoteOverTheStatement) {
   EXPECT_EQ(evidence->kind, attestation::kKindTdx);
   EXPECT_EQ(evidence->statement, statement);
   EXPECT_EQ(evidence->cpu_quote, quote_over(attestation::report_data(statement)));
+}
+
+/// A dstack guest whose agent says these; its quotes are of the simulated boot of kCompose.
+class DstackGuest : public Choice {
+ protected:
+  DstackGuest() {
+    boot_ = attestation::simulated_boot(kCompose);
+    JsonWriter log;
+    log.begin_object().key("tcb_info").begin_object().key("app_compose").string(kCompose);
+    info_ = std::move(log.end_object().end_object()).take();
+    log_ = attestation::to_json(boot_.log);
+  }
+
+  /// What a client says of what the node hands over.
+  attestation::Verdict judge(const attestation::Policy& policy) {
+    fs::remove(settings_.paths.dstack_socket);
+    const FakeHttpServer server(settings_.paths.dstack_socket, [this](const std::string& request) {
+      if (request.starts_with("POST /Info")) return FakeHttpServer::ok(info_);
+      const std::size_t at = request.find(R"("report_data":")") + 15;
+      ReportData data{};
+      CHECK(decode_hex(std::string_view(request).substr(at, 128), data));
+      JsonWriter json;
+      json.begin_object();
+      json.key("quote").string(encode_hex(simulator_.tdx_quote(data, boot_.measurements)));
+      json.key("event_log").string(log_).end_object();
+      return FakeHttpServer::ok(json.text());
+    });
+    const auto statement = attestation::test::statement();
+    auto evidence = make().value()->evidence(statement, kNow);
+    EXPECT_TRUE(evidence) << evidence.error();
+    evidence->kind = attestation::kKindSimulatedTdx;
+    evidence->collateral = simulator_.collateral(kNow);
+    return attestation::verify(*evidence, statement, attestation::test::roots_of(simulator_), kNow,
+                               policy);
+  }
+
+  const attestation::Simulator simulator_ = attestation::test::simulator();
+  attestation::SimulatedBoot boot_;
+  std::string log_;
+  std::string info_;
+};
+
+TEST_F(DstackGuest, ItsApplicationPassesAtAClientThatNamesIt) {
+  attestation::Policy policy = attestation::test::simulated_policy();
+  const Digest hash = sha256(kCompose);
+  policy.app.app_ids.emplace_back();
+  std::copy_n(hash.bytes.begin(), 20, policy.app.app_ids[0].begin());
+  const auto verdict = judge(policy);
+  EXPECT_TRUE(verdict.accepted) << attestation::explain(verdict);
+  policy.app.app_ids[0][0] ^= 1;
+  EXPECT_FALSE(judge(policy).accepted);
+}
+
+TEST_F(DstackGuest, AnAgentThatLiesIsFoundOut) {
+  const auto failed = [this](const char* check) {
+    const auto verdict = judge(attestation::test::simulated_policy());
+    return !verdict.accepted &&
+           attestation::test::status_of(verdict, check) == attestation::CheckStatus::Failed;
+  };
+  auto log = boot_.log;
+  log.erase(log.begin() + 1);
+  log_ = attestation::to_json(log);
+  EXPECT_TRUE(failed("event_replay"));
+  log_ = attestation::to_json(boot_.log);
+  info_.replace(info_.find("image: a@"), 9, "image: b@");
+  EXPECT_TRUE(failed("app_compose"));
+}
+
+TEST_F(DstackGuest, WithoutAReadableLogTheQuoteGoesOutAloneAsBefore) {
+  set_log_level(LogLevel::Off);
+  for (const std::string& log : {std::string(), std::string("[7]")}) {
+    log_ = log;
+    const auto verdict = judge(attestation::test::simulated_policy());
+    EXPECT_TRUE(verdict.accepted) << attestation::explain(verdict);
+    EXPECT_EQ(verdict.find("event_log"), nullptr);
+  }
+  // Without the text the log goes out, and a policy that wants the text refuses.
+  log_ = attestation::to_json(boot_.log);
+  info_ = "rubbish";
+  const auto verdict = judge(attestation::test::simulated_policy());
+  EXPECT_FALSE(verdict.accepted);
+  EXPECT_EQ(attestation::test::status_of(verdict, "event_replay"),
+            attestation::CheckStatus::Passed);
+  set_log_level(LogLevel::Info);
 }
 
 TEST_F(Choice, TheSimulatorRefusesBesideAnyRealTee) {
@@ -466,6 +581,23 @@ TEST_F(Choice, SimulatedEvidencePassesUnderTheRootItWroteAndNoOther) {
                      .accepted);
   }
   settings_.simulated_platform = "sgx";
+  EXPECT_FALSE(make());
+}
+
+TEST_F(Choice, TheSimulatedMachineBootsTheComposeTextThatIsNamed) {
+  settings_.source = "simulated";
+  const auto compose_of = [this] {
+    const auto source = make();
+    EXPECT_TRUE(source) << source.error();
+    return (*source)->evidence(attestation::test::statement(), kNow)->app->compose;
+  };
+  EXPECT_THAT(compose_of(), HasSubstr("NOT A TEE"));
+  settings_.simulated_compose = folder_.path() / "app-compose.json";
+  EXPECT_FALSE(make()) << "it is not there";
+  std::ofstream(settings_.simulated_compose, std::ios::binary) << kCompose;
+  EXPECT_EQ(compose_of(), kCompose);
+  std::ofstream(settings_.simulated_compose, std::ios::binary)
+      << std::string(attestation::kAppComposeBytesMax + 1, ' ');
   EXPECT_FALSE(make());
 }
 

@@ -297,6 +297,25 @@ TEST_F(WrongRecord, ATrueOneIsPaid) {
   EXPECT_EQ(receipts_, 1);
 }
 
+TEST_F(WrongRecord, WithoutTheSamplingThatItsOfferPromises) {
+  node_->offer.features = {"seed"};
+  expect_unpaid(answer_with([](ResponseRecord&) {}), client::QueryFailure::NotPayable);
+}
+
+TEST_F(WrongRecord, WithSamplingThatWasNotAskedFor) {
+  node_->offer.features = {"seed"};
+  expect_unpaid(
+      answer_with([](ResponseRecord& r) { r.sampling = R"({"seed":1,"temperature":0})"; }),
+      client::QueryFailure::NotPayable);
+}
+
+TEST_F(WrongRecord, WithTheSamplingThatItsOfferPromisesIsPaid) {
+  node_->offer.features = {"seed"};
+  const auto answer = answer_with([](ResponseRecord& r) { r.sampling = R"({"seed":1})"; });
+  ASSERT_TRUE(answer->ended());
+  EXPECT_TRUE(answer->result->verified()) << answer->result->detail;
+}
+
 TEST_F(WrongRecord, OfAnotherResponse) {
   expect_unpaid(answer_with([](ResponseRecord& r) { r.response_hash.bytes[0] ^= 1; }),
                 client::QueryFailure::Broken);

@@ -1,5 +1,6 @@
 include(support/support.cmake)
 nostril_test(node/agent_answer USES test_world)
+nostril_test(node/agent_audit USES test_world)
 nostril_test(node/agent_credit USES test_world)
 nostril_test(node/agent_fault USES test_world)
 nostril_test(node/agent_gone USES test_world)

@@ -128,6 +128,13 @@ void ScriptedEngine::on_http(net::ConnectionId id, const net::HttpRequest& reque
     server_->respond(id, {200, {{"Content-Type", "application/json"}}, models_});
     return;
   }
+  if (request.path == "/version") {
+    const bool known = !version_.empty();
+    server_->respond(id, {known ? 200 : 404,
+                          {{"Content-Type", "application/json"}},
+                          R"({"version":")" + version_ + "\"}"});
+    return;
+  }
   ++asked_;
   last_body_ = request.body;
   last_headers_ = request.headers;

@@ -65,6 +65,9 @@ class ScriptedEngine final : public net::ServerHandler {
   /// `owned_by` of /v1/models and the members beside it, as an engine of that name writes them.
   void set_models(std::string json) { models_ = std::move(json); }
 
+  /// What /version says, as vLLM does; empty: there is no such path.
+  void set_version(std::string version) { version_ = std::move(version); }
+
   /// No listening socket, no connections; come_back() takes the same port.
   void go_away();
   void come_back();
@@ -99,6 +102,7 @@ class ScriptedEngine final : public net::ServerHandler {
   std::unique_ptr<net::Server> server_;
   std::uint16_t port_ = 0;
   std::string models_;
+  std::string version_ = "0.9.1";
   Script script_;
   std::map<net::ConnectionId, Run> running_;
   std::size_t asked_ = 0;

@@ -17,5 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
          quote->event_log.size() <= nostril::node::kDstackEventLogBytesMax));
   const auto info = nostril::node::parse_dstack_info(text);
   CHECK(!info || info->app_compose.size() <= nostril::node::kDstackEventLogBytesMax);
+  if (!quote) return 0;
+  const auto app = nostril::node::dstack_app(*quote, info.value_or(nostril::node::DstackInfo{}));
+  CHECK(!app || nostril::attestation::within_limits(*app));
   return 0;
 }

@@ -1,0 +1,265 @@
+#include "face/field_encryption.h"
+
+#include "base/hex.h"
+
+#include "face/text.h"
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace nostril::face {
+
+namespace {
+
+constexpr std::string_view kEcdsaInfo = "ecdsa_encryption";
+constexpr std::string_view kEd25519Info = "ed25519_encryption";
+
+using Places = std::span<const FieldPlace>;
+
+/// Of one endpoint: fields of the request, of the answer (a streamed one included), and what
+/// "all fields" adds to both.
+struct EndpointPlaces {
+  Places request;
+  Places response;
+  Places request_all = {};
+  Places response_all = {};
+};
+
+constexpr std::array kChatRequest{
+    FieldPlace{"messages.*.content", FieldForm::TextOrArray},
+    FieldPlace{"messages.*.reasoning"},
+    FieldPlace{"messages.*.reasoning_content"},
+    FieldPlace{"messages.*.audio.data"},
+};
+constexpr std::array kChatRequestAll{
+    FieldPlace{"messages.*.refusal"},
+    FieldPlace{"messages.*.name"},
+    FieldPlace{"messages.*.tool_calls.*.function.name"},
+    FieldPlace{"messages.*.tool_calls.*.function.arguments"},
+    FieldPlace{"messages.*.function_call.name"},
+    FieldPlace{"messages.*.function_call.arguments"},
+    FieldPlace{"tools.*.function.name"},
+    FieldPlace{"tools.*.function.description"},
+    FieldPlace{"tools.*.function.parameters", FieldForm::Json},
+    FieldPlace{"tool_choice.function.name"},
+    FieldPlace{"function_call.name"},
+};
+constexpr std::array kChatResponse{
+    FieldPlace{"choices.*.message.content"},
+    FieldPlace{"choices.*.message.content.*.text"},
+    FieldPlace{"choices.*.message.reasoning"},
+    FieldPlace{"choices.*.message.reasoning_content"},
+    FieldPlace{"choices.*.message.audio.data"},
+    FieldPlace{"choices.*.delta.content"},
+    FieldPlace{"choices.*.delta.content.*.text"},
+    FieldPlace{"choices.*.delta.reasoning"},
+    FieldPlace{"choices.*.delta.reasoning_content"},
+    FieldPlace{"choices.*.delta.audio.data"},
+};
+constexpr std::array kChatResponseAll{
+    FieldPlace{"choices.*.message.refusal"},
+    FieldPlace{"choices.*.message.name"},
+    FieldPlace{"choices.*.message.tool_calls.*.function.name"},
+    FieldPlace{"choices.*.message.tool_calls.*.function.arguments"},
+    FieldPlace{"choices.*.message.function_call.name"},
+    FieldPlace{"choices.*.message.function_call.arguments"},
+    FieldPlace{"choices.*.delta.refusal"},
+    FieldPlace{"choices.*.delta.name"},
+    FieldPlace{"choices.*.delta.tool_calls.*.function.name"},
+    FieldPlace{"choices.*.delta.tool_calls.*.function.arguments"},
+    FieldPlace{"choices.*.delta.function_call.name"},
+    FieldPlace{"choices.*.delta.function_call.arguments"},
+    FieldPlace{"choices.*.logprobs.content.*.token"},
+    FieldPlace{"choices.*.logprobs.content.*.bytes", FieldForm::Json},
+    FieldPlace{"choices.*.logprobs.content.*.top_logprobs.*.token"},
+    FieldPlace{"choices.*.logprobs.content.*.top_logprobs.*.bytes", FieldForm::Json},
+    FieldPlace{"choices.*.logprobs.refusal.*.token"},
+    FieldPlace{"choices.*.logprobs.refusal.*.bytes", FieldForm::Json},
+    FieldPlace{"choices.*.logprobs.refusal.*.top_logprobs.*.token"},
+    FieldPlace{"choices.*.logprobs.refusal.*.top_logprobs.*.bytes", FieldForm::Json},
+};
+constexpr std::array kPrompts{FieldPlace{"prompt"}, FieldPlace{"prompt.*"}};
+constexpr std::array kChoiceText{FieldPlace{"choices.*.text"}};
+constexpr std::array kInputs{FieldPlace{"input"}, FieldPlace{"input.*"}};
+constexpr std::array kEmbedding{FieldPlace{"data.*.embedding", FieldForm::Json}};
+constexpr std::array kPrompt{FieldPlace{"prompt"}};
+constexpr std::array kImages{FieldPlace{"data.*.b64_json"}, FieldPlace{"data.*.revised_prompt"}};
+constexpr std::array kText{FieldPlace{"text"}};
+constexpr std::array kRerankRequest{FieldPlace{"query"}, FieldPlace{"documents.*"},
+                                    FieldPlace{"documents.*.text"}};
+constexpr std::array kRerankResponse{FieldPlace{"results.*.document.text"}};
+constexpr std::array kScoreRequest{FieldPlace{"text_1"}, FieldPlace{"text_2"}};
+constexpr std::array kScoreResponse{FieldPlace{"score", FieldForm::Json}};
+
+EndpointPlaces places_of(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::Chat:
+      return {kChatRequest, kChatResponse, kChatRequestAll, kChatResponseAll};
+    case Endpoint::Completions:
+      return {kPrompts, kChoiceText};
+    case Endpoint::Embeddings:
+      return {kInputs, kEmbedding};
+    case Endpoint::Images:
+      return {kPrompt, kImages};
+    case Endpoint::Transcriptions:
+      return {kPrompt, kText};
+    case Endpoint::Rerank:
+      return {kRerankRequest, kRerankResponse};
+    case Endpoint::Score:
+      return {kScoreRequest, kScoreResponse};
+  }
+  return {};
+}
+
+std::vector<FieldPlace> joined(Places some, Places more, bool with_more) {
+  std::vector<FieldPlace> out(some.begin(), some.end());
+  if (with_more) out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
+
+ApiError bad_request(std::string_view message) {
+  return {400, "bad_request", message};
+}
+
+/// "04" and 64 bytes, or the 64 bytes alone.
+std::optional<EcdsaPublicKey> parse_ecdsa_key(std::string_view hex) {
+  auto key =
+      from_hex<EcdsaPublicKey>(hex.size() == 128 ? "04" + std::string(hex) : std::string(hex));
+  if (key && !is_point(*key)) key.reset();
+  return key;
+}
+
+/// Whether the header names the key that signs with this algorithm.
+bool is_our_key(std::string_view named, SigningAlgorithm algorithm, const LegacySigner& signer) {
+  const std::string hex = ascii_lower(without_0x(named));
+  const std::string ours = signer.public_key(algorithm);
+  return hex == ours || (algorithm == SigningAlgorithm::Ecdsa && hex == "04" + ours);
+}
+
+}  // namespace
+
+Result<std::optional<FieldEncryption>, ApiError> FieldEncryption::from_headers(
+    const FieldEncryptionHeaders& headers, const LegacySigner& signer) {
+  if (!headers.signing_algo && !headers.client_public_key) return std::nullopt;
+  if (!headers.signing_algo || !headers.client_public_key) {
+    return failure(
+        bad_request("Both X-Signing-Algo and X-Client-Pub-Key headers must be present together"));
+  }
+  const auto algorithm = parse_signing_algorithm(ascii_lower(*headers.signing_algo));
+  if (!algorithm) {
+    return failure(bad_request("Invalid X-Signing-Algo. Must be 'ecdsa' or 'ed25519'"));
+  }
+  const std::string_view version = headers.encryption_version.value_or("1");
+  if (version != "1" && version != "2") {
+    return failure(bad_request("Invalid X-Encryption-Version. Must be 1 or 2"));
+  }
+  const auto client = parse_client(*algorithm, version == "2" ? 2 : 1,
+                                   ascii_lower(without_0x(*headers.client_public_key)));
+  if (!client) return failure(bad_request("X-Client-Pub-Key is not a public key"));
+  if (headers.model_public_key && !is_our_key(*headers.model_public_key, *algorithm, signer)) {
+    return failure(bad_request("X-Model-Pub-Key is not a key of this server"));
+  }
+  const std::string all = ascii_lower(headers.encrypt_all_fields.value_or("false"));
+  if (all != "true" && all != "false" && all != "1" && all != "0") {
+    return failure(bad_request("Invalid X-Encrypt-All-Fields. Must be true or false"));
+  }
+  return FieldEncryption(*client, all == "true" || all == "1");
+}
+
+std::optional<FieldEncryption::Client> FieldEncryption::parse_client(SigningAlgorithm algorithm,
+                                                                     int version,
+                                                                     std::string_view hex) {
+  if (algorithm == SigningAlgorithm::Ecdsa) {
+    const auto key = parse_ecdsa_key(hex);
+    if (!key) return std::nullopt;
+    return EcdsaClient{*key};
+  }
+  const auto key = from_hex<Ed25519PublicKey>(hex);
+  const auto mapped = key ? to_x25519(*key) : std::nullopt;
+  if (!mapped) return std::nullopt;
+  return Ed25519Client{*mapped, version == 2 ? BoxCipher::XChaCha : BoxCipher::NaclXChaCha};
+}
+
+std::optional<Bytes> FieldEncryption::open(ByteSpan sealed, const LegacySigner& signer) {
+  auto* client = std::get_if<Ed25519Client>(&client_);
+  if (client == nullptr) return open_ecdsa_box(kEcdsaInfo, signer.ecdsa(), {}, sealed);
+  const X25519Key key = signer.ed25519().to_x25519();
+  if (client->cipher == BoxCipher::XChaCha) {
+    return open_box({BoxCipher::XChaCha, kEd25519Info}, key, {}, sealed);
+  }
+  // Version 1 has no word for its cipher: each tag is tried, the last that opened first.
+  std::array ciphers{client->cipher, BoxCipher::NaclXChaCha, BoxCipher::NaclXSalsa,
+                     BoxCipher::BareXChaCha};
+  for (const BoxCipher cipher : ciphers) {
+    auto text = open_box({cipher, {}}, key, {}, sealed);
+    if (!text) continue;
+    client->cipher = cipher;
+    return text;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> FieldEncryption::seal(std::string_view text, Rng& rng) const {
+  std::optional<Bytes> sealed;
+  if (const auto* client = std::get_if<Ed25519Client>(&client_)) {
+    const bool has_info = client->cipher == BoxCipher::XChaCha;
+    sealed = seal_box({client->cipher, has_info ? kEd25519Info : std::string_view()}, client->key,
+                      {}, as_bytes(text), rng);
+  } else {
+    sealed =
+        seal_ecdsa_box(kEcdsaInfo, std::get<EcdsaClient>(client_).key, {}, as_bytes(text), rng);
+  }
+  if (!sealed) return std::nullopt;
+  return encode_hex(*sealed);
+}
+
+Result<std::string, ApiError> FieldEncryption::decrypt_request(Endpoint endpoint,
+                                                               std::string_view body,
+                                                               const LegacySigner& signer) {
+  const auto document = parse_fields_body(body);
+  if (!document) return failure(bad_request("The body is not a JSON object"));
+  const EndpointPlaces places = places_of(endpoint);
+  auto out = change_fields(
+      *document, joined(places.request, places.request_all, all_fields_),
+      [&](JsonWriter& writer, std::string_view /*path*/, const Json& value, FieldForm form) {
+        const auto text = value.string();
+        if (text && text->empty()) {
+          writer.value(value);
+          return true;
+        }
+        const auto sealed = text ? decode_hex(ascii_lower(*text)) : std::nullopt;
+        const auto plain = sealed ? open(*sealed, signer) : std::nullopt;
+        return plain && write_field(writer, as_text(*plain), form);
+      });
+  // One message for every cause: which one it was helps only who guesses.
+  if (!out) return failure(bad_request("Decryption failed"));
+  return *std::move(out);
+}
+
+Result<std::string, ApiError> FieldEncryption::encrypt_response(Endpoint endpoint,
+                                                                std::string_view body,
+                                                                Rng& rng) const {
+  const ApiError failed{500, "server_error", "Encryption failed"};
+  const auto document = parse_fields_body(body);
+  if (!document) return failure(failed);
+  const EndpointPlaces places = places_of(endpoint);
+  auto out = change_fields(
+      *document, joined(places.response, places.response_all, all_fields_),
+      [&](JsonWriter& writer, std::string_view /*path*/, const Json& value, FieldForm form) {
+        const auto text = field_text(value, form);
+        if (!text) {
+          writer.value(value);
+          return true;
+        }
+        const auto sealed = seal(*text, rng);
+        if (sealed) writer.string(*sealed);
+        return sealed.has_value();
+      });
+  if (!out) return failure(failed);
+  return *std::move(out);
+}
+
+}  // namespace nostril::face

@@ -1,0 +1,16 @@
+nostril_test(face/canonical_json)
+nostril_test(face/legacy_signature)
+nostril_test(face/attestation_report USES attestation)
+nostril_test(face/field_encryption)
+nostril_test(face/aci)
+nostril_test(face/aci_encryption)
+nostril_test(face/ehbp)
+nostril_fuzz(face/canonical_json)
+nostril_fuzz(face/queries)
+nostril_fuzz(face/fields)
+nostril_fuzz(face/sse_rewriter)
+nostril_fuzz(face/ehbp)
+
+# Run by tests/interop/face.test.mjs.
+add_executable(face_tool face/face_tool.cpp)
+target_link_libraries(face_tool PRIVATE nostril_face)
