@@ -186,6 +186,26 @@ std::optional<std::string> chip_of(const std::vector<Certificate>& chain,
   return same ? std::optional(found->chip) : std::nullopt;
 }
 
+GpuNames switch_names(TrustRoots::Class root_class) {
+  GpuNames out = gpu_names(root_class, "GH100", "A01");
+  const std::string prefix(root_class == TrustRoots::Class::Test ? kTestPrefix : "");
+  out.leaf = prefix + "LS_10 A01 FSP FMC LF";
+  out.brom = prefix + "LS_10 A01 FSP BROM";
+  out.provisioner = prefix + "NVIDIA LS_10 Provisioner ICA ";
+  return out;
+}
+
+std::optional<std::string> switch_of(const std::vector<Certificate>& chain,
+                                     TrustRoots::Class root_class) {
+  if (chain.size() != kGpuChainCount) return std::nullopt;
+  const GpuNames wanted = switch_names(root_class);
+  const bool same = common_name(chain[0]) == wanted.leaf && common_name(chain[1]) == wanted.brom &&
+                    is_numbered(common_name(chain[2]), wanted.provisioner) &&
+                    common_name(chain[3]) == wanted.identity &&
+                    common_name(chain[4]) == wanted.root;
+  return same ? std::optional<std::string>("LS10") : std::nullopt;
+}
+
 std::optional<std::string> gpu_chip(ByteSpan chain) {
   if (chain.size() > kIssuerChainBytesMax) return std::nullopt;
   const auto certificates = parse_gpu_chain(chain);

@@ -41,12 +41,20 @@ struct GpuNames {
   std::string root;
 };
 
+/// Those of an NVSwitch LS10.
+GpuNames switch_names(TrustRoots::Class root_class);
+
 /// `chip`: "GH100"; `stepping`: "A01".
 GpuNames gpu_names(TrustRoots::Class root_class, std::string_view chip, std::string_view stepping);
 
 /// The chip whose names the five certificates have, "GH100"; nothing when they do not agree on one.
 std::optional<std::string> chip_of(const std::vector<Certificate>& chain,
                                    TrustRoots::Class root_class);
+
+/// The same for an NVSwitch, in the words of its manifests: "LS10" of "LS_10 A01 FSP FMC LF" and so
+/// on up to "NVIDIA GH100 Identity".
+std::optional<std::string> switch_of(const std::vector<Certificate>& chain,
+                                     TrustRoots::Class root_class);
 
 /// The same of certificates as evidence has them, under whichever root's names: for who fetches
 /// manifests or tells what there is. Verifies nothing.

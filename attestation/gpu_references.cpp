@@ -28,9 +28,9 @@ JudgedRim judge(const ParsedRim& manifest, RimKind kind, const TrustRoots& roots
   return out;
 }
 
-void compare(const GpuReport& report, const Rim& rim, GpuComparison& out) {
+void compare(const SpdmReport& report, const Rim& rim, bool nvdec0, GpuComparison& out) {
   for (const RimMeasurement& wanted : rim.measurements) {
-    if (wanted.index == kNvdec0Index && !report.nvdec0) continue;
+    if (wanted.index == kNvdec0Index && !nvdec0) continue;
     const Measurement* found = report.measurement(wanted.index);
     const auto& accepted = wanted.accepted;
     ++out.compared_count;
@@ -82,13 +82,19 @@ const JudgedRim* GpuReferences::find(RimKind kind, std::string_view version,
 GpuComparison compare_measurements(const GpuReport& report, const Rim* driver, const Rim* vbios) {
   GpuComparison out;
   for (const Rim* rim : {driver, vbios}) {
-    if (rim != nullptr) compare(report, *rim, out);
+    if (rim != nullptr) compare(report, *rim, report.nvdec0, out);
   }
   std::sort(out.mismatches.begin(), out.mismatches.end());
   if (driver == nullptr || vbios == nullptr) return out;
   for (const RimMeasurement& measurement : driver->measurements) {
     if (vbios->find(measurement.index) != nullptr) out.overlaps.push_back(measurement.index);
   }
+  return out;
+}
+
+GpuComparison compare_measurements(const SpdmReport& report, const Rim& bios) {
+  GpuComparison out;
+  compare(report, bios, true, out);
   return out;
 }
 

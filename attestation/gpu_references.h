@@ -66,9 +66,14 @@ struct GpuComparison {
   std::vector<std::uint8_t> overlaps;
 };
 
+struct SpdmReport;
+
 /// Every value of both manifests must be in the report, as one of those they accept. Index 35
 /// belongs to the video decoder NVDEC0 and is not looked at while that is off: it is then not
 /// measured. A manifest may be null: the other is compared alone.
 GpuComparison compare_measurements(const GpuReport& report, const Rim* driver, const Rim* vbios);
+
+/// The same of an NVSwitch with its one manifest; nothing is left out.
+GpuComparison compare_measurements(const SpdmReport& report, const Rim& bios);
 
 }  // namespace nostril::attestation

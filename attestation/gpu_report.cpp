@@ -21,6 +21,7 @@ constexpr std::uint8_t kRawBit = 0x80;
 constexpr std::size_t kDigestBytes = 48;
 constexpr std::size_t kBlockBytes = 3 + kDigestBytes;
 constexpr std::size_t kPdiBytes = 8;
+constexpr std::size_t kPortCount = 64;
 constexpr std::uint8_t kOn = 0xaa;
 constexpr std::uint8_t kOff = 0x55;
 
@@ -35,6 +36,7 @@ enum class Field : std::uint16_t {
   ProtectedPcie = 21,
   Switches = 22,
   OpaqueVersion = 34,
+  SwitchGpus = 26,
   Features = 36,
 };
 
@@ -54,14 +56,14 @@ std::uint32_t take_le24(ByteReader& in) {
 }
 
 /// Request and the head of the response.
-bool parse_head(ByteReader& in, GpuReport& out) {
+bool parse_head(ByteReader& in, SpdmReport& out) {
   if (!take_exactly(in, kRequest)) return false;
   in.take_into(out.nonce);
   const std::uint8_t slot = take_byte(in);
   return slot <= kSlotMax && take_exactly(in, kResponse) && take_byte(in) == slot && in.ok();
 }
 
-bool parse_blocks(ByteReader in, std::size_t count, GpuReport& out) {
+bool parse_blocks(ByteReader in, std::size_t count, SpdmReport& out) {
   std::uint8_t last = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint8_t index = take_byte(in);
@@ -230,31 +232,79 @@ std::string_view to_string(GpuFeatures features) {
   return "unknown";
 }
 
-const Measurement* GpuReport::measurement(std::uint8_t index) const {
+const Measurement* SpdmReport::measurement(std::uint8_t index) const {
   const auto found =
       std::lower_bound(measurements.begin(), measurements.end(), index,
                        [](const GpuMeasurement& a, std::uint8_t b) { return a.index < b; });
   return found == measurements.end() || found->index != index ? nullptr : &found->value;
 }
 
-Result<GpuReport, GpuReportError> parse_gpu_report(ByteSpan report) {
+namespace {
+
+/// All but the opaque fields, which it leaves in `opaque`.
+std::optional<GpuReportError> parse_frame(ByteSpan report, SpdmReport& out, ByteSpan& opaque) {
   if (report.size() < kGpuReportBytesMin || report.size() > kGpuReportBytesMax) {
-    return failure(GpuReportError::WrongSize);
+    return GpuReportError::WrongSize;
   }
-  GpuReport out;
   ByteReader in(report);
-  if (!parse_head(in, out)) return failure(GpuReportError::NotMeasurements);
+  if (!parse_head(in, out)) return GpuReportError::NotMeasurements;
   const std::size_t block_count = take_byte(in);
   const ByteSpan blocks = in.take(take_le24(in));
-  in.take_into(out.gpu_nonce);
-  const ByteSpan opaque = in.take(in.take_le<std::uint16_t>());
+  in.take_into(out.device_nonce);
+  opaque = in.take(in.take_le<std::uint16_t>());
   out.signed_part = report.first(report.size() - in.rest().size());
   in.take_into(out.signature);
-  if (!in.ok() || !in.rest().empty()) return failure(GpuReportError::WrongSize);
+  if (!in.ok() || !in.rest().empty()) return GpuReportError::WrongSize;
   if (block_count == 0 || !parse_blocks(ByteReader(blocks), block_count, out)) {
-    return failure(GpuReportError::BadBlock);
+    return GpuReportError::BadBlock;
   }
+  return std::nullopt;
+}
+
+/// "96.10.55.00.01".
+bool is_bios_version(ByteSpan text) {
+  constexpr std::size_t kBytes = 14;
+  if (text.size() != kBytes) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool hex = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'A' && text[i] <= 'F');
+    if (i % 3 == 2 ? text[i] != '.' : !hex) return false;
+  }
+  return true;
+}
+
+bool parse_switch_opaque(ByteSpan opaque, SwitchReport& out) {
+  const auto fields = split(opaque);
+  if (!fields) return false;
+  const auto find = [&fields](Field field) {
+    const auto found = fields->find(static_cast<std::uint16_t>(field));
+    return found == fields->end() ? ByteSpan() : found->second;
+  };
+  const ByteSpan version = find(Field::Vbios);
+  const ByteSpan pdi = find(Field::Switches);
+  ByteReader gpus(find(Field::SwitchGpus));
+  if (!is_bios_version(version) || pdi.size() != kPdiBytes) return false;
+  out.vbios = as_text(version);
+  std::copy(pdi.begin(), pdi.end(), out.pdi.begin());
+  for (Pdi& gpu : out.gpus) gpus.take_into(gpu);
+  gpus.take(kPortCount);
+  return gpus.ok() && gpus.rest().empty();
+}
+
+}  // namespace
+
+Result<GpuReport, GpuReportError> parse_gpu_report(ByteSpan report) {
+  GpuReport out;
+  ByteSpan opaque;
+  if (const auto error = parse_frame(report, out, opaque)) return failure(*error);
   if (!parse_opaque(opaque, out)) return failure(GpuReportError::BadOpaque);
+  return out;
+}
+
+Result<SwitchReport, GpuReportError> parse_switch_report(ByteSpan report) {
+  SwitchReport out;
+  ByteSpan opaque;
+  if (const auto error = parse_frame(report, out, opaque)) return failure(*error);
+  if (!parse_switch_opaque(opaque, out)) return failure(GpuReportError::BadOpaque);
   return out;
 }
 

@@ -70,12 +70,25 @@ enum class GpuFeatures : std::uint8_t { MultiGpuPassthrough = 0, SingleGpu = 1, 
 
 std::string_view to_string(GpuFeatures features);
 
-/// A report taken apart. `signed_part` borrows from the bytes given to parse_gpu_report().
-struct GpuReport {
+/// What reports of GPUs and of NVSwitches have in common. `signed_part` borrows from the bytes
+/// given.
+struct SpdmReport {
   std::array<std::uint8_t, 32> nonce{};
-  std::array<std::uint8_t, 32> gpu_nonce{};
+  std::array<std::uint8_t, 32> device_nonce{};
   /// Ascending by index.
   std::vector<GpuMeasurement> measurements;
+  ByteSpan signed_part;
+  std::array<std::uint8_t, 96> signature{};
+
+  /// The digest at this index (from 0 on), or nullptr.
+  [[nodiscard]] const Measurement* measurement(std::uint8_t index) const;
+};
+
+/// Names a device among those of a board.
+using Pdi = std::array<std::uint8_t, 8>;
+
+/// A report taken apart.
+struct GpuReport : SpdmReport {
   std::string driver;
   /// As NVIDIA writes it: "96.00.9F.00.01".
   std::string vbios;
@@ -85,16 +98,29 @@ struct GpuReport {
   bool nvdec0 = false;
   std::optional<Measurement> fwid;
   std::optional<bool> protected_pcie;
-  std::vector<std::array<std::uint8_t, 8>> switches;
+  std::vector<Pdi> switches;
   std::optional<std::uint16_t> opaque_version;
   std::optional<GpuFeatures> features;
-  ByteSpan signed_part;
-  std::array<std::uint8_t, 96> signature{};
-
-  /// The digest at this index (from 0 on), or nullptr.
-  [[nodiscard]] const Measurement* measurement(std::uint8_t index) const;
 };
 
 Result<GpuReport, GpuReportError> parse_gpu_report(ByteSpan report);
+
+/// The report of an NVSwitch: the same but for the opaque fields, of which are read, and must be
+/// there:
+///
+///    6  BIOS version, 14 characters: "96.10.55.00.01"
+///   22  its own PDI, 8
+///   26  PDI of the eight GPUs, 8 each, then at which of them each of 64 ports ends, 1 each
+///
+/// 23, 24 and 25 are ports that are off, position and lock; what their values mean is not known
+/// here, so they are not judged. A switch names no driver, no firmware of the key (FWID) and no
+/// mode.
+struct SwitchReport : SpdmReport {
+  std::string vbios;
+  Pdi pdi{};
+  std::array<Pdi, 8> gpus{};
+};
+
+Result<SwitchReport, GpuReportError> parse_switch_report(ByteSpan report);
 
 }  // namespace nostril::attestation

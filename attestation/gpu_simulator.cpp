@@ -24,6 +24,7 @@ constexpr std::uint32_t kSerialLeaf = 0x2000;
 constexpr std::uint8_t kBlockCount = 64;
 constexpr std::size_t kSignatureBytes = 96;
 constexpr std::string_view kStepping = "A01";
+constexpr const char* kSwitchBios = "96.10.55.00.01";
 constexpr std::array<std::uint8_t, 5> kCompositeDeviceIdArcs = {0x67, 0x81, 0x05, 0x05, 0x04};
 constexpr std::array<std::uint8_t, 9> kSha384Arcs = {0x60, 0x86, 0x48, 0x01, 0x65,
                                                      0x03, 0x04, 0x02, 0x02};
@@ -97,6 +98,7 @@ struct GpuSimulator::Platform {
   GpuNames names;
   std::string provisioner_name;
   Measurement fwid = digest_of("firmware");
+  Bytes identity;
   Bytes upper;  // provisioner, identity, root; DER joined
 
   Platform(std::span<const std::uint8_t, 32> from, GpuSimulatorOptions wanted)
@@ -116,15 +118,16 @@ struct GpuSimulator::Platform {
                                     1,
                                     {}},
                                    provisioner_key, identity_key));
-    append(upper, make_certificate({names.identity,
-                                    names.root,
-                                    kSerialIdentity,
-                                    kSimPkiNotBefore,
-                                    kSimPkiNotAfter,
-                                    true,
-                                    2,
-                                    {}},
-                                   identity_key, root.key));
+    identity = make_certificate({names.identity,
+                                 names.root,
+                                 kSerialIdentity,
+                                 kSimPkiNotBefore,
+                                 kSimPkiNotAfter,
+                                 true,
+                                 2,
+                                 {}},
+                                identity_key, root.key);
+    append(upper, identity);
     append(upper, root.der);
   }
 
@@ -141,6 +144,42 @@ struct GpuSimulator::Platform {
     return gpu_names(TrustRoots::Class::Test, options.leaf_chip, kStepping).leaf;
   }
 
+  /// As switches write it.
+  [[nodiscard]] static Pdi pdi_of(std::size_t number) {
+    return {0x20, 0x51, 0x4d, 0, 0, 0, 1, static_cast<std::uint8_t>(number)};
+  }
+
+  /// Field 22 of GPU `index`: bytes in reverse.
+  [[nodiscard]] Bytes links(std::size_t index) const {
+    Bytes out(8 * options.switch_link_count);
+    for (std::size_t i = 0; i < options.switch_count; ++i) {
+      if (options.hidden_switch && index == 0 && i == 0) continue;
+      const Pdi pdi = pdi_of(i);
+      for (int link = 0; link < 2; ++link) out.insert(out.end(), pdi.rbegin(), pdi.rend());
+    }
+    return out;
+  }
+
+  [[nodiscard]] Bytes switch_opaque(std::size_t index) const {
+    constexpr std::size_t kGpuCount = 8;
+    Bytes out;
+    append_field(out, 6, as_bytes(std::string_view(kSwitchBios)));
+    append_field(out, 22, pdi_of(index));
+    Bytes gpus;
+    for (std::size_t i = 0; i < kGpuCount; ++i) {
+      const bool odd = options.odd_switch && index == 1 && i == 0;
+      append(gpus, pdi_of(0x80 + i + (odd ? kGpuCount : 0)));
+    }
+    append_zeros(gpus, 64);
+    append_field(out, 26, gpus);
+    append_field(out, 25, Bytes{1, 0});
+    return out;
+  }
+
+  /// A signature of zeros at its end.
+  [[nodiscard]] Bytes unsigned_report(std::span<const std::uint8_t, 32> nonce,
+                                      const Bytes& opaque) const;
+
   void append_blocks(Bytes& out) const {
     for (std::uint8_t index = 0; index < kBlockCount; ++index) {
       out.push_back(static_cast<std::uint8_t>(index + 1));
@@ -154,7 +193,7 @@ struct GpuSimulator::Platform {
     }
   }
 
-  [[nodiscard]] Bytes opaque() const {
+  [[nodiscard]] Bytes opaque(std::size_t index) const {
     Bytes out;
     append_field(out, 6, options.vbios);
     append_text(out, 15, "000");
@@ -164,7 +203,7 @@ struct GpuSimulator::Platform {
     append_switch(out, 11, options.nvdec0);
     if (options.states_fwid) append_field(out, 20, options.fwid.value_or(fwid));
     append_switch(out, 21, options.protected_pcie);
-    if (options.switch_link_count > 0) append_field(out, 22, Bytes(8 * options.switch_link_count));
+    if (const Bytes all = links(index); !all.empty()) append_field(out, 22, all);
     append_number(out, 34, options.opaque_version);
     append_number(out, 36, options.features);
     return out;
@@ -183,11 +222,10 @@ Bytes GpuSimulator::root_der() const {
   return platform_->root.der;
 }
 
-Bytes GpuSimulator::report(std::size_t index, std::span<const std::uint8_t, 32> nonce) const {
+Bytes GpuSimulator::Platform::unsigned_report(std::span<const std::uint8_t, 32> nonce,
+                                              const Bytes& opaque) const {
   Bytes blocks;
-  platform_->append_blocks(blocks);
-  const Bytes opaque = platform_->opaque();
-
+  append_blocks(blocks);
   Bytes out = {0x11, 0xe0, 0x01, 0xff};
   append(out, nonce);
   append(out, Bytes{0, 0x11, 0x60, 0, 0, kBlockCount});
@@ -198,7 +236,43 @@ Bytes GpuSimulator::report(std::size_t index, std::span<const std::uint8_t, 32> 
   append_le(out, static_cast<std::uint16_t>(opaque.size()));
   append(out, opaque);
   append_zeros(out, kSignatureBytes);
-  return sign(index, std::move(out));
+  return out;
+}
+
+Bytes GpuSimulator::report(std::size_t index, std::span<const std::uint8_t, 32> nonce) const {
+  return sign(index, platform_->unsigned_report(nonce, platform_->opaque(index)));
+}
+
+std::vector<GpuEvidence> GpuSimulator::switches(std::span<const std::uint8_t, 32> nonce) const {
+  const Platform& p = *platform_;
+  const GpuNames names = switch_names(TrustRoots::Class::Test);
+  std::vector<GpuEvidence> out;
+  for (std::size_t i = 0; i < p.options.switch_count; ++i) {
+    const auto number = static_cast<std::uint32_t>(i);
+    const SimKey384 leaf(p.seed, fmt::format("switch leaf {}", i));
+    const SimKey384 brom(p.seed, fmt::format("switch brom {}", i));
+    const SimKey384 provisioner(p.seed, "switch provisioner");
+    const auto issuer = [](const std::string& subject, const std::string& by, std::uint32_t serial,
+                           std::uint32_t path) {
+      return SimCertificate{subject, by, serial, kSimPkiNotBefore, kSimPkiNotAfter, true, path, {}};
+    };
+    SimCertificate fields = issuer(names.leaf, names.brom, kSerialLeaf + 0x100 + number, 0);
+    fields.is_ca = false;
+    GpuEvidence one;
+    one.chain = make_certificate(fields, leaf, brom);
+    const std::string by = names.provisioner + "1";
+    append(one.chain, make_certificate(issuer(names.brom, by, kSerialBrom + 0x100 + number, 0),
+                                       brom, provisioner));
+    append(one.chain, make_certificate(issuer(by, names.identity, kSerialProvisioner + 0x100, 1),
+                                       provisioner, p.identity_key));
+    append(one.chain, p.identity);
+    append(one.chain, p.root.der);
+    one.report = p.unsigned_report(nonce, p.switch_opaque(i));
+    one.report.resize(one.report.size() - kSignatureBytes);
+    append(one.report, leaf.sign(one.report));
+    out.push_back(std::move(one));
+  }
+  return out;
 }
 
 Bytes GpuSimulator::sign(std::size_t index, Bytes report) const {
@@ -265,7 +339,13 @@ std::vector<Bytes> GpuSimulator::manifests() const {
   const Bytes driver = signer.manifest(tag);
   tag.version = gpu_vbios_text(platform_->options.vbios);
   tag.measurements = active(0, 12);
-  return {driver, signer.manifest(tag)};
+  std::vector<Bytes> out = {driver, signer.manifest(tag)};
+  if (platform_->options.switch_count == 0) return out;
+  tag.product = "LS10";
+  tag.edition = "SWITCH";
+  tag.version = kSwitchBios;
+  out.push_back(signer.manifest(tag));
+  return out;
 }
 
 Measurement GpuSimulator::reference(std::uint8_t index) {

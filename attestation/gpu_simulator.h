@@ -29,6 +29,11 @@ struct GpuSimulatorOptions {
   std::optional<std::uint16_t> features = 0;
   std::optional<std::uint16_t> opaque_version = 1;
   std::size_t switch_link_count = 0;
+  /// Switches of the board, each at two of a GPU's links; sets the field of links in their place.
+  std::size_t switch_count = 0;
+  /// Of these: one that the first GPU does not name, one that names other GPUs.
+  bool hidden_switch = false;
+  bool odd_switch = false;
   bool states_fwid = true;
   /// What the report says of the firmware; else what the certificate says.
   std::optional<Measurement> fwid;
@@ -74,11 +79,15 @@ class GpuSimulator {
   [[nodiscard]] std::vector<GpuEvidence> evidence(std::size_t count,
                                                   std::span<const std::uint8_t, 32> nonce) const;
 
+  /// Reports and chains of the board's switches.
+  [[nodiscard]] std::vector<GpuEvidence> switches(std::span<const std::uint8_t, 32> nonce) const;
+
   /// OCSP answers about BROM, provisioner and identity of GPU `index`, and about the signer and the
   /// two CAs of the manifests.
   [[nodiscard]] std::vector<Bytes> ocsp_answers(std::size_t index, const SimOcsp& fields) const;
 
-  /// Reference manifests of driver and VBIOS, signed under the same root.
+  /// Reference manifests of driver and VBIOS, and of the switches' BIOS if there are some, signed
+  /// under the same root.
   [[nodiscard]] std::vector<Bytes> manifests() const;
 
   /// The reference value at an index (from 0 on).

@@ -6,6 +6,7 @@
 #include "attestation/gpu_references.h"
 #include "attestation/gpu_report.h"
 #include "attestation/ocsp.h"
+#include "attestation/switch_verify.h"
 #include "base/check.h"
 #include "base/hex.h"
 
@@ -50,6 +51,7 @@ struct Shared {
   GpuReferences references;
   OcspAnswers ocsp;
   ChainCache cache;
+  JudgedSwitches switches;
 };
 
 /// What was found of one GPU.
@@ -175,12 +177,18 @@ class GpuExamination {
         report.features ? to_string(*report.features) : "not stated", report.switches.size());
     record("gpu_mode", (!report.features || by_feature == on) && (on || report.switches.empty()),
            found, "one mode by all fields");
+    const std::string wanted = "no NVSwitch, or a sound report of each one that the GPU names";
+    checks_.at("gpu_switches").wanted = wanted;
     const bool free = !on && !by_feature && report.switches.empty();
+    const JudgedSwitches& switches = shared_.switches;
     if (free) {
-      record("gpu_switches", true, "no NVSwitch", "none, or each judged");
-    } else {
-      checks_.at("gpu_switches").wanted =
-          "a verdict on each NVSwitch, which this version can't make";
+      record("gpu_switches", true, "no NVSwitch", wanted);
+    } else if (switches.count != 0) {
+      const std::set<Pdi> named = named_switches(report);
+      record("gpu_switches", switches.sound && named == switches.pdis,
+             fmt::format("{} named, {} given and {}", named.size(), switches.count,
+                         switches.sound ? "sound" : "not all sound"),
+             wanted);
     }
   }
 
@@ -378,10 +386,26 @@ Check merge(const std::vector<JudgedGpu>& gpus, std::size_t check_index) {
   return out;
 }
 
-std::vector<JudgedGpu> judge_each(const GpuInput& input, Checklist& checks) {
+bool has_switches(const GpuInput& input) {
+  return !input.switches.empty() || input.policy.switch_count != 0;
+}
+
+/// Those that were given; their checks are listed when there are any or the policy wants some.
+void judge_switches(const GpuInput& input, Shared& shared, Verdict& verdict) {
+  if (!has_switches(input)) return;
+  Checklist checks(verdict.checks);
+  shared.switches =
+      examine_switches(input, shared.references, shared.cache, checks, verdict.claims);
+  verdict.simulated |= shared.switches.simulated;
+  verdict.limit(shared.switches.valid_until);
+}
+
+std::vector<JudgedGpu> judge_each(const GpuInput& input, Verdict& verdict) {
+  Checklist checks(verdict.checks);
   const RimPolicy rim_policy{input.policy.refuse_expired_rims};
   Shared shared{GpuReferences(input.rims, input.roots, input.now, rim_policy),
                 OcspAnswers(input.ocsp, input.now, input.policy.ocsp_nonce),
+                {},
                 {}};
   const GpuReferences& references = shared.references;
   checks.record("gpu_rims", references.unreadable_count() == 0,
@@ -392,6 +416,7 @@ std::vector<JudgedGpu> judge_each(const GpuInput& input, Checklist& checks) {
                 fmt::format("{} answers, {} of them unreadable", shared.ocsp.count(),
                             shared.ocsp.unreadable_count()),
                 "no file that is not an answer");
+  judge_switches(input, shared, verdict);
   std::vector<JudgedGpu> out;
   out.reserve(input.gpus.size());
   for (const GpuEvidence& gpu : input.gpus) {
@@ -432,7 +457,7 @@ void add_claims(const std::vector<JudgedGpu>& gpus, std::string_view prefix,
 bool run(const GpuInput& input, Verdict& verdict, std::string_view claim_prefix) {
   CHECK(!input.gpus.empty());
   Checklist checks(verdict.checks);
-  const std::vector<JudgedGpu> gpus = judge_each(input, checks);
+  const std::vector<JudgedGpu> gpus = judge_each(input, verdict);
   for (std::size_t i = 0; i < gpus.front().checks.size(); ++i) {
     Check check = merge(gpus, i);
     checks.at(check.name) = std::move(check);
@@ -452,6 +477,7 @@ bool run(const GpuInput& input, Verdict& verdict, std::string_view claim_prefix)
 void list_gpu_checks(Checklist& checks, const GpuPolicy& policy, bool required) {
   checks.add("gpu_rims", required, "manifests");
   checks.add("gpu_ocsp", required, "OCSP answers");
+  if (policy.switch_count != 0) list_switch_checks(checks, policy, required);
   checks.add("gpu_distinct", required, "leaf certificates, serials");
   list_each_checks(checks, policy, required);
 }
@@ -465,6 +491,9 @@ Verdict verify_gpus(const GpuInput& input) {
   verdict.platform = "nvidia";
   Checklist checks(verdict.checks);
   list_gpu_checks(checks, input.policy, true);
+  if (!input.switches.empty() && input.policy.switch_count == 0) {
+    list_switch_checks(checks, input.policy, true);
+  }
   checks.add("simulated", true, "roots");
   list_acceptance_checks(checks, input.policy.acceptance);
   const bool measured = run(input, verdict, input.gpus.size() == 1 ? "" : "gpu");

@@ -19,7 +19,7 @@
 ///   Device Identity CA -> Identity -> Provisioner ICA -> BROM -> FMC -> report
 ///   CoRIM signing root -> … -> reference manifest (RIM) of the driver, of the VBIOS
 ///
-/// NVSwitches are not judged: their format is not known here.
+/// NVSwitches, which stand between GPUs in protected PCIe mode: switch_verify.h.
 namespace nostril::attestation {
 
 /// Untrusted bytes.
@@ -42,13 +42,15 @@ struct GpuPolicy {
   bool refuse_expired_rims = false;
   /// Take reports that do not say which firmware holds the key: those of drivers before 2024.
   bool allow_missing_fwid = false;
-  /// Take GPUs in protected PCIe mode, whose memory passes NVSwitches that nobody has judged.
+  /// Take GPUs in protected PCIe mode, whose memory passes NVSwitches, when none of these is given.
   bool allow_unchecked_switches = false;
   /// Refuse without a sound OCSP answer about every certificate below the roots, but the leaves of
   /// GPUs, of which NVIDIA's responder does not speak. Answers that are given count in any case.
   bool require_ocsp = false;
   /// What the OCSP answers must carry; empty: not looked at.
   std::vector<std::uint8_t> ocsp_nonce;
+  /// How many NVSwitches there must be, each with a report; 0: any. Those of an HGX board are 4.
+  std::uint32_t switch_count = 0;
   /// Lowest driver, numbers with dots, "550.90.07"; empty: any.
   std::string driver_min;
   /// What each GPU was asked to sign, 32 bytes; empty: not looked at.
@@ -69,6 +71,8 @@ struct GpuInput {
   const GpuPolicy& policy;
   /// OCSP answers (ocsp.h), in any order.
   std::span<const Bytes> ocsp = {};
+  /// Of all NVSwitches of the board.
+  std::span<const GpuEvidence> switches = {};
 };
 
 /// Judges the GPUs of one machine, at least one. Each must pass every check: a check that one of

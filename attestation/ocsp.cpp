@@ -279,7 +279,7 @@ std::optional<Certificate> find_signer(const OcspAnswer& answer, const Certifica
                                        UnixTime now, ChainCache& cache) {
   if (is_named(answer, issuer)) return issuer;
   for (const ByteSpan der : answer.certificates) {
-    const auto candidate = cache.parse(der);
+    auto candidate = cache.parse(der);
     if (!candidate || !is_named(answer, *candidate)) continue;
     if (is_delegate(*candidate, issuer, now, cache)) return candidate;
   }

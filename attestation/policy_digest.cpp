@@ -152,12 +152,12 @@ Digest policy_digest(const SnpPolicy& policy) {
 
 Digest policy_digest(const GpuPolicy& policy) {
   const auto& [accept_simulated, allow_missing_rims, refuse_expired_rims, allow_missing_fwid,
-               allow_unchecked_switches, require_ocsp, ocsp_nonce, driver_min, nonce, level_min,
-               acceptance] = policy;
+               allow_unchecked_switches, require_ocsp, ocsp_nonce, switch_count, driver_min, nonce,
+               level_min, acceptance] = policy;
   Feeder feeder;
   feeder.all(std::string("nvidia"), accept_simulated, allow_missing_rims, refuse_expired_rims,
-             allow_missing_fwid, allow_unchecked_switches, require_ocsp, ocsp_nonce, driver_min,
-             nonce, level_min, acceptance);
+             allow_missing_fwid, allow_unchecked_switches, require_ocsp, ocsp_nonce, switch_count,
+             driver_min, nonce, level_min, acceptance);
   return feeder.finish();
 }
 

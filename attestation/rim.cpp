@@ -69,7 +69,8 @@ std::optional<RimKind> kind_of(std::string_view version) {
   return std::nullopt;
 }
 
-/// NV_GPU_DRIVER_<product>_<version>, NV_GPU_CC_DRIVER_…, NV_GPU_VBIOS_…_<version without dots>.
+/// NV_GPU_DRIVER_<product>_<version>, NV_GPU_CC_DRIVER_…, NV_GPU_VBIOS_…_<version without dots>;
+/// of a switch NV_SWITCH_BIOS_…
 bool is_id_of(std::string_view id, const Rim& rim) {
   if (id.size() > kTextBytesMax) return false;
   if (rim.kind == RimKind::Driver) {
@@ -80,7 +81,8 @@ bool is_id_of(std::string_view id, const Rim& rim) {
   for (const char c : rim.version) {
     if (c != '.') digits += c;
   }
-  return id.starts_with("NV_GPU_VBIOS_") && id.ends_with("_" + digits);
+  return id.starts_with(rim.kind == RimKind::Switch ? "NV_SWITCH_BIOS_" : "NV_GPU_VBIOS_") &&
+         id.ends_with("_" + digits);
 }
 
 /// Reads the tag around the measurements, then these. One document, once.
@@ -95,8 +97,9 @@ class TagReader {
     const auto payload = only(*parts, "Payload");
     if (!meta || !payload || !read_meta(nodes_[*meta])) return failure(RimError::BadTag);
     const auto kind = kind_of(rim_.version);
-    if (!kind) return failure(RimError::BadVersion);
-    rim_.kind = *kind;
+    const bool of_switch = nodes_[*meta].attribute("edition") == "SWITCH";
+    if (!kind || (of_switch && kind != RimKind::Vbios)) return failure(RimError::BadVersion);
+    rim_.kind = of_switch ? RimKind::Switch : *kind;
     if (!read_payload(*payload)) return failure(RimError::BadMeasurement);
     return std::move(rim_);
   }
@@ -128,7 +131,8 @@ class TagReader {
 
   bool read_meta(const XmlNode& meta) {
     rim_.manufacturer = meta.attribute("PlatformManufacturerStr", kTcgUri).value_or("");
-    return meta.attribute("edition") == "GPU" && meta.attribute("PayloadType") == "direct" &&
+    const auto edition = meta.attribute("edition");
+    return (edition == "GPU" || edition == "SWITCH") && meta.attribute("PayloadType") == "direct" &&
            meta.attribute("product") == rim_.product &&
            meta.attribute("BindingSpec", kTcgUri) == "RIMIM" &&
            meta.attribute("PlatformManufacturerId", kTcgUri) == kNvidiaId &&
@@ -208,17 +212,20 @@ struct SignerChain {
 };
 
 /// Roots of several kinds may be trusted at once: the names say that this chain is for manifests.
-bool is_named(const SignerChain& chain) {
+bool is_named(const SignerChain& chain, RimKind kind) {
   const bool test = chain.root_class == TrustRoots::Class::Test;
   const std::string vendor = test ? "NOSTRIL TEST " : "NVIDIA ";
   const auto name = [&](std::size_t index) { return common_name(chain.certificates[index]); };
   const bool root = test || name(3) == kRootName;
-  return name(0).ends_with("RIM L4 Signer") && name(0).starts_with("NOSTRIL TEST ") == test &&
+  const bool signer = kind == RimKind::Switch && !test
+                          ? name(0).starts_with(vendor + "Reference Value L4 ")
+                          : name(0).ends_with("RIM L4 Signer");
+  return signer && name(0).starts_with("NOSTRIL TEST ") == test &&
          name(1).starts_with(vendor + "Reference Value ") &&
          name(2).starts_with(vendor + "Reference Value ") && root;
 }
 
-Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& ders,
+Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& ders, RimKind kind,
                                                    const TrustRoots& roots, UnixTime now,
                                                    ChainCache& cache) {
   SignerChain out;
@@ -238,7 +245,7 @@ Result<SignerChain, ChainError> check_signer_chain(const std::vector<Bytes>& der
   if (const auto error = check_chain(out.certificates, Algorithms::Nvidia, at, cache)) {
     return failure(*error);
   }
-  if (!is_named(out)) return failure(ChainError::WrongName);
+  if (!is_named(out, kind)) return failure(ChainError::WrongName);
   return out;
 }
 
@@ -328,7 +335,7 @@ class RimExamination {
   bool check_chain(const ParsedRim::Parts& parts, const TrustRoots& roots, UnixTime now,
                    VerifiedRim& out) {
     const std::string wanted = "signer, two CAs and a trusted root";
-    const auto chain = check_signer_chain(parts.signature.certificates, roots, now, cache_);
+    const auto chain = check_signer_chain(parts.signature.certificates, kind_, roots, now, cache_);
     if (!chain) return record("chain", false, std::string(to_string(chain.error())), wanted);
     const bool test = chain->root_class == TrustRoots::Class::Test;
     const bool world = (parts.rim.manufacturer == kSimulatedVendor) == test;
@@ -353,7 +360,15 @@ class RimExamination {
 };
 
 std::string_view to_string(RimKind kind) {
-  return kind == RimKind::Driver ? "driver" : "vbios";
+  switch (kind) {
+    case RimKind::Driver:
+      return "driver";
+    case RimKind::Vbios:
+      return "vbios";
+    case RimKind::Switch:
+      return "switch";
+  }
+  return "unknown";
 }
 
 std::string_view to_string(RimError error) {
@@ -367,7 +382,7 @@ std::string_view to_string(RimError error) {
     case RimError::BadAnswer:
       return "malformed answer of the manifest service";
     case RimError::BadTag:
-      return "no GPU's manifest";
+      return "no manifest of a GPU or a switch";
     case RimError::BadMeasurement:
       return "malformed measurement";
     case RimError::BadVersion:

@@ -16,7 +16,8 @@
 
 /// NVIDIA's reference integrity manifests: which measurements a GPU must report that runs one
 /// driver, or one VBIOS. A SWID tag (XML) with a signature inside (xml_signature.h), under
-///   HCC RIM L4 Signer (2 years) <- Reference Value L3 <- Reference Value CA <- CoRIM signing root
+///   HCC RIM L4 Signer (2 years; of a switch Reference Value L4 LS10) <- Reference Value L3 <-
+///   Reference Value CA <- CoRIM signing root
 namespace nostril::attestation {
 
 inline constexpr std::size_t kRimBytesMax = 256U << 10U;
@@ -28,9 +29,9 @@ inline constexpr std::size_t kRimAnswerBytesMax = 384U << 10U;
 inline constexpr std::string_view kNvidia = "NVIDIA Corporation";
 inline constexpr std::string_view kSimulatedVendor = "NOSTRIL TEST - NOT A TEE";
 
-enum class RimKind : std::uint8_t { Driver, Vbios };
+enum class RimKind : std::uint8_t { Driver, Vbios, Switch };
 
-/// "driver", "vbios".
+/// "driver", "vbios", "switch" (the BIOS of an NVSwitch).
 std::string_view to_string(RimKind kind);
 
 /// What one measurement must be.
@@ -116,7 +117,7 @@ struct VerifiedRim {
   std::vector<Certificate> chain;
 };
 
-/// Lists the checks of a manifest of this kind, in their order. With KIND = "driver" or "vbios":
+/// Lists the checks of a manifest of this kind, in their order. With KIND as above:
 /// KIND_rim_format, KIND_rim_digest, KIND_rim_signature, KIND_rim_chain, KIND_rim_signer.
 void list_rim_checks(Checklist& checks, RimKind kind);
 

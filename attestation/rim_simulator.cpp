@@ -38,10 +38,10 @@ std::string meta(const RimSimulatorTag& tag) {
   return fmt::format(
       "  <ns0:Meta xmlns:ns1=\"https://trustedcomputinggroup.org/resource/"
       "tcg-reference-integrity-manifest-rim-information-model/\" colloquialVersion=\"{}\" "
-      "edition=\"GPU\" product=\"{}\" PayloadType=\"direct\" ns1:BindingSpec=\"RIMIM\" "
+      "edition=\"{}\" product=\"{}\" PayloadType=\"direct\" ns1:BindingSpec=\"RIMIM\" "
       "ns1:PlatformManufacturerId=\"5703\" ns1:PlatformManufacturerStr=\"{}\" "
       "ns1:PlatformModel=\"{}\"/>\n",
-      tag.version, tag.product, tag.manufacturer, tag.product);
+      tag.version, tag.edition, tag.product, tag.manufacturer, tag.product);
 }
 
 std::string signature_element(ByteSpan digest, const std::string& value,

@@ -27,6 +27,7 @@ struct RimSimulatorTag {
   /// Of a driver or a VBIOS: its form says which.
   std::string version = "550.90.07";
   std::string product = "GH100";
+  std::string edition = "GPU";
   std::string manufacturer = std::string(kSimulatedVendor);
   std::vector<RimMeasurement> measurements;
 };

@@ -155,7 +155,7 @@ void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
   config.flag("allow_missing_fwid", &policy.allow_missing_fwid,
               "take reports of drivers before 2024, which do not name the firmware");
   config.flag("allow_unchecked_switches", &policy.allow_unchecked_switches,
-              "take GPUs in protected PCIe mode; their NVSwitches are not judged");
+              "take GPUs in protected PCIe mode without reports of their NVSwitches");
   config.flag(
       "require_ocsp", &policy.require_ocsp,
       "refuse without a sound OCSP answer about every certificate that NVIDIA gives one of");

@@ -101,11 +101,11 @@ struct EvidenceOptions {
   std::vector<std::string> rims;
   std::vector<std::string> ocsp;
   std::string ocsp_nonce;  ///< hex
-  std::string peer_spki;  ///< hex or a file
-  std::string url;        ///< in place of `report`: where to ask for it
-  std::string ca_file;    ///< of that call, as the next three
-  std::string api_key;    ///< file
-  std::string save;       ///< file for the answer's exact bytes
+  std::string peer_spki;   ///< hex or a file
+  std::string url;         ///< in place of `report`: where to ask for it
+  std::string ca_file;     ///< of that call, as the next three
+  std::string api_key;     ///< file
+  std::string save;        ///< file for the answer's exact bytes
   std::int64_t timeout_s = 30;
   std::string token;
   std::string key_set;

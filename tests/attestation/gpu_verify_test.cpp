@@ -142,6 +142,92 @@ TEST(VerifyGpus, ProtectedPcieNeedsItsSwitchesJudged) {
   EXPECT_TRUE(judge(options, policy).accepted);
 }
 
+// ---- NVSwitches ----
+
+/// Two GPUs would do, but a switch names eight.
+class Board {
+ public:
+  explicit Board(const GpuSimulatorOptions& options = {})
+      : simulator(gpu_simulator(with(options))) {}
+
+  [[nodiscard]] Verdict judge(const GpuPolicy& policy = simulated_gpu_policy()) const {
+    const TrustRoots roots = test::roots_of(simulator);
+    return verify_gpus({gpus, rims, roots, test::kNow, policy, {}, switches});
+  }
+
+  static GpuSimulatorOptions with(GpuSimulatorOptions options) {
+    options.protected_pcie = true;
+    options.features = 2;
+    options.switch_count = 4;
+    return options;
+  }
+
+  GpuSimulator simulator;
+  std::vector<GpuEvidence> gpus = simulator.evidence(8, test::filled(0x66));
+  std::vector<GpuEvidence> switches = simulator.switches(test::filled(0x66));
+  std::vector<Bytes> rims = simulator.manifests();
+};
+
+TEST(VerifySwitches, AcceptsABoardWhoseSwitchesAreSoundAndNamed) {
+  const Board board;
+  GpuPolicy policy = simulated_gpu_policy();
+  policy.switch_count = 4;
+  const Verdict verdict = board.judge(policy);
+  EXPECT_TRUE(verdict.accepted) << explain(verdict);
+  EXPECT_EQ(verdict.find("gpu_switches")->found, "8 GPUs: 4 named, 4 given and sound");
+  EXPECT_EQ(verdict.find("switch_gpus")->found, "8 GPUs at every switch");
+}
+
+TEST(VerifySwitches, NamesEachDeviation) {
+  const auto expect = [](const Board& board, const Names& wanted,
+                         const GpuPolicy& policy = simulated_gpu_policy()) {
+    const Verdict verdict = board.judge(policy);
+    EXPECT_FALSE(verdict.accepted);
+    EXPECT_EQ(failed(verdict), wanted) << explain(verdict);
+  };
+  Board none;
+  none.switches.clear();
+  expect(none, {"gpu_switches"});
+  GpuPolicy five = simulated_gpu_policy();
+  five.switch_count = 5;
+  expect(Board(), {"switch_count", "gpu_switches"}, five);
+  Board fewer;
+  fewer.switches.pop_back();
+  expect(fewer, {"gpu_switches"});
+  Board twice;
+  twice.switches[3] = twice.switches[0];
+  expect(twice, {"gpu_switches", "switch_distinct"});
+  Board forged;
+  forged.switches[2].report[200] ^= 1;
+  expect(forged, {"gpu_switches", "switch_signature", "switch_measurements"});
+  Board stale;
+  stale.switches = stale.simulator.switches(test::filled(0x67));
+  expect(stale, {"gpu_switches", "switch_nonce"});
+  Board cut;
+  cut.switches[1].report.pop_back();
+  expect(cut, {"gpu_switches", "switch_report", "switch_chain", "switch_signature",
+               "switch_distinct", "switch_rim", "switch_measurements", "switch_gpus"});
+  Board gpu_as_switch;
+  gpu_as_switch.switches[0] = gpu_as_switch.gpus[0];
+  EXPECT_EQ(test::status_of(gpu_as_switch.judge(), "switch_report"), CheckStatus::Failed);
+  Board other_chain;
+  other_chain.switches[0].chain = other_chain.gpus[0].chain;
+  EXPECT_EQ(test::status_of(other_chain.judge(), "switch_chain"), CheckStatus::Failed);
+  EXPECT_EQ(test::status_of(other_chain.judge(), "switch_signature"), CheckStatus::Failed);
+  Board without_rim;
+  without_rim.rims.pop_back();
+  expect(without_rim, {"gpu_switches", "switch_rim", "switch_measurements"});
+  Board missing_gpu;
+  missing_gpu.gpus.pop_back();
+  expect(missing_gpu, {"gpu_switches", "switch_gpus"});
+  GpuSimulatorOptions hidden;
+  hidden.hidden_switch = true;
+  expect(Board(hidden), {"gpu_switches"});
+  GpuSimulatorOptions odd;
+  odd.odd_switch = true;
+  expect(Board(odd), {"gpu_switches", "switch_gpus"});
+}
+
 TEST(VerifyGpus, OneUnsoundGpuRefusesAll) {
   const GpuSimulator simulator = gpu_simulator();
   auto gpus = simulator.evidence(8, test::filled(0x66));

@@ -127,7 +127,7 @@ TEST(Rim, OfAnExpiredSignerIsTakenUnlessThePolicySaysNo) {
 
 TEST(Rim, WithAnythingSignedButAGpusManifestIsRefused) {
   const std::string format = "driver_rim_format: ";
-  const std::string tag_error = format + "no GPU's manifest";
+  const std::string tag_error = format + "no manifest of a GPU or a switch";
   EXPECT_EQ(signed_with("tagVersion=\"0\"", "tagVersion=\"1\""), "accepted");
   EXPECT_EQ(signed_with("corpus=\"false\"", "corpus=\"true\""), tag_error);
   EXPECT_EQ(signed_with("patch=\"false\"", "patch=\"true\""), tag_error);
