@@ -73,14 +73,14 @@ std::shared_ptr<EVP_PKEY> make_rsa_key(OSSL_PARAM* params) {
   return {ok ? made : nullptr, PkeyDeleter()};
 }
 
-std::optional<PublicKey> read_ec_key(der::Reader& algorithm, ByteSpan point) {
+std::optional<CertificateKey> read_ec_key(der::Reader& algorithm, ByteSpan point) {
   const auto curve = algorithm.next(der::kOid);
   if (!curve || !algorithm.at_end()) return std::nullopt;
   const bool p256 = equal(*curve, kP256);
   if (!p256 && !equal(*curve, kP384)) return std::nullopt;
   if (point.empty() || point.front() != 4) return std::nullopt;  // uncompressed
-  PublicKey out{p256 ? KeyKind::P256 : KeyKind::P384,
-                ec_public_key(p256 ? EcCurve::P256 : EcCurve::P384, point.subspan(1))};
+  CertificateKey out{p256 ? KeyKind::P256 : KeyKind::P384,
+                     ec_public_key(p256 ? EcCurve::P256 : EcCurve::P384, point.subspan(1))};
   return out.key ? std::optional(std::move(out)) : std::nullopt;
 }
 
@@ -92,7 +92,7 @@ Number read_number(der::Reader& in) {
   return to_number(*content);
 }
 
-std::optional<PublicKey> read_rsa_key(der::Reader& algorithm, ByteSpan numbers) {
+std::optional<CertificateKey> read_rsa_key(der::Reader& algorithm, ByteSpan numbers) {
   if (!is_null_at_end(algorithm)) return std::nullopt;
   der::Reader outer(numbers);
   der::Reader in(outer.next(der::kSequence).value_or(ByteSpan()));
@@ -110,7 +110,7 @@ std::optional<PublicKey> read_rsa_key(der::Reader& algorithm, ByteSpan numbers) 
     return std::nullopt;
   }
   const Owned<OSSL_PARAM> params(OSSL_PARAM_BLD_to_param(builder.get()));
-  PublicKey out{KeyKind::Rsa, make_rsa_key(params.get())};
+  CertificateKey out{KeyKind::Rsa, make_rsa_key(params.get())};
   return out.key ? std::optional(std::move(out)) : std::nullopt;
 }
 
@@ -133,7 +133,7 @@ bool set_pss(EVP_PKEY_CTX* context) {
 
 }  // namespace
 
-std::optional<PublicKey> read_public_key(ByteSpan info) {
+std::optional<CertificateKey> read_public_key(ByteSpan info) {
   der::Reader in(info);
   der::Reader algorithm(in.next(der::kSequence).value_or(ByteSpan()));
   const auto bits = in.next(der::kBitString);
@@ -157,7 +157,7 @@ std::optional<SignatureKind> read_signature_kind(ByteSpan algorithm) {
   return SignatureKind::PssSha384;
 }
 
-bool verify_signature(const PublicKey& key, SignatureKind kind, ByteSpan message,
+bool verify_signature(const CertificateKey& key, SignatureKind kind, ByteSpan message,
                       ByteSpan signature) {
   if ((key.kind == KeyKind::Rsa) != uses_rsa(kind)) return false;
   const bool sha256 = kind == SignatureKind::EcdsaSha256 || kind == SignatureKind::RsaSha256;

@@ -20,14 +20,14 @@ enum class KeyKind : std::uint8_t {
   Rsa,  ///< rsaEncryption; 2048 to 8192 bits, exponent 3 or more, below 2^32
 };
 
-struct PublicKey {
+struct CertificateKey {
   KeyKind kind = KeyKind::P256;
   std::shared_ptr<EVP_PKEY> key;
 };
 
 /// `info`: a SubjectPublicKeyInfo, without tag and length. Nothing for any other key, also for a
 /// point that is not on its curve.
-std::optional<PublicKey> read_public_key(ByteSpan info);
+std::optional<CertificateKey> read_public_key(ByteSpan info);
 
 enum class SignatureKind : std::uint8_t {
   EcdsaSha256,
@@ -41,7 +41,7 @@ std::optional<SignatureKind> read_signature_kind(ByteSpan algorithm);
 
 /// `key` signed `message`. False also when key and kind do not go together. `signature`: DER of
 /// ECDSA, big-endian of RSA.
-bool verify_signature(const PublicKey& key, SignatureKind kind, ByteSpan message,
+bool verify_signature(const CertificateKey& key, SignatureKind kind, ByteSpan message,
                       ByteSpan signature);
 
 }  // namespace nostril::attestation

@@ -34,7 +34,7 @@ struct Certificate {
   std::shared_ptr<X509> x509;
   Bytes der;
   /// Nothing when it is of a kind that no vendor here uses.
-  std::optional<PublicKey> key;
+  std::optional<CertificateKey> key;
   /// How it was signed; nothing when it is of such a kind.
   std::optional<SignatureKind> signature_kind;
 

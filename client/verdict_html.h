@@ -13,10 +13,10 @@ namespace nostril::client {
 /// U+FFFD.
 [[nodiscard]] std::string escape_html(std::string_view text);
 
-/// Isolated (`<bdi>`), so that its direction ends with it.
+/// Isolated by bdi, so that its direction ends with it.
 [[nodiscard]] std::string html_value(std::string_view text);
 
-/// A name and its value in a `<dl>`.
+/// A name and its value, of a description list.
 [[nodiscard]] std::string html_row(std::string_view name, std::string_view text);
 
 [[nodiscard]] std::string claim_text(const attestation::Claim::Value& value);

@@ -86,7 +86,8 @@ constexpr std::array<std::uint32_t, 4> kSigma{0x61707865, 0x3320646e, 0x79622d32
 
 std::uint32_t load(ByteSpan bytes, std::size_t word) {
   const ByteSpan at = bytes.subspan(4 * word, 4);
-  return at[0] | at[1] << 8 | at[2] << 16 | static_cast<std::uint32_t>(at[3]) << 24;
+  const auto byte = [at](std::size_t i) { return static_cast<std::uint32_t>(at[i]) << (8 * i); };
+  return byte(0) | byte(1) | byte(2) | byte(3);
 }
 
 void store(std::span<std::uint8_t> out, std::size_t word, std::uint32_t value) {
