@@ -75,14 +75,13 @@ class BusyNode : public ::testing::Test {
 };
 
 TEST_F(BusyNode, IsAskedAgainAfterThePauseThatItWantsOnly) {
+  const std::int64_t start_ms = world_.clock.monotonic_ms();
   const auto second = world_.ask(chat("y", true));
   const auto refused = [&](std::uint64_t count) {
     return world_.until([&] { return world_.agent->counters().refused >= count; });
   };
-  ASSERT_TRUE(refused(1));
-  const std::int64_t first_ms = world_.clock.monotonic_ms();
   ASSERT_TRUE(refused(2));
-  EXPECT_GE(world_.clock.monotonic_ms() - first_ms, 1'000);
+  EXPECT_GE(world_.clock.monotonic_ms() - start_ms, 1'000);
   ASSERT_TRUE(world_.finish(second));
   EXPECT_EQ(second->result->failure, client::QueryFailure::Refused);
   EXPECT_EQ(second->result->error->code, ErrorCode::Busy);
