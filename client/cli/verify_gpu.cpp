@@ -17,6 +17,7 @@ attestation::TrustRoots gpu_roots(const EvidenceOptions& options) {
 
 std::vector<Bytes> read_all(const std::vector<std::string>& paths) {
   std::vector<Bytes> out;
+  out.reserve(paths.size());
   for (const std::string& path : paths) out.push_back(read_bytes(path));
   return out;
 }
