@@ -180,6 +180,7 @@ double spread_us(const std::vector<std::string>& texts) {
 // A file whose blocks are all written, so that a sync has nothing but the text to write.
 double sync_us(const std::vector<std::string>& texts, std::size_t longest,
                const std::filesystem::path& directory) {
+  std::filesystem::create_directories(directory);
   const std::filesystem::path path = directory / fmt::format("sync-{}", getpid());
   const Descriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   CHECK(file.get() >= 0);
