@@ -198,7 +198,7 @@ std::optional<RimError> open_answer(std::string_view text, Envelope& out) {
   const auto rim = answer->find_string("rim");
   const auto digest = from_hex<Digest>(answer->find_string("sha256").value_or(""));
   auto xml = decode_base64(rim.value_or(""));
-  if (!id || id->empty() || !digest || !xml) return RimError::BadAnswer;
+  if (!id || id->empty() || !digest || !rim || !xml) return RimError::BadAnswer;
   if (*digest != sha256(*xml) && *digest != sha256(*rim)) return RimError::BadAnswer;
   out.id = *id;
   out.xml = std::move(*xml);
