@@ -6,10 +6,6 @@
 
 #include <gtest/gtest.h>
 
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -39,8 +35,7 @@ Exchange numbered(std::size_t i) {
 }
 
 /// Tells `acknowledged` after each commit; false when the journal failed.
-template <typename Acknowledge>
-bool write_all(const std::filesystem::path& folder, Acknowledge acknowledge) {
+bool write_all(const std::filesystem::path& folder, const disk::Acknowledge& acknowledge) {
   net::Loop loop;
   FakeClock clock(kStart);
   auto journal = client::Journal::open(folder, loop);
@@ -61,44 +56,8 @@ bool write_all(const std::filesystem::path& folder, Acknowledge acknowledge) {
   return true;
 }
 
-struct Ended {
-  int status = -1;
-  std::size_t acknowledged = 0;
-};
-
-Ended run_with_fault(const std::filesystem::path& folder, disk::Fault fault, std::size_t step) {
-  std::array<int, 2> ends{};
-  CHECK(pipe(ends.data()) == 0);
-  const pid_t child = fork();
-  CHECK(child >= 0);
-  if (child == 0) {
-    disk::watch(folder.string(), fault, step);
-    const bool done = write_all(folder, [&ends](std::size_t count) {
-      const char byte = static_cast<char>(count);
-      if (write(ends[1], &byte, 1) != 1) _exit(5);
-    });
-    _exit(disk::steps() < step ? 0 : done ? 2 : 1);
-  }
-  close(ends[1]);
-  Ended ended;
-  for (char byte = 0; read(ends[0], &byte, 1) == 1;) {
-    ended.acknowledged = static_cast<std::size_t>(byte);
-  }
-  close(ends[0]);
-  int status = 0;
-  CHECK(waitpid(child, &status, 0) == child);
-  ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return ended;
-}
-
-bool is_torn_at_birth(const std::filesystem::path& folder) {
-  constexpr std::uintmax_t kMetaBytes = 8192;
-  const auto file = folder / "data.mdb";
-  return std::filesystem::exists(file) && std::filesystem::file_size(file) < kMetaBytes;
-}
-
 void expect_whole(const std::filesystem::path& folder, std::size_t acknowledged) {
-  if (acknowledged == 0 && is_torn_at_birth(folder)) return;
+  if (acknowledged == 0 && disk::is_torn_at_birth(folder)) return;
   net::Loop loop;
   FakeClock clock(kStart);
   auto journal = client::Journal::open(folder, loop);
@@ -139,7 +98,9 @@ TEST_P(ExchangeCrash, NothingAcknowledgedIsLostAndNothingIsHalfThere) {
     SCOPED_TRACE("step " + std::to_string(step));
     const test::TempDir dir;
     const auto folder = dir.path() / "journal";
-    const Ended ended = run_with_fault(folder, GetParam(), step);
+    const auto ended = disk::run_with_fault(
+        folder, GetParam(), step,
+        [&](const disk::Acknowledge& acknowledge) { return write_all(folder, acknowledge); });
     if (ended.status == 0) break;
     if (GetParam() == disk::Fault::Fail) {
       ASSERT_TRUE(ended.status == 1 || ended.status == 2) << ended.status;
