@@ -49,12 +49,15 @@ struct ServerLimits {
   int send_buffer_bytes = 0;
 };
 
-/// Certificate chain and key, PEM files. Both empty: no TLS.
+class TlsContext;
+
+/// Certificate chain and key: PEM files, or ready made (tls_identity.h). All empty: no TLS.
 struct TlsConfig {
   std::string certificate_path;
   std::string key_path;
+  std::shared_ptr<TlsContext> context = {};
 
-  [[nodiscard]] bool enabled() const { return !certificate_path.empty(); }
+  [[nodiscard]] bool enabled() const { return context || !certificate_path.empty(); }
 };
 
 struct ListenConfig {
@@ -164,6 +167,9 @@ class Server {
 
   [[nodiscard]] std::uint16_t local_port() const;
   [[nodiscard]] const ServerCounters& counters() const;
+  /// For connections from now on: a renewed certificate. Open ones keep theirs. CHECK: the server
+  /// began with TLS.
+  void set_tls(std::shared_ptr<TlsContext> context);
   /// No new connections from here on; open ones stay. For a graceful end: then close() each.
   void stop_listening();
   /// Close 1001 to all WebSockets, end idle HTTP connections.
