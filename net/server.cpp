@@ -275,6 +275,7 @@ void Server::Impl::accept(int fd, const PeerAddress& peer) {
   connection->socket = RawSocket::adopt(loop, fd, *connection, tls);
   if (!connection->socket) {
     counters.connections_closed.add();
+    handler.connection_closed(peer);
     count_error(peer, ServerError::Socket);
     return;
   }
@@ -358,6 +359,7 @@ void Server::Impl::bury(Connection& connection) {
   free_slots.push_back(static_cast<std::uint32_t>(index));
   --open_count;
   counters.connections_closed.add();
+  handler.connection_closed(graveyard.back()->peer);
 }
 
 void Server::Impl::receive(Connection& connection, std::span<std::uint8_t> bytes) {

@@ -117,6 +117,9 @@ class ServerHandler {
   /// Before a single byte is read: limits by address. False closes the socket without a word.
   virtual bool accept_connection(const PeerAddress& /*peer*/) { return true; }
 
+  /// Once for each that was accepted so, when it is gone. Not called by ~Server.
+  virtual void connection_closed(const PeerAddress& /*peer*/) {}
+
   /// A complete request. Answer by respond() or start_stream(), now or later. One at a time for
   /// each connection; on_http_closed() comes if the peer leaves before the answer is complete.
   virtual void on_http(ConnectionId id, const HttpRequest& request) = 0;

@@ -356,6 +356,7 @@ void Answering::on_paid_before() {
 }
 
 void Answering::finish(RecordStatus status, const EngineOutcome& outcome) {
+  peer_->on_ending(status, outcome);
   ResponseRecord record = draft_record(status, at_least(delivered_, stated_));
   record.finish = outcome.finish_reason;
   const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);

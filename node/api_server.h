@@ -8,7 +8,11 @@
 #include "node/answering.h"
 #include "node/api_exchange.h"
 #include "node/engine_queue.h"
+#include "node/exchange_store.h"
 
+#include "face/legacy_signature.h"
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -28,6 +32,8 @@ struct ModelPlace {
   LiveOffer offer;
 };
 
+class ApiAnswer;
+
 /// What the face asks of the node. Threads: the loop's only.
 class ModelDirectory {
  public:
@@ -46,6 +52,8 @@ struct ApiServerParts {
   client::Journal& journal;
   ModelDirectory& models;
   ApiAccess& access;
+  const face::LegacySigner& signer;
+  ExchangeStore& store;
 };
 
 struct ApiLimits {
@@ -80,12 +88,13 @@ class ApiServer final : public net::ServerHandler {
   /// Ends running answers with a record.
   void stop();
 
-  [[nodiscard]] std::size_t running() const { return exchanges_.size(); }
+  [[nodiscard]] std::size_t running() const { return answers_.size(); }
 
   bool accept_connection(const net::PeerAddress& peer) override;
   void on_http(net::ConnectionId id, const net::HttpRequest& request) override;
   void on_http_closed(net::ConnectionId id) override;
   void on_drained(net::ConnectionId id) override;
+  void connection_closed(const net::PeerAddress& peer) override;
 
   bool accept_websocket(const net::PeerAddress& /*peer*/,
                         const net::HttpRequest& /*request*/) override {
@@ -93,14 +102,18 @@ class ApiServer final : public net::ServerHandler {
   }
 
  private:
-  class Asked;
+  [[nodiscard]] const ApiRoute* route_of(const net::HttpRequest& request) const;
+  [[nodiscard]] ApiReply reply_to(net::ConnectionId id);
+  void refuse(net::ConnectionId id, int status, std::string_view type, std::string_view message);
+  void ask(net::ConnectionId id, const net::HttpRequest& request);
 
   ApiServerParts parts_;
   const ApiLimits limits_;
   std::vector<ApiRoute> routes_;
   std::vector<ApiTransformMaker> transforms_;
   std::vector<ApiHook*> hooks_;
-  std::map<net::ConnectionId, std::shared_ptr<Asked>> exchanges_;
+  std::map<net::ConnectionId, std::shared_ptr<ApiAnswer>> answers_;
+  std::map<std::array<std::uint8_t, 16>, std::size_t> peers_;  ///< connections of each
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   net::Server server_;
 };
