@@ -2,6 +2,7 @@
 
 #include "base/result.h"
 #include "client/journal.h"
+#include "events/frames.h"
 #include "events/inference.h"
 #include "net/http.h"
 #include "net/peer_address.h"
@@ -56,6 +57,23 @@ struct ApiCaller {
   PublicKey line;  ///< whose line it waits in at the engine; no key has to stand behind it
   std::string
       cache_salt;  ///< those with the same may find each other's prompts in the engine's cache
+  std::optional<PaymentTerms> payer = {};  ///< who pays by signed receipts; none: a budget, or none
+};
+
+/// What an exchange holds of its caller's budget while it runs; its destructor gives it back.
+class ApiHold {
+ public:
+  virtual ~ApiHold() = default;
+
+  /// What the exchange came to is charged; `changes` reach the disk with `record`, the last one.
+  virtual void settle(const ResponseRecord& record,
+                      std::vector<client::JournalChange>& changes) = 0;
+};
+
+/// How an answer is paid.
+struct ApiBooking {
+  std::shared_ptr<ChannelBook> book;
+  std::unique_ptr<ApiHold> hold;  ///< lives as long as the exchange; null: none
 };
 
 /// One request to an engine, as far as it has come.
@@ -78,8 +96,7 @@ struct ApiExchange {
   const Event* record_event = nullptr;     ///< the same, signed
 };
 
-/// Who may ask, and who pays for it. The base serves all who come, for nothing: each answer has a
-/// channel of its own that nobody owes.
+/// Who may ask, and who pays for it.
 class ApiAccess {
  public:
   virtual ~ApiAccess() = default;
@@ -88,9 +105,10 @@ class ApiAccess {
   [[nodiscard]] virtual Result<ApiCaller, ApiRefusal> admit(const net::HttpRequest& request,
                                                             const net::PeerAddress& peer) = 0;
   /// The channel that an answer under `offer` is booked to. What its credit does not cover is not
-  /// delivered: the answer ends as unpaid.
-  [[nodiscard]] virtual Result<std::shared_ptr<ChannelBook>, ApiRefusal> book(
-      const ApiCaller& caller, const LiveOffer& offer) = 0;
+  /// delivered: the answer ends as unpaid. `body`: as opened, for what it may come to at most.
+  [[nodiscard]] virtual Result<ApiBooking, ApiRefusal> book(const ApiCaller& caller,
+                                                            const LiveOffer& offer,
+                                                            std::string_view body) = 0;
 };
 
 /// An encryption of bodies that this exchange's client asked for. One object an exchange.

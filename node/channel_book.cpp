@@ -38,4 +38,18 @@ client::JournalChange ChannelBook::row() const {
   return client::put_channel({channel_.terms(), channel_.snapshot(), record_, paid_});
 }
 
+std::shared_ptr<ChannelBook> ChannelBooks::open(const settlement::ChannelTerms& terms,
+                                                Amount credit) {
+  const ChannelId id = settlement::channel_id(terms);
+  if (const auto found = books_.find(id); found != books_.end()) {
+    if (auto book = found->second.lock()) return book;
+  }
+  const auto stored = client::get_channel(journal_, id);
+  auto book = stored ? std::make_shared<ChannelBook>(*stored, credit)
+                     : std::make_shared<ChannelBook>(terms, credit);
+  std::erase_if(books_, [](const auto& entry) { return entry.second.expired(); });
+  books_[id] = book;
+  return book;
+}
+
 }  // namespace nostril::node

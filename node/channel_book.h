@@ -11,6 +11,8 @@
 #include "settlement/price.h"
 
 #include <deque>
+#include <map>
+#include <memory>
 #include <optional>
 
 namespace nostril::node {
@@ -50,6 +52,21 @@ class ChannelBook {
   std::optional<Event> record_;
   std::optional<ChannelResync> paid_;
   std::deque<Unpaid> unpaid_;
+};
+
+/// The books in use: one a channel, whoever asks and by which transport; from the journal where it
+/// has a row. Threads: the loop's only.
+class ChannelBooks {
+ public:
+  explicit ChannelBooks(client::Journal& journal) : journal_(journal) {}
+
+  /// `credit`: of a book that is opened by this call.
+  [[nodiscard]] std::shared_ptr<ChannelBook> open(const settlement::ChannelTerms& terms,
+                                                  Amount credit);
+
+ private:
+  client::Journal& journal_;
+  std::map<ChannelId, std::weak_ptr<ChannelBook>> books_;
 };
 
 }  // namespace nostril::node
