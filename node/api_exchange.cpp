@@ -6,6 +6,28 @@
 
 namespace nostril::node {
 
+std::string_view api_error_type(int status) {
+  switch (status) {
+    case 401:
+    case 403:
+      return "unauthorized";
+    case 402:
+      return "payment_required";
+    case 404:
+      return "not_found";
+    case 405:
+      return "method_not_allowed";
+    case 408:
+      return "timeout";
+    case 413:
+      return "payload_too_large";
+    case 429:
+      return "rate_limited";
+    default:
+      return status < 500 ? "bad_request" : "server_error";
+  }
+}
+
 net::HttpResponse json_response(int status, std::string body) {
   return {status, {{"Content-Type", "application/json"}}, std::move(body)};
 }

@@ -48,6 +48,8 @@ struct ApiRefusal {
       : ApiRefusal(error.status, error.type, error.message) {}
 };
 
+/// `type` of an error of that status, as clients of these services know them.
+[[nodiscard]] std::string_view api_error_type(int status);
 [[nodiscard]] net::HttpResponse to_response(const ApiRefusal& refusal);
 [[nodiscard]] net::HttpResponse json_response(int status, std::string body);
 
