@@ -15,7 +15,7 @@ import { readEvent } from "../../client/js/dist/event.js";
 import { DoneHolder } from "../../client/js/dist/fetch.js";
 import { parseFrame, printFrame } from "../../client/js/dist/frames.js";
 import { readVerdicts } from "../../client/js/dist/gateway_verifier.js";
-import { ClientSession, FileStorage, GatewayVerifier, isVerified, MemoryStorage, Nostril, nostrilFetch, readOffer, readRecord, RefusedError, RelayPool,
+import { ClientSession, FileStorage, GatewayVerifier, isVerified, MemoryStorage, Nostril, nostrilFetch, OfferBook, readOffer, readRecord, RefusedError, RelayPool,
   samplingSuits, SecretKeySigner, VerifiedOffer, Wallet } from "../../client/js/dist/node.js";
 import { until, within } from "../e2e/lib.mjs";
 import { accepted_offer, accepting, FakeNode, FakeRelay, now_s, signed, verdict_on } from "./js_support.mjs";
@@ -83,6 +83,69 @@ describe("a verdict", () => {
     const node = new FakeNode();
     const answers = [{ ok: false, status: 503 }, { ok: true, text: async () => "{" }, { ok: true, text: async () => '{"offers":[]}' }];
     for (const answer of answers) await assert.rejects(accepted_offer(node, { verifier: new GatewayVerifier("http://127.0.0.1:1", async () => answer) }));
+  });
+});
+
+describe("the book of offers", () => {
+  /** A book that is fed by hand; `judge` gives the verdicts. */
+  function fed_book(judge = accepting, limits = undefined) {
+    let feed;
+    const book = new OfferBook({ subscribe: (_, callbacks) => { feed = callbacks.onEvent; return () => {}; } }, judge, {}, limits);
+    stops.push(() => book.close());
+    return { book, feed: (...events) => events.forEach((event) => feed(event)) };
+  }
+
+  it("is not filled by masses of offers that are refused, nor by their evidence", async () => {
+    const honest = [new FakeNode(), new FakeNode()];
+    const only_honest = { verify: async (offer, attestation) => verdict_on(offer, attestation, { accepted: honest.some((node) => node.public === offer.node) }) };
+    const { book, feed } = fed_book(only_honest, { offersMax: 3, evidenceBytesMax: 40, judgesMax: 1 });
+    feed(honest[0].offer, honest[0].attestation);
+    await until(kMs, "the first offer", () => book.usable.length === 1);
+    for (let count = 0; count < 8; ++count) {
+      const liar = new FakeNode();
+      feed(liar.offer, liar.attestation);
+    }
+    await until(kMs, "refusals", () => book.rejected.length > 0);
+    feed(honest[1].offer, honest[1].attestation);
+    await until(kMs, "the second offer", () => book.usable.length === 2);
+    assert.ok(book.rejected.length <= 1);
+  });
+
+  it("keeps the newest offer of an address, and drops the older one when the newer is refused", async () => {
+    const node = new FakeNode();
+    let accepts = true;
+    const { book, feed } = fed_book({ verify: async (...pair) => verdict_on(...pair, { accepted: accepts }) });
+    feed(node.offer, node.attestation);
+    await until(kMs, "an offer", () => book.usable.length === 1);
+    const newer = node.event(31470, node.offer.tags);
+    const event = { ...newer, created_at: newer.created_at + 10 };
+    accepts = false;
+    feed({ ...event, id: zeros });
+    await until(kMs, "no offer", () => book.usable.length === 0);
+    feed(node.offer);
+    assert.equal(book.usable.length, 0, "an older one does not come back");
+  });
+
+  it("obeys a node's deletion of its own offers only", async () => {
+    const node = new FakeNode();
+    const { book, feed } = fed_book();
+    feed(node.offer, node.attestation);
+    await until(kMs, "an offer", () => book.usable.length === 1);
+    const tags = [["a", `31470:${node.public}:fake-model@default`], ["k", "31470"]];
+    feed(signed({ kind: 5, created_at: now_s(), tags, content: "" }, generateSecretKey()));
+    assert.equal(book.usable.length, 1);
+    feed(signed({ kind: 5, created_at: now_s(), tags, content: "" }, node.secret));
+    assert.equal(book.usable.length, 0);
+  });
+
+  it("asks again when no verdict came, and believes what the verifier says then", async () => {
+    const node = new FakeNode();
+    let asked = 0;
+    const { book, feed } = fed_book({ verify: async (...pair) => { asked += 1; if (asked === 1) throw new Error("starting"); return asked === 2 ? undefined : verdict_on(...pair); } });
+    feed(node.offer, node.attestation);
+    await until(kMs, "a verdict", () => book.usable.length === 1);
+    assert.equal(asked, 3);
+    assert.deepEqual(book.rejected, []);
   });
 });
 
@@ -215,11 +278,12 @@ describe("a session with a node or relay that lies", () => {
     return notes;
   };
 
-  async function opened() {
-    const node = new FakeNode();
-    const session = new ClientSession(await accepted_offer(node), request, at(0));
-    const there = node.accept(session.takeEvents(at(0))[0]);
-    return { node, session, there };
+  const node = new FakeNode();
+  const made = accepted_offer(node);
+
+  async function opened(changes = {}) {
+    const session = new ClientSession(await made, { ...request, ...changes }, at(0));
+    return { session, there: node.accept(session.takeEvents(at(0))[0]) };
   }
 
   async function running() {
@@ -291,7 +355,7 @@ describe("a session with a node or relay that lies", () => {
     for (const frames of [[data("x", false)], [data("x", true), data("y", true)], [{ t: "open", request: request.request, offer: zeros, attestation: zeros, method: "POST", path: "/", headers: [], bodyBytes: 0, body: new Uint8Array(), durable: false, credit: 0 }],
       [{ t: "cancel", reason: "" }]]) {
       const all = await running();
-      frames.forEach((frame, index) => all.session.onEvent(all.there.frame_event(index + 1, frame), at(1)));
+      frames.forEach((frame, index) => all.session.onEvent(all.there.unsigned_frame(index + 1, frame), at(1)));
       assert.equal(end_of(all).failure, "protocol", frames.at(-1).t);
     }
     const all = await running();
@@ -302,7 +366,7 @@ describe("a session with a node or relay that lies", () => {
   it("fails when the node sends more than its credit", async () => {
     const all = await running();
     const piece = data("x".repeat(7000), false);
-    for (let n = 1; n <= 38; ++n) all.session.onEvent(all.there.frame_event(n, n === 1 ? { ...piece, head: { status: 200, type: "" } } : piece), at(1));
+    for (let n = 1; n <= 38; ++n) all.session.onEvent(all.there.unsigned_frame(n, n === 1 ? { ...piece, head: { status: 200, type: "" } } : piece), at(1));
     const notes = notes_of(all.session);
     assert.equal(notes.at(-1).failure, "protocol");
     assert.ok(notes.filter(({ type }) => type === "data").reduce((sum, { bytes }) => sum + bytes.length, 0) <= 262_144);
@@ -310,7 +374,7 @@ describe("a session with a node or relay that lies", () => {
 
   it("asks for what is missing, and hands on nothing out of order", async () => {
     const { session, there } = await running();
-    for (const n of [3, 5, 6, 300]) session.onEvent(there.frame_event(n, data(`${n}`, false)), at(10));
+    for (const n of [3, 5, 6, 300]) session.onEvent(there.unsigned_frame(n, data(`${n}`, false)), at(10));
     assert.deepEqual(notes_of(session), []);
     session.onTimer(at(100));
     const ack = session.takeEvents(at(100)).map(({ content }) => there.opener.open(content).frame).findLast(({ t }) => t === "ack");
@@ -322,8 +386,8 @@ describe("a session with a node or relay that lies", () => {
     const hash = createHash("sha256").update("x").digest("hex");
     for (const [change, good] of [[{}, true], [{ hash: zeros }, false], [{ bytes: 2 }, false]]) {
       const all = await running();
-      all.session.onEvent(all.there.frame_event(1, data("x", true)), at(1));
-      all.session.onEvent(all.there.frame_event(2, { t: "checkpoint", bytes: 1, hash, input: 1, cached: 0, output: 1, ...change }), at(1));
+      all.session.onEvent(all.there.unsigned_frame(1, data("x", true)), at(1));
+      all.session.onEvent(all.there.unsigned_frame(2, { t: "checkpoint", bytes: 1, hash, input: 1, cached: 0, output: 1, ...change }), at(1));
       assert.equal(end_of(all)?.failure, good ? undefined : "bad-record");
     }
   });
@@ -337,22 +401,20 @@ describe("a session with a node or relay that lies", () => {
       twice: [{ ...right, changes: { usage: ["1", "2", "1", "1"] } }, "end"], version: [{ ...right, changes: { v: ["2"] } }, "end"], money: [{ ...right, changes: { spent: ["0", "1"] } }, "end"] };
     for (const [name, [options, t]] of Object.entries(cases)) {
       const all = await running();
-      all.session.onEvent(all.there.frame_event(1, data("x", true)), at(1));
-      all.session.onEvent(all.there.frame_event(2, { t, record: all.there.record(options) }), at(1));
+      all.session.onEvent(all.there.unsigned_frame(1, data("x", true)), at(1));
+      all.session.onEvent(all.there.unsigned_frame(2, { t, record: all.there.record(options) }), at(1));
       const last = notes_of(all.session).at(-1);
       assert.equal(last.type === "failed" ? last.failure : last.type, name === "right" ? "ended" : "bad-record", name);
     }
     const all = await running();
-    all.session.onEvent(all.there.frame_event(1, data("x", true)), at(1));
+    all.session.onEvent(all.there.unsigned_frame(1, data("x", true)), at(1));
     const record = all.there.record(right);
-    all.session.onEvent(all.there.frame_event(2, { t: "end", record: { ...record, sig: record.sig.replace(/^./, (c) => (c === "0" ? "1" : "0")) } }), at(1));
+    all.session.onEvent(all.there.unsigned_frame(2, { t: "end", record: { ...record, sig: record.sig.replace(/^./, (c) => (c === "0" ? "1" : "0")) } }), at(1));
     assert.equal(end_of(all).failure, "bad-record", "signature");
   });
 
   it("can be cancelled before and after the accept, and holds its body when asked to", async () => {
-    const node = new FakeNode();
-    const session = new ClientSession(await accepted_offer(node), { ...request, holdBody: true }, at(0));
-    const there = node.accept(session.takeEvents(at(0))[0]);
+    const { session, there } = await opened({ holdBody: true });
     assert.equal(there.open.body.length, 0);
     assert.equal(there.open.bodyBytes, kBody.length);
     session.onEvent(there.accept_event(), at(1));
@@ -455,13 +517,13 @@ describe("relays and money", { timeout: 60_000, concurrency: 4 }, () => {
   });
 
   it("mute: from all relays ends it soon, as does a refusal; each says so", async () => {
-    for (const [text, failure] of [["mute: nobody", "nobody-listens"], ["blocked: no", "not-taken"]]) {
+    await Promise.all([["mute: nobody", "nobody-listens"], ["blocked: no", "not-taken"]].map(async ([text, failure]) => {
       const rules = { on_message: ([command, event], send) => command === "EVENT" && (send("OK", event.id, false, text), true) };
       const { nostril } = await world({ rules });
       const result = await ask(nostril);
       assert.equal(result.failure, failure);
       assert.match(result.detail, new RegExp(text));
-    }
+    }));
   });
 
   it("answers NIP-42 with a key of its own, and only when asked", async () => {
@@ -553,6 +615,31 @@ describe("relays and money", { timeout: 60_000, concurrency: 4 }, () => {
       assert.equal(result.failure, "storage", result.detail);
       assert.ok(!received.some(({ t }) => t === "receipt"));
     }
+  });
+
+  it("a record that comes before the one it names waits for that of the other answer", async () => {
+    const offer = readOffer(new FakeNode().offer);
+    const node = new FakeNode();
+    const own = readOffer(node.offer);
+    const wallet = await Wallet.open(new MemoryStorage(), 1000n);
+    const tickets = [await wallet.open(own), await wallet.open(own)];
+    assert.equal(tickets[0].channel, tickets[1].channel);
+    const open = (request) => ({ request, offer: own.id, attestation: own.attestation, payment: tickets[0] });
+    const usage = { input: 10, cached: 0, output: 20, milliseconds: 5 };
+    const first = readRecord(node.record(open("01".repeat(16)), { body: kBody, response: kBody, usage }));
+    const second = readRecord(node.record(open("02".repeat(16)), { body: kBody, response: kBody, usage, n: 2, before: charge(own.prices, usage), previous: first.id }));
+    const expected = (record) => ({ offer: own.id, request: record.request, requestHash: record.requestHash, responseHash: record.responseHash, limit: usage });
+    const paid = [];
+    const pay = (ticket, record) => wallet.pay(ticket, own, record, expected(record)).then((receipt) => { paid.push(record.n); return receipt; });
+    const early = pay(tickets[1], second);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual(paid, []);
+    const receipts = [await pay(tickets[0], first), await early];
+    assert.deepEqual(paid, [1, 2]);
+    assert.deepEqual((await wallet.receipts()).map(({ id }) => id), receipts.map(({ id }) => id));
+    await wallet.close(tickets[0], true);
+    await wallet.close(tickets[1], true);
+    await assert.rejects(wallet.pay(tickets[0], offer, first, expected(first)), /another channel/);
   });
 
   it("a promise of sampling is held to", async () => {
