@@ -28,6 +28,8 @@ inline constexpr std::size_t kQuoteBytesMax = 16U << 10U;
 inline constexpr std::size_t kGpuReportBytesMax = 16U << 10U;
 inline constexpr std::size_t kGpuReportCountMax = 16;
 inline constexpr std::size_t kGpuChainBytesMax = 16U << 10U;
+/// Of NVSwitches: their reports and chains are as large as GPUs' are.
+inline constexpr std::size_t kSwitchCountMax = 16;
 inline constexpr std::size_t kGpuManifestCountMax = 4;
 inline constexpr std::size_t kCollateralTextBytesMax = 256U << 10U;
 inline constexpr std::size_t kIssuerChainBytesMax = 64U << 10U;
