@@ -753,7 +753,7 @@ TEST_F(VerifyBoardCli, RefusesABoardThatIsNotWhole) {
             (Names{"switch_count", "gpu_switches"}));
   std::vector<std::string> seven = gpus_;
   seven.resize(seven.size() - 4);
-  EXPECT_EQ(failed(run(command(with(seven, switches_)))), (Names{"gpu_switches", "switch_gpus"}));
+  EXPECT_EQ(failed(run(command(with(seven, switches_)))), (Names{"switch_gpus", "gpu_switches"}));
   std::vector<std::string> twice = gpus_;
   std::copy(gpus_.begin(), gpus_.begin() + 4, twice.end() - 4);
   EXPECT_EQ(failed(run(command(with(twice, switches_)))), Names{"gpu_distinct"});
@@ -779,11 +779,17 @@ TEST_F(VerifyBoardCli, JudgesOcspAnswersOfEveryGpu) {
                      {"--ocsp", write(fmt::format("{}.ocsp", answers.size()), answer)});
     }
   }
+  for (std::size_t i = 0; i < kSwitchCount; ++i) {
+    for (const Bytes& answer : simulator_.switch_ocsp_answers(i, fields)) {
+      answers.insert(answers.end(),
+                     {"--ocsp", write(fmt::format("{}.ocsp", answers.size()), answer)});
+    }
+  }
   const std::string required = write("ocsp.toml", "[gpu]\nrequire_ocsp = true\n");
   const auto all = with(command(with(gpus_, switches_)), answers);
   EXPECT_EQ(run(with(all, {"--policy", required})).exit, 0);
   EXPECT_EQ(failed(run(with(command(with(gpus_, switches_)), {"--policy", required}))),
-            std::vector<std::string>{"gpu_revocation"});
+            (std::vector<std::string>{"gpu_switches", "switch_revocation", "gpu_revocation"}));
   SimOcsp revoked = fields;
   revoked.word = OcspStatus::Word::Revoked;
   const Bytes last = simulator_.ocsp_answers(kGpuCount - 1, revoked).front();
