@@ -66,7 +66,12 @@ struct BeaconOptions {
 
 int beacon(Process& process, const BeaconOptions& options);
 
-int offers(Process& process, const ClientSettings& settings, bool explain);
+struct OffersOptions {
+  bool explain = false;
+  bool json = false;  ///< client/offers_json.h
+};
+
+int offers(Process& process, const ClientSettings& settings, const OffersOptions& options);
 
 struct ChatOptions {
   std::string model;

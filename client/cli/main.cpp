@@ -54,7 +54,7 @@ struct Options {
   std::string key_file;
   std::string code;
   bool secret = false;
-  bool explain = false;
+  OffersOptions offers;
   bool json = false;
   std::string listen = "127.0.0.1:8788";
   EventOptions event;
@@ -125,9 +125,11 @@ void add_inference(CLI::App& app, Options& o, Command& run) {
   auto* list =
       app.add_subcommand("offers", "nodes, what they offer, and whether they may be trusted");
   add_client(*list, o.client, o.home);
-  list->add_flag("--explain", o.explain, "every check of the evidence");
+  auto* explain = list->add_flag("--explain", o.offers.explain, "every check of the evidence");
+  list->add_flag("--json", o.offers.json, "for programs: each offer with its verdict")
+      ->excludes(explain);
   list->callback(
-      [&] { run = [&o](Process& process) { return offers(process, o.client, o.explain); }; });
+      [&] { run = [&o](Process& process) { return offers(process, o.client, o.offers); }; });
 
   auto* chat_app =
       app.add_subcommand("chat", "ask one question; nothing is sent before the verdict");
