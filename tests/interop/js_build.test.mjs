@@ -11,6 +11,7 @@ const kPage = 150_000;  // bytes that a page may load
 const kPackage = path.join(kRoot, "client/js");
 
 it("the package builds, and is light enough for a page", { timeout: 200_000 }, async () => {
+  assert.ok(fs.existsSync(path.join(kPackage, "node_modules")), "client/js/node_modules is not there: run ./scripts/setup");
   execFileSync(process.execPath, [path.join(kPackage, "build.mjs")], { stdio: "inherit", timeout: 180_000 });
   const bundle = fs.readFileSync(path.join(kPackage, "dist/nostril.min.js"));
   assert.ok(bundle.length <= kPage, `${bundle.length} bytes`);

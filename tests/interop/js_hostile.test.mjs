@@ -254,15 +254,17 @@ describe("what comes from outside", () => {
     assert.equal(usageMax(offer, '{"max_tokens":"10"}', 0).output, 4096);
   });
 
-  it("is held from its [DONE] line on, wherever the pieces are cut", () => {
-    const text = utf8ToBytes('data: [DON\ndata: {"x":"data: [DONE]"}\n\n\ndata: [DONE]\n\n: more\n');
-    const end = Buffer.from(text).lastIndexOf("data: [DONE]");
-    for (let size = 1; size <= text.length; ++size) {
-      const holder = new DoneHolder();
-      const out = [];
-      for (let at = 0; at < text.length; at += size) out.push(holder.feed(text.subarray(at, at + size)));
-      assert.equal(Buffer.concat(out).toString(), Buffer.from(text.subarray(0, end)).toString(), `pieces of ${size}`);
-      assert.equal(Buffer.from(holder.take()).toString(), Buffer.from(text.subarray(end)).toString());
+  it("is held from its last line on, wherever the pieces are cut", () => {
+    for (const last of ["data: [DONE]", "event: response.completed", "event: message_stop"]) {
+      const text = Buffer.from(`data: [DON\nevent: response.c\ndata: {"x":"${last}"}\n\n\n${last}\n\n: more\n`);
+      const end = text.lastIndexOf(last);
+      for (let size = 1; size <= text.length; ++size) {
+        const holder = new DoneHolder();
+        const out = [];
+        for (let at = 0; at < text.length; at += size) out.push(holder.feed(text.subarray(at, at + size)));
+        assert.equal(Buffer.concat(out).toString(), text.subarray(0, end).toString(), `pieces of ${size}`);
+        assert.equal(Buffer.from(holder.take()).toString(), text.subarray(end).toString());
+      }
     }
   });
 });
@@ -504,6 +506,13 @@ describe("relays and money", { timeout: 60_000, concurrency: 4 }, () => {
     assert.ok(request >= 0 && request < first);
     assert.equal(received.find(({ t }) => t === "receipt").receipt.id, result.receipt.id);
     assert.ok(!JSON.stringify(relay.seen).includes("fake-model\\"), "no word of the request is seen");
+  });
+
+  it("sends no byte of the request before the accept when asked to", async () => {
+    const lengths = [];
+    const answer = (there) => { lengths.push(there.open.body.length); return acknowledging(whole())(there); };
+    for (const holdBody of [true, undefined]) assert.ok(isVerified(await ask((await world({ answer, client: { holdBody } })).nostril)));
+    assert.deepEqual(lengths, [0, kBody.length]);
   });
 
   it("a relay that never sends EOSE gets no frame", async () => {
