@@ -691,6 +691,22 @@ describe("relays and money", { timeout: 60_000, concurrency: 4 }, () => {
     assert.equal(sessions.size, 1);
   });
 
+  it("an abort is heard at once though the node does not answer it", async () => {
+    const { nostril, received } = await world({ answer: (there) => whole()(there).slice(0, 1) });
+    const fetch = nostrilFetch(nostril);
+    for (const stream of [true, false]) {
+      const controller = new AbortController();
+      const asked = fetch("http://x/v1/chat/completions", { method: "POST", body: JSON.stringify({ model: "fake-model", stream }), signal: controller.signal });
+      const seen = received.length;
+      const whole_text = asked.then((response) => response.text());
+      whole_text.catch(() => {});
+      await until(kMs, "a session", () => received.length > seen);
+      controller.abort();
+      await within(500, "the abort", assert.rejects(whole_text, { name: "AbortError" }));
+      await until(kMs, "the cancel", () => received.some(({ t }) => t === "cancel"));
+    }
+  });
+
   it("an answer with a wrong record is no answer to an application", async () => {
     const sse = "data: {}\n\ndata: [DONE]\n\n";
     const wrong = { changes: { "response-hash": [zeros] } };

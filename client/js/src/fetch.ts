@@ -132,7 +132,12 @@ class Exchange {
   readonly #asked: Asked;
   readonly #ask: Ask;
   readonly #signal: AbortSignal;
-  readonly #onAbort = (): void => this.#ask.cancel("the application went away");
+  /** At once for the application; the node's last word and its record are waited for in the background. */
+  readonly #onAbort = (): void => {
+    this.#ask.cancel("the application went away");
+    this.#stream?.fail(this.#signal.reason);
+    this.#reject(this.#signal.reason);
+  };
   readonly response: Promise<Response>;
   #resolve: (response: Response) => void = () => {};
   #reject: (reason: unknown) => void = () => {};
@@ -175,10 +180,7 @@ class Exchange {
 
   #onEnd(result: QueryResult): void {
     this.#signal.removeEventListener("abort", this.#onAbort);
-    if (this.#signal.aborted) {
-      this.#stream?.fail(this.#signal.reason);
-      return this.#reject(this.#signal.reason);
-    }
+    if (this.#signal.aborted) return;
     if (this.#stream) {
       this.#stream.end(isVerified(result) ? `: nostril-record ${recordLine(result)}\n\n` : undefined, `\n\ndata: ${errorBody(typeOf(result), detailOf(result))}\n\n`);
       return;
