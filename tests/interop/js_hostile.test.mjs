@@ -15,6 +15,7 @@ import { readEvent } from "../../client/js/dist/event.js";
 import { DoneHolder } from "../../client/js/dist/fetch.js";
 import { parseFrame, printFrame } from "../../client/js/dist/frames.js";
 import { readVerdicts } from "../../client/js/dist/gateway_verifier.js";
+import { parseStrictJson } from "../../client/js/dist/strict_json.js";
 import { ClientSession, FileStorage, GatewayVerifier, isVerified, MemoryStorage, Nostril, nostrilFetch, OfferBook, readOffer, readRecord, RefusedError, RelayPool,
   samplingSuits, SecretKeySigner, VerifiedOffer, Wallet } from "../../client/js/dist/node.js";
 import { until, within } from "../e2e/lib.mjs";
@@ -210,6 +211,17 @@ describe("what comes from outside", () => {
     for (const text of ["", "[]", "null", "{}", '{"t":"ack"}', '{"t":"constructor","n":1}', print("data", { base64: "QQ=" }), print("data", { base64: "QR==" }), '{"t":"data","n":1,"text":"\\ud800"}', print("ack", good.ack, 2 ** 53), print("data", { text: "" }).padEnd(10_241)]) {
       assert.throws(() => parseFrame(text), RefusedError, text.slice(0, 60));
     }
+  });
+
+  it("is JSON without a name that stands twice, and with plain integers only", () => {
+    for (const text of ['{"a":1,"b":[{"a":1},{"a":1}],"c":{"a":"\\u0061,{\\\"a\\":"}}', "[]", ' [ 0 , 10 ,"1.5",null,true ] ', '{"":{"":0}}', '"x"', "[[[[[[[[1]]]]]]]]"]) {
+      assert.deepEqual(parseStrictJson(text), JSON.parse(text), text);
+    }
+    for (const text of ['{"a":1,"a":1}', '{"a":1,"\\u0061":2}', '[{"x":{"b":1,"c":[],"b":2}}]', "[1.0]", "[1e3]", "[-0]", "[-1]", "[1E1]", "", "[", "{]", "[01]", "[1]x", "[[[[[[[[[1]]]]]]]]]"]) {
+      assert.equal(parseStrictJson(text), undefined, text);
+    }
+    assert.throws(() => parseFrame('{"t":"credit","n":1,"credit":1,"credit":2}'), RefusedError);
+    assert.throws(() => parseFrame('{"t":"credit","n":1.0,"credit":1}'), RefusedError);
   });
 
   it("whatever it is, is refused by RefusedError and nothing else", () => {
