@@ -61,7 +61,7 @@ const said = () => Buffer.concat(tap.completions().at(-1).response);
 before(async () => {
   bed = new Bed();
   relays = [await bed.relay({ data: path.join(bed.folder, "relay-a") }), await bed.relay({ data: path.join(bed.folder, "relay-b") })];
-  engine = await bed.engine({ slow_ms: 15 });
+  engine = await bed.engine({ slow_ms: 8 });
   tap = await bed.http_tap(engine);
   tools = await tools_engine();
   node = await bed.node({ relay: relays, sections: { engine: [{ url: tap.url }, { url: tools.url }] } });
