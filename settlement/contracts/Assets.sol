@@ -52,8 +52,9 @@ library Assets {
         }
         if (!ok) return false;
         uint256 left = before - balanceOf(token);
-        if (left == 0) return false;
-        if (left != amount) revert WrongAmountLeft();
+        if (left == amount) return true;
+        if (left != 0) revert WrongAmountLeft();
+        return false;
     }
 
     /// Ours.

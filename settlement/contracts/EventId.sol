@@ -52,7 +52,7 @@ library EventId {
         view
         returns (bytes32)
     {
-        uint256 digits = decimalOf(expiration) | ZEROES;
+        uint256 digits = shortDecimalOf(expiration) | ZEROES;
         uint256 end;
         uint256 edge;
         assembly ("memory-safe") {
@@ -86,7 +86,7 @@ library EventId {
         }
         {
             (uint256 high, uint256 low) = hexOf(channel);
-            uint256 digits = decimalOf(time) | ZEROES;
+            uint256 digits = shortDecimalOf(time) | ZEROES;
             assembly ("memory-safe") {
                 mstore(sub(edge, 46), low)
                 mstore(sub(edge, 78), high)
@@ -128,21 +128,26 @@ library EventId {
         }
     }
 
-    /// 32 decimal digits of a value below 2^96, one a byte (0 to 9), leading zeros included. Each step splits
-    /// all lanes at once: q = lane / d by a multiplication with ceil(2^k / d), which is exact because
-    /// lane * d < 2^k, then lane - q*d stays and q goes to the upper half of the lane.
-    function decimalOf(uint256 value) internal pure returns (uint256 x) {
+    /// 32 decimal digits of a value below 2^96, one a byte (0 to 9), leading zeros included.
+    function decimalOf(uint256 value) internal pure returns (uint256) {
         unchecked {
-            uint256 q = value / 1e16;
-            x = value + q * (2 ** 128 - 1e16);
-            q = ((x * 24178516392292584) >> 81) & 0x0000000000000000000000000fffffff0000000000000000000000000fffffff;
+            return shortDecimalOf(value + (value / 1e16) * (2 ** 128 - 1e16));
+        }
+    }
+
+    /// The same below 10^16, or of two such numbers in the halves of a word. Each step splits all lanes at once:
+    /// q = lane / d by a multiplication with ceil(2^k / d), which is exact because lane * d < 2^k, then
+    /// lane - q*d stays and q goes to the upper half of the lane.
+    function shortDecimalOf(uint256 x) internal pure returns (uint256) {
+        unchecked {
+            uint256 q = ((x * 24178516392292584) >> 81) & 0x0000000000000000000000000fffffff0000000000000000000000000fffffff;
             x += q * (2 ** 64 - 1e8);
             q = ((x * 109951163) >> 40) & 0x0000000000003fff0000000000003fff0000000000003fff0000000000003fff;
             x += q * (2 ** 32 - 1e4);
             q = ((x * 10486) >> 20) & 0x0000007f0000007f0000007f0000007f0000007f0000007f0000007f0000007f;
             x += q * (2 ** 16 - 100);
             q = ((x * 103) >> 10) & 0x000f000f000f000f000f000f000f000f000f000f000f000f000f000f000f000f;
-            x += q * (2 ** 8 - 10);
+            return x + q * (2 ** 8 - 10);
         }
     }
 

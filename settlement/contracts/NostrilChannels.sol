@@ -76,7 +76,7 @@ contract NostrilChannels {
     error BadRows();
 
     /// From a payer's request to close until what is left is his: time for the payee to claim.
-    uint256 public constant GRACE = 1 days;
+    uint256 public constant GRACE_SECONDS = 1 days;
     /// Bytes of a row of claim(): payer 20, salt 12, signer 32, amount 12, created_at 4, x 32, rx 32, s 32, ry 32.
     uint256 private constant ROW = 208;
 
@@ -160,7 +160,7 @@ contract NostrilChannels {
     {
         if (createdAt < TIME_MIN || expiration < TIME_MIN) revert BadTimes();
         if (block.timestamp > expiration) revert Expired();
-        bytes32 id = idOf(c);
+        bytes32 id = channelId(c);
         Cell storage cell = slots[id];
         uint256 slot = cell.value;
         if (slot >> 192 != 0) revert Closing();
@@ -204,11 +204,12 @@ contract NostrilChannels {
         }
     }
 
-    /// The same into the payee's pool: for tokens that refuse to be moved, and to pay others from there.
-    function claimToPool(address payee, address token, bytes calldata rows) external guarded returns (uint256 sum) {
-        sum = redeem(payee, token, rows);
-        pool[payee][token].value += sum;
-        emit Kept(payee, token, sum);
+    /// The same into the caller's own pool: for tokens that refuse to be moved, and to pay others from there.
+    function claimToPool(address token, bytes calldata rows) external guarded returns (uint256 sum) {
+        sum = redeem(msg.sender, token, rows);
+        if (sum == 0) return 0;
+        pool[msg.sender][token].value += sum;
+        emit Kept(msg.sender, token, sum);
     }
 
     // ---- Closing
@@ -217,14 +218,14 @@ contract NostrilChannels {
     function requestClose(Channel calldata c) external guarded {
         (bytes32 id, Cell storage cell) = ownOpened(c);
         if (uint40(cell.value >> 192) != 0) return;
-        uint256 closeAt = block.timestamp + GRACE;
+        uint256 closeAt = block.timestamp + GRACE_SECONDS;
         cell.value |= closeAt << 192;
         emit CloseRequested(id, uint40(closeAt));
     }
 
     /// After the grace period: what was not claimed goes to the payer's pool. Anybody may call it.
     function finalise(Channel calldata c) external guarded {
-        bytes32 id = idOf(c);
+        bytes32 id = channelId(c);
         Cell storage cell = slots[id];
         uint256 slot = cell.value;
         uint256 closeAt = uint40(slot >> 192);
@@ -238,7 +239,7 @@ contract NostrilChannels {
     /// The payee gives back at once what he has not claimed: a close without waiting.
     function refund(Channel calldata c, uint96 amount) external guarded {
         if (msg.sender != c.payee) revert NotPayee();
-        bytes32 id = idOf(c);
+        bytes32 id = channelId(c);
         Cell storage cell = slots[id];
         uint256 slot = cell.value;
         uint256 locked = uint96(slot);
@@ -252,8 +253,8 @@ contract NostrilChannels {
 
     // ---- Reading
 
-    function idOf(Channel calldata c) public view returns (bytes32) {
-        return idOf((uint256(uint160(c.payer)) << 96) | c.salt, c.signer, c.payee, c.token);
+    function channelId(Channel calldata c) public view returns (bytes32) {
+        return channelId((uint256(uint160(c.payer)) << 96) | c.salt, c.signer, c.payee, c.token);
     }
 
     /// closeAt 0: no close was requested. known: it was opened once.
@@ -288,7 +289,7 @@ contract NostrilChannels {
 
     // ---- Inside
 
-    function idOf(uint256 payerAndSalt, bytes32 signer, address payee, address token)
+    function channelId(uint256 payerAndSalt, bytes32 signer, address payee, address token)
         private
         view
         returns (bytes32 id)
@@ -317,7 +318,7 @@ contract NostrilChannels {
 
     function own(Channel calldata c) private view returns (bytes32 id, Cell storage cell) {
         if (msg.sender != c.payer) revert NotPayer();
-        id = idOf(c);
+        id = channelId(c);
         cell = slots[id];
     }
 
@@ -349,9 +350,10 @@ contract NostrilChannels {
         uint256 first;
         assembly ("memory-safe") { first := rows.offset }
         unchecked {
-            for (uint256 i = 0; i < rows.length / ROW; ++i) {
-                (uint256 paid, Skip reason) = redeemRow(payee, token, first + i * ROW);
-                if (paid == 0) emit Skipped(i, reason);
+            uint256 end = first + rows.length;
+            for (uint256 row = first; row < end; row += ROW) {
+                (uint256 paid, Skip reason) = redeemRow(payee, token, row);
+                if (paid == 0) emit Skipped((row - first) / ROW, reason);
                 sum += paid;
             }
         }
@@ -362,7 +364,7 @@ contract NostrilChannels {
         unchecked {
             uint256 signer = word(row + 32);
             uint256 amount = word(row + 64) >> 160;
-            bytes32 id = idOf(word(row), bytes32(signer), payee, token);
+            bytes32 id = channelId(word(row), bytes32(signer), payee, token);
             Cell storage cell = slots[id];
             uint256 slot = cell.value;
             if (slot == 0) return (0, Skip.Unknown);

@@ -299,7 +299,7 @@ test("front-run open: nobody can take a name first, since the payer is part of i
   assert.equal(await world.contract.refusal({ from: world.stranger }, "open", channel, 1n), "NotPayer");
   const own = { ...channel, payer: world.stranger };
   await world.contract.send({ from: world.stranger }, "open", own, 1n);
-  assert.notEqual(await world.contract.read("idOf", own), channel.id);
+  assert.notEqual(await world.contract.read("channelId", own), channel.id);
   await world.contract.send({ from: world.payer }, "open", channel, 5n);
 });
 
@@ -361,6 +361,12 @@ test("a blacklisted payee: his row does not fail the transaction, his money wait
   await world.contract.send({ from: world.payee }, "withdraw", token.address, 60n, world.other);
 });
 
+test("somebody else's claim to the pool: it names no channel of another payee", async () => {
+  const channel = await world.opened(100n);
+  await pays_nothing(world.row(channel, 10n), kSkip.unknown, { from: world.stranger, to_pool: true });
+  assert.equal((await world.slot(channel)).claimed, 0n);
+});
+
 test("a blacklisted payer: the close is final all the same", async () => {
   const token = await world.new_token("BlacklistToken");
   const channel = await world.opened(100n, { token: token.address });
@@ -383,7 +389,7 @@ test("re-entrance while ether is paid: nothing can be done twice", async () => {
   const payee = await world.deploy_helper("HookedPayee");
   const channel = await world.opened(100n, { token: kEther, payee: payee.address });
   const row = world.row(channel, 60n);
-  const calls = [["claim", payee.address, kEther, row], ["claimToPool", payee.address, kEther, row], ["withdraw", kEther, 1n, payee.address],
+  const calls = [["claim", payee.address, kEther, row], ["claimToPool", kEther, row], ["withdraw", kEther, 1n, payee.address],
     ["refund", channel, 1n], ["deposit", payee.address, kEther, 0n]];
   let amount = 10n;
   for (const call of calls) {
@@ -402,7 +408,7 @@ test("re-entrance by a token: no function that moves money runs inside another",
   const ordered = world.order(world.channel({ token: token.address }), 5n);
   const calls = [["deposit", world.stranger, token.address, 5n], ["withdraw", token.address, 1n, world.stranger], ["open", channel, 1n],
     ["openPooled", channel, 1n], ["openSigned", ...ordered], ["topUp", channel, 1n], ["topUpPooled", channel, 1n],
-    ["claim", world.payee, token.address, row], ["claimToPool", world.payee, token.address, row], ["requestClose", channel],
+    ["claim", world.payee, token.address, row], ["claimToPool", token.address, row], ["requestClose", channel],
     ["finalise", channel], ["refund", channel, 1n]];
   for (const call of calls) {
     await token.send({ from: world.payer }, "hook", world.contract.address, world.contract.data(...call));

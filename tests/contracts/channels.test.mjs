@@ -33,7 +33,7 @@ test("the same in ether", async () => {
 test("a channel's id is the one that the specification derives", async () => {
   for (let i = 0; i < 20; ++i) {
     const channel = world.channel({ salt: BigInt(random_word()) >> 160n, token: i % 2 ? kEther : world.token.address });
-    assert.equal(await world.contract.read("idOf", channel), channel.id);
+    assert.equal(await world.contract.read("channelId", channel), channel.id);
   }
 });
 

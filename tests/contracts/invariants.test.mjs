@@ -112,8 +112,9 @@ class Walk {
     const rows = Array.from({ length: random.below(kRowsMax + 1) }, () => this.row(random.pick(random.below(6) === 0 ? this.channels : fitting)));
     const to_pool = random.below(3) === 0;
     const { said } = this.model.claim(payee, token, rows, to_pool);
-    const { events } = await this.run({ from: random.pick(this.people) }, undefined, to_pool ? "claimToPool" : "claim", payee, token,
-      concat(rows.map(({ bytes }) => bytes)));
+    const bytes = concat(rows.map((row) => row.bytes));
+    const { events } = to_pool ? await this.run({ from: payee }, undefined, "claimToPool", token, bytes)
+      : await this.run({ from: random.pick(this.people) }, undefined, "claim", payee, token, bytes);
     assert.deepEqual(events.slice(0, said.length), said);
   }
 

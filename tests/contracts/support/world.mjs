@@ -61,7 +61,8 @@ export class World {
   }
 
   claim(rows, { from = this.payee, payee = this.payee, token = this.token.address, to_pool = false } = {}) {
-    return this.contract.send({ from }, to_pool ? "claimToPool" : "claim", payee, token, concat([rows].flat()));
+    const bytes = concat([rows].flat());
+    return to_pool ? this.contract.send({ from }, "claimToPool", token, bytes) : this.contract.send({ from }, "claim", payee, token, bytes);
   }
 
   order(channel, total, { expiration = kTime + 365 * kDay, time = kTime, key = channel.key, id = channel.id, kind } = {}) {
