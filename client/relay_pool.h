@@ -73,6 +73,9 @@ class RelayPool {
   /// Starts to connect. False when `url` is no ws:// or wss:// URL or there are too many; true also
   /// when it is there already.
   [[nodiscard]] bool add_relay(const std::string& url);
+  /// Ends the connection without a word of it. What it has not answered counts as not taken there.
+  /// Not inside a callback of the pool.
+  void remove_relay(const std::string& url);
   [[nodiscard]] std::size_t relay_count() const;
   [[nodiscard]] std::size_t connected_count() const;
   /// Why each relay that is not connected is not, for a message to the user: "ws://…: refused".

@@ -130,6 +130,52 @@ void Agent::find_engines() {
   });
 }
 
+// ---- Another configuration ----------------------------------------------------------------------
+
+void Agent::reconfigured(const NodeConfig& before) {
+  if (stopping_ || on_drained_) return;
+  for (const std::string& url : config_.relays) {
+    if (!pool_.add_relay(url)) log(LogLevel::Error, "{}: more relays than can be used", url);
+  }
+  for (const std::string& url : before.relays) {
+    if (std::ranges::find(config_.relays, url) == config_.relays.end()) leave_relay(url);
+  }
+  reconfigure_engines();
+}
+
+void Agent::leave_relay(const std::string& url) {
+  timers_.push_back(loop_.after(kRelayLeaveMs, [this, url] {
+    if (std::ranges::find(config_.relays, url) == config_.relays.end()) pool_.remove_relay(url);
+  }));
+}
+
+void Agent::reconfigure_engines() {
+  const auto& engines = config_.engines;
+  if (engines.empty()) {
+    for (const auto& site : sites_) {
+      NodeConfig::EngineSettings engine = config_.single_engine();
+      engine.url = site->configured_url();  // found, or started, where none is configured
+      site->reconfigure(std::move(engine));
+    }
+    return;
+  }
+  for (const auto& site : sites_) {
+    const auto found =
+        std::ranges::find(engines, site->configured_url(), &NodeConfig::EngineSettings::url);
+    if (found == engines.end()) {
+      site->close();
+    } else {
+      site->reconfigure(*found);
+    }
+  }
+  for (const NodeConfig::EngineSettings& engine : engines) {
+    const auto is_there = [&engine](const auto& site) {
+      return !site->closed() && site->configured_url() == engine.url;
+    };
+    if (std::ranges::none_of(sites_, is_there)) add_site(engine).check();
+  }
+}
+
 void Agent::start_demo_engine() {
   log(LogLevel::Warning,
       "no engine found: starting the demo engine. Its model has less than a million weights and is "

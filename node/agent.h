@@ -56,6 +56,12 @@ class Agent {
   /// paid for, or after `limits.drain_s`: stop() then.
   void drain(std::function<void()> done);
 
+  /// The configuration that was lent to this object has new values (plan_reload(); `before`: the
+  /// old ones). Offers that are out keep their terms; a relay that is gone is left after
+  /// kRelayLeaveMs, when clients know the offers that no longer name it.
+  void reconfigured(const NodeConfig& before);
+  static constexpr std::uint64_t kRelayLeaveMs = 60'000;
+
   [[nodiscard]] const AgentCounters& counters() const { return counters_; }
 
  private:
@@ -64,6 +70,8 @@ class Agent {
   EngineSite& add_site(NodeConfig::EngineSettings engine);
   void start_demo_engine();
   void demo_engine_ended(const std::string& why);
+  void reconfigure_engines();
+  void leave_relay(const std::string& url);
   void site_problem(const std::string& problem);
   [[nodiscard]] std::pair<EngineSite*, const LiveOffer*> find_offer(const EventId& id) const;
 

@@ -76,6 +76,8 @@ void declare_engine(Config& config, NodeConfig::EngineSettings& engine) {
               "its speed tells others what was asked before. vLLM and SGLang keep sessions apart.");
 }
 
+}  // namespace
+
 void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) {
   config.text("url", &engine.url, "http://HOST:PORT.");
   config.list("models", &engine.models,
@@ -83,8 +85,6 @@ void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) 
               "engine offers is taken over when that one is gone.");
   declare_engine(config, engine);
 }
-
-}  // namespace
 
 EvidenceSettings NodeConfig::evidence_settings() const {
   EvidenceSettings out;

@@ -123,4 +123,7 @@ struct NodeConfig {
   void declare(Config& config);
 };
 
+/// The fields of one [[engine]].
+void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine);
+
 }  // namespace nostril::node

@@ -84,6 +84,16 @@ void EngineSite::move_to(EngineAddress address) {
   check();
 }
 
+void EngineSite::reconfigure(NodeConfig::EngineSettings engine) {
+  if (closed_) return;
+  settings_ = std::move(engine);
+  queue_.set_settings(admission_of(parts_.config.limits));
+  engine_.set_address({engine_.address().base_url, settings_.api_key});
+  for (auto& [name, model] : models_) {
+    model.publisher->change_terms(parts_.config.terms_of(settings_));
+  }
+}
+
 // ---- Watching -----------------------------------------------------------------------------------
 
 void EngineSite::arm() {
