@@ -3,15 +3,19 @@
 // SessionClient is transport-free: events in, events out; talk to a real node by publishing
 // what takeEvents() gives and feeding what the subscription {kinds:[21472], "#p":[client]} brings.
 import * as nip44 from 'nostr-tools/nip44'
+import { Decompress } from 'fzstd'
 import { finalizeEvent, generateSecretKey, getPublicKey, verifyEvent } from 'nostr-tools/pure'
 import { hkdf, expand } from '@noble/hashes/hkdf.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, concatBytes, hexToBytes, randomBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 
-export const KIND = { frame: 21472, record: 1471, receipt: 1472, offer: 31470 }
+export const KIND = { frame: 21472, storedFrame: 1470, record: 1471, receipt: 1472, offer: 31470 }
 export const RATCHET_FRAMES = 1024
 const DATA_BYTES_MAX = 7168
 const OPEN_BODY_BYTES_MAX = 5120
+const QUIET_TEXT_BYTES = 4096
+const QUIET_DATA_BYTES_MAX = 2688
+export const QUIET_PERIOD_MS = 200
 const UNNUMBERED = new Set(['progress', 'ack', 'credit', 'resume'])
 
 // ---- Key schedule: 05-session.md ---------------------------------------------------------------
@@ -24,9 +28,12 @@ export function sessionInfo({ offer, attestation, client, encryption, node, requ
 }
 
 export function sessionKeys(k0, ephemeral, context) {
-  const both = hkdf(sha256, ephemeral, k0, sessionInfo(context), 64)
-  return { clientToNode: both.slice(0, 32), nodeToClient: both.slice(32) }
+  const all = hkdf(sha256, ephemeral, k0, sessionInfo(context), 96)
+  return { clientToNode: all.slice(0, 32), nodeToClient: all.slice(32, 64), stored: all.slice(64) }
 }
+
+export const storedAnswerKey = (stored, request) =>
+  expand(sha256, stored, concatBytes(utf8ToBytes('nostril/stored/1'), hexToBytes(request)), 32)
 
 export const ratchet = key => expand(sha256, key, utf8ToBytes('nostril/ratchet/1'), 32)
 
@@ -146,6 +153,54 @@ export function decodeBytes(frame, textKey = 'text', base64Key = 'base64') {
   return Uint8Array.from(Buffer.from(frame[base64Key], 'base64'))
 }
 
+/** The zstd stream of one direction: parts in, in order, what each holds out. */
+export class ZstdStream {
+  constructor() {
+    this.out = []
+    this.stream = new Decompress(bytes => this.out.push(Uint8Array.from(bytes)))
+  }
+
+  read(part) {
+    this.stream.push(part, false)
+    const bytes = concatBytes(...this.out.splice(0))
+    if (bytes.length === 0 || bytes.length > DATA_BYTES_MAX) throw new Error('bad part of a zstd stream')
+    return bytes
+  }
+}
+
+/** Body bytes of a data frame. */
+const dataOf = (frame, stream) =>
+  frame.zstd === undefined ? decodeBytes(frame) : stream.read(Uint8Array.from(Buffer.from(frame.zstd, 'base64')))
+
+/** A frame's text with a last member that makes it a multiple of the unit. */
+export function pad(text, unit = QUIET_TEXT_BYTES) {
+  const opened = `${text.slice(0, -1)},"pad":"`
+  const least = Buffer.byteLength(opened) + 2
+  return `${opened}${'0'.repeat(Math.ceil(least / unit) * unit - least)}"}`
+}
+
+/** Picks up a finished answer: `events` of kind 1470 to the client's key, in any order, among others. Nothing when it is not whole. */
+export function readStoredAnswer({ secret, offer, encryption, attestation, request }, events) {
+  const client = getPublicKey(secret)
+  const k0 = conversationKey(secret, encryption)
+  const frames = new Map()
+  for (const event of events) {
+    if (event.kind !== KIND.storedFrame) continue
+    const { stored } = sessionKeys(k0, conversationKey(secret, event.pubkey), { offer, attestation, client, encryption, node: event.pubkey, request })
+    try {
+      const frame = JSON.parse(nip44.decrypt(event.content, storedAnswerKey(stored, request)))
+      frames.set(frame.n, frame)
+    } catch { /* of somebody who knows the address */ }
+  }
+  const end = frames.get(frames.size)
+  if (end?.t !== 'end') return undefined
+  const stream = new ZstdStream()
+  const chunks = []
+  for (let n = 1; n < frames.size; n++) chunks.push(dataOf(frames.get(n), stream))
+  const { status, type } = frames.get(1)
+  return { head: { status, type }, body: Buffer.concat(chunks), record: end.record }
+}
+
 /** One direction's keys by generation; the newest two are kept. */
 class KeyChain {
   constructor(key) { this.keys = [key]; this.generation = 0 }
@@ -200,7 +255,7 @@ export class FrameOpener {
  *   every second: session.onTimer(); done when session.ended or session.failed is set.
  */
 export class SessionClient {
-  constructor(offerEvent, { method = 'POST', path = '/v1/chat/completions', request = bytesToHex(randomBytes(16)), headers = [['content-type', 'application/json']], body = new Uint8Array(), durable = false, payment = null, onData = () => {} }) {
+  constructor(offerEvent, { method = 'POST', path = '/v1/chat/completions', request = bytesToHex(randomBytes(16)), headers = [['content-type', 'application/json']], body = new Uint8Array(), durable = false, features = ['zstd'], payment = null, onData = () => {} }) {
     const tag = name => offerEvent.tags.find(t => t[0] === name)
     this.offer = offerEvent
     this.secret = generateSecretKey()
@@ -213,6 +268,9 @@ export class SessionClient {
     this.bodySent = Math.min(this.body.length, OPEN_BODY_BYTES_MAX)
     this.payment = payment // { signer, salt, sign(template) -> event, channel: PayerChannel }
     this.onData = onData
+    this.features = features // asked for; from the accept on those that apply
+    this.zstd = new ZstdStream()
+    this.queue = [] // quiet mode: texts that wait for their beat
     this.window = 262144
     this.events = []
     this.sent = new Map() // numbered frames that are not acknowledged
@@ -225,7 +283,7 @@ export class SessionClient {
     this.bodyDataSent = 0
     this.openText = JSON.stringify({
       t: 'open', n: 0, request: this.request, offer: offerEvent.id, attestation: this.attestation, method, path, headers,
-      body_bytes: this.body.length, ...encodeBytes(this.body.slice(0, this.bodySent), 'body', 'body64'), durable, features: [],
+      body_bytes: this.body.length, ...encodeBytes(this.body.slice(0, this.bodySent), 'body', 'body64'), durable, features,
       ...(payment ? { signer: payment.signer, salt: payment.salt } : {}), credit: this.window
     })
     this.post(this.N, nip44.encrypt(this.openText, this.k0))
@@ -243,7 +301,21 @@ export class SessionClient {
     const numbered = !UNNUMBERED.has(frame.t)
     const text = JSON.stringify({ t: frame.t, n: numbered ? ++this.lastSent : this.lastSent, ...frame.fields })
     if (numbered) this.sent.set(this.lastSent, text)
-    this.post(this.node, this.sealer.seal(text))
+    this.put(text)
+  }
+
+  get quiet() { return this.node !== undefined && this.features.includes('quiet') }
+
+  put(text) {
+    if (!this.quiet) return this.post(this.node, this.sealer.seal(text))
+    if (!this.queue.includes(text)) this.queue.push(text)
+  }
+
+  /** Quiet mode: to be called every QUIET_PERIOD_MS. */
+  onBeat() {
+    if (!this.quiet || this.failed) return
+    if (this.queue.length === 0) this.ack()
+    this.post(this.node, this.sealer.seal(pad(this.queue.shift())))
   }
 
   ack(type = 'ack') {
@@ -262,7 +334,7 @@ export class SessionClient {
   onTimer() {
     if (this.failed) return
     if (!this.node) return this.ended ? undefined : this.post(this.N, nip44.encrypt(this.openText, this.k0))
-    for (const text of [...this.sent.values()].slice(0, 8)) this.post(this.node, this.sealer.seal(text))
+    for (const text of [...this.sent.values()].slice(0, 8)) this.put(text)
     this.ack()
   }
 
@@ -279,7 +351,7 @@ export class SessionClient {
       this.held.delete(this.upto)
       try { this.onFrame(next) } catch (error) { this.failed = error; return }
     }
-    this.ack()
+    if (!this.quiet) this.ack() // else with the next beat
   }
 
   onReply(event) {
@@ -287,6 +359,8 @@ export class SessionClient {
     try { frame = JSON.parse(nip44.decrypt(event.content, this.k0)) } catch { return }
     if (frame.t === 'error') { this.error = frame; this.ended = true; return }
     if (frame.t !== 'accept' || frame.session !== event.pubkey || frame.request !== this.request) { this.failed = new Error('bad accept'); return }
+    if (!frame.features.every(name => this.features.includes(name))) { this.failed = new Error('a feature that was not asked for'); return }
+    this.features = frame.features
     this.node = event.pubkey
     const keys = sessionKeys(this.k0, conversationKey(this.secret, this.node),
       { offer: this.offer.id, attestation: this.attestation, client: this.client, encryption: this.N, node: this.node, request: this.request })
@@ -298,7 +372,7 @@ export class SessionClient {
 
   sendBody() {
     while (this.bodySent < this.body.length && this.bodyDataSent < this.creditToSend) {
-      const count = Math.min(DATA_BYTES_MAX, this.body.length - this.bodySent, this.creditToSend - this.bodyDataSent)
+      const count = Math.min(this.quiet ? QUIET_DATA_BYTES_MAX : DATA_BYTES_MAX, this.body.length - this.bodySent, this.creditToSend - this.bodyDataSent)
       this.send({ t: 'data', fields: encodeBytes(this.body.slice(this.bodySent, this.bodySent + count)) })
       this.bodySent += count
       this.bodyDataSent += count
@@ -311,7 +385,7 @@ export class SessionClient {
     if (frame.t !== 'credit') {
       for (const n of [...this.sent.keys()]) if (n <= frame.upto) this.sent.delete(n)
       for (const [first, last] of frame.missing) {
-        for (const [n, text] of this.sent) if (n >= first && n <= last) this.post(this.node, this.sealer.seal(text))
+        for (const [n, text] of this.sent) if (n >= first && n <= last) this.put(text)
       }
     }
     if (frame.ask) this.ack()
@@ -321,7 +395,7 @@ export class SessionClient {
   onFrame(frame) {
     if (frame.t === 'data') {
       if (frame.status !== undefined) this.head = { status: frame.status, type: frame.type }
-      const bytes = decodeBytes(frame)
+      const bytes = dataOf(frame, this.zstd)
       this.responseBytes += bytes.length
       this.chunks.push(bytes)
       this.onData(bytes)

@@ -38,6 +38,8 @@ test('key schedule from either side', () => {
   assert.equal(vectors.info.length / 2, 193)
   assert.equal(bytesToHex(derived.clientToNode), vectors.client_to_node)
   assert.equal(bytesToHex(derived.nodeToClient), vectors.node_to_client)
+  assert.equal(bytesToHex(derived.stored), vectors.stored)
+  assert.equal(bytesToHex(session.storedAnswerKey(derived.stored, context.request)), vectors.stored_answer_key)
   const first = session.ratchet(derived.nodeToClient)
   assert.equal(bytesToHex(first), vectors.node_to_client_generation_1)
   assert.equal(bytesToHex(session.ratchet(first)), vectors.node_to_client_generation_2)
@@ -67,11 +69,41 @@ test('frames seal, open and keep their bytes', () => {
     const { frame, text } = opener.open(item.payload)
     assert.equal(text, item.text)
     assert.equal(JSON.stringify(frame), item.text, 'one spelling')
-    if (frame.t === 'data') {
+    if (frame.t === 'data' && frame.zstd === undefined) {
       const bytes = session.decodeBytes(frame)
       assert.deepEqual(Object.entries(session.encodeBytes(bytes))[0], Object.entries(frame).find(([key]) => key === 'text' || key === 'base64'))
     }
   }
+})
+
+test('two parts of a zstd stream hold their text', () => {
+  const stream = new session.ZstdStream()
+  const parts = vectors.frames.map(item => JSON.parse(item.text)).filter(frame => frame.zstd !== undefined)
+  assert.equal(parts.length, 2)
+  assert.equal(parts.map(frame => Buffer.from(stream.read(Buffer.from(frame.zstd, 'base64'))).toString()).join(''), vectors.zstd_text)
+})
+
+test('a quiet frame is padded to its size', () => {
+  const { keys: derived } = derive()
+  const { text, payload, nonce } = vectors.quiet
+  assert.equal(Buffer.byteLength(text), 4096)
+  const { pad, ...frame } = JSON.parse(text)
+  assert.match(pad, /^0+$/)
+  assert.equal(session.pad(JSON.stringify(frame)), text)
+  assert.equal(nip44.encrypt(text, derived.nodeToClient, hexToBytes(nonce)), payload)
+})
+
+test('a stored answer is picked up from events in any order, among forged ones', () => {
+  const { k0, context } = derive()
+  assert.ok(k0)
+  const event = (item, author = keys.s) => finalizeEvent({ kind: session.KIND.storedFrame, created_at: 1, tags: [['p', keys.c.public], ['expiration', '2']], content: item.payload }, author.secret)
+  const asked = { secret: keys.c.secret, ...context }
+  const events = vectors.stored_frames.map(item => event(item)).reverse()
+  const answer = session.readStoredAnswer(asked, [event(vectors.stored_frames[0], keys.payer), ...events])
+  assert.deepEqual(answer.head, { status: 200, type: 'text/event-stream' })
+  assert.equal(answer.body.toString(), vectors.zstd_text)
+  assert.ok(verifyEvent({ ...answer.record }))
+  for (const left_out of [0, 1, 2]) assert.equal(session.readStoredAnswer(asked, events.filter((_, i) => i !== left_out)), undefined)
 })
 
 test('a changed payload does not open', () => {

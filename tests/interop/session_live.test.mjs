@@ -34,9 +34,10 @@ function stored(filter) {
 }
 
 /** One request over the relay until its end; gives the ended session. */
-async function converse(client, { twice = false, ms = 30_000 } = {}) {
+async function converse(client, { twice = false, ms = 30_000, on_event = () => {} } = {}) {
   const publish = async () => {
     for (const event of client.takeEvents()) {
+      on_event(event);
       await connection.publish(event);
       if (twice) await connection.publish(event).catch(() => {});
     }
@@ -45,17 +46,19 @@ async function converse(client, { twice = false, ms = 30_000 } = {}) {
   const act = (step) => { step(); publish().catch((error) => { failure = error; }); };
   const subscription = await within(5_000, "EOSE", new Promise((resolve) => {
     const made = connection.subscribe([{ kinds: [session.KIND.frame], "#p": [client.client] }], {
-      onevent: (event) => act(() => client.onEvent(event)),
+      onevent: (event) => { on_event(event); act(() => client.onEvent(event)); },
       oneose: () => resolve(made),
     });
   }));
   act(() => {});
   const timer = setInterval(() => act(() => client.onTimer()), kTimerMs);
+  const beat = setInterval(() => act(() => client.onBeat()), session.QUIET_PERIOD_MS);
   try {
     // The last receipt is acknowledged, too, if the node took it.
     await until(ms, "the session's end", () => failure || client.failed || (client.ended && (client.error || client.sent.size === 0)));
   } finally {
     clearInterval(timer);
+    clearInterval(beat);
     subscription.close();
   }
   if (failure ?? client.failed) throw failure ?? client.failed;
@@ -146,6 +149,26 @@ describe("a client in JavaScript", { timeout: 90_000 }, () => {
     const other = await converse(new session.SessionClient(offer, { body: body_of("hello"), request: first.request, payment: paid }));
     assert.equal(other.error.code, "bad-request");
     assert.equal(tap.completions().length, asked);
+  });
+
+  it("uses zstd when it asks for it only", async () => {
+    for (const features of [["zstd"], []]) {
+      const client = await converse(new session.SessionClient(offer, { body: body_of("What is a relay?", 8), payment: payer(), features }));
+      assert.deepEqual(client.features, features);
+      assert.equal(client.response.toString(), Buffer.concat(tap.completions().at(-1).response).toString());
+    }
+  });
+
+  it("is answered in frames of one size and no more than five a second when it asks for quiet", async () => {
+    const sent = [];
+    const quiet = new session.SessionClient(offer, { body: body_of("What is a relay?", 8), payment: payer(), features: ["zstd", "quiet"] });
+    await converse(quiet, { on_event: (event) => sent.push([event.pubkey, event.content.length, performance.now()]) });
+    assert.equal(quiet.record.status, "ok");
+    const frames = sent.filter(([, , at]) => at > sent.find(([from]) => from === quiet.node)[2]);  // after the accept
+    assert.ok(frames.length > 5, `${frames.length} frames`);
+    assert.deepEqual([...new Set(frames.map(([, size]) => size))], [frames[0][1]]);
+    const from_node = frames.filter(([from]) => from === quiet.node).map(([, , at]) => at);
+    assert.ok((from_node.at(-1) - from_node[0]) / (from_node.length - 1) > 150, "one each 200 ms");
   });
 
   it("is answered once though each of its events is sent twice", async () => {
