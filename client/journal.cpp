@@ -8,8 +8,8 @@ namespace nostril::client {
 
 namespace {
 
-constexpr std::array<const char*, kJournalTableCount> kTableNames = {"channels", "records",
-                                                                     "receipts", "answers"};
+constexpr std::array<const char*, kJournalTableCount> kTableNames = {
+    "channels", "records", "receipts", "answers", "stored_frames"};
 
 }  // namespace
 

@@ -20,9 +20,10 @@
 
 namespace nostril::client {
 
-/// Tables of a journal. Keys and values of each: client/channel_store.h, node/answer_store.h.
-enum class JournalTable : std::uint8_t { Channels, Records, Receipts, Answers };
-inline constexpr std::size_t kJournalTableCount = 4;
+/// Tables of a journal. Keys and values of each: client/channel_store.h, node/answer_store.h,
+/// node/pickup_outbox.h.
+enum class JournalTable : std::uint8_t { Channels, Records, Receipts, Answers, StoredFrames };
+inline constexpr std::size_t kJournalTableCount = 5;
 
 /// One change: a value to keep, or none to forget the key.
 struct JournalChange {

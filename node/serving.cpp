@@ -14,8 +14,8 @@ namespace nostril::node {
 
 namespace {
 
-/// Answers kept for a repeated request; larger ones are charged once too, but not repeated.
-constexpr std::size_t kKeptBodyBytesMax = 1U << 20;
+/// How long a client that asked for pick-up has to acknowledge its whole answer.
+constexpr std::int64_t kPickupWaitMs = 5'000;
 /// How long a finished session waits for a late receipt or a repair.
 constexpr std::int64_t kLingerMs = 60'000;
 /// The same when nothing is missing: the client may only want the last ack once more.
@@ -84,6 +84,7 @@ Serving::~Serving() {
   services_.loop.cancel(timer_);
   if (call_ != Engine::Call::None) services_.engine.cancel(call_);
   leave_queue(false);
+  if (running_) services_.answers.end(*running_);
 }
 
 void Serving::on_event(const Event& event) {
@@ -112,12 +113,14 @@ void Serving::drive() {
     engine_paused_ = false;
     services_.engine.resume(call_);
   }
+  see_to_pickup();
   arm_timer();
 }
 
 void Serving::arm_timer() {
   services_.loop.cancel(timer_);
   std::int64_t due_ms = session_.next_timer_ms();
+  if (for_pickup_ && state_ == State::Done) due_ms = std::min(due_ms, done_at_ms_ + kPickupWaitMs);
   if (receipt_asked_at_ms_) {
     due_ms =
         std::min(due_ms, *receipt_asked_at_ms_ + services_.config.limits.receipt_wait_s * 1000);
@@ -169,11 +172,7 @@ void Serving::start_request(const NodeNote::Request& request) {
   started_at_ms_ = first_at_ms_ = 0;
   state_ = State::Receiving;
 
-  if (const auto answer =
-          get_answer(services_.journal, request.open.request, services_.clock.unix_s())) {
-    replay(*answer);
-    return;
-  }
+  if (known_already(request.open)) return;
   if (queue_.closed()) {
     refuse(ErrorCode::Busy, "this node ends; ask another");
     return;
@@ -261,21 +260,74 @@ std::optional<std::int64_t> Serving::draw_seed() const {
   return seed;
 }
 
+/// The request id was seen before, and here is what came of that. Else it is ours from now on.
+bool Serving::known_already(const OpenFrame& open) {
+  const FoundAnswer found = services_.answers.find(open.request, open.body);
+  if (const auto* answer = std::get_if<StoredAnswer>(&found)) {
+    replay(*answer);
+    return true;
+  }
+  switch (std::get<AnswerKept::Why>(found)) {
+    case AnswerKept::Why::OtherRequest:
+      refuse(ErrorCode::BadRequest, "this request id was used for another request");
+      return true;
+    case AnswerKept::Why::NotKept:
+      refuse(ErrorCode::NotFound, "the answer to this request was charged and is not kept");
+      return true;
+    case AnswerKept::Why::Unknown:
+      break;
+  }
+  if (!services_.answers.begin(open.request)) {
+    refuse(ErrorCode::Busy, "this request is being answered");
+    return true;
+  }
+  running_ = open.request;
+  return false;
+}
+
 /// The same request id again: the stored answer, the same record, nothing charged.
 void Serving::replay(const StoredAnswer& answer) {
-  if (answer.request_hash != request_hash_) {
-    refuse(ErrorCode::BadRequest, "this request id was used for another request");
-    return;
-  }
-  if (!answer.whole || !answer.record) {
-    refuse(ErrorCode::NotFound, "the answer to this request was delivered and is not kept");
-    return;
-  }
-  state_ = State::Done;
-  done_at_ms_ = services_.clock.monotonic_ms();
+  done();
   session_.push_response_head(answer.head);
   session_.push_response_bytes(as_bytes(answer.body), services_.now());
-  session_.end(*answer.record, services_.now());
+  session_.end(answer.record, services_.now());
+}
+
+/// What the disk keeps of an answer besides its record: for the same request again, and for a
+/// client that asked for pick-up.
+std::vector<client::JournalChange> Serving::answer_rows(const Event& record) {
+  const OpenFrame& open = session_.open();
+  if (!body_whole_) return services_.answers.put_charged(open.request);
+  auto changes = services_.answers.put(open.request, open.body, {head_, record, body_});
+  if (!open.durable) return changes;
+  const std::int64_t now_s = services_.clock.unix_s();
+  const std::int64_t expires_at = now_s + services_.config.limits.answers_kept_s;
+  const ByteSpan body = as_bytes(body_);
+  auto frames = services_.pickup.rows(
+      open.request,
+      session_.store({head_, Bytes(body.begin(), body.end()), record}, {now_s, expires_at}),
+      expires_at);
+  for_pickup_ = !frames.empty();
+  std::ranges::move(frames, std::back_inserter(changes));
+  return changes;
+}
+
+/// A finished answer goes to relays when its client is away, and is forgotten when it has it. One
+/// that grows beyond what can be picked up is for nobody.
+void Serving::see_to_pickup() {
+  const bool lost = session_.client_lost();
+  if (state_ == State::Running && engine_paused_ && held_.empty() && lost) {
+    end_early(RecordStatus::ClientLost);
+  }
+  if (!for_pickup_ || state_ != State::Done) return;
+  if (session_.finished()) {
+    services_.pickup.drop(session_.open().request);
+  } else if (lost || services_.clock.monotonic_ms() >= done_at_ms_ + kPickupWaitMs) {
+    services_.pickup.publish(session_.open().request);
+  } else {
+    return;
+  }
+  for_pickup_ = false;
 }
 
 void Serving::ask_engine(const EngineRequest& request) {
@@ -306,7 +358,7 @@ void Serving::pass_held() {
   const Usage wanted = usage_of(services_.engine.peek(call_));
   if (covers(wanted)) {
     if (first_at_ms_ == 0) first_at_ms_ = services_.clock.unix_ms();
-    body_whole_ = body_whole_ && body_.size() + held_.size() <= kKeptBodyBytesMax;
+    body_whole_ = body_whole_ && body_.size() + held_.size() <= kStoredBodyBytesMax;
     if (body_whole_) body_ += held_;
     session_.push_response_bytes(as_bytes(held_), services_.now());
     delivered_ = wanted;
@@ -460,9 +512,12 @@ void Serving::ask_for_receipt(const Usage& usage) {
   const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
   if (!event) return;
   stated_ = record.usage;
+  // Should the node end now, the same request again must not be charged anew.
+  auto changes = services_.answers.put_charged(record.request);
+  changes.push_back(client::put_record(record, *event));
+  changes.push_back(book_->row());
   const bool queued = services_.journal.commit(
-      {client::put_record(record, *event), book_->row()},
-      [weak = weak_from_this(), book = book_, event = *event](bool on_disk) {
+      std::move(changes), [weak = weak_from_this(), book = book_, event = *event](bool on_disk) {
         const auto self = weak.lock();
         if (!self || !on_disk) return;
         self->session_.need_receipt(event, self->services_.now());
@@ -509,16 +564,15 @@ void Serving::finish(RecordStatus status, const EngineOutcome& outcome) {
     return;
   }
   state_ = State::Committing;
-  StoredAnswer answer{request_hash_, offer_.offer.expires_at, head_,
-                      *event,        std::move(body_),        body_whole_};
+  auto changes = answer_rows(*event);
+  changes.push_back(client::put_record(record, *event));
+  changes.push_back(book_->row());
   const bool queued = services_.journal.commit(
-      {client::put_record(record, *event), book_->row(), put_answer(record.request, answer)},
-      [weak = weak_from_this(), book = book_, event = *event](bool on_disk) {
+      std::move(changes), [weak = weak_from_this(), book = book_, event = *event](bool on_disk) {
         const auto self = weak.lock();
         if (!self) return;
         if (on_disk) {
-          self->state_ = State::Done;
-          self->done_at_ms_ = self->services_.clock.monotonic_ms();
+          self->done();
           self->session_.end(event, self->services_.now());
         } else {
           self->refuse(ErrorCode::Internal, "the record could not be stored");
@@ -528,10 +582,15 @@ void Serving::finish(RecordStatus status, const EngineOutcome& outcome) {
   if (!queued) refuse(ErrorCode::Internal, "the journal is full");
 }
 
-/// Ends the request without a record: nothing was served, nothing is charged.
-void Serving::refuse(ErrorCode code, std::string message, std::int64_t retry_after_ms) {
+void Serving::done() {
   state_ = State::Done;
   done_at_ms_ = services_.clock.monotonic_ms();
+  if (running_) services_.answers.end(*std::exchange(running_, std::nullopt));
+}
+
+/// Ends the request without a record: nothing was served, nothing is charged.
+void Serving::refuse(ErrorCode code, std::string message, std::int64_t retry_after_ms) {
+  done();
   const ErrorCodeInfo info = error_code_info(code);
   session_.error({.code = code,
                   .retryable = info.retryable,

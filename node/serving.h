@@ -11,6 +11,7 @@
 #include "node/config.h"
 #include "node/engine.h"
 #include "node/engine_queue.h"
+#include "node/pickup_outbox.h"
 #include "node/publisher.h"
 #include "schnorr/verify.h"
 #include "settlement/channel.h"
@@ -35,6 +36,8 @@ struct Services {
   Verifier& verifier;
   client::RelayPool& pool;
   client::Journal& journal;
+  AnswerStore& answers;
+  PickupOutbox& pickup;
   Engine& engine;
   const NodeConfig::EngineSettings& engine_settings;
 
@@ -129,7 +132,10 @@ class Serving : public std::enable_shared_from_this<Serving> {
   void start_request(const NodeNote::Request& request);
   [[nodiscard]] Result<EngineRequest, RequestError> prepare(const OpenFrame& open) const;
   [[nodiscard]] std::optional<std::int64_t> draw_seed() const;
+  [[nodiscard]] bool known_already(const OpenFrame& open);
   void replay(const StoredAnswer& answer);
+  [[nodiscard]] std::vector<client::JournalChange> answer_rows(const Event& record);
+  void see_to_pickup();
   void enter_queue(const EngineRequest& request, std::string_view body);
   void ask_engine(const EngineRequest& request);
   void leave_queue(bool served);
@@ -150,6 +156,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
   [[nodiscard]] Usage usage_of(const EngineOutcome& outcome) const;
   [[nodiscard]] ResponseRecord draft_record(RecordStatus status, const Usage& usage);
   void finish(RecordStatus status, const EngineOutcome& outcome);
+  void done();
   void refuse(ErrorCode code, std::string message, std::int64_t retry_after_ms = 0);
 
   Services& services_;
@@ -169,6 +176,8 @@ class Serving : public std::enable_shared_from_this<Serving> {
   std::string sampling_;
   std::string body_;
   bool body_whole_ = true;
+  std::optional<RequestId> running_;  ///< told to the answer store
+  bool for_pickup_ = false;           ///< stored frames are on the disk
   bool engine_paused_ = false;
   std::string held_;  ///< what the engine sent last, while the credit does not cover it
   Usage delivered_;   ///< what all bytes before held_ came to
