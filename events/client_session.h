@@ -148,6 +148,11 @@ class ClientSession {
 
   [[nodiscard]] State state() const { return state_; }
 
+  /// The node has the whole request.
+  [[nodiscard]] bool request_delivered() const {
+    return accepted_ && body_sent_ == request_.body.size() && drained();
+  }
+
   /// All that was sent (the receipt above all) has been acknowledged.
   [[nodiscard]] bool drained() const { return link_.has_value() && link_->drained(); }
 
