@@ -42,7 +42,8 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       keys_(config.limits.key_life_s, rng),
       background_(loop),
       beacons_(pool_, config.witnesses().value_or(std::vector<PublicKey>()),
-               config.freshness.beacon_age_s_max, clock) {}
+               config.freshness.beacon_age_s_max, clock),
+      books_(*journal_) {}
 
 Agent::~Agent() {
   for (const net::TimerId timer : timers_) loop_.cancel(timer);
@@ -292,19 +293,8 @@ std::shared_ptr<ChannelBook> Agent::book_for(const NodeHandshake& handshake,
   // A free offer needs no payer: the session's own key stands for one.
   const PaymentTerms payer =
       handshake.open().payment.value_or(PaymentTerms{handshake.client(), {}});
-  const settlement::ChannelTerms terms{payer.signer, identity_.public_key(), offer.offer.asset,
-                                       payer.salt};
-  const ChannelId id = settlement::channel_id(terms);
-  if (const auto found = books_.find(id); found != books_.end()) {
-    if (auto book = found->second.lock()) return book;
-  }
-  const Amount credit = offer.offer.credit;
-  const auto stored = client::get_channel(*journal_, id);
-  auto book = stored ? std::make_shared<ChannelBook>(*stored, credit)
-                     : std::make_shared<ChannelBook>(terms, credit);
-  std::erase_if(books_, [](const auto& entry) { return entry.second.expired(); });
-  books_[id] = book;
-  return book;
+  return books_.open({payer.signer, identity_.public_key(), offer.offer.asset, payer.salt},
+                     offer.offer.credit);
 }
 
 void Agent::sweep() {

@@ -20,7 +20,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -108,7 +107,7 @@ class Agent {
 
   std::vector<std::unique_ptr<EngineSite>> sites_;
   std::unordered_map<PublicKey, std::shared_ptr<Serving>, FixedBytesHash> sessions_;
-  std::map<ChannelId, std::weak_ptr<ChannelBook>> books_;
+  ChannelBooks books_;
   client::SubscriptionId frames_ = client::SubscriptionId::None;
   std::vector<net::TimerId> timers_;
 

@@ -110,6 +110,13 @@ CollateralSettings NodeConfig::collateral_settings() const {
   return out;
 }
 
+ExchangeLimits NodeConfig::exchange_limits() const {
+  constexpr std::int64_t kSecondsPerDay = 86'400;
+  constexpr std::uint64_t kMiB = 1U << 20;
+  return {limits.exchange_days_max * kSecondsPerDay,
+          static_cast<std::uint64_t>(limits.exchange_mib_max) * kMiB};
+}
+
 ManifestSettings NodeConfig::manifest_settings(const EngineSettings& engine_settings) const {
   ManifestSettings out;
   out.folder = engine_settings.weights_folder;
@@ -316,6 +323,10 @@ void NodeConfig::declare(Config& config) {
       "answer and is charged once. As long can one be picked up from relays.");
   config.number("answers_mib_max", &limits.answers_mib_max, 1, 1 << 20,
                 "MiB of them on the disk; the oldest go first.");
+  config.number("exchange_days_max", &limits.exchange_days_max, 1, 3'650,
+                "Days that signatures and receipts of HTTPS exchanges are kept: hashes, no text.");
+  config.number("exchange_mib_max", &limits.exchange_mib_max, 1, 1 << 20,
+                "Most that they take on the disk, about 1.5 KiB each; the oldest go first.");
 }
 
 }  // namespace nostril::node

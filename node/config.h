@@ -3,6 +3,7 @@
 #include "base/config.h"
 #include "node/collateral.h"
 #include "node/evidence_source.h"
+#include "node/exchange_store.h"
 #include "node/manifest.h"
 
 #include <cstdint>
@@ -101,10 +102,13 @@ struct NodeConfig {
     std::int64_t drain_s = 600;
     std::int64_t answers_kept_s = 86'400;
     std::int64_t answers_mib_max = 1024;
+    std::int64_t exchange_days_max = 30;
+    std::int64_t exchange_mib_max = 1024;
   } limits;
 
   [[nodiscard]] EvidenceSettings evidence_settings() const;
   [[nodiscard]] CollateralSettings collateral_settings() const;
+  [[nodiscard]] ExchangeLimits exchange_limits() const;
   [[nodiscard]] ManifestSettings manifest_settings(const EngineSettings& engine) const;
   /// [engine] as one of several.
   [[nodiscard]] EngineSettings single_engine() const;

@@ -66,7 +66,12 @@ struct BeaconOptions {
 
 int beacon(Process& process, const BeaconOptions& options);
 
-int offers(Process& process, const ClientSettings& settings, bool explain);
+struct OffersOptions {
+  bool explain = false;
+  bool json = false;  ///< client/offers_json.h
+};
+
+int offers(Process& process, const ClientSettings& settings, const OffersOptions& options);
 
 struct ChatOptions {
   std::string model;
@@ -108,6 +113,10 @@ struct EvidenceOptions {
   std::string chain;
   std::string crl;
   std::vector<std::string> collaterals;
+  std::vector<std::string> gpu_reports;  ///< with `gpu_chains`, GPU by GPU
+  std::vector<std::string> gpu_chains;
+  std::vector<std::string> switch_reports;  ///< with `switch_chains`, NVSwitch by NVSwitch
+  std::vector<std::string> switch_chains;
   std::vector<std::string> rims;
   std::vector<std::string> ocsp;
   std::string ocsp_nonce;  ///< hex

@@ -97,7 +97,6 @@ class VectorWriter {
     const auto& up = keys_.client_to_node;
     const auto& down = keys_.node_to_client;
     auto bytes = [](std::string_view text) { return Bytes(text.begin(), text.end()); };
-    std::uint64_t n = 4;
     w_.key("frames").begin_array();
     sealed("node", 0, down, ProgressFrame{ProgressStage::Prefill, 17});
     sealed("node", 1, down,
@@ -110,10 +109,13 @@ class VectorWriter {
     sealed("node", 3, down, CheckpointFrame{24, digest_of("so far"), {5, 1, 2}});
     sealed("client", 1, up, CancelFrame{"enough"});
     sealed("node", 4, down, make_error(ErrorCode::RateLimited, "try later", 1500));
+    sealed("node", 1024, ratchet(down), DataFrame{{}, bytes("after the ratchet")});
+    w_.end_array();
+    w_.key("zstd_frames").begin_array();
+    std::uint64_t n = 4;
     for (const Bytes& part : zstd_parts()) {
       sealed("node", ++n, down, DataFrame{{}, part, true});
     }
-    sealed("node", 1024, ratchet(down), DataFrame{{}, bytes("after the ratchet")});
     w_.end_array();
     w_.key("zstd_text")
         .string("data: {\"content\":\"zstd \"}\n\ndata: {\"content\":\"stream\"}\n\n");

@@ -52,6 +52,11 @@ TEST(SessionVectors, EveryFrameOfTheFileOpensAndPrintsAgain) {
   FrameOpener from_client(key("client_to_node"));
   FrameOpener from_node(key("node_to_client"));
   ASSERT_GE(file->find("frames")->items().size(), 10U);
+  for (const Json& item : file->find("zstd_frames")->items()) {
+    const auto frame = from_node.open(*item.find_string("payload"));
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(print_frame(frame->n, frame->frame), *item.find_string("text"));
+  }
   for (const Json& item : file->find("frames")->items()) {
     FrameOpener& opener = *item.find_string("from") == "client" ? from_client : from_node;
     const auto frame = opener.open(*item.find_string("payload"));
