@@ -5,6 +5,7 @@
 #include "client/journal.h"
 #include "client/relay_pool.h"
 #include "net/loop.h"
+#include "node/answer_store.h"
 #include "node/background.h"
 #include "node/beacon_feed.h"
 #include "node/config.h"
@@ -13,6 +14,7 @@
 #include "node/engine_site.h"
 #include "node/evidence_source.h"
 #include "node/node_keys.h"
+#include "node/pickup_outbox.h"
 #include "node/serving.h"
 #include "schnorr/verify.h"
 
@@ -96,6 +98,8 @@ class Agent {
   std::unique_ptr<EvidenceSource> source_;
   std::unique_ptr<client::Journal> journal_;
   client::RelayPool pool_;
+  AnswerStore answers_;
+  PickupOutbox pickup_;
   Verifier verifier_;
   EncryptionKeys keys_;
   Background background_;

@@ -65,8 +65,9 @@ EngineSite::EngineSite(SiteParts parts, NodeConfig::EngineSettings engine, SiteC
       callbacks_(std::move(callbacks)),
       engine_(parts.loop, EngineAddress{settings_.url, settings_.api_key}),
       queue_(admission_of(parts.config.limits), parts.clock),
-      services_{parts.config,   parts.identity, parts.loop,    parts.clock, parts.rng,
-                parts.verifier, parts.pool,     parts.journal, engine_,     settings_},
+      services_{parts.config,  parts.identity, parts.loop, parts.clock,
+                parts.rng,     parts.verifier, parts.pool, parts.journal,
+                parts.answers, parts.pickup,   engine_,    settings_},
       pause_ms_(kCheckMs) {
   load_timer_ = parts_.loop.every(kLoadMs, [this] { poll_load(); });
 }

@@ -37,6 +37,8 @@ struct SiteParts {
   Verifier& verifier;
   client::RelayPool& pool;
   client::Journal& journal;
+  AnswerStore& answers;
+  PickupOutbox& pickup;
   EncryptionKeys& keys;
   EvidenceSource& source;
   Background& background;
