@@ -5,6 +5,7 @@
 #include "client/journal.h"
 #include "client/relay_pool.h"
 #include "net/loop.h"
+#include "node/answer_store.h"
 #include "node/background.h"
 #include "node/beacon_feed.h"
 #include "node/config.h"
@@ -14,6 +15,7 @@
 #include "node/evidence_source.h"
 #include "node/https_face.h"
 #include "node/node_keys.h"
+#include "node/pickup_outbox.h"
 #include "node/serving.h"
 #include "schnorr/verify.h"
 
@@ -67,6 +69,12 @@ class Agent final : public ModelDirectory {
   /// paid for, or after `limits.drain_s`: stop() then.
   void drain(std::function<void()> done);
 
+  /// The configuration that was lent to this object has new values (plan_reload(); `before`: the
+  /// old ones). Offers that are out keep their terms; a relay that is gone is left after
+  /// kRelayLeaveMs, when clients know the offers that no longer name it.
+  void reconfigured(const NodeConfig& before);
+  static constexpr std::uint64_t kRelayLeaveMs = 60'000;
+
   [[nodiscard]] const AgentCounters& counters() const { return counters_; }
 
  private:
@@ -75,6 +83,8 @@ class Agent final : public ModelDirectory {
   EngineSite& add_site(NodeConfig::EngineSettings engine);
   void start_demo_engine();
   void demo_engine_ended(const std::string& why);
+  void reconfigure_engines();
+  void leave_relay(const std::string& url);
   void site_problem(const std::string& problem);
   [[nodiscard]] std::pair<EngineSite*, const LiveOffer*> find_offer(const EventId& id) const;
 
@@ -99,6 +109,8 @@ class Agent final : public ModelDirectory {
   std::unique_ptr<EvidenceSource> source_;
   std::unique_ptr<client::Journal> journal_;
   client::RelayPool pool_;
+  AnswerStore answers_;
+  PickupOutbox pickup_;
   Verifier verifier_;
   EncryptionKeys keys_;
   Background background_;

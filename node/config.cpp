@@ -95,6 +95,8 @@ void declare_engine(Config& config, NodeConfig::EngineSettings& engine) {
               "its speed tells others what was asked before. vLLM and SGLang keep sessions apart.");
 }
 
+}  // namespace
+
 void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) {
   config.text("url", &engine.url, "http://HOST:PORT.");
   config.list("models", &engine.models,
@@ -102,8 +104,6 @@ void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) 
               "engine offers is taken over when that one is gone.");
   declare_engine(config, engine);
 }
-
-}  // namespace
 
 EvidenceSettings NodeConfig::evidence_settings() const {
   EvidenceSettings out;
@@ -364,6 +364,12 @@ void NodeConfig::declare(Config& config) {
   config.number("drain_s", &limits.drain_s, 1, 86'400,
                 "Seconds that running answers have after SIGUSR1: offers are withdrawn, nothing\n"
                 "new is begun, and the node ends when the last answer has.");
+  config.number(
+      "answers_kept_s", &limits.answers_kept_s, 3'600, 7 * 86'400,
+      "Seconds that a finished answer is kept, sealed: the same request again gets the same\n"
+      "answer and is charged once. As long can one be picked up from relays.");
+  config.number("answers_mib_max", &limits.answers_mib_max, 1, 1 << 20,
+                "MiB of them on the disk; the oldest go first.");
   config.number("exchange_days_max", &limits.exchange_days_max, 1, 3'650,
                 "Days that signatures and receipts of HTTPS exchanges are kept: hashes, no text.");
   config.number("exchange_mib_max", &limits.exchange_mib_max, 1, 1 << 20,

@@ -114,6 +114,8 @@ struct NodeConfig {
     std::int64_t receipt_wait_s = 30;
     std::int64_t client_lost_s = 15;
     std::int64_t drain_s = 600;
+    std::int64_t answers_kept_s = 86'400;
+    std::int64_t answers_mib_max = 1024;
     std::int64_t exchange_days_max = 30;
     std::int64_t exchange_mib_max = 1024;
   } limits;
@@ -136,5 +138,8 @@ struct NodeConfig {
   /// Binds the fields to their keys. `this` must outlive the Config.
   void declare(Config& config);
 };
+
+/// The fields of one [[engine]].
+void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine);
 
 }  // namespace nostril::node

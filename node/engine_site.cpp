@@ -65,8 +65,9 @@ EngineSite::EngineSite(SiteParts parts, NodeConfig::EngineSettings engine, SiteC
       callbacks_(std::move(callbacks)),
       engine_(parts.loop, EngineAddress{settings_.url, settings_.api_key}),
       queue_(admission_of(parts.config.limits), parts.clock),
-      services_{parts.config,   parts.identity, parts.loop,    parts.clock, parts.rng,
-                parts.verifier, parts.pool,     parts.journal, engine_,     settings_},
+      services_{parts.config,  parts.identity, parts.loop, parts.clock,
+                parts.rng,     parts.verifier, parts.pool, parts.journal,
+                parts.answers, parts.pickup,   engine_,    settings_},
       pause_ms_(kCheckMs) {
   load_timer_ = parts_.loop.every(kLoadMs, [this] { poll_load(); });
 }
@@ -82,6 +83,16 @@ void EngineSite::move_to(EngineAddress address) {
   stop_warming();
   checking_ = false;
   check();
+}
+
+void EngineSite::reconfigure(NodeConfig::EngineSettings engine) {
+  if (closed_) return;
+  settings_ = std::move(engine);
+  queue_.set_settings(admission_of(parts_.config.limits));
+  engine_.set_address({engine_.address().base_url, settings_.api_key});
+  for (auto& [name, model] : models_) {
+    model.publisher->change_terms(parts_.config.terms_of(settings_));
+  }
 }
 
 // ---- Watching -----------------------------------------------------------------------------------

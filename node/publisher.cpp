@@ -76,6 +76,11 @@ void Publisher::set_engine(const FoundEngine& engine, const EngineModel& model,
   weights_ = manifest_.empty() ? Digest{} : attestation::manifest_digest(manifest_);
 }
 
+void Publisher::change_terms(NodeConfig::OfferSettings terms) {
+  terms_ = std::move(terms);
+  if (offering_) publish();  // one that is being made takes them, too
+}
+
 /// A relay keeps what is newer, and a deletion takes all that is not newer than itself: two events
 /// of one address must never share a second.
 std::int64_t Publisher::next_created_at() {

@@ -49,6 +49,10 @@ class Publisher {
   void set_engine(const FoundEngine& engine, const EngineModel& model, std::string manifest,
                   NodeConfig::OfferSettings terms);
 
+  /// Other terms, or relays, from now on: offered anew when something is on offer. Offers that are
+  /// out keep theirs until they expire.
+  void change_terms(NodeConfig::OfferSettings terms);
+
   /// Publishes for the newest encryption key once the background thread has its evidence. Nothing,
   /// with a line in the log, when there is none: a node that can't prove itself offers nothing.
   /// `on_offered` is called once a relay has taken the offer. While one is under way a second call
