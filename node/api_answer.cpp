@@ -104,8 +104,9 @@ void ApiAnswer::begin(const net::HttpRequest& request, const net::PeerAddress& p
   exchange_.opened_request = sha256(*body);
   const auto place = place_of(*body);
   if (!place) return refuse(place.error());
-  auto book = context_.parts.access.book(exchange_.caller, place->offer);
-  if (!book) return refuse(std::move(book.error()));
+  auto booking = context_.parts.access.book(exchange_.caller, place->offer, *body);
+  if (!booking) return refuse(std::move(booking.error()));
+  hold_ = std::move(booking->hold);
   AnswerRequest asked;
   asked.id = draw_request_id(context_.parts.rng);
   asked.path = request.path;
@@ -113,8 +114,8 @@ void ApiAnswer::begin(const net::HttpRequest& request, const net::PeerAddress& p
   asked.hash = exchange_.wire_request;
   asked.line = exchange_.caller.line;
   asked.cache_salt = exchange_.caller.cache_salt;
-  answering_ =
-      std::make_shared<Answering>(place->services, place->queue, place->offer, *std::move(book));
+  answering_ = std::make_shared<Answering>(place->services, place->queue, place->offer,
+                                           std::move(booking->book));
   answering_->start(weak_from_this(), asked);
 }
 
@@ -315,6 +316,7 @@ void ApiAnswer::add_changes(const ResponseRecord& record, const Event& event,
   exchange_.forwarded = answering_->forwarded_hash();
   exchange_.record = &record;
   exchange_.record_event = &event;
+  if (hold_) hold_->settle(record, changes);
   keep(changes);
   exchange_.record = nullptr;
   exchange_.record_event = nullptr;

@@ -86,6 +86,7 @@ class ApiAnswer final : public AnswerPeer, public std::enable_shared_from_this<A
   /// Outermost first; those before `opened_` have read the request's body.
   std::vector<std::unique_ptr<ApiTransform>> transforms_;
   std::size_t opened_ = 0;
+  std::unique_ptr<ApiHold> hold_;
   std::shared_ptr<Answering> answering_;
   ResponseHead head_;
   Sha256 hash_;        ///< of what left or will

@@ -4,6 +4,7 @@
 #include "events/inference.h"
 #include "events/nip19.h"
 #include "events/tag_reader.h"
+#include "node/api_access.h"
 #include "node/endpoint.h"
 
 #include <algorithm>
@@ -110,8 +111,12 @@ CollateralSettings NodeConfig::collateral_settings() const {
   return out;
 }
 
+std::filesystem::path NodeConfig::keys_file() const {
+  if (!access.keys_file.empty()) return access.keys_file;
+  return std::filesystem::path(data) / "keys.toml";
+}
+
 ExchangeLimits NodeConfig::exchange_limits() const {
-  constexpr std::int64_t kSecondsPerDay = 86'400;
   constexpr std::uint64_t kMiB = 1U << 20;
   return {limits.exchange_days_max * kSecondsPerDay,
           static_cast<std::uint64_t>(limits.exchange_mib_max) * kMiB};
@@ -172,6 +177,7 @@ std::optional<std::string> NodeConfig::problem() const {
   if (!is_name(offer.asset, InferenceLimits::kAssetBytesMax)) {
     return "offer.asset: 1 to 96 printable characters without spaces";
   }
+  if (!parse_api_mode(access.mode)) return "access.mode: \"keys\", \"nostr\" or \"open\"";
   if (!witnesses()) return "freshness.beacons: up to 16 keys as npub1…";
   if (freshness.refresh_s >= freshness.beacon_age_s_max) {
     return "freshness.refresh_s: must be below freshness.beacon_age_s_max";
@@ -278,6 +284,20 @@ void NodeConfig::declare(Config& config) {
               "Records state seed and sampling, so that who has the weights can repeat an answer;\n"
               "a request without a seed gets one. Needs weights, and an engine that says its\n"
               "version and gives the same answer for the same seed.");
+
+  config.section("access", "Who may use the HTTPS face, and how it is paid.");
+  config.text(
+      "mode", &access.mode,
+      "\"keys\": who is in the keys file, by API key or by Nostr key, each within its budget\n"
+      "(`nostril-node keys add`). \"nostr\": also any Nostr key that signs its requests\n"
+      "(NIP-98); it has the offer's credit and pays by receipts. \"open\": anybody, for\n"
+      "nothing.");
+  config.text("keys_file", &access.keys_file,
+              "Hashes of API keys, npubs and budgets; a change is seen within a second. Empty:\n"
+              "DATA/keys.toml.");
+  config.list("urls", &access.urls,
+              "https://HOST[:PORT] under which clients reach the face: a signed request must name\n"
+              "one of them. Empty: https.url; without that no signed request is taken.");
 
   config.section(
       "freshness",

@@ -7,6 +7,7 @@
 #include "node/manifest.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -84,6 +85,13 @@ struct NodeConfig {
     bool auditable = false;
   } offer;
 
+  /// [access]: who may use the HTTPS face (api_access.h).
+  struct Access {
+    std::string mode = "keys";
+    std::string keys_file;
+    std::vector<std::string> urls;
+  } access;
+
   struct Freshness {
     std::vector<std::string> beacons;
     std::int64_t refresh_s = 240;
@@ -107,6 +115,7 @@ struct NodeConfig {
   [[nodiscard]] EvidenceSettings evidence_settings() const;
   [[nodiscard]] CollateralSettings collateral_settings() const;
   [[nodiscard]] ExchangeLimits exchange_limits() const;
+  [[nodiscard]] std::filesystem::path keys_file() const;
   [[nodiscard]] ManifestSettings manifest_settings(const EngineSettings& engine) const;
   /// [engine] as one of several.
   [[nodiscard]] EngineSettings single_engine() const;
