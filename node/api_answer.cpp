@@ -25,28 +25,8 @@ std::uint64_t seconds_up(std::int64_t wait_ms) {
       std::max<std::int64_t>(1, (wait_ms + kMsPerSecond - 1) / kMsPerSecond));
 }
 
-std::string_view type_of(int status) {
-  switch (status) {
-    case 400:
-      return "bad_request";
-    case 401:
-    case 403:
-      return "unauthorized";
-    case 402:
-      return "payment_required";
-    case 404:
-      return "not_found";
-    case 413:
-      return "payload_too_large";
-    case 429:
-      return "rate_limited";
-    default:
-      return "server_error";
-  }
-}
-
 ApiRefusal refusal_with(int status, std::string_view message) {
-  return {status, type_of(status), message};
+  return {status, api_error_type(status), message};
 }
 
 ApiRefusal come_again(int status, std::string_view message, std::int64_t wait_ms) {
@@ -71,6 +51,10 @@ ApiRefusal why_ended(RecordStatus status, bool stopping) {
   if (stopping) return come_again(503, "this node ends; ask another", 0);
   if (status == RecordStatus::Unpaid) return refusal_with(402, "the credit is used up");
   return refusal_with(502, "the engine broke off");
+}
+
+ApiRefusal engine_refused(const ResponseHead& head) {
+  return refusal_with(head.status, "the engine refused the request");
 }
 
 RequestId draw_request_id(Rng& rng) {
@@ -256,7 +240,12 @@ void ApiAnswer::seal_whole(std::string_view plain) {
   }
   whole_ = std::move(sealed);
   hash_ = {};
-  hash_.update(whole_);
+  if (!closed_) hash_.update(whole_);
+}
+
+bool ApiAnswer::may_tell_errors() const {
+  return std::ranges::all_of(transforms_,
+                             [](const auto& transform) { return transform->hides_errors(); });
 }
 
 void ApiAnswer::drop_unsent() {
@@ -284,6 +273,7 @@ void ApiAnswer::on_ending(RecordStatus status, const EngineOutcome& outcome) {
     return;
   }
   if (is_whole(status) && !broken_ && head_.status != 0) {
+    if (head_.status != 200 && !may_tell_errors()) whole_ = to_response(engine_refused(head_)).body;
     exchange_.status = head_.status;
     headers_.add("Content-Type", head_.content_type);
     seal_whole(whole_);

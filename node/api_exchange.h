@@ -39,6 +39,8 @@ struct ApiRefusal {
   std::string message;
   net::HttpHeaders headers = {};  ///< `Retry-After`, `WWW-Authenticate`
   std::string code = {};          ///< `code` of the error; empty: null
+  std::string_view content_type = "application/json";
+  std::string body = {};  ///< sent in place of OpenAI's form; empty: none
 
   ApiRefusal() = default;
 
@@ -49,6 +51,8 @@ struct ApiRefusal {
       : ApiRefusal(error.status, error.type, error.message) {}
 };
 
+/// `type` of an error of that status, as clients of these services know them.
+[[nodiscard]] std::string_view api_error_type(int status);
 [[nodiscard]] net::HttpResponse to_response(const ApiRefusal& refusal);
 [[nodiscard]] net::HttpResponse json_response(int status, std::string body);
 
@@ -124,6 +128,11 @@ class ApiTransform {
                                                              std::string body) = 0;
   /// The answer begins; headers may be added. Also for refusals (after open() only).
   virtual void begin(int status, bool stream, net::HttpHeaders& headers) = 0;
+
+  /// It hides an engine's own words of refusal, too, which may repeat a prompt. Else the client is
+  /// told the status only.
+  [[nodiscard]] virtual bool hides_errors() const { return false; }
+
   /// Appends what may leave. False: nothing more may, least of all the plaintext.
   [[nodiscard]] virtual bool seal(std::string_view bytes, std::string& out) = 0;
   [[nodiscard]] virtual bool finish(std::string& out) = 0;

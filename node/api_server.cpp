@@ -8,18 +8,6 @@
 
 namespace nostril::node {
 
-namespace {
-
-/// What one customer of a provider has: an IPv4 address, or the /64 of an IPv6 one.
-std::array<std::uint8_t, 16> group_of(const net::PeerAddress& peer) {
-  constexpr std::size_t kPrefixBytes = 8;
-  std::array<std::uint8_t, 16> out = peer.ip;
-  if (!peer.is_v4()) std::fill(out.begin() + kPrefixBytes, out.end(), std::uint8_t{0});
-  return out;
-}
-
-}  // namespace
-
 ApiServer::ApiServer(ApiServerParts parts, const net::ListenConfig& listen, const ApiLimits& limits)
     : parts_(parts), limits_(limits), server_(parts.loop, *this, listen, limits.server) {}
 
@@ -51,14 +39,14 @@ void ApiServer::stop() {
 }
 
 bool ApiServer::accept_connection(const net::PeerAddress& peer) {
-  std::size_t& count = peers_[group_of(peer)];
+  std::size_t& count = peers_[net::peer_group(peer)];
   if (count >= limits_.connections_per_peer_max) return false;
   ++count;
   return true;
 }
 
 void ApiServer::connection_closed(const net::PeerAddress& peer) {
-  const auto found = peers_.find(group_of(peer));
+  const auto found = peers_.find(net::peer_group(peer));
   if (found != peers_.end() && --found->second == 0) peers_.erase(found);
 }
 
@@ -80,17 +68,16 @@ ApiReply ApiServer::reply_to(net::ConnectionId id) {
   };
 }
 
-void ApiServer::refuse(net::ConnectionId id, int status, std::string_view type,
-                       std::string_view message) {
-  server_.respond(id, to_response({status, type, message}));
+void ApiServer::refuse(net::ConnectionId id, int status, std::string_view message) {
+  server_.respond(id, refusal(status, message));
 }
 
 void ApiServer::on_http(net::ConnectionId id, const net::HttpRequest& request) {
   const ApiRoute* route = route_of(request);
   const bool is_endpoint = find_endpoint(request.path) != nullptr;
-  if (route == nullptr && !is_endpoint) return refuse(id, 404, "not_found", "no such path");
+  if (route == nullptr && !is_endpoint) return refuse(id, 404, "no such path");
   if (request.method != (route == nullptr ? "POST" : route->method)) {
-    return refuse(id, 405, "method_not_allowed", "no such method on this path");
+    return refuse(id, 405, "no such method on this path");
   }
   const auto peer = server_.peer(id);
   if (!peer) return;
@@ -106,6 +93,10 @@ void ApiServer::ask(net::ConnectionId id, const net::HttpRequest& request) {
                                   });
   answers_.insert_or_assign(id, answer);
   answer->begin(request, *server_.peer(id));
+}
+
+net::HttpResponse ApiServer::refusal(int status, std::string_view text) {
+  return to_response({status, api_error_type(status), text});
 }
 
 void ApiServer::on_http_closed(net::ConnectionId id) {
