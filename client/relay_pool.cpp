@@ -301,6 +301,20 @@ bool RelayPool::add_relay(const std::string& url) {
   return true;
 }
 
+void RelayPool::remove_relay(const std::string& url) {
+  const auto parsed = net::parse_url(url);
+  if (!parsed) return;
+  const auto found = std::ranges::find(impl_->relays, parsed->to_string(),
+                                       [](const auto& relay) { return relay->name; });
+  if (found == impl_->relays.end()) return;
+  const std::unique_ptr<Impl::Relay> relay = std::move(*found);
+  impl_->relays.erase(found);
+  impl_->loop.cancel(relay->reconnect);
+  for (const auto& [order, unanswered] : relay->unanswered) {
+    unanswered.publication->fail(relay->name, "is no relay of ours any more");
+  }
+}
+
 std::size_t RelayPool::add_hinted_relays(const std::vector<std::string>& urls) {
   const auto is_plain = [](const auto& relay) { return relay->url.scheme == net::UrlScheme::Ws; };
   const bool plain_too = std::ranges::any_of(impl_->relays, is_plain);

@@ -74,6 +74,9 @@ class RelayPool {
   /// Starts to connect. False when `url` is no ws:// or wss:// URL or there are too many; true also
   /// when it is there already.
   [[nodiscard]] bool add_relay(const std::string& url);
+  /// Ends the connection without a word of it. What it has not answered counts as not taken there.
+  /// Not inside a callback of the pool.
+  void remove_relay(const std::string& url);
   /// Adds relays that a node names, for a client that can't reach it otherwise: wss:// ones, and
   /// ws:// only when a relay that is here already is one; `hinted_max` at most over the pool's
   /// life. How many were added.

@@ -91,8 +91,13 @@ void Agent::told_offer(const Offer& offer) {
 // ---- Engines ------------------------------------------------------------------------------------
 
 EngineSite& Agent::add_site(NodeConfig::EngineSettings engine) {
+<<<<<<< HEAD
   SiteParts parts{config_,   identity_, loop_,   clock_, rng_,     verifier_,   pool_,
                   *journal_, answers_,  pickup_, keys_,  *source_, background_, beacons_};
+=======
+  SiteParts parts{config_,   identity_, loop_,    clock_,      rng_,     verifier_, pool_,
+                  *journal_, keys_,     *source_, background_, beacons_, direct_};
+>>>>>>> https
   SiteCallbacks callbacks;
   callbacks.on_offered = [this](const Offer& offer) { told_offer(offer); };
   callbacks.on_problem = [this](const std::string& problem) { site_problem(problem); };
@@ -136,6 +141,52 @@ void Agent::find_engines() {
   });
 }
 
+// ---- Another configuration ----------------------------------------------------------------------
+
+void Agent::reconfigured(const NodeConfig& before) {
+  if (stopping_ || on_drained_) return;
+  for (const std::string& url : config_.relays) {
+    if (!pool_.add_relay(url)) log(LogLevel::Error, "{}: more relays than can be used", url);
+  }
+  for (const std::string& url : before.relays) {
+    if (std::ranges::find(config_.relays, url) == config_.relays.end()) leave_relay(url);
+  }
+  reconfigure_engines();
+}
+
+void Agent::leave_relay(const std::string& url) {
+  timers_.push_back(loop_.after(kRelayLeaveMs, [this, url] {
+    if (std::ranges::find(config_.relays, url) == config_.relays.end()) pool_.remove_relay(url);
+  }));
+}
+
+void Agent::reconfigure_engines() {
+  const auto& engines = config_.engines;
+  if (engines.empty()) {
+    for (const auto& site : sites_) {
+      NodeConfig::EngineSettings engine = config_.single_engine();
+      engine.url = site->configured_url();  // found, or started, where none is configured
+      site->reconfigure(std::move(engine));
+    }
+    return;
+  }
+  for (const auto& site : sites_) {
+    const auto found =
+        std::ranges::find(engines, site->configured_url(), &NodeConfig::EngineSettings::url);
+    if (found == engines.end()) {
+      site->close();
+    } else {
+      site->reconfigure(*found);
+    }
+  }
+  for (const NodeConfig::EngineSettings& engine : engines) {
+    const auto is_there = [&engine](const auto& site) {
+      return !site->closed() && site->configured_url() == engine.url;
+    };
+    if (std::ranges::none_of(sites_, is_there)) add_site(engine).check();
+  }
+}
+
 void Agent::start_demo_engine() {
   log(LogLevel::Warning,
       "no engine found: starting the demo engine. Its model has less than a million weights and is "
@@ -164,6 +215,27 @@ void Agent::demo_engine_ended(const std::string& why) {
     if (!stopping_) start_demo_engine();
   }));
   demo_restart_ms_ = std::min(demo_restart_ms_ * 2, kDemoRestartMsMax);
+}
+
+HttpsParts Agent::https_parts() {
+  return {config_, identity_, loop_, clock_, rng_, *source_, *journal_, books_, background_, *this};
+}
+
+std::optional<ModelPlace> Agent::find_model(std::string_view model) {
+  for (const auto& site : sites_) {
+    if (const LiveOffer* offer = site->find_model(model)) {
+      return ModelPlace{site->services(), site->queue(), *offer};
+    }
+  }
+  return std::nullopt;
+}
+
+std::vector<Offer> Agent::offered() {
+  std::vector<Offer> out;
+  for (const auto& site : sites_) {
+    for (const LiveOffer* live : site->offered()) out.push_back(live->offer);
+  }
+  return out;
 }
 
 std::pair<EngineSite*, const LiveOffer*> Agent::find_offer(const EventId& id) const {
@@ -301,11 +373,16 @@ void Agent::sweep() {
   const std::size_t before = sessions_.size();
   std::erase_if(sessions_, [](const auto& entry) { return entry.second->removable(); });
   if (sessions_.size() != before) subscribe();
+<<<<<<< HEAD
   if (auto expired = answers_.expired(kExpiredAnswersAtOnce); !expired.empty()) {
     // What is not committed now comes up again when the node starts.
     (void)journal_->commit(std::move(expired), {});
   }
   if (on_drained_ && !stopping_ && sessions_.empty()) std::exchange(on_drained_, nullptr)();
+=======
+  const bool idle = sessions_.empty() && (!direct_.running || direct_.running() == 0);
+  if (on_drained_ && !stopping_ && idle) std::exchange(on_drained_, nullptr)();
+>>>>>>> https
 }
 
 void Agent::drain(std::function<void()> done) {

@@ -4,6 +4,7 @@
 #include "events/inference.h"
 #include "events/nip19.h"
 #include "events/tag_reader.h"
+#include "net/url.h"
 #include "node/endpoint.h"
 
 #include <algorithm>
@@ -29,6 +30,24 @@ std::optional<std::string> unknown_path(const NodeConfig::EngineSettings& engine
     problem.append(path).append(" is none that a node can meter. These are:");
     for (const Endpoint& endpoint : endpoints()) problem.append(" ").append(endpoint.path);
     return problem;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> problem_of(const NodeConfig::Https& https) {
+  if (!https.listen.empty() && !net::parse_host_port(https.listen)) {
+    return "https.listen: ADDRESS:PORT, e.g. 0.0.0.0:8443";
+  }
+  if (https.certificate_file.empty() != https.key_file.empty()) {
+    return "https: certificate_file and key_file come together";
+  }
+  if (https.certificate_file.empty() && https.names.empty()) {
+    return "https.names: a self-signed certificate needs one";
+  }
+  const auto url = net::parse_url(https.url);
+  if (!https.url.empty() && (!https.url.starts_with("https://") || !url ||
+                             https.url.size() > InferenceLimits::kUrlBytesMax)) {
+    return "https.url: https://HOST[:PORT]";
   }
   return std::nullopt;
 }
@@ -76,6 +95,8 @@ void declare_engine(Config& config, NodeConfig::EngineSettings& engine) {
               "its speed tells others what was asked before. vLLM and SGLang keep sessions apart.");
 }
 
+}  // namespace
+
 void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) {
   config.text("url", &engine.url, "http://HOST:PORT.");
   config.list("models", &engine.models,
@@ -83,8 +104,6 @@ void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) 
               "engine offers is taken over when that one is gone.");
   declare_engine(config, engine);
 }
-
-}  // namespace
 
 EvidenceSettings NodeConfig::evidence_settings() const {
   EvidenceSettings out;
@@ -187,6 +206,7 @@ std::optional<std::string> NodeConfig::problem() const {
     if (auto found = problem_of(one)) return found;
     if (auto found = unknown_path(one)) return found;
   }
+  if (auto found = problem_of(https)) return found;
   if (!offer.operator_key.empty() && !from_hex<PublicKey>(offer.operator_key)) {
     return "offer.operator: a public key of 64 lowercase hex digits";
   }
@@ -278,6 +298,33 @@ void NodeConfig::declare(Config& config) {
               "Records state seed and sampling, so that who has the weights can repeat an answer;\n"
               "a request without a seed gets one. Needs weights, and an engine that says its\n"
               "version and gives the same answer for the same seed.");
+
+  config.section(
+      "https",
+      "OpenAI's API with attestation reports and signatures over HTTPS, for clients and\n"
+      "verifiers of other private-inference services. The TLS key is inside the evidence.");
+  config.text("listen", &https.listen,
+              "ADDRESS:PORT, e.g. 0.0.0.0:8443. Empty: nothing listens, the node dials out only.");
+  config.text("url", &https.url,
+              "https://HOST[:PORT] where clients reach it, told in the offers. Empty: not told.");
+  config.list("names", &https.names, "Host names and addresses in a self-signed certificate.");
+  config.text("certificate_file", &https.certificate_file,
+              "PEM chain of your own, with key_file. Empty: a key made at each start, which never\n"
+              "leaves this process, and a certificate that it signs itself.");
+  config.text(
+      "key_file", &https.key_file,
+      "PEM key of that certificate. Make it inside the TEE: whoever has a copy can pose as\n"
+      "this node.");
+  config.number("connections_max", &https.connections_max, 1, 100'000,
+                "Open connections, of all clients. Each may hold one body.");
+  config.number("connections_per_peer_max", &https.connections_per_peer_max, 1, 100'000,
+                "The same of one address, or of one /64 of IPv6.");
+  config.number("body_bytes_max", &https.body_bytes_max, 1'024, 8 << 20,
+                "Of one request, held in memory.");
+  config.number("signature_days", &https.signature_days, 1, 3'650,
+                "How long signatures of answers are kept, about 1.5 KB each.");
+  config.number("reports_per_minute", &https.reports_per_minute, 1, 6'000,
+                "Fresh attestation reports for one address; each is a quote of the machine.");
 
   config.section(
       "freshness",
