@@ -1,6 +1,7 @@
 #include "attestation/evidence.h"
 
 #include "attestation/model_manifest.h"
+#include "attestation/ocsp.h"
 #include "attestation/rim.h"
 
 #include <algorithm>
@@ -29,6 +30,15 @@ bool within_limits(const std::vector<Bytes>& parts, std::size_t count_max, std::
                      [bytes_max](const Bytes& part) { return part.size() <= bytes_max; });
 }
 
+/// NVSwitches and OCSP answers are about GPUs.
+bool within_board_limits(const Evidence& evidence) {
+  const std::size_t switch_count = evidence.switch_reports.size();
+  const bool gpus = !evidence.gpu_reports.empty();
+  return within_limits(evidence.switch_reports, gpus ? kSwitchCountMax : 0, kGpuReportBytesMax) &&
+         within_limits(evidence.switch_chains, switch_count, kGpuChainBytesMax) &&
+         within_limits(evidence.ocsp_answers, gpus ? kOcspCountMax : 0, kOcspBytesMax);
+}
+
 }  // namespace
 
 bool within_limits(const AppDocuments& app) {
@@ -43,6 +53,7 @@ bool within_limits(const Evidence& evidence) {
          within_limits(evidence.gpu_reports, kGpuReportCountMax, kGpuReportBytesMax) &&
          within_limits(evidence.gpu_chains, gpu_count, kGpuChainBytesMax) &&
          within_limits(evidence.gpu_manifests, kGpuManifestCountMax, kRimBytesMax) &&
+         within_board_limits(evidence) &&
          (!evidence.collateral || within_limits(*evidence.collateral)) &&
          evidence.manifest.size() <= kManifestTextBytesMax &&
          (!evidence.snp || within_limits(*evidence.snp)) &&

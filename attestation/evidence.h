@@ -28,7 +28,11 @@ inline constexpr std::size_t kQuoteBytesMax = 16U << 10U;
 inline constexpr std::size_t kGpuReportBytesMax = 16U << 10U;
 inline constexpr std::size_t kGpuReportCountMax = 16;
 inline constexpr std::size_t kGpuChainBytesMax = 16U << 10U;
+/// Of NVSwitches: their reports and chains are as large as GPUs' are.
+inline constexpr std::size_t kSwitchCountMax = 16;
 inline constexpr std::size_t kGpuManifestCountMax = 4;
+/// One about each certificate of 16 GPUs and 16 switches, and about their manifests' signers.
+inline constexpr std::size_t kOcspCountMax = 64;
 inline constexpr std::size_t kCollateralTextBytesMax = 256U << 10U;
 inline constexpr std::size_t kIssuerChainBytesMax = 64U << 10U;
 inline constexpr std::size_t kCrlBytesMax = 1U << 20U;
@@ -98,6 +102,11 @@ struct Evidence {
   /// NVIDIA's reference manifests for the drivers and VBIOSes of these GPUs, each once (rim.h).
   /// Signed by NVIDIA, so they may come from anywhere.
   std::vector<std::vector<std::uint8_t>> gpu_manifests;
+  /// The same of the NVSwitches between them; only beside reports of GPUs.
+  std::vector<std::vector<std::uint8_t>> switch_reports;
+  std::vector<std::vector<std::uint8_t>> switch_chains;
+  /// OCSP answers about certificates of both and of the manifests' signers (ocsp.h); as above.
+  std::vector<std::vector<std::uint8_t>> ocsp_answers;
   /// With a TDX quote.
   std::optional<Collateral> collateral;
   /// With an SNP report, and only there.

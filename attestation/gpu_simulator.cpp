@@ -135,6 +135,18 @@ struct GpuSimulator::Platform {
     return SimKey384(seed, fmt::format("gpu leaf {}", index));
   }
 
+  [[nodiscard]] SimKey384 switch_leaf_key(std::size_t index) const {
+    return SimKey384(seed, fmt::format("switch leaf {}", index));
+  }
+
+  [[nodiscard]] SimKey384 switch_brom_key(std::size_t index) const {
+    return SimKey384(seed, fmt::format("switch brom {}", index));
+  }
+
+  [[nodiscard]] SimKey384 switch_provisioner_key() const {
+    return SimKey384(seed, "switch provisioner");
+  }
+
   [[nodiscard]] SimKey384 brom_key(std::size_t index) const {
     return SimKey384(seed, fmt::format("gpu brom {}", index));
   }
@@ -243,34 +255,37 @@ Bytes GpuSimulator::report(std::size_t index, std::span<const std::uint8_t, 32> 
   return sign(index, platform_->unsigned_report(nonce, platform_->opaque(index)));
 }
 
-std::vector<GpuEvidence> GpuSimulator::switches(std::span<const std::uint8_t, 32> nonce) const {
+Bytes GpuSimulator::switch_chain(std::size_t index) const {
   const Platform& p = *platform_;
   const GpuNames names = switch_names(TrustRoots::Class::Test);
+  const auto number = static_cast<std::uint32_t>(index);
+  const SimKey384 brom = p.switch_brom_key(index);
+  const SimKey384 provisioner = p.switch_provisioner_key();
+  const auto issuer = [](const std::string& subject, const std::string& by, std::uint32_t serial,
+                         std::uint32_t path) {
+    return SimCertificate{subject, by, serial, kSimPkiNotBefore, kSimPkiNotAfter, true, path, {}};
+  };
+  SimCertificate fields = issuer(names.leaf, names.brom, kSerialLeaf + 0x100 + number, 0);
+  fields.is_ca = false;
+  Bytes out = make_certificate(fields, p.switch_leaf_key(index), brom);
+  const std::string by = names.provisioner + "1";
+  append(out, make_certificate(issuer(names.brom, by, kSerialBrom + 0x100 + number, 0), brom,
+                               provisioner));
+  append(out, make_certificate(issuer(by, names.identity, kSerialProvisioner + 0x100, 1),
+                               provisioner, p.identity_key));
+  append(out, p.identity);
+  append(out, p.root.der);
+  return out;
+}
+
+std::vector<GpuEvidence> GpuSimulator::switches(std::span<const std::uint8_t, 32> nonce) const {
+  const Platform& p = *platform_;
   std::vector<GpuEvidence> out;
   for (std::size_t i = 0; i < p.options.switch_count; ++i) {
-    const auto number = static_cast<std::uint32_t>(i);
-    const SimKey384 leaf(p.seed, fmt::format("switch leaf {}", i));
-    const SimKey384 brom(p.seed, fmt::format("switch brom {}", i));
-    const SimKey384 provisioner(p.seed, "switch provisioner");
-    const auto issuer = [](const std::string& subject, const std::string& by, std::uint32_t serial,
-                           std::uint32_t path) {
-      return SimCertificate{subject, by, serial, kSimPkiNotBefore, kSimPkiNotAfter, true, path, {}};
-    };
-    SimCertificate fields = issuer(names.leaf, names.brom, kSerialLeaf + 0x100 + number, 0);
-    fields.is_ca = false;
-    GpuEvidence one;
-    one.chain = make_certificate(fields, leaf, brom);
-    const std::string by = names.provisioner + "1";
-    append(one.chain, make_certificate(issuer(names.brom, by, kSerialBrom + 0x100 + number, 0),
-                                       brom, provisioner));
-    append(one.chain, make_certificate(issuer(by, names.identity, kSerialProvisioner + 0x100, 1),
-                                       provisioner, p.identity_key));
-    append(one.chain, p.identity);
-    append(one.chain, p.root.der);
-    one.report = p.unsigned_report(nonce, p.switch_opaque(i));
-    one.report.resize(one.report.size() - kSignatureBytes);
-    append(one.report, leaf.sign(one.report));
-    out.push_back(std::move(one));
+    Bytes report = p.unsigned_report(nonce, p.switch_opaque(i));
+    report.resize(report.size() - kSignatureBytes);
+    append(report, p.switch_leaf_key(i).sign(report));
+    out.push_back({std::move(report), switch_chain(i)});
   }
   return out;
 }
@@ -321,6 +336,17 @@ std::vector<Bytes> GpuSimulator::ocsp_answers(std::size_t index, const SimOcsp& 
                             answer(3, p.root.key)};
   for (Bytes& bytes : RimSimulator(p.seed).ocsp_answers(fields)) out.push_back(std::move(bytes));
   return out;
+}
+
+std::vector<Bytes> GpuSimulator::switch_ocsp_answers(std::size_t index,
+                                                     const SimOcsp& fields) const {
+  const Platform& p = *platform_;
+  const auto certificates = parse_gpu_chain(switch_chain(index));
+  CHECK(certificates);
+  const auto answer = [&](std::size_t of, const SimKey384& issuer) {
+    return make_ocsp_answer(fields, certificates->at(of).der, certificates->at(of + 1).der, issuer);
+  };
+  return {answer(1, p.switch_provisioner_key()), answer(2, p.identity_key), answer(3, p.root.key)};
 }
 
 std::vector<Bytes> GpuSimulator::manifests() const {

@@ -86,6 +86,10 @@ class GpuSimulator {
   /// two CAs of the manifests.
   [[nodiscard]] std::vector<Bytes> ocsp_answers(std::size_t index, const SimOcsp& fields) const;
 
+  /// Answers about BROM, provisioner and identity of switch `index`, which GPUs share, too.
+  [[nodiscard]] std::vector<Bytes> switch_ocsp_answers(std::size_t index,
+                                                       const SimOcsp& fields) const;
+
   /// Reference manifests of driver and VBIOS, and of the switches' BIOS if there are some, signed
   /// under the same root.
   [[nodiscard]] std::vector<Bytes> manifests() const;
@@ -94,6 +98,8 @@ class GpuSimulator {
   [[nodiscard]] static Measurement reference(std::uint8_t index);
 
  private:
+  [[nodiscard]] Bytes switch_chain(std::size_t index) const;
+
   struct Platform;
   std::unique_ptr<const Platform> platform_;
 };

@@ -314,41 +314,14 @@ class GpuExamination {
   /// By the OCSP answers given. What NVIDIA's responder does not speak of, the GPU's leaf, is left
   /// out; a certificate that none speaks of leaves the check undone.
   void check_revocation(const std::vector<Certificate>& chain) {
-    const std::string wanted = "good, by current answers of the issuers or of their responders";
-    checks_.at("gpu_revocation").wanted = wanted;
     if (shared_.ocsp.count() == 0) return;
-    Revocation found;
-    judge_chain(chain, 1, found);
-    for (const std::vector<Certificate>* manifest : rim_chains_) judge_chain(*manifest, 0, found);
-    if (!found.refusal.empty()) {
-      record("gpu_revocation", false, found.refusal, wanted);
-    } else if (found.missing.empty()) {
-      record("gpu_revocation", true, fmt::format("{} statuses good", found.good_count), wanted);
-      out_.valid_until = std::min(out_.valid_until, found.valid_until);
-    } else {
-      checks_.at("gpu_revocation").found = "no answer about " + found.missing;
+    OcspFindings found;
+    found.add(chain, 1, shared_.ocsp, shared_.cache);
+    for (const std::vector<Certificate>* manifest : rim_chains_) {
+      found.add(*manifest, 0, shared_.ocsp, shared_.cache);
     }
-  }
-
-  /// What OCSP said of some certificates.
-  struct Revocation {
-    std::size_t good_count = 0;
-    UnixTime valid_until = kForever;
-    std::string refusal;
-    std::string missing;
-  };
-
-  void judge_chain(const std::vector<Certificate>& chain, std::size_t first, Revocation& out) {
-    for (std::size_t i = first; i + 1 < chain.size(); ++i) {
-      const auto status = shared_.ocsp.judge(chain[i], chain[i + 1], shared_.cache);
-      if (status) {
-        ++out.good_count;
-        out.valid_until = std::min(out.valid_until, *status);
-      } else if (status.error() == OcspError::NoAnswer) {
-        out.missing = common_name(chain[i]);
-      } else {
-        out.refusal = fmt::format("{}: {}", common_name(chain[i]), to_string(status.error()));
-      }
+    if (found.record(checks_, "gpu_revocation")) {
+      out_.valid_until = std::min(out_.valid_until, found.valid_until);
     }
   }
 
@@ -395,7 +368,7 @@ void judge_switches(const GpuInput& input, Shared& shared, Verdict& verdict) {
   if (!has_switches(input)) return;
   Checklist checks(verdict.checks);
   shared.switches =
-      examine_switches(input, shared.references, shared.cache, checks, verdict.claims);
+      examine_switches(input, shared.references, shared.ocsp, shared.cache, checks, verdict.claims);
   verdict.simulated |= shared.switches.simulated;
   verdict.limit(shared.switches.valid_until);
 }
@@ -474,10 +447,10 @@ bool run(const GpuInput& input, Verdict& verdict, std::string_view claim_prefix)
 
 }  // namespace
 
-void list_gpu_checks(Checklist& checks, const GpuPolicy& policy, bool required) {
+void list_gpu_checks(Checklist& checks, const GpuPolicy& policy, bool required, bool switches) {
   checks.add("gpu_rims", required, "manifests");
   checks.add("gpu_ocsp", required, "OCSP answers");
-  if (policy.switch_count != 0) list_switch_checks(checks, policy, required);
+  if (switches || policy.switch_count != 0) list_switch_checks(checks, policy, required);
   checks.add("gpu_distinct", required, "leaf certificates, serials");
   list_each_checks(checks, policy, required);
 }
@@ -490,10 +463,7 @@ Verdict verify_gpus(const GpuInput& input) {
   Verdict verdict;
   verdict.platform = "nvidia";
   Checklist checks(verdict.checks);
-  list_gpu_checks(checks, input.policy, true);
-  if (!input.switches.empty() && input.policy.switch_count == 0) {
-    list_switch_checks(checks, input.policy, true);
-  }
+  list_gpu_checks(checks, input.policy, true, !input.switches.empty());
   checks.add("simulated", true, "roots");
   list_acceptance_checks(checks, input.policy.acceptance);
   const bool measured = run(input, verdict, input.gpus.size() == 1 ? "" : "gpu");

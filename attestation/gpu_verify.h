@@ -81,8 +81,9 @@ struct GpuInput {
 Verdict verify_gpus(const GpuInput& input);
 
 /// The checks of verify_gpus() but `simulated` and `level`, as a part of another verdict.
-/// `required`: there are GPUs.
-void list_gpu_checks(Checklist& checks, const GpuPolicy& policy, bool required);
+/// `required`: there are GPUs; `switches`: and reports of NVSwitches.
+void list_gpu_checks(Checklist& checks, const GpuPolicy& policy, bool required,
+                     bool switches = false);
 
 /// Records them, sets `simulated` when it must be, and adds the claims: of the first GPU
 /// "gpu0.driver" and so on. True when every GPU runs what NVIDIA's reference values say.

@@ -4,11 +4,14 @@
 #include "attestation/utc_time.h"
 #include "base/check.h"
 
+#include <fmt/format.h>
 #include <openssl/evp.h>
+#include <openssl/ocsp.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <array>
+#include <memory>
 
 namespace nostril::attestation {
 
@@ -344,6 +347,20 @@ Result<UnixTime, OcspError> judge_ocsp(const OcspAnswer& answer, const Certifica
   return status->next_update;
 }
 
+Bytes ocsp_request(const Certificate& certificate, const Certificate& issuer) {
+  const std::unique_ptr<OCSP_REQUEST, decltype(&OCSP_REQUEST_free)> request(OCSP_REQUEST_new(),
+                                                                            OCSP_REQUEST_free);
+  CHECK(request);
+  OCSP_CERTID* id = OCSP_cert_to_id(EVP_sha384(), certificate.get(), issuer.get());
+  CHECK(id != nullptr && OCSP_request_add0_id(request.get(), id) != nullptr);  // takes the id
+  unsigned char* der = nullptr;
+  const int size = i2d_OCSP_REQUEST(request.get(), &der);
+  CHECK(size > 0);
+  Bytes out(der, der + size);
+  OPENSSL_free(der);
+  return out;
+}
+
 OcspAnswers::OcspAnswers(std::span<const Bytes> answers, UnixTime now, ByteSpan nonce)
     : now_(now), nonce_(nonce) {
   for (const Bytes& bytes : answers) {
@@ -381,6 +398,32 @@ Result<UnixTime, OcspError> OcspAnswers::ask_all(const Certificate& certificate,
   }
   if (good) return *good;
   return failure(first);
+}
+
+void OcspFindings::add(std::span<const Certificate> chain, std::size_t first, OcspAnswers& answers,
+                       ChainCache& cache) {
+  for (std::size_t i = first; i + 1 < chain.size(); ++i) {
+    const auto status = answers.judge(chain[i], chain[i + 1], cache);
+    if (status) {
+      ++good_count;
+      valid_until = std::min(valid_until, *status);
+    } else if (status.error() == OcspError::NoAnswer) {
+      missing = common_name(chain[i]);
+    } else {
+      refusal = fmt::format("{}: {}", common_name(chain[i]), to_string(status.error()));
+    }
+  }
+}
+
+bool OcspFindings::record(Checklist& checks, std::string_view check) const {
+  const std::string wanted = "good, by current answers of the issuers or of their responders";
+  checks.at(check).wanted = wanted;
+  if (!refusal.empty()) return checks.record(check, false, refusal, wanted);
+  if (missing.empty()) {
+    return checks.record(check, true, fmt::format("{} statuses good", good_count), wanted);
+  }
+  checks.at(check).found = "no answer about " + missing;
+  return false;
 }
 
 }  // namespace nostril::attestation

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "attestation/checklist.h"
 #include "attestation/statement.h"
 #include "attestation/x509.h"
 #include "base/bytes.h"
@@ -10,12 +11,14 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 /// Answers of an OCSP responder (RFC 6960): whether certificates were revoked. Fetching them is not
-/// done here. Strict DER; of what the RFC leaves open, only what follows is taken:
+/// done here, but what to ask is. Strict DER; of what the RFC leaves open, only what follows is
+/// taken:
 ///
 ///   successful, id-pkix-ocsp-basic, version 1; responder named or by the SHA-1 of its key
 ///   certIDs by SHA-1, SHA-256 or SHA-384; nextUpdate present; no critical extension
@@ -72,6 +75,10 @@ struct OcspAnswer {
 
 Result<OcspAnswer, OcspError> parse_ocsp(ByteSpan answer);
 
+/// The request (DER, for POST as application/ocsp-request) about one certificate: certID by
+/// SHA-384, no nonce, so that the answer may be kept.
+Bytes ocsp_request(const Certificate& certificate, const Certificate& issuer);
+
 /// What `answer` says of `certificate`, which `issuer` issued: until when it is good. `nonce`, when
 /// it is not empty, must be the answer's. Bounds of time are inclusive.
 /// Pure; any thread. One signature, or two with a responder.
@@ -106,6 +113,22 @@ class OcspAnswers {
   std::map<std::pair<Bytes, Bytes>, Result<UnixTime, OcspError>> judged_;  ///< by both certificates
   std::vector<OcspAnswer> answers_;
   std::size_t unreadable_count_ = 0;
+};
+
+/// What the answers say of the certificates of several chains.
+struct OcspFindings {
+  std::size_t good_count = 0;
+  UnixTime valid_until = kForever;
+  std::string refusal;  ///< a certificate and why it is refused; empty: none is
+  std::string missing;  ///< a certificate that no answer speaks of; empty: none
+
+  /// Those of `chain`, leaf first, from index `first` on, but for the root.
+  void add(std::span<const Certificate> chain, std::size_t first, OcspAnswers& answers,
+           ChainCache& cache);
+
+  /// Into `check`, which stays not checked where an answer is missing and none refuses. True when
+  /// every certificate is good.
+  bool record(Checklist& checks, std::string_view check) const;
 };
 
 }  // namespace nostril::attestation

@@ -1,6 +1,7 @@
 #include "attestation/pack.h"
 
 #include "attestation/model_manifest.h"
+#include "attestation/ocsp.h"
 #include "attestation/rim.h"
 #include "base/base64.h"
 #include "base/bytes.h"
@@ -27,6 +28,9 @@ enum class Section : std::uint8_t {
   GpuReport = 4,
   GpuChain = 5,
   GpuManifest = 6,
+  SwitchReport = 7,
+  SwitchChain = 8,
+  OcspAnswer = 9,
   TcbInfo = 16,
   TcbInfoSignature = 17,
   TcbInfoIssuerChain = 18,
@@ -170,6 +174,14 @@ SnpCertificates read_certificates(SectionReader& reader) {
   return out;
 }
 
+/// What there is beside reports of GPUs only.
+void read_board(SectionReader& reader, Evidence& out) {
+  reader.take(Section::SwitchReport, kSwitchCountMax, kGpuReportBytesMax, out.switch_reports);
+  reader.take(Section::SwitchChain, out.switch_reports.size(), kGpuChainBytesMax,
+              out.switch_chains);
+  reader.take(Section::OcspAnswer, kOcspCountMax, kOcspBytesMax, out.ocsp_answers);
+}
+
 Result<Evidence, PackError> read_container(ByteSpan container) {
   if (container.size() < kMagic.size() ||
       !std::equal(kMagic.begin(), kMagic.end(), container.begin())) {
@@ -183,6 +195,7 @@ Result<Evidence, PackError> read_container(ByteSpan container) {
   reader.take(Section::GpuReport, kGpuReportCountMax, kGpuReportBytesMax, out.gpu_reports);
   reader.take(Section::GpuChain, out.gpu_reports.size(), kGpuChainBytesMax, out.gpu_chains);
   reader.take(Section::GpuManifest, kGpuManifestCountMax, kRimBytesMax, out.gpu_manifests);
+  if (!out.gpu_reports.empty()) read_board(reader, out);
   const bool snp = is_snp_kind(out.kind);
   if (!snp && reader.is_next(Section::TcbInfo)) out.collateral = read_collateral(reader);
   if (reader.is_next(Section::EventLog)) {
@@ -242,6 +255,9 @@ std::string pack_evidence(const Evidence& evidence) {
   append_sections(container, Section::GpuReport, evidence.gpu_reports);
   append_sections(container, Section::GpuChain, evidence.gpu_chains);
   append_sections(container, Section::GpuManifest, evidence.gpu_manifests);
+  append_sections(container, Section::SwitchReport, evidence.switch_reports);
+  append_sections(container, Section::SwitchChain, evidence.switch_chains);
+  append_sections(container, Section::OcspAnswer, evidence.ocsp_answers);
   if (evidence.collateral) append_collateral(container, *evidence.collateral);
   if (evidence.app) {
     append_text(container, Section::EventLog, evidence.app->event_log);

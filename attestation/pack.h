@@ -24,6 +24,9 @@
 ///      4  GPU report, in index order                     0 to 16
 ///      5  a GPU's certificates, DER joined, same order   at most one a report
 ///      6  NVIDIA's reference manifest                    0 to 4
+///      7  NVSwitch report                               0 to 16; 7 to 9: with 4 only
+///      8  a switch's certificates, as 5                 at most one a report
+///      9  OCSP answer, DER                              0 to 64
 ///     16  TCB info, exact text                           0 or 1; 16 to 23: all or none
 ///     17  TCB info signature, 64
 ///     18  TCB info issuer chain, PEM

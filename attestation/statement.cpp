@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kTagCpu = "nostril/att/cpu";
 constexpr std::string_view kTagGpus = "nostril/att/gpus";
+constexpr std::string_view kTagBoard = "nostril/att/board";
 constexpr std::string_view kTagGpu = "nostril/att/gpu";
 
 template <std::size_t N>
@@ -85,12 +86,18 @@ std::array<std::uint8_t, 64> report_data(const Statement& statement) {
   return out;
 }
 
-Digest gpu_evidence_digest(std::span<const std::span<const std::uint8_t>> raw_reports) {
-  CHECK(raw_reports.size() <= 0xffffffff);
+Digest gpu_evidence_digest(std::span<const std::span<const std::uint8_t>> raw_reports,
+                           std::span<const std::span<const std::uint8_t>> raw_switches) {
   Bytes message;
-  append_field(message, big_endian<4>(raw_reports.size()));
-  for (const ByteSpan report : raw_reports) append_field(message, sha256(report).bytes);
-  return tagged_hash(kTagGpus, message);
+  const auto append_reports = [&message](std::span<const ByteSpan> reports) {
+    CHECK(reports.size() <= 0xffffffff);
+    append_field(message, big_endian<4>(reports.size()));
+    for (const ByteSpan report : reports) append_field(message, sha256(report).bytes);
+  };
+  append_reports(raw_reports);
+  if (raw_switches.empty()) return tagged_hash(kTagGpus, message);
+  append_reports(raw_switches);
+  return tagged_hash(kTagBoard, message);
 }
 
 Digest gpu_nonce(const Nonce& nonce, const PublicKey& node) {

@@ -68,7 +68,10 @@ std::array<std::uint8_t, 64> report_data(const Statement& statement);
 
 /// H("nostril/att/gpus", fields(n as 4 bytes big-endian, SHA-256(report 0), ... )): commits to the
 /// raw bytes of the GPU reports in index order, never to a re-encoding of them.
-Digest gpu_evidence_digest(std::span<const std::span<const std::uint8_t>> raw_reports);
+/// With NVSwitch reports H("nostril/att/board", fields(n, SHA-256(report 0), …, m, SHA-256(switch
+/// 0), …)): the tag says which of the two it is, so that none can be taken for the other.
+Digest gpu_evidence_digest(std::span<const std::span<const std::uint8_t>> raw_reports,
+                           std::span<const std::span<const std::uint8_t>> raw_switches = {});
 
 /// H("nostril/att/gpu", fields(nonce, node)): what each GPU is asked to sign. Binds a GPU report to
 /// the node, as gpu_evidence binds the quote to the GPU reports.

@@ -19,9 +19,14 @@ constexpr std::string_view kChainWanted =
 /// Judges the switches of one verdict, one after the other.
 class SwitchExamination {
  public:
-  SwitchExamination(const GpuInput& input, GpuReferences& references, ChainCache& cache,
-                    Checklist& checks, std::vector<Claim>& claims)
-      : input_(input), references_(references), cache_(cache), checks_(checks), claims_(claims) {}
+  SwitchExamination(const GpuInput& input, GpuReferences& references, OcspAnswers& ocsp,
+                    ChainCache& cache, Checklist& checks, std::vector<Claim>& claims)
+      : input_(input),
+        references_(references),
+        ocsp_(ocsp),
+        cache_(cache),
+        checks_(checks),
+        claims_(claims) {}
 
   JudgedSwitches run() && {
     out_.count = input_.switches.size();
@@ -32,15 +37,17 @@ class SwitchExamination {
     }
     for (; at_ < out_.count; ++at_) examine(input_.switches[at_]);
     if (out_.count != 0) check_set();
+    check_revocation();
     out_.sound = out_.count != 0 && std::all_of(kNames.begin(), kNames.end(), [this](auto name) {
                    return !refuses(checks_.at(name));
                  });
     return std::move(out_);
   }
 
-  static constexpr std::array<std::string_view, 9> kNames = {
-      "switch_count",    "switch_report", "switch_nonce",        "switch_chain", "switch_signature",
-      "switch_distinct", "switch_rim",    "switch_measurements", "switch_gpus"};
+  static constexpr std::array<std::string_view, 10> kNames = {
+      "switch_count",     "switch_report",    "switch_nonce", "switch_chain",
+      "switch_signature", "switch_distinct",  "switch_rim",   "switch_measurements",
+      "switch_gpus",      "switch_revocation"};
 
  private:
   /// The first failure stays; a check that passed has the last finding.
@@ -109,6 +116,7 @@ class SwitchExamination {
     out_.valid_until = std::min(out_.valid_until, valid_until(*chain));
     serials_.insert(serial_of(chain->front()));
     claim("serial", serial_of(chain->front()), "leaf certificate, serial number");
+    revocation_.add(*chain, 1, ocsp_, cache_);
     auto chip = switch_of(*chain, *root_class);
     record("switch_chain", chip.has_value(), common_name(chain->front()), wanted);
     return chip;
@@ -124,6 +132,7 @@ class SwitchExamination {
            judged->verified ? wanted : "a manifest that does not verify", wanted);
     if (!judged->verified) return miss_rim();
     out_.simulated |= judged->verified->root_class != TrustRoots::Class::Genuine;
+    revocation_.add(judged->verified->chain, 0, ocsp_, cache_);
     const GpuComparison result = compare_measurements(report, judged->verified->rim);
     record("switch_measurements", result.mismatches.empty(),
            result.mismatches.empty()
@@ -156,6 +165,16 @@ class SwitchExamination {
            fmt::format("the same {} GPUs at every switch", input_.gpus.size()));
   }
 
+  /// As of GPUs: by the answers given, of all certificates but the switches' leaves.
+  void check_revocation() {
+    if (ocsp_.count() == 0 || out_.count == 0 || (incomplete_ && revocation_.refusal.empty())) {
+      return;
+    }
+    if (revocation_.record(checks_, "switch_revocation")) {
+      out_.valid_until = std::min(out_.valid_until, revocation_.valid_until);
+    }
+  }
+
   /// One switch passed, another was not looked at.
   void forget(std::string_view name) {
     Check& check = checks_.at(name);
@@ -166,6 +185,7 @@ class SwitchExamination {
 
   const GpuInput& input_;
   GpuReferences& references_;
+  OcspAnswers& ocsp_;
   ChainCache& cache_;
   Checklist& checks_;
   std::vector<Claim>& claims_;
@@ -174,6 +194,7 @@ class SwitchExamination {
   std::vector<Pdi> pdis_;
   std::vector<std::set<Pdi>> gpus_;
   std::set<std::string> serials_;
+  OcspFindings revocation_;
   bool incomplete_ = false;
   bool without_rim_ = false;
 };
@@ -192,11 +213,13 @@ void list_switch_checks(Checklist& checks, const GpuPolicy& policy, bool require
   checks.add("switch_rim", rim, "manifests");
   checks.add("switch_measurements", rim, "switch reports, measurements; manifest");
   checks.add("switch_gpus", required, "switch reports, opaque 26");
+  checks.add("switch_revocation", required && policy.require_ocsp,
+             "OCSP answers; switch certificates, manifest's signer");
 }
 
-JudgedSwitches examine_switches(const GpuInput& input, GpuReferences& references, ChainCache& cache,
-                                Checklist& checks, std::vector<Claim>& claims) {
-  return SwitchExamination(input, references, cache, checks, claims).run();
+JudgedSwitches examine_switches(const GpuInput& input, GpuReferences& references, OcspAnswers& ocsp,
+                                ChainCache& cache, Checklist& checks, std::vector<Claim>& claims) {
+  return SwitchExamination(input, references, ocsp, cache, checks, claims).run();
 }
 
 std::set<Pdi> named_switches(const GpuReport& report) {

@@ -4,6 +4,7 @@
 #include "attestation/gpu_references.h"
 #include "attestation/gpu_report.h"
 #include "attestation/gpu_verify.h"
+#include "attestation/ocsp.h"
 #include "attestation/x509.h"
 
 #include <array>
@@ -33,14 +34,14 @@ struct JudgedSwitches {
 };
 
 /// Lists switch_count, switch_report, switch_nonce, switch_chain, switch_signature,
-/// switch_distinct, switch_rim, switch_measurements, switch_gpus. `required`: there are switches,
-/// or the policy wants some.
+/// switch_distinct, switch_rim, switch_measurements, switch_gpus, switch_revocation. `required`:
+/// there are switches, or the policy wants some.
 void list_switch_checks(Checklist& checks, const GpuPolicy& policy, bool required);
 
 /// Judges input.switches and records the listed checks: one that a switch fails is failed, and says
 /// by which. Pure.
-JudgedSwitches examine_switches(const GpuInput& input, GpuReferences& references, ChainCache& cache,
-                                Checklist& checks, std::vector<Claim>& claims);
+JudgedSwitches examine_switches(const GpuInput& input, GpuReferences& references, OcspAnswers& ocsp,
+                                ChainCache& cache, Checklist& checks, std::vector<Claim>& claims);
 
 /// The switches that a GPU names, as switches write their PDI: it has the bytes in reverse. Links
 /// that lead nowhere (all zero) are left out.

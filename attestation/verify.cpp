@@ -73,7 +73,8 @@ class Examination {
       checks_.add(name, true, "evidence, statement");
     }
     if (!policy_.offered_tee.empty()) checks_.add("tee", true, "offer, T; kind, GPU certificates");
-    list_gpu_checks(checks_, gpu_policy_, !evidence_.gpu_reports.empty());
+    list_gpu_checks(checks_, gpu_policy_, !evidence_.gpu_reports.empty(),
+                    !evidence_.switch_reports.empty());
     if (snp_) {
       list_snp_checks(checks_, snp_policy_);
     } else {
@@ -205,19 +206,30 @@ class Examination {
   }
 
   void check_gpus() {
-    std::vector<ByteSpan> reports(evidence_.gpu_reports.begin(), evidence_.gpu_reports.end());
-    const Digest digest = gpu_evidence_digest(reports);
+    const std::vector<ByteSpan> reports(evidence_.gpu_reports.begin(), evidence_.gpu_reports.end());
+    const std::vector<ByteSpan> switches(evidence_.switch_reports.begin(),
+                                         evidence_.switch_reports.end());
+    const Digest digest = gpu_evidence_digest(reports, switches);
     const bool claimed = evidence_.statement.gpu_evidence == expected_.gpu_evidence;
     record("gpu_evidence", claimed && digest == expected_.gpu_evidence, encode_hex(digest),
            encode_hex(expected_.gpu_evidence));
 
     if (reports.empty()) return;
-    std::vector<GpuEvidence> gpus;
+    const auto gpus = paired(evidence_.gpu_reports, evidence_.gpu_chains);
+    const auto between = paired(evidence_.switch_reports, evidence_.switch_chains);
+    examine_gpus(
+        {gpus, evidence_.gpu_manifests, roots_, now_, gpu_policy_, evidence_.ocsp_answers, between},
+        verdict_);
+  }
+
+  /// A report without a chain has an empty one, which is refused.
+  static std::vector<GpuEvidence> paired(const std::vector<Bytes>& reports,
+                                         const std::vector<Bytes>& chains) {
+    std::vector<GpuEvidence> out;
     for (std::size_t i = 0; i < reports.size(); ++i) {
-      const auto& chains = evidence_.gpu_chains;
-      gpus.push_back({evidence_.gpu_reports[i], i < chains.size() ? chains[i] : Bytes()});
+      out.push_back({reports[i], i < chains.size() ? chains[i] : Bytes()});
     }
-    examine_gpus({gpus, evidence_.gpu_manifests, roots_, now_, gpu_policy_}, verdict_);
+    return out;
   }
 
   /// The node's word for it must be the root's.

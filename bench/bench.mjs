@@ -105,6 +105,16 @@ async function whole_path(report) {
   }
 }
 
+async function node(report, { quick, only }) {
+  build(["nostril-relay", "nostril-node", "nostril"]);
+  process.env.NOSTRIL_BIN_DIR = kBin;
+  const { measure_node } = await import("./node.mjs");
+  for (const { title, columns, rows, results } of await measure_node({ quick, only })) {
+    for (const result of results) report.keep({ part: "node", ...result });
+    print_table(title, columns, rows);
+  }
+}
+
 async function contracts(report) {
   const { gas_table } = await import("../tests/contracts/support/gas.mjs");
   const rows = await gas_table();
@@ -114,14 +124,14 @@ async function contracts(report) {
       [question, others, bound?.toLocaleString("en") ?? "", Math.round(gas).toLocaleString("en")]));
 }
 
-const kParts = { raw, relay, path: whole_path, contracts };
+const kParts = { raw, relay, path: whole_path, node, contracts };
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { peer: { type: "string", multiple: true }, quick: { type: "boolean" }, deflate: { type: "boolean" }, only: { type: "string" } },
 });
 const what = positionals[0] ?? "all";
 if (what !== "all" && !kParts[what]) {
-  console.error("usage: bench.mjs [all|raw|relay|path|contracts] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
+  console.error("usage: bench.mjs [all|raw|relay|path|node|contracts] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
   process.exit(2);
 }
 const report = new Report();

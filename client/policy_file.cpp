@@ -101,6 +101,7 @@ struct PolicyText {  // NOLINT(clang-analyzer-optin.performance.Padding): one ob
   std::vector<std::string> chip_ids;
   std::vector<std::string> csp_ids;
   attestation::GpuPolicy gpu;
+  std::int64_t switch_count = 0;
   attestation::NrasPolicy nras;
 };
 
@@ -146,7 +147,8 @@ void declare_snp(Config& config, PolicyText& text) {
   config.list("csp_ids", &text.csp_ids, "cloud providers of VLEKs; empty: any");
 }
 
-void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
+void declare_gpu(Config& config, PolicyText& text) {
+  attestation::GpuPolicy& policy = text.gpu;
   config.section("gpu", "NVIDIA GPUs.");
   config.flag("allow_missing_rims", &policy.allow_missing_rims,
               "take reports without reference manifests for driver and VBIOS");
@@ -156,6 +158,9 @@ void declare_gpu(Config& config, attestation::GpuPolicy& policy) {
               "take reports of drivers before 2024, which do not name the firmware");
   config.flag("allow_unchecked_switches", &policy.allow_unchecked_switches,
               "take GPUs in protected PCIe mode without reports of their NVSwitches");
+  config.number("switch_count", &text.switch_count, 0,
+                static_cast<std::int64_t>(attestation::kSwitchCountMax),
+                "NVSwitches that there must be reports of: 4 on an HGX board; 0: any");
   config.flag(
       "require_ocsp", &policy.require_ocsp,
       "refuse without a sound OCSP answer about every certificate that NVIDIA gives one of");
@@ -247,7 +252,7 @@ void declare(Config& config, PolicyText& text) {
                 "seconds after which a list vouches for nothing; its denials stay");
   declare_tdx(config, text);
   declare_snp(config, text);
-  declare_gpu(config, text.gpu);
+  declare_gpu(config, text);
   declare_nras(config, text.nras);
   declare_reports(config, text);
   config.tables("model", &text.models, kModelsMax, declare_model,
@@ -527,6 +532,7 @@ attestation::SnpPolicy to_snp(const PolicyText& text, const Reader& reader) {
 
 attestation::GpuPolicy to_gpu(const PolicyText& text, const Reader& reader) {
   attestation::GpuPolicy out = text.gpu;
+  out.switch_count = static_cast<std::uint32_t>(text.switch_count);
   out.level_min = reader.level("level_min", text.level_min);
   return out;
 }

@@ -66,17 +66,32 @@ struct BeaconOptions {
 
 int beacon(Process& process, const BeaconOptions& options);
 
-int offers(Process& process, const ClientSettings& settings, bool explain);
+struct OffersOptions {
+  bool explain = false;
+  bool json = false;  ///< client/offers_json.h
+};
+
+int offers(Process& process, const ClientSettings& settings, const OffersOptions& options);
 
 struct ChatOptions {
   std::string model;
   std::string question;
   std::string system;
   std::int64_t tokens_max = 512;
-  std::string save;  ///< folder for the exact bytes and the proofs
+  std::string save;      ///< folder for the exact bytes and the proofs
+  bool durable = false;  ///< may be picked up later
+  bool detach = false;   ///< leave as soon as the node has the request; durable
 };
 
 int chat(Process& process, const ClientSettings& settings, const ChatOptions& options);
+
+struct PickupOptions {
+  std::string save;  ///< folder for the newest answer's exact bytes and proofs
+  bool list = false;
+};
+
+/// Answers of `chat --durable`. 0: all that wait were fetched, 1: some were not.
+int pickup(Process& process, const ClientSettings& settings, const PickupOptions& options);
 
 struct VerifyOptions {
   std::string record;  ///< files
@@ -98,6 +113,10 @@ struct EvidenceOptions {
   std::string chain;
   std::string crl;
   std::vector<std::string> collaterals;
+  std::vector<std::string> gpu_reports;  ///< with `gpu_chains`, GPU by GPU
+  std::vector<std::string> gpu_chains;
+  std::vector<std::string> switch_reports;  ///< with `switch_chains`, NVSwitch by NVSwitch
+  std::vector<std::string> switch_chains;
   std::vector<std::string> rims;
   std::vector<std::string> ocsp;
   std::string ocsp_nonce;  ///< hex

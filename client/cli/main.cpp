@@ -54,12 +54,13 @@ struct Options {
   std::string key_file;
   std::string code;
   bool secret = false;
-  bool explain = false;
+  OffersOptions offers;
   bool json = false;
   std::string listen = "127.0.0.1:8788";
   EventOptions event;
   RequestOptions request;
   ChatOptions chat;
+  PickupOptions pickup;
   VerifyOptions verify;
   EvidenceOptions evidence;
   KnownGoodOptions known_good;
@@ -125,9 +126,11 @@ void add_inference(CLI::App& app, Options& o, Command& run) {
   auto* list =
       app.add_subcommand("offers", "nodes, what they offer, and whether they may be trusted");
   add_client(*list, o.client, o.home);
-  list->add_flag("--explain", o.explain, "every check of the evidence");
+  auto* explain = list->add_flag("--explain", o.offers.explain, "every check of the evidence");
+  list->add_flag("--json", o.offers.json, "for programs: each offer with its verdict")
+      ->excludes(explain);
   list->callback(
-      [&] { run = [&o](Process& process) { return offers(process, o.client, o.explain); }; });
+      [&] { run = [&o](Process& process) { return offers(process, o.client, o.offers); }; });
 
   auto* chat_app =
       app.add_subcommand("chat", "ask one question; nothing is sent before the verdict");
@@ -138,9 +141,22 @@ void add_inference(CLI::App& app, Options& o, Command& run) {
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
   chat_app->add_option("--save", o.chat.save, "folder for request, response, record and receipt");
+  chat_app->add_flag("--durable", o.chat.durable,
+                     "the node goes on should we be lost; `nostril pickup` fetches the answer");
+  chat_app->add_flag("--detach", o.chat.detach,
+                     "leave once the node has the request; `nostril pickup` fetches the answer");
   chat_app->add_option("question", o.chat.question)->required();
   chat_app->callback(
       [&] { run = [&o](Process& process) { return chat(process, o.client, o.chat); }; });
+
+  auto* pickup_app = app.add_subcommand(
+      "pickup", "fetch, check and pay answers of `chat --durable` and `--detach`");
+  add_client(*pickup_app, o.client, o.home);
+  pickup_app->add_option("--save", o.pickup.save,
+                         "folder for the answers, their records and receipts");
+  pickup_app->add_flag("--list", o.pickup.list, "only say what waits");
+  pickup_app->callback(
+      [&] { run = [&o](Process& process) { return pickup(process, o.client, o.pickup); }; });
 
   auto* gateway_app = app.add_subcommand(
       "gateway",
@@ -212,11 +228,23 @@ void add_verify_snp(CLI::App& verify_app, Options& o, Command& run) {
 }
 
 void add_verify_gpu(CLI::App& verify_app, Options& o, Command& run) {
-  auto* app = add_evidence_command(verify_app, "gpu", "an NVIDIA GPU's report", verify_gpu, o, run);
-  app->add_option("--report", o.evidence.report, "raw report: SPDM request and response")
+  auto* app = add_evidence_command(verify_app, "gpu",
+                                   "the reports of a machine's NVIDIA GPUs and NVSwitches",
+                                   verify_gpu, o, run);
+  const auto add_files = [app](const char* name, std::vector<std::string>& files,
+                               const char* what) {
+    return app->add_option(name, files, what)->allow_extra_args(false);
+  };
+  add_files("--report", o.evidence.gpu_reports,
+            "raw report: SPDM request and response; again for each GPU")
       ->required();
-  app->add_option("--chain", o.evidence.chain, "its five certificates, leaf first: PEM or DER")
+  add_files("--chain", o.evidence.gpu_chains,
+            "its five certificates, leaf first: PEM or DER; again, in the order of the reports")
       ->required();
+  add_files("--switch-report", o.evidence.switch_reports,
+            "the same of an NVSwitch; again for each");
+  add_files("--switch-chain", o.evidence.switch_chains,
+            "its five certificates; again, in the order of the reports");
   add_rim_option(*app, o.evidence);
   app->add_option("--ocsp", o.evidence.ocsp, "OCSP answer (DER) about a certificate; once each");
   app->add_option("--ocsp-nonce", o.evidence.ocsp_nonce, "hex: what those answers must carry");

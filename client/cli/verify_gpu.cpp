@@ -1,7 +1,11 @@
+#include "attestation/evidence.h"
 #include "attestation/gpu_verify.h"
 #include "client/cli/commands.h"
 #include "client/cli/evidence_files.h"
 
+#include <fmt/format.h>
+
+#include <stdexcept>
 #include <vector>
 
 namespace nostril::client::cli {
@@ -22,22 +26,40 @@ std::vector<Bytes> read_all(const std::vector<std::string>& paths) {
   return out;
 }
 
+/// Each report with its chain, by their order.
+std::vector<attestation::GpuEvidence> read_pairs(const std::vector<std::string>& reports,
+                                                 const std::vector<std::string>& chains,
+                                                 std::string_view what) {
+  if (reports.size() != chains.size() || reports.size() > attestation::kGpuReportCountMax) {
+    throw std::runtime_error(
+        fmt::format("{} reports and {} chains of {}; wanted: one for one, {} "
+                    "at most",
+                    reports.size(), chains.size(), what, attestation::kGpuReportCountMax));
+  }
+  std::vector<attestation::GpuEvidence> out;
+  for (std::size_t i = 0; i < reports.size(); ++i) {
+    out.push_back({read_bytes(reports[i]), read_bytes(chains[i])});
+  }
+  return out;
+}
+
 Judged gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
   VerifyPolicy policy = read_policy(options, now_s);
   policy.gpu.nonce = read_nonce(options.nonce);
-  const std::vector<attestation::GpuEvidence> gpus = {
-      {read_bytes(options.report), read_bytes(options.chain)}};
+  const auto gpus = read_pairs(options.gpu_reports, options.gpu_chains, "GPUs");
+  const auto switches = read_pairs(options.switch_reports, options.switch_chains, "NVSwitches");
   policy.gpu.ocsp_nonce = read_nonce(options.ocsp_nonce);
   const std::vector<Bytes> rims = read_all(options.rims);
   const std::vector<Bytes> ocsp = read_all(options.ocsp);
-  return {attestation::verify_gpus({gpus, rims, gpu_roots(options), now_s, policy.gpu, ocsp}),
-          chains_of_gpus(gpus, rims)};
+  return {
+      attestation::verify_gpus({gpus, rims, gpu_roots(options), now_s, policy.gpu, ocsp, switches}),
+      chains_of_gpus(gpus, rims)};
 }
 
 }  // namespace
 
 int verify_gpu(Process& process, const EvidenceOptions& options) {
-  return judge_files(process, options, options.report, gpu_verdict);
+  return judge_files(process, options, options.gpu_reports.front(), gpu_verdict);
 }
 
 }  // namespace nostril::client::cli

@@ -18,7 +18,7 @@ void append(Bytes& out, ByteSpan bytes) {
   out.insert(out.end(), bytes.begin(), bytes.end());
 }
 
-Bytes call(std::string_view signature) {
+Bytes call_of(std::string_view signature) {
   const auto bytes = selector(signature);
   return {bytes.begin(), bytes.end()};
 }
@@ -34,8 +34,8 @@ void append_channel(Bytes& out, const Channel& channel) {
 
 /// A `bytes` argument at the end: its offset among the arguments, then size and padded content.
 void append_rows(Bytes& out, std::size_t arguments, std::span<const ClaimRow> rows) {
-  append_number_word(out, arguments * kWord);
-  append_number_word(out, rows.size() * kRowBytes);
+  append_number_word(out, Uint128{arguments} * kWord);
+  append_number_word(out, Uint128{rows.size()} * kRowBytes);
   for (const ClaimRow& row : rows) append(out, row);
   const std::size_t last = rows.size() * kRowBytes % kWord;
   if (last != 0) out.resize(out.size() + kWord - last);
@@ -77,7 +77,7 @@ std::array<std::uint8_t, 4> selector(std::string_view signature) {
 }
 
 Bytes deposit_call(const EthereumAddress& owner, const EthereumAddress& token, Amount amount) {
-  Bytes out = call("deposit(address,address,uint256)");
+  Bytes out = call_of("deposit(address,address,uint256)");
   append_address_word(out, owner);
   append_address_word(out, token);
   append_number_word(out, amount.value());
@@ -85,7 +85,7 @@ Bytes deposit_call(const EthereumAddress& owner, const EthereumAddress& token, A
 }
 
 Bytes withdraw_call(const EthereumAddress& token, Amount amount, const EthereumAddress& to) {
-  Bytes out = call("withdraw(address,uint256,address)");
+  Bytes out = call_of("withdraw(address,uint256,address)");
   append_address_word(out, token);
   append_number_word(out, amount.value());
   append_address_word(out, to);
@@ -93,31 +93,31 @@ Bytes withdraw_call(const EthereumAddress& token, Amount amount, const EthereumA
 }
 
 Bytes allow_call(const PublicKey& signer, const EthereumAddress& token, Amount amount) {
-  Bytes out = call("allow(bytes32,address,uint256)");
+  Bytes out = call_of("allow(bytes32,address,uint256)");
   append(out, signer.bytes);
   append_address_word(out, token);
   append_number_word(out, amount.value());
   return out;
 }
 
-Bytes channel_call(AmountCall which, const Channel& channel, Amount amount) {
-  Bytes out = call(std::string(name_of(which)) + "(" + std::string(kChannelType) + ",uint96)");
+Bytes channel_call(AmountCall call, const Channel& channel, Amount amount) {
+  Bytes out = call_of(std::string(name_of(call)) + "(" + std::string(kChannelType) + ",uint96)");
   append_channel(out, channel);
   append_number_word(out, amount.value());
   return out;
 }
 
-Bytes channel_call(CloseCall which, const Channel& channel) {
-  const std::string name = which == CloseCall::Request ? "requestClose" : "finalise";
-  Bytes out = call(name + "(" + std::string(kChannelType) + ")");
+Bytes channel_call(CloseCall call, const Channel& channel) {
+  const std::string name = call == CloseCall::Request ? "requestClose" : "finalise";
+  Bytes out = call_of(name + "(" + std::string(kChannelType) + ")");
   append_channel(out, channel);
   return out;
 }
 
 Bytes open_signed_call(const Channel& channel, const ChannelOrder& order,
                        const ContractSignature& signature) {
-  Bytes out = call("openSigned(" + std::string(kChannelType) +
-                   ",uint96,uint32,uint32,(uint256,uint256,uint256))");
+  Bytes out = call_of("openSigned(" + std::string(kChannelType) +
+                      ",uint96,uint32,uint32,(uint256,uint256,uint256))");
   append_channel(out, channel);
   append_number_word(out, order.total.value());
   append_number_word(out, static_cast<Uint128>(order.created_at));
@@ -128,7 +128,7 @@ Bytes open_signed_call(const Channel& channel, const ChannelOrder& order,
 
 Bytes claim_call(const EthereumAddress& payee, const EthereumAddress& token,
                  std::span<const ClaimRow> rows) {
-  Bytes out = call("claim(address,address,bytes)");
+  Bytes out = call_of("claim(address,address,bytes)");
   append_address_word(out, payee);
   append_address_word(out, token);
   append_rows(out, 3, rows);
@@ -136,27 +136,27 @@ Bytes claim_call(const EthereumAddress& payee, const EthereumAddress& token,
 }
 
 Bytes claim_to_pool_call(const EthereumAddress& token, std::span<const ClaimRow> rows) {
-  Bytes out = call("claimToPool(address,bytes)");
+  Bytes out = call_of("claimToPool(address,bytes)");
   append_address_word(out, token);
   append_rows(out, 2, rows);
   return out;
 }
 
 Bytes approve_call(const EthereumAddress& spender, Amount amount) {
-  Bytes out = call("approve(address,uint256)");
+  Bytes out = call_of("approve(address,uint256)");
   append_address_word(out, spender);
   append_number_word(out, amount.value());
   return out;
 }
 
 Bytes channel_question(const ChannelId& id) {
-  Bytes out = call("channel(bytes32)");
+  Bytes out = call_of("channel(bytes32)");
   append(out, id.bytes);
   return out;
 }
 
 Bytes pool_question(const EthereumAddress& owner, const EthereumAddress& token) {
-  Bytes out = call("pool(address,address)");
+  Bytes out = call_of("pool(address,address)");
   append_address_word(out, owner);
   append_address_word(out, token);
   return out;

@@ -40,7 +40,7 @@ using ClaimRow = std::array<std::uint8_t, kRowBytes>;
 
 /// The row that turns a receipt into money. Nothing when the event is no receipt of this channel.
 [[nodiscard]] std::optional<ClaimRow> claim_row(const ContractPlace& place, const Channel& channel,
-                                                const VerifiedEvent& receipt);
+                                                const VerifiedEvent& event);
 
 /// A BIP-340 signature as the contract takes it: rx, s, and the even y of rx, 32 bytes each.
 /// Nothing when rx is no point's x, which no valid signature has.

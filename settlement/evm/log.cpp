@@ -72,8 +72,8 @@ ContractLog read_kept(WordReader& words) {
 
 struct LogForm {
   Digest topic;
-  std::size_t topics;  ///< with the first
-  LogReader read;
+  std::size_t topics = 0;  ///< with the first
+  LogReader read = nullptr;
 };
 
 const std::array<LogForm, 7>& forms() {

@@ -127,6 +127,33 @@ TEST(UnpackEvidence, TakesTheApplicationsTextsInOneOrderAndNeverEmpty) {
   }
 }
 
+TEST(UnpackEvidence, TakesSwitchesAndOcspAnswersBesideGpusOnly) {
+  Evidence full = evidence();
+  full.gpu_reports = {Bytes{1}};
+  full.gpu_manifests = {Bytes{2}};
+  full.switch_reports = {Bytes{3}, Bytes{4}};
+  full.switch_chains = {Bytes{5}, Bytes{6}};
+  full.ocsp_answers = {Bytes{7}, Bytes{8}};
+  EXPECT_EQ(unpack_evidence(pack_evidence(full)).value(), full);
+  for (const auto& sections : std::vector<std::vector<std::pair<std::uint8_t, std::string>>>{
+           {{7, "r"}},
+           {{9, "o"}},
+           {{4, "g"}, {8, "c"}},
+           {{4, "g"}, {7, "r"}, {8, "c"}, {8, "c"}},
+           {{4, "g"}, {9, "o"}, {7, "r"}},
+           {{4, "g"}, {7, "r"}, {6, "m"}},
+       }) {
+    EXPECT_EQ(error_of(pack_with(sections)), PackError::BadContainer);
+  }
+  const auto of_answers = [](std::size_t count) {
+    std::vector<std::pair<std::uint8_t, std::string>> out = {{4, "g"}};
+    out.insert(out.end(), count, {9, "o"});
+    return pack_with(out);
+  };
+  EXPECT_TRUE(unpack_evidence(of_answers(kOcspCountMax)));
+  EXPECT_EQ(error_of(of_answers(kOcspCountMax + 1)), PackError::BadContainer);
+}
+
 TEST(UnpackEvidence, RefusesWhatIsNotBase64) {
   std::string packed = pack_evidence(evidence());
   packed[10] = '!';

@@ -1,5 +1,6 @@
 // `nostril verify intel`, `snp`, `gpu` and `nras`, run as a process: every case of the shared
 // vectors, and the simulator's own evidence for checkouts without them.
+#include "attestation/gpu_simulator.h"
 #include "attestation/nras_simulator.h"
 #include "events/known_good.h"
 #include "events/nip19.h"
@@ -682,6 +683,118 @@ TEST_F(VerifyGpuCli, ByDefaultAllMustBeProven) {
   EXPECT_EQ(failed_checks(run(with(command, {"--policy", newer})).verdict),
             std::vector<std::string>{"gpu_driver"});
   EXPECT_EQ(run({"gpu", "--report", "/nowhere", "--chain", "/nowhere"}).exit, 2);
+}
+
+/// A simulated HGX board in protected PCIe mode: eight GPUs, four NVSwitches, one pair of files
+/// each.
+class VerifyBoardCli : public VerifyCli {
+ protected:
+  static constexpr std::size_t kGpuCount = 8;
+  static constexpr std::uint32_t kSwitchCount = 4;
+
+  static GpuSimulatorOptions options() {
+    GpuSimulatorOptions out;
+    out.protected_pcie = true;
+    out.features = 2;
+    out.switch_count = kSwitchCount;
+    return out;
+  }
+
+  std::vector<std::string> pairs(const std::string& name,
+                                 const std::vector<GpuEvidence>& devices) const {
+    std::vector<std::string> out;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+      const std::string file = fmt::format("{}{}", name.empty() ? "gpu" : name, i);
+      out.insert(out.end(), {"--" + name + "report", write(file + ".bin", devices[i].report),
+                             "--" + name + "chain", write(file + ".der", devices[i].chain)});
+    }
+    return out;
+  }
+
+  /// All that is the same for every case.
+  std::vector<std::string> command(std::vector<std::string> devices) const {
+    devices.insert(devices.begin(), "gpu");
+    int i = 0;
+    for (const Bytes& rim : simulator_.manifests()) {
+      devices.insert(devices.end(), {"--rim", write(fmt::format("{}.xml", i++), rim)});
+    }
+    return with(at(kNow, devices), {"--root", write("root.der", simulator_.root_der()), "--nonce",
+                                    encode_hex(nonce_)});
+  }
+
+  static std::vector<std::string> failed(const Outcome& done) {
+    return failed_checks(done.verdict);
+  }
+
+  const attestation::Nonce nonce_ = attestation::test::filled(0x66);
+  const GpuSimulator simulator_ = GpuSimulator(attestation::test::filled(7), options());
+  const std::vector<std::string> gpus_ = pairs("", simulator_.evidence(kGpuCount, nonce_));
+  const std::vector<std::string> switches_ = pairs("switch-", simulator_.switches(nonce_));
+  const std::string four_ = write("four.toml", "[gpu]\nswitch_count = 4\n");
+};
+
+TEST_F(VerifyBoardCli, AcceptsEightGpusWithTheSwitchesThatTheyName) {
+  const Outcome done = run(with(command(with(gpus_, switches_)), {"--policy", four_}));
+  EXPECT_EQ(done.exit, 0) << done.output;
+  EXPECT_EQ(done.verdict.find_boolean("simulated"), true);
+  const Json& claims = *done.verdict.find("claims");
+  EXPECT_NE(claims.find("gpu7"), nullptr) << done.output;
+  EXPECT_NE(claims.find("switch3"), nullptr) << done.output;
+}
+
+TEST_F(VerifyBoardCli, RefusesABoardThatIsNotWhole) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(failed(run(command(gpus_))), Names{"gpu_switches"});
+  EXPECT_EQ(failed(run(with(command(gpus_), {"--policy", four_}))).front(), "switch_count");
+  std::vector<std::string> three = switches_;
+  three.resize(three.size() - 4);
+  EXPECT_EQ(failed(run(command(with(gpus_, three)))), Names{"gpu_switches"});
+  EXPECT_EQ(failed(run(with(command(with(gpus_, three)), {"--policy", four_}))),
+            (Names{"switch_count", "gpu_switches"}));
+  std::vector<std::string> seven = gpus_;
+  seven.resize(seven.size() - 4);
+  EXPECT_EQ(failed(run(command(with(seven, switches_)))), (Names{"switch_gpus", "gpu_switches"}));
+  std::vector<std::string> twice = gpus_;
+  std::copy(gpus_.begin(), gpus_.begin() + 4, twice.end() - 4);
+  EXPECT_EQ(failed(run(command(with(twice, switches_)))), Names{"gpu_distinct"});
+  std::vector<std::string> crossed = gpus_;
+  std::swap(crossed[3], crossed[7]);
+  EXPECT_THAT(failed(run(command(with(crossed, switches_)))), ::testing::Contains("gpu_signature"));
+  std::vector<std::string> unpaired = switches_;
+  unpaired.resize(unpaired.size() - 2);
+  EXPECT_EQ(run(command(with(gpus_, unpaired))).exit, 2);
+  EXPECT_EQ(
+      run(with(command(gpus_), {"--policy", write("bad.toml", "[gpu]\nswitch_count = 17\n")})).exit,
+      2);
+}
+
+TEST_F(VerifyBoardCli, JudgesOcspAnswersOfEveryGpu) {
+  SimOcsp fields;
+  fields.this_update = kNow - 60;
+  fields.next_update = kNow + 3600;
+  std::vector<std::string> answers;
+  for (std::size_t i = 0; i < kGpuCount; ++i) {
+    for (const Bytes& answer : simulator_.ocsp_answers(i, fields)) {
+      answers.insert(answers.end(),
+                     {"--ocsp", write(fmt::format("{}.ocsp", answers.size()), answer)});
+    }
+  }
+  for (std::size_t i = 0; i < kSwitchCount; ++i) {
+    for (const Bytes& answer : simulator_.switch_ocsp_answers(i, fields)) {
+      answers.insert(answers.end(),
+                     {"--ocsp", write(fmt::format("{}.ocsp", answers.size()), answer)});
+    }
+  }
+  const std::string required = write("ocsp.toml", "[gpu]\nrequire_ocsp = true\n");
+  const auto all = with(command(with(gpus_, switches_)), answers);
+  EXPECT_EQ(run(with(all, {"--policy", required})).exit, 0);
+  EXPECT_EQ(failed(run(with(command(with(gpus_, switches_)), {"--policy", required}))),
+            (std::vector<std::string>{"gpu_switches", "switch_revocation", "gpu_revocation"}));
+  SimOcsp revoked = fields;
+  revoked.word = OcspStatus::Word::Revoked;
+  const Bytes last = simulator_.ocsp_answers(kGpuCount - 1, revoked).front();
+  EXPECT_EQ(failed(run(with(all, {"--ocsp", write("revoked.ocsp", last)}))),
+            std::vector<std::string>{"gpu_revocation"});
 }
 
 class VerifyNrasCli : public VerifyCli {

@@ -19,6 +19,7 @@ const { WebSocket, WebSocketServer } = require("ws");
 export const kRoot = fileURLToPath(new URL("../..", import.meta.url));
 export const kBin = process.env.NOSTRIL_BIN_DIR ?? path.join(kRoot, "build/dev/bin");
 const kDemoFolder = path.join(kRoot, "node/demo_engine");
+const kScriptedEngine = fileURLToPath(new URL("scripted_engine.mjs", import.meta.url));
 const kReadyMsMax = 30_000;
 const kStopMsMax = 10_000;
 const kShownBytes = 4_000;
@@ -166,6 +167,13 @@ export class Bed {
     return { url, model: name, program };
   }
 
+  /** A scripted engine (scripted_engine.mjs); with the port of an earlier one its successor. */
+  async scripted_engine({ port = 0 } = {}) {
+    const program = this.#run("engine", process.execPath, [kScriptedEngine, "--listen", `127.0.0.1:${port}`]);
+    const [, url, model] = await program.line(/^listening on (http:\/\/\S+) model (\S+)$/m);
+    return { url, port: Number(new URL(url).port), model, program };
+  }
+
   /** A node with simulated evidence on one relay or several. `settings` and `sections` are added to its configuration: {limits: {…}}. */
   async node(options) {
     const node = this.node_program(options);
@@ -211,34 +219,50 @@ export class Bed {
     return { url, program };
   }
 
-  /** A WebSocket proxy before a relay. `messages` holds what passed: {from: "client"|"relay", text}. */
+  /**
+   * A WebSocket proxy before a relay. `messages` holds what came: {from: "client"|"relay", text}. Before a message goes on,
+   * `gate({from, text})` is awaited, then `delay_ms`; cut() drops all connections, which may be made anew.
+   */
   async websocket_tap(relay) {
     const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
-    const messages = [];
+    const tap = { messages: [], gate: undefined, delay_ms: 0, cut: () => { for (const socket of server.clients) socket.terminate(); } };
     server.on("connection", (near) => {
       const far = new WebSocket(relay.url);
       const open = new Promise((resolve) => far.once("open", resolve));
-      const pass = (from, to, ready) => async (bytes, binary) => {
-        messages.push({ from, text: bytes.toString() });
-        await ready;
-        if (to.readyState === WebSocket.OPEN) to.send(bytes, { binary });
+      const pass = (from, to, ready) => {
+        let line = ready;  // messages stay in order
+        return (bytes, binary) => {
+          const message = { from, text: bytes.toString() };
+          const at = performance.now();
+          tap.messages.push(message);
+          line = line.then(async () => {
+            await tap.gate?.(message);
+            if (tap.delay_ms > 0) await sleep(Math.max(0, at + tap.delay_ms - performance.now()));
+            if (to.readyState === WebSocket.OPEN) to.send(bytes, { binary });
+          });
+        };
       };
       near.on("message", pass("client", far, open));
-      far.on("message", pass("relay", near));
+      far.on("message", pass("relay", near, Promise.resolve()));
       near.on("error", () => {}).on("close", () => far.terminate());
       far.on("error", () => {}).on("close", () => near.terminate());
     });
     await new Promise((resolve) => server.once("listening", resolve));
     this.#stops.push(() => {
-      for (const socket of server.clients) socket.terminate();
+      tap.cut();
       return new Promise((resolve) => server.close(resolve));
     });
-    return { url: `ws://127.0.0.1:${server.address().port}`, messages };
+    tap.url = `ws://127.0.0.1:${server.address().port}`;
+    return tap;
   }
 
-  /** An HTTP proxy before an engine. `calls` holds {path, request, status, response, done, broken}. */
+  /**
+   * An HTTP proxy before an engine. `calls` holds {path, request, status, response, done, broken}. Before bytes of an answer
+   * go on, `gate(call, bytes)` is awaited, then `delay_ms`; cut() drops all connections, which may be made anew.
+   */
   async http_tap(engine) {
     const calls = [];
+    const tap = { calls, gate: undefined, delay_ms: 0, model: engine.model };
     const server = http.createServer((incoming, outgoing) => {
       const call = { path: incoming.url, request: [], response: [], done: false, broken: false };
       calls.push(call);
@@ -250,18 +274,29 @@ export class Bed {
       onward.on("response", (answer) => {
         call.status = answer.statusCode;
         outgoing.writeHead(answer.statusCode, { "content-type": answer.headers["content-type"] ?? "text/plain" });
-        answer.on("data", (bytes) => { call.response.push(bytes); outgoing.write(bytes); });
-        answer.on("end", () => { call.done = true; outgoing.end(); });
+        let line = Promise.resolve();  // pieces stay in order
+        const then = (step) => { line = line.then(step); };
+        answer.on("data", (bytes) => {
+          call.response.push(bytes);
+          then(async () => {
+            await tap.gate?.(call, bytes);
+            if (tap.delay_ms > 0) await sleep(tap.delay_ms);
+            if (!outgoing.destroyed) outgoing.write(bytes);
+          });
+        });
+        answer.on("end", () => then(() => { call.done = true; outgoing.end(); }));
         answer.on("error", () => outgoing.destroy());
       });
     });
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    tap.cut = () => server.closeAllConnections();
     this.#stops.push(() => {
-      server.closeAllConnections();
+      tap.cut();
       return new Promise((resolve) => server.close(resolve));
     });
-    const completions = () => calls.filter((call) => call.path.endsWith("/completions"));
-    return { url: `http://127.0.0.1:${server.address().port}`, model: engine.model, calls, completions };
+    tap.completions = () => calls.filter((call) => call.path.endsWith("/completions"));
+    tap.url = `http://127.0.0.1:${server.address().port}`;
+    return tap;
   }
 
   /** Of something else that has to be taken down: an SDK's agent, a socket. */
