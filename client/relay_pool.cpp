@@ -273,6 +273,7 @@ struct RelayPool::Impl {
   }();
   Verifier verifier;
   std::vector<std::unique_ptr<Relay>> relays;
+  std::size_t hinted = 0;
   std::map<SubscriptionId, Subscription> subscriptions;
   std::uint64_t next_subscription = 1;
   std::uint64_t next_publication = 1;
@@ -312,6 +313,22 @@ void RelayPool::remove_relay(const std::string& url) {
   for (const auto& [order, unanswered] : relay->unanswered) {
     unanswered.publication->fail(relay->name, "is no relay of ours any more");
   }
+}
+
+std::size_t RelayPool::add_hinted_relays(const std::vector<std::string>& urls) {
+  const auto is_plain = [](const auto& relay) { return relay->url.scheme == net::UrlScheme::Ws; };
+  const bool plain_too = std::ranges::any_of(impl_->relays, is_plain);
+  std::size_t added = 0;
+  for (const std::string& url : urls) {
+    const auto parsed = net::parse_url(url);
+    if (!parsed || impl_->hinted >= impl_->limits.hinted_max) continue;
+    if (parsed->scheme != net::UrlScheme::Wss && !plain_too) continue;
+    const std::size_t before = impl_->relays.size();
+    if (!add_relay(url) || impl_->relays.size() == before) continue;
+    ++impl_->hinted;
+    ++added;
+  }
+  return added;
 }
 
 std::size_t RelayPool::relay_count() const {

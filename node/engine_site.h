@@ -23,7 +23,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace nostril::node {
 
@@ -37,10 +39,13 @@ struct SiteParts {
   Verifier& verifier;
   client::RelayPool& pool;
   client::Journal& journal;
+  AnswerStore& answers;
+  PickupOutbox& pickup;
   EncryptionKeys& keys;
   EvidenceSource& source;
   Background& background;
   const BeaconFeed& beacons;
+  const DirectPath& direct;
 };
 
 struct SiteCallbacks {
@@ -91,6 +96,10 @@ class EngineSite {
 
   /// An offer was under way once, so that sessions may name it.
   [[nodiscard]] bool served() const { return !models_.empty(); }
+
+  /// The newest offers, of one model or of all.
+  [[nodiscard]] const LiveOffer* find_model(std::string_view model) const;
+  [[nodiscard]] std::vector<const LiveOffer*> offered() const;
 
   /// The offer of that id while it may still be used.
   [[nodiscard]] const LiveOffer* find(const EventId& offer) const;

@@ -8,6 +8,7 @@
 #include "node/config.h"
 #include "node/doctor.h"
 #include "node/evidence_source.h"
+#include "node/https_face.h"
 #include "node/manifest_commands.h"
 #include "node/node_keys.h"
 #include "node/reload.h"
@@ -94,12 +95,24 @@ int run(const std::string& path) {
   if (!journal) throw ConfigError(journal.error());
   Agent agent(config, std::move(*identity), std::move(*source), std::move(*journal), loop, clock,
               rng);
+  std::unique_ptr<HttpsFace> https;
+  if (!config.https.listen.empty() && !config.problem()) {
+    https = std::make_unique<HttpsFace>(agent.https_parts());
+    agent.set_direct_path(https->direct_path());
+    fmt::print("serving {}\n", https->address());
+  }
   int status = 0;
-  const auto stop = [&] { agent.stop([&loop] { loop.stop(); }); };
+  const auto stop = [&] {
+    if (https) https->server().stop();
+    agent.stop([&loop] { loop.stop(); });
+  };
   loop.on_signal(SIGTERM, stop);
   loop.on_signal(SIGINT, stop);
   loop.on_signal(SIGHUP, [&] { reload(path, config, agent); });
-  loop.on_signal(SIGUSR1, [&] { agent.drain(stop); });
+  loop.on_signal(SIGUSR1, [&] {
+    if (https) https->server().stop_listening();
+    agent.drain(stop);
+  });
   agent.start(
       [](const std::string& line) {
         fmt::print("{}\n", line);
