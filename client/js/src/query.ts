@@ -70,6 +70,7 @@ export class Query {
   #session: ClientSession | undefined;
   #ticket: Ticket | undefined;
   #unsubscribe: () => void = () => {};
+  #stopListening: () => void = () => {};
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
   #cancelReason: string | undefined;
@@ -134,6 +135,7 @@ export class Query {
       onStoredEnd: (relay) => this.#onSubscribed(relay),
       onClosed: (relay, reason) => { this.#problems = [...this.#problems, `${relay}: ${reason}`]; },
     }, { unsigned: true });
+    this.#stopListening = this.#pool.onLost(() => { if (this.#accepted && !this.#result) this.#pool.addNamed(this.#offer.offer.relays); });
     this.#drive();
   }
 
@@ -164,6 +166,7 @@ export class Query {
     if (result.accepted || this.#over) return;
     this.#problems = result.refusals;
     if (!result.refused || this.#result) return;
+    if (result.nobodyListens) this.#pool.addNamed(this.#offer.offer.relays);
     if (this.#accepted) {
       if (result.nobodyListens) this.#onNodeAway();
     } else if (!result.nobodyListens) {
@@ -271,6 +274,7 @@ export class Query {
     if (this.#session && this.#subscribed) for (const event of this.#session.takeEvents(now())) void this.#pool.publish(event);
     this.#session?.wipe();
     this.#unsubscribe();
+    this.#stopListening();
     this.#release();
     this.#resolve({ error: this.#error, ...result, offer: this.#offer });
   }
