@@ -101,6 +101,7 @@ int run(const std::string& path) {
     https = std::make_unique<HttpsFace>(agent.https_parts());
     agent.set_direct_path(https->direct_path());
     fmt::print("serving {}\n", https->address());
+    std::fflush(stdout);
   }
   int status = 0;
   const auto stop = [&] {
@@ -109,7 +110,11 @@ int run(const std::string& path) {
   };
   loop.on_signal(SIGTERM, stop);
   loop.on_signal(SIGINT, stop);
-  loop.on_signal(SIGHUP, [&] { reload(path, config, agent); });
+  loop.on_signal(SIGHUP, [&] {
+    reload(path, config, agent);
+    const auto renewed = https ? https->renew_certificate() : Result<void, std::string>();
+    if (!renewed) log(LogLevel::Error, "{}", renewed.error());
+  });
   loop.on_signal(SIGUSR1, [&] {
     if (https) https->server().stop_listening();
     agent.drain(stop);
