@@ -50,7 +50,7 @@ struct Asker::Ask {
   QueryId query = QueryId::None;
   RequestId request;
   std::optional<std::int64_t> first_sent_at_ms;
-  bool durable = false;
+  QueryOptions options;
   int tries = 0;
   bool bytes_came = false;
   bool waiting_for_offer = false;
@@ -68,14 +68,14 @@ Asker::~Asker() {
 }
 
 AskId Asker::ask(std::string model, std::string path, std::string body, AskCallbacks callbacks,
-                 bool durable) {
+                 QueryOptions options) {
   const auto ask = std::make_shared<Ask>();
   ask->id = AskId{next_++};
   ask->model = std::move(model);
   ask->path = std::move(path);
   ask->body = std::move(body);
   ask->callbacks = std::move(callbacks);
-  ask->durable = durable;
+  ask->options = options;
   rng_.fill(ask->request.bytes);
   asks_.emplace(ask->id, ask);
   ask->waiting_for_offer = true;
@@ -115,7 +115,7 @@ void Asker::try_next(const std::shared_ptr<Ask>& ask) {
   if (!ask->first_sent_at_ms) ask->first_sent_at_ms = inference_.now_ms();
   request.first_sent_at_ms = ask->first_sent_at_ms;
   ask->earlier.push_back(ask->offer->offer());
-  request.durable = ask->durable;
+  request.options = ask->options;
   QueryCallbacks callbacks;
   callbacks.on_delivered = ask->callbacks.on_delivered;
   callbacks.on_head = ask->callbacks.on_head;

@@ -50,9 +50,8 @@ class Asker {
   Asker& operator=(const Asker&) = delete;
 
   /// An empty `model` takes any; the body then gets the offer's. `body` must be a JSON object.
-  /// `durable`: QueryRequest::durable.
   AskId ask(std::string model, std::string path, std::string body, AskCallbacks callbacks,
-            bool durable = false);
+            QueryOptions options = {});
   void cancel(AskId id, const std::string& reason);
   /// To be called when the offer book changed.
   void on_offers_changed();

@@ -91,13 +91,8 @@ void Agent::told_offer(const Offer& offer) {
 // ---- Engines ------------------------------------------------------------------------------------
 
 EngineSite& Agent::add_site(NodeConfig::EngineSettings engine) {
-<<<<<<< HEAD
-  SiteParts parts{config_,   identity_, loop_,   clock_, rng_,     verifier_,   pool_,
-                  *journal_, answers_,  pickup_, keys_,  *source_, background_, beacons_};
-=======
-  SiteParts parts{config_,   identity_, loop_,    clock_,      rng_,     verifier_, pool_,
-                  *journal_, keys_,     *source_, background_, beacons_, direct_};
->>>>>>> https
+  SiteParts parts{config_,  identity_, loop_, clock_,   rng_,        verifier_, pool_,  *journal_,
+                  answers_, pickup_,   keys_, *source_, background_, beacons_,  direct_};
   SiteCallbacks callbacks;
   callbacks.on_offered = [this](const Offer& offer) { told_offer(offer); };
   callbacks.on_problem = [this](const std::string& problem) { site_problem(problem); };
@@ -373,16 +368,12 @@ void Agent::sweep() {
   const std::size_t before = sessions_.size();
   std::erase_if(sessions_, [](const auto& entry) { return entry.second->removable(); });
   if (sessions_.size() != before) subscribe();
-<<<<<<< HEAD
   if (auto expired = answers_.expired(kExpiredAnswersAtOnce); !expired.empty()) {
     // What is not committed now comes up again when the node starts.
     (void)journal_->commit(std::move(expired), {});
   }
-  if (on_drained_ && !stopping_ && sessions_.empty()) std::exchange(on_drained_, nullptr)();
-=======
   const bool idle = sessions_.empty() && (!direct_.running || direct_.running() == 0);
   if (on_drained_ && !stopping_ && idle) std::exchange(on_drained_, nullptr)();
->>>>>>> https
 }
 
 void Agent::drain(std::function<void()> done) {

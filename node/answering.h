@@ -76,13 +76,10 @@ class AnswerPeer {
   /// after the bytes that were given, but what the peer itself adds.
   virtual void on_ending(RecordStatus /*status*/, const EngineOutcome& /*outcome*/) {}
 
-<<<<<<< HEAD
   /// What shall be on the disk together with a statement that is not the last.
   virtual void add_partial_changes(const ResponseRecord& /*record*/,
                                    std::vector<client::JournalChange>& /*changes*/) {}
 
-=======
->>>>>>> https
   /// What shall be on the disk together with the record.
   virtual void add_changes(const ResponseRecord& record, const Event& event,
                            std::vector<client::JournalChange>& changes) = 0;

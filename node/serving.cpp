@@ -248,6 +248,8 @@ void Serving::add_changes(const ResponseRecord& record, const Event& event,
       session_.store({head_, Bytes(body.begin(), body.end()), event}, {now_s, expires_at}),
       expires_at);
   for_pickup_ = !frames.empty();
+  if (for_pickup_)
+    log(LogLevel::Debug, "an answer of {} frames is kept for pick-up", frames.size());
   add(std::move(frames));
 }
 
