@@ -92,6 +92,7 @@ class Agent {
   EncryptionKeys keys_;
   Background background_;
   BeaconFeed beacons_;
+  PublishTimes times_;
   AgentCounters counters_;
 
   std::unique_ptr<DemoEngineProcess> demo_;

@@ -67,9 +67,11 @@ class AnswerPeer {
   virtual void on_receipt_needed(const Event& record) = 0;
   /// The engine broke off. on_ending() follows.
   virtual void on_broken() = 0;
+
   /// The record is about to be written: response_hash() is asked for the last time. Nothing comes
   /// after the bytes that were given, but what the peer itself adds.
   virtual void on_ending(RecordStatus /*status*/, const EngineOutcome& /*outcome*/) {}
+
   /// What shall be on the disk together with the record.
   virtual void add_changes(const ResponseRecord& record, const Event& event,
                            std::vector<client::JournalChange>& changes) = 0;
@@ -145,7 +147,7 @@ class Answering : public std::enable_shared_from_this<Answering> {
   [[nodiscard]] Result<EngineRequest, RequestError> prepare(const AnswerRequest& request) const;
   [[nodiscard]] std::optional<std::int64_t> draw_seed() const;
   void enter_queue(const EngineRequest& request, const AnswerRequest& asked);
-  void leave_queue(bool served);
+  void leave_queue(bool served, std::uint64_t tokens = 0);
   void ask_engine(const EngineRequest& request);
   [[nodiscard]] bool on_engine_bytes(std::string_view piece);
   void pass_held();

@@ -104,8 +104,8 @@ void ApiAnswer::begin(const net::HttpRequest& request, const net::PeerAddress& p
   exchange_.opened_request = sha256(*body);
   const auto place = place_of(*body);
   if (!place) return refuse(place.error());
-  auto book = context_.parts.access.book(exchange_.caller, place->offer);
-  if (!book) return refuse(std::move(book.error()));
+  auto booking = context_.parts.access.book(exchange_.caller, place->offer, *body);
+  if (!booking) return refuse(std::move(booking.error()));
   AnswerRequest asked;
   asked.id = draw_request_id(context_.parts.rng);
   asked.path = request.path;
@@ -114,7 +114,7 @@ void ApiAnswer::begin(const net::HttpRequest& request, const net::PeerAddress& p
   asked.line = exchange_.caller.line;
   asked.cache_salt = exchange_.caller.cache_salt;
   answering_ =
-      std::make_shared<Answering>(place->services, place->queue, place->offer, *std::move(book));
+      std::make_shared<Answering>(place->services, place->queue, place->offer, std::move(booking->book));
   answering_->start(weak_from_this(), asked);
 }
 

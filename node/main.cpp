@@ -1,5 +1,4 @@
 // nostril-node: the agent beside an inference engine inside a confidential VM.
-#include "attestation/tee_tag.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
@@ -7,6 +6,7 @@
 #include "node/agent.h"
 #include "node/collateral.h"
 #include "node/config.h"
+#include "node/doctor.h"
 #include "node/evidence_source.h"
 #include "node/manifest_commands.h"
 #include "node/node_keys.h"
@@ -91,83 +91,6 @@ int run(const std::string& path) {
   return status;
 }
 
-/// Which source of evidence would be taken, what is missing for the others, and a trial of it.
-bool doctor_evidence(const NodeConfig& config) {
-  const EvidenceSettings settings = config.evidence_settings();
-  const auto interfaces = tee_interfaces(settings.paths);
-  fmt::print("TEE interfaces: {}\n", interfaces.empty() ? "none on this machine" : "");
-  for (const std::string& interface : interfaces) fmt::print("  {}\n", interface);
-  const EvidenceChoice choice = choose_evidence(settings);
-  fmt::print("evidence = \"{}\": {}\n", settings.source,
-             choice.source.empty() ? "nothing can be taken" : "takes " + choice.source);
-  for (const std::string& note : choice.notes) fmt::print("  {}\n", note);
-  if (choice.source.empty()) return false;
-  if (choice.source == "simulated") return true;  // trying it would write its root
-  SystemRng rng;
-  auto source = make_evidence_source(settings, config.data, rng);
-  if (!source) {
-    fmt::print("  {}\n", source.error());
-    return false;
-  }
-  *source = with_collateral(std::move(*source), config.collateral_settings());
-  fmt::print("  {}\n", settings.nvml_library.empty() ? "GPUs: not asked"
-                                                     : describe_gpus(settings.nvml_library));
-  const auto evidence = whole_evidence(**source, {}, SystemClock().unix_s());
-  if (!evidence) {
-    fmt::print("  {}\n", evidence.error());
-    return false;
-  }
-  if (const auto& app = evidence->app) {
-    fmt::print("  event log of {} bytes, compose text of {}\n", app->event_log.size(),
-               app->compose.size());
-  }
-  const bool complete = !lacks_collateral(*evidence);
-  fmt::print("  a trial gave evidence of {} bytes, offered as {}, {} the vendors' collateral\n",
-             evidence->cpu_quote.size(), attestation::tee_tag(*evidence),
-             complete ? "with" : "WITHOUT");
-  return complete;
-}
-
-/// What an operator asks first: is there a TEE, an engine, a relay?
-int doctor(const std::string& path) {
-  const NodeConfig config = read_config(path);
-  int missing = doctor_evidence(config) ? 0 : 1;
-  SystemClock clock;
-  net::Loop loop;
-  const auto report = [&](const std::vector<FoundEngine>& engines) {
-    if (engines.empty()) {
-      ++missing;
-      fmt::print("engine: none answers /v1/models; start one, or set engine.url\n");
-    }
-    for (const FoundEngine& engine : engines) {
-      fmt::print("engine: {} at {}\n", engine.name, engine.address.base_url);
-      for (const EngineModel& model : engine.models) fmt::print("  {}\n", model.id);
-    }
-  };
-  std::vector<NodeConfig::EngineSettings> configured = config.engines;
-  if (!config.engine.url.empty()) configured.push_back(config.single_engine());
-  std::vector<std::unique_ptr<Engine>> engines;
-  for (const NodeConfig::EngineSettings& one : configured) {
-    engines.push_back(std::make_unique<Engine>(loop, EngineAddress{one.url, one.api_key}));
-    engines.back()->list_models([&report](std::optional<FoundEngine> found) {
-      report(found ? std::vector<FoundEngine>{*found} : std::vector<FoundEngine>{});
-    });
-  }
-  if (engines.empty()) detect_engines(loop, report);
-  client::RelayPool pool(loop, clock, {}, config.ca_file);
-  for (const std::string& relay : config.relays) {
-    if (!pool.add_relay(relay)) fmt::print("relay: {} is no ws:// or wss:// URL\n", relay);
-  }
-  loop.after(3'000, [&] {
-    fmt::print("relays: {} of {} connected\n", pool.connected_count(), config.relays.size());
-    for (const std::string& problem : pool.problems()) fmt::print("  {}\n", problem);
-    if (pool.connected_count() == 0) ++missing;
-    loop.stop();
-  });
-  loop.run();
-  return missing == 0 ? 0 : 1;
-}
-
 /// Sub-commands of `manifest`; `run` gets the one that was chosen.
 void add_manifest(CLI::App& app, ManifestOptions& options, std::function<int()>& run) {
   auto* manifest = app.add_subcommand("manifest", "what a model's files are, as one digest");
@@ -217,8 +140,13 @@ int main(int argc, char** argv) {
     auto* run = app.add_subcommand(
         "run", "serve until SIGTERM; after SIGUSR1 until running answers have ended");
     run->add_option("--config", config, "configuration file (TOML)")->required();
-    auto* doctor = app.add_subcommand("doctor", "look for a TEE, an engine and the relays");
+    auto* doctor = app.add_subcommand(
+        "doctor",
+        "look at TEE, evidence, GPUs, engines, relays, clock, disk and journal, and say what to "
+        "do; exit status 0: all is well, 1: warnings, 2: something is wrong");
     doctor->add_option("--config", config, "configuration file (TOML)");
+    bool json = false;
+    doctor->add_flag("--json", json, "one JSON object");
     nostril::node::ManifestOptions manifest;
     std::function<int()> manifest_command;
     nostril::node::add_manifest(app, manifest, manifest_command);
@@ -226,7 +154,7 @@ int main(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     if (print) return nostril::node::print_config();
     if (*run) return nostril::node::run(config);
-    if (*doctor) return nostril::node::doctor(config);
+    if (*doctor) return nostril::node::doctor(config, json);
     if (manifest_command) return manifest_command();
     fmt::print(stderr, "{}", app.help());
     return 2;

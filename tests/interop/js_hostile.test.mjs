@@ -15,7 +15,8 @@ import { readEvent } from "../../client/js/dist/event.js";
 import { DoneHolder } from "../../client/js/dist/fetch.js";
 import { parseFrame, printFrame } from "../../client/js/dist/frames.js";
 import { readVerdicts } from "../../client/js/dist/gateway_verifier.js";
-import { ClientSession, FileStorage, GatewayVerifier, isVerified, MemoryStorage, Nostril, nostrilFetch, readOffer, readRecord, RefusedError, RelayPool,
+import { parseStrictJson } from "../../client/js/dist/strict_json.js";
+import { ClientSession, FileStorage, GatewayVerifier, isVerified, MemoryStorage, Nostril, nostrilFetch, OfferBook, readOffer, readRecord, RefusedError, RelayPool,
   samplingSuits, SecretKeySigner, VerifiedOffer, Wallet } from "../../client/js/dist/node.js";
 import { until, within } from "../e2e/lib.mjs";
 import { accepted_offer, accepting, FakeNode, FakeRelay, now_s, signed, verdict_on } from "./js_support.mjs";
@@ -86,6 +87,69 @@ describe("a verdict", () => {
   });
 });
 
+describe("the book of offers", () => {
+  /** A book that is fed by hand; `judge` gives the verdicts. */
+  function fed_book(judge = accepting, limits = undefined) {
+    let feed;
+    const book = new OfferBook({ subscribe: (_, callbacks) => { feed = callbacks.onEvent; return () => {}; } }, judge, {}, limits);
+    stops.push(() => book.close());
+    return { book, feed: (...events) => events.forEach((event) => feed(event)) };
+  }
+
+  it("is not filled by masses of offers that are refused, nor by their evidence", async () => {
+    const honest = [new FakeNode(), new FakeNode()];
+    const only_honest = { verify: async (offer, attestation) => verdict_on(offer, attestation, { accepted: honest.some((node) => node.public === offer.node) }) };
+    const { book, feed } = fed_book(only_honest, { offersMax: 3, evidenceBytesMax: 40, judgesMax: 1 });
+    feed(honest[0].offer, honest[0].attestation);
+    await until(kMs, "the first offer", () => book.usable.length === 1);
+    for (let count = 0; count < 8; ++count) {
+      const liar = new FakeNode();
+      feed(liar.offer, liar.attestation);
+    }
+    await until(kMs, "refusals", () => book.rejected.length > 0);
+    feed(honest[1].offer, honest[1].attestation);
+    await until(kMs, "the second offer", () => book.usable.length === 2);
+    assert.ok(book.rejected.length <= 1);
+  });
+
+  it("keeps the newest offer of an address, and drops the older one when the newer is refused", async () => {
+    const node = new FakeNode();
+    let accepts = true;
+    const { book, feed } = fed_book({ verify: async (...pair) => verdict_on(...pair, { accepted: accepts }) });
+    feed(node.offer, node.attestation);
+    await until(kMs, "an offer", () => book.usable.length === 1);
+    const newer = node.event(31470, node.offer.tags);
+    const event = { ...newer, created_at: newer.created_at + 10 };
+    accepts = false;
+    feed({ ...event, id: zeros });
+    await until(kMs, "no offer", () => book.usable.length === 0);
+    feed(node.offer);
+    assert.equal(book.usable.length, 0, "an older one does not come back");
+  });
+
+  it("obeys a node's deletion of its own offers only", async () => {
+    const node = new FakeNode();
+    const { book, feed } = fed_book();
+    feed(node.offer, node.attestation);
+    await until(kMs, "an offer", () => book.usable.length === 1);
+    const tags = [["a", `31470:${node.public}:fake-model@default`], ["k", "31470"]];
+    feed(signed({ kind: 5, created_at: now_s(), tags, content: "" }, generateSecretKey()));
+    assert.equal(book.usable.length, 1);
+    feed(signed({ kind: 5, created_at: now_s(), tags, content: "" }, node.secret));
+    assert.equal(book.usable.length, 0);
+  });
+
+  it("asks again when no verdict came, and believes what the verifier says then", async () => {
+    const node = new FakeNode();
+    let asked = 0;
+    const { book, feed } = fed_book({ verify: async (...pair) => { asked += 1; if (asked === 1) throw new Error("starting"); return asked === 2 ? undefined : verdict_on(...pair); } });
+    feed(node.offer, node.attestation);
+    await until(kMs, "a verdict", () => book.usable.length === 1);
+    assert.equal(asked, 3);
+    assert.deepEqual(book.rejected, []);
+  });
+});
+
 // ---- Events, frames -----------------------------------------------------------------------------
 
 describe("what comes from outside", () => {
@@ -149,6 +213,17 @@ describe("what comes from outside", () => {
     }
   });
 
+  it("is JSON without a name that stands twice, and with plain integers only", () => {
+    for (const text of ['{"a":1,"b":[{"a":1},{"a":1}],"c":{"a":"\\u0061,{\\\"a\\":"}}', "[]", ' [ 0 , 10 ,"1.5",null,true ] ', '{"":{"":0}}', '"x"', "[[[[[[[[1]]]]]]]]"]) {
+      assert.deepEqual(parseStrictJson(text), JSON.parse(text), text);
+    }
+    for (const text of ['{"a":1,"a":1}', '{"a":1,"\\u0061":2}', '[{"x":{"b":1,"c":[],"b":2}}]', "[1.0]", "[1e3]", "[-0]", "[-1]", "[1E1]", "", "[", "{]", "[01]", "[1]x", "[[[[[[[[[1]]]]]]]]]"]) {
+      assert.equal(parseStrictJson(text), undefined, text);
+    }
+    assert.throws(() => parseFrame('{"t":"credit","n":1,"credit":1,"credit":2}'), RefusedError);
+    assert.throws(() => parseFrame('{"t":"credit","n":1.0,"credit":1}'), RefusedError);
+  });
+
   it("whatever it is, is refused by RefusedError and nothing else", () => {
     const seed = Number(process.env.NOSTRIL_SEED ?? Date.now() % 2 ** 31);
     let state = seed;
@@ -191,15 +266,17 @@ describe("what comes from outside", () => {
     assert.equal(usageMax(offer, '{"max_tokens":"10"}', 0).output, 4096);
   });
 
-  it("is held from its [DONE] line on, wherever the pieces are cut", () => {
-    const text = utf8ToBytes('data: [DON\ndata: {"x":"data: [DONE]"}\n\n\ndata: [DONE]\n\n: more\n');
-    const end = Buffer.from(text).lastIndexOf("data: [DONE]");
-    for (let size = 1; size <= text.length; ++size) {
-      const holder = new DoneHolder();
-      const out = [];
-      for (let at = 0; at < text.length; at += size) out.push(holder.feed(text.subarray(at, at + size)));
-      assert.equal(Buffer.concat(out).toString(), Buffer.from(text.subarray(0, end)).toString(), `pieces of ${size}`);
-      assert.equal(Buffer.from(holder.take()).toString(), Buffer.from(text.subarray(end)).toString());
+  it("is held from its last line on, wherever the pieces are cut", () => {
+    for (const last of ["data: [DONE]", "event: response.completed", "event: message_stop"]) {
+      const text = Buffer.from(`data: [DON\nevent: response.c\ndata: {"x":"${last}"}\n\n\n${last}\n\n: more\n`);
+      const end = text.lastIndexOf(last);
+      for (let size = 1; size <= text.length; ++size) {
+        const holder = new DoneHolder();
+        const out = [];
+        for (let at = 0; at < text.length; at += size) out.push(holder.feed(text.subarray(at, at + size)));
+        assert.equal(Buffer.concat(out).toString(), text.subarray(0, end).toString(), `pieces of ${size}`);
+        assert.equal(Buffer.from(holder.take()).toString(), text.subarray(end).toString());
+      }
     }
   });
 });
@@ -215,11 +292,12 @@ describe("a session with a node or relay that lies", () => {
     return notes;
   };
 
-  async function opened() {
-    const node = new FakeNode();
-    const session = new ClientSession(await accepted_offer(node), request, at(0));
-    const there = node.accept(session.takeEvents(at(0))[0]);
-    return { node, session, there };
+  const node = new FakeNode();
+  const made = accepted_offer(node);
+
+  async function opened(changes = {}) {
+    const session = new ClientSession(await made, { ...request, ...changes }, at(0));
+    return { session, there: node.accept(session.takeEvents(at(0))[0]) };
   }
 
   async function running() {
@@ -291,7 +369,7 @@ describe("a session with a node or relay that lies", () => {
     for (const frames of [[data("x", false)], [data("x", true), data("y", true)], [{ t: "open", request: request.request, offer: zeros, attestation: zeros, method: "POST", path: "/", headers: [], bodyBytes: 0, body: new Uint8Array(), durable: false, credit: 0 }],
       [{ t: "cancel", reason: "" }]]) {
       const all = await running();
-      frames.forEach((frame, index) => all.session.onEvent(all.there.frame_event(index + 1, frame), at(1)));
+      frames.forEach((frame, index) => all.session.onEvent(all.there.unsigned_frame(index + 1, frame), at(1)));
       assert.equal(end_of(all).failure, "protocol", frames.at(-1).t);
     }
     const all = await running();
@@ -302,7 +380,7 @@ describe("a session with a node or relay that lies", () => {
   it("fails when the node sends more than its credit", async () => {
     const all = await running();
     const piece = data("x".repeat(7000), false);
-    for (let n = 1; n <= 38; ++n) all.session.onEvent(all.there.frame_event(n, n === 1 ? { ...piece, head: { status: 200, type: "" } } : piece), at(1));
+    for (let n = 1; n <= 38; ++n) all.session.onEvent(all.there.unsigned_frame(n, n === 1 ? { ...piece, head: { status: 200, type: "" } } : piece), at(1));
     const notes = notes_of(all.session);
     assert.equal(notes.at(-1).failure, "protocol");
     assert.ok(notes.filter(({ type }) => type === "data").reduce((sum, { bytes }) => sum + bytes.length, 0) <= 262_144);
@@ -310,7 +388,7 @@ describe("a session with a node or relay that lies", () => {
 
   it("asks for what is missing, and hands on nothing out of order", async () => {
     const { session, there } = await running();
-    for (const n of [3, 5, 6, 300]) session.onEvent(there.frame_event(n, data(`${n}`, false)), at(10));
+    for (const n of [3, 5, 6, 300]) session.onEvent(there.unsigned_frame(n, data(`${n}`, false)), at(10));
     assert.deepEqual(notes_of(session), []);
     session.onTimer(at(100));
     const ack = session.takeEvents(at(100)).map(({ content }) => there.opener.open(content).frame).findLast(({ t }) => t === "ack");
@@ -322,8 +400,8 @@ describe("a session with a node or relay that lies", () => {
     const hash = createHash("sha256").update("x").digest("hex");
     for (const [change, good] of [[{}, true], [{ hash: zeros }, false], [{ bytes: 2 }, false]]) {
       const all = await running();
-      all.session.onEvent(all.there.frame_event(1, data("x", true)), at(1));
-      all.session.onEvent(all.there.frame_event(2, { t: "checkpoint", bytes: 1, hash, input: 1, cached: 0, output: 1, ...change }), at(1));
+      all.session.onEvent(all.there.unsigned_frame(1, data("x", true)), at(1));
+      all.session.onEvent(all.there.unsigned_frame(2, { t: "checkpoint", bytes: 1, hash, input: 1, cached: 0, output: 1, ...change }), at(1));
       assert.equal(end_of(all)?.failure, good ? undefined : "bad-record");
     }
   });
@@ -337,22 +415,20 @@ describe("a session with a node or relay that lies", () => {
       twice: [{ ...right, changes: { usage: ["1", "2", "1", "1"] } }, "end"], version: [{ ...right, changes: { v: ["2"] } }, "end"], money: [{ ...right, changes: { spent: ["0", "1"] } }, "end"] };
     for (const [name, [options, t]] of Object.entries(cases)) {
       const all = await running();
-      all.session.onEvent(all.there.frame_event(1, data("x", true)), at(1));
-      all.session.onEvent(all.there.frame_event(2, { t, record: all.there.record(options) }), at(1));
+      all.session.onEvent(all.there.unsigned_frame(1, data("x", true)), at(1));
+      all.session.onEvent(all.there.unsigned_frame(2, { t, record: all.there.record(options) }), at(1));
       const last = notes_of(all.session).at(-1);
       assert.equal(last.type === "failed" ? last.failure : last.type, name === "right" ? "ended" : "bad-record", name);
     }
     const all = await running();
-    all.session.onEvent(all.there.frame_event(1, data("x", true)), at(1));
+    all.session.onEvent(all.there.unsigned_frame(1, data("x", true)), at(1));
     const record = all.there.record(right);
-    all.session.onEvent(all.there.frame_event(2, { t: "end", record: { ...record, sig: record.sig.replace(/^./, (c) => (c === "0" ? "1" : "0")) } }), at(1));
+    all.session.onEvent(all.there.unsigned_frame(2, { t: "end", record: { ...record, sig: record.sig.replace(/^./, (c) => (c === "0" ? "1" : "0")) } }), at(1));
     assert.equal(end_of(all).failure, "bad-record", "signature");
   });
 
   it("can be cancelled before and after the accept, and holds its body when asked to", async () => {
-    const node = new FakeNode();
-    const session = new ClientSession(await accepted_offer(node), { ...request, holdBody: true }, at(0));
-    const there = node.accept(session.takeEvents(at(0))[0]);
+    const { session, there } = await opened({ holdBody: true });
     assert.equal(there.open.body.length, 0);
     assert.equal(there.open.bodyBytes, kBody.length);
     session.onEvent(there.accept_event(), at(1));
@@ -444,6 +520,13 @@ describe("relays and money", { timeout: 60_000, concurrency: 4 }, () => {
     assert.ok(!JSON.stringify(relay.seen).includes("fake-model\\"), "no word of the request is seen");
   });
 
+  it("sends no byte of the request before the accept when asked to", async () => {
+    const lengths = [];
+    const answer = (there) => { lengths.push(there.open.body.length); return acknowledging(whole())(there); };
+    for (const holdBody of [true, undefined]) assert.ok(isVerified(await ask((await world({ answer, client: { holdBody } })).nostril)));
+    assert.deepEqual(lengths, [0, kBody.length]);
+  });
+
   it("a relay that never sends EOSE gets no frame", async () => {
     const rules = { on_message: ([command, , filter]) => command === "REQ" && filter.kinds?.[0] === 21472 };
     const { nostril, relay } = await world({ answer: whole(), rules });
@@ -455,13 +538,13 @@ describe("relays and money", { timeout: 60_000, concurrency: 4 }, () => {
   });
 
   it("mute: from all relays ends it soon, as does a refusal; each says so", async () => {
-    for (const [text, failure] of [["mute: nobody", "nobody-listens"], ["blocked: no", "not-taken"]]) {
+    await Promise.all([["mute: nobody", "nobody-listens"], ["blocked: no", "not-taken"]].map(async ([text, failure]) => {
       const rules = { on_message: ([command, event], send) => command === "EVENT" && (send("OK", event.id, false, text), true) };
       const { nostril } = await world({ rules });
       const result = await ask(nostril);
       assert.equal(result.failure, failure);
       assert.match(result.detail, new RegExp(text));
-    }
+    }));
   });
 
   it("answers NIP-42 with a key of its own, and only when asked", async () => {
@@ -555,6 +638,31 @@ describe("relays and money", { timeout: 60_000, concurrency: 4 }, () => {
     }
   });
 
+  it("a record that comes before the one it names waits for that of the other answer", async () => {
+    const offer = readOffer(new FakeNode().offer);
+    const node = new FakeNode();
+    const own = readOffer(node.offer);
+    const wallet = await Wallet.open(new MemoryStorage(), 1000n);
+    const tickets = [await wallet.open(own), await wallet.open(own)];
+    assert.equal(tickets[0].channel, tickets[1].channel);
+    const open = (request) => ({ request, offer: own.id, attestation: own.attestation, payment: tickets[0] });
+    const usage = { input: 10, cached: 0, output: 20, milliseconds: 5 };
+    const first = readRecord(node.record(open("01".repeat(16)), { body: kBody, response: kBody, usage }));
+    const second = readRecord(node.record(open("02".repeat(16)), { body: kBody, response: kBody, usage, n: 2, before: charge(own.prices, usage), previous: first.id }));
+    const expected = (record) => ({ offer: own.id, request: record.request, requestHash: record.requestHash, responseHash: record.responseHash, limit: usage });
+    const paid = [];
+    const pay = (ticket, record) => wallet.pay(ticket, own, record, expected(record)).then((receipt) => { paid.push(record.n); return receipt; });
+    const early = pay(tickets[1], second);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual(paid, []);
+    const receipts = [await pay(tickets[0], first), await early];
+    assert.deepEqual(paid, [1, 2]);
+    assert.deepEqual((await wallet.receipts()).map(({ id }) => id), receipts.map(({ id }) => id));
+    await wallet.close(tickets[0], true);
+    await wallet.close(tickets[1], true);
+    await assert.rejects(wallet.pay(tickets[0], offer, first, expected(first)), /another channel/);
+  });
+
   it("a promise of sampling is held to", async () => {
     const { nostril } = await world({ answer: acknowledging(whole()), node: new FakeNode({ features: ["seed"] }) });
     const result = await ask(nostril);
@@ -593,6 +701,22 @@ describe("relays and money", { timeout: 60_000, concurrency: 4 }, () => {
     assert.ok(isVerified(await within(kMs, "an end", running.ended)));
     assert.deepEqual(chosen, [silent.public, node.public], "the cheaper one first, then the one that listens");
     assert.equal(sessions.size, 1);
+  });
+
+  it("an abort is heard at once though the node does not answer it", async () => {
+    const { nostril, received } = await world({ answer: (there) => whole()(there).slice(0, 1) });
+    const fetch = nostrilFetch(nostril);
+    for (const stream of [true, false]) {
+      const controller = new AbortController();
+      const asked = fetch("http://x/v1/chat/completions", { method: "POST", body: JSON.stringify({ model: "fake-model", stream }), signal: controller.signal });
+      const seen = received.length;
+      const whole_text = asked.then((response) => response.text());
+      whole_text.catch(() => {});
+      await until(kMs, "a session", () => received.length > seen);
+      controller.abort();
+      await within(500, "the abort", assert.rejects(whole_text, { name: "AbortError" }));
+      await until(kMs, "the cancel", () => received.some(({ t }) => t === "cancel"));
+    }
   });
 
   it("an answer with a wrong record is no answer to an application", async () => {

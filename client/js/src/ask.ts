@@ -62,7 +62,7 @@ export class Ask {
     this.#wallet = wallet;
     this.#request = request;
     this.#callbacks = callbacks;
-    this.ended = this.#run();
+    this.ended = this.#run().catch((error: unknown) => ({ failure: "broken", detail: error instanceof Error ? error.message : "failed" }));
   }
 
   /** Stops the engine. `ended` still comes, with the record of what was used. */

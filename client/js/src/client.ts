@@ -18,6 +18,8 @@ export interface NostrilOptions extends PoolOptions, TrustOptions {
   readonly signer?: Signer | undefined;
   /** Most that one node may ever be owed in one asset, in its base units. Default: 1,000,000. */
   readonly budget?: bigint | undefined;
+  /** Sends no byte of a request before a node has accepted: forward secret at once, for one round trip. */
+  readonly holdBody?: boolean | undefined;
   /** Told once when simulated evidence is taken. Default: console.warn. */
   readonly onWarning?: ((text: string) => void) | undefined;
 }
@@ -31,13 +33,15 @@ export class Nostril {
   readonly #book: OfferBook;
   readonly #wallet: Wallet;
   readonly #storage: Storage;
+  readonly #holdBody: boolean;
   readonly #asks = new Set<Ask>();
 
-  private constructor(pool: RelayPool, book: OfferBook, wallet: Wallet, storage: Storage) {
+  private constructor(pool: RelayPool, book: OfferBook, wallet: Wallet, storage: Storage, holdBody: boolean) {
     this.#pool = pool;
     this.#book = book;
     this.#wallet = wallet;
     this.#storage = storage;
+    this.#holdBody = holdBody;
   }
 
   static async open(options: NostrilOptions): Promise<Nostril> {
@@ -46,7 +50,7 @@ export class Nostril {
     const storage = options.storage ?? new MemoryStorage();
     const wallet = await Wallet.open(storage, options.budget ?? 1_000_000n, options.signer);
     const pool = new RelayPool(options.relays, options);
-    return new Nostril(pool, new OfferBook(pool, options.verifier, options), wallet, storage);
+    return new Nostril(pool, new OfferBook(pool, options.verifier, options), wallet, storage, options.holdBody === true);
   }
 
   /** Offers whose evidence was accepted, usable now. */
@@ -78,7 +82,7 @@ export class Nostril {
 
   /** One request to whichever verified node is best. */
   ask(request: AskRequest, callbacks: AskCallbacks = {}): Ask {
-    const ask = new Ask(this.#book, this.#pool, this.#wallet, request, callbacks);
+    const ask = new Ask(this.#book, this.#pool, this.#wallet, { holdBody: this.#holdBody, ...request }, callbacks);
     this.#asks.add(ask);
     void ask.ended.finally(() => this.#asks.delete(ask));
     return ask;

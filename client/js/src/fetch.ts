@@ -2,7 +2,7 @@
 // opens an HTTP connection: a request goes sealed to a node whose evidence was accepted, whatever host its URL names.
 //   GET  …/models, …/models/{id}   from verified offers
 //   POST anything else             to the engine, by the URL's path
-// Engine bytes pass unchanged. A stream carries `: nostril-record {…}` as a comment before [DONE], which is held until the
+// Engine bytes pass unchanged. A stream carries `: nostril-record {…}` as a comment before its last line, which is held until the
 // record is right; another answer is held until its record is right, and has X-Nostril-* headers.
 import type { Ask } from "./ask.js";
 import { concatBytes, utf8Text, utf8ToBytes } from "./bytes.js";
@@ -132,7 +132,12 @@ class Exchange {
   readonly #asked: Asked;
   readonly #ask: Ask;
   readonly #signal: AbortSignal;
-  readonly #onAbort = (): void => this.#ask.cancel("the application went away");
+  /** At once for the application; the node's last word and its record are waited for in the background. */
+  readonly #onAbort = (): void => {
+    this.#ask.cancel("the application went away");
+    this.#stream?.fail(this.#signal.reason);
+    this.#reject(this.#signal.reason);
+  };
   readonly response: Promise<Response>;
   #resolve: (response: Response) => void = () => {};
   #reject: (reason: unknown) => void = () => {};
@@ -175,10 +180,7 @@ class Exchange {
 
   #onEnd(result: QueryResult): void {
     this.#signal.removeEventListener("abort", this.#onAbort);
-    if (this.#signal.aborted) {
-      this.#stream?.fail(this.#signal.reason);
-      return this.#reject(this.#signal.reason);
-    }
+    if (this.#signal.aborted) return;
     if (this.#stream) {
       this.#stream.end(isVerified(result) ? `: nostril-record ${recordLine(result)}\n\n` : undefined, `\n\ndata: ${errorBody(typeOf(result), detailOf(result))}\n\n`);
       return;
@@ -214,10 +216,13 @@ function embeddingsInBase64(bytes: Uint8Array): Uint8Array {
 
 // ---- Streams ------------------------------------------------------------------------------------
 
-const kDone = utf8ToBytes("data: [DONE]");
+/** What tells an application that a stream is whole: OpenAI's chat and completions, its responses, Anthropic's messages. */
+const kLastLines = ["data: [DONE]", "event: response.completed", "event: message_stop"].map(utf8ToBytes);
 const kLineEnd = 10;
 
-/** Holds back the end of an SSE stream, from its [DONE] line on, so that something can be said before it. Pure. */
+const startsAs = (line: Uint8Array, last: Uint8Array): boolean => last.subarray(0, line.length).every((byte, index) => byte === line[index]);
+
+/** Holds back the end of an SSE stream, from its last line on, so that something can be said before it. Pure. */
 export class DoneHolder {
   #held: Uint8Array = new Uint8Array(0);
   #done = false;
@@ -230,8 +235,8 @@ export class DoneHolder {
     let at = 0;
     for (;;) {
       if (this.#atLineStart) {
-        const line = this.#held.subarray(at, at + kDone.length);
-        if (line.every((byte, index) => byte === kDone[index])) break; // [DONE], or what may become it
+        const line = this.#held.subarray(at);
+        if (kLastLines.some((last) => startsAs(line, last))) break; // the last line, or what may become it
       }
       const end = this.#held.indexOf(kLineEnd, at);
       this.#atLineStart = end >= 0;
@@ -240,7 +245,7 @@ export class DoneHolder {
     }
     const out = this.#held.slice(0, at);
     this.#held = this.#held.slice(at);
-    this.#done = this.#held.length >= kDone.length;
+    this.#done = kLastLines.some((last) => this.#held.length >= last.length && startsAs(this.#held, last));
     return out;
   }
 

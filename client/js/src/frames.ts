@@ -2,6 +2,7 @@
 // is out of its bounds refuses the frame; unknown members are ignored.
 import { base64Bytes, base64Of, byteLength, isHex, utf8Text, utf8ToBytes } from "./bytes.js";
 import { isRecord, kKinds, readEvent, type Event } from "./event.js";
+import { parseStrictJson } from "./strict_json.js";
 import { must } from "./tags.js";
 
 export const kFrameTextBytesMax = 10_240;
@@ -281,12 +282,7 @@ export interface NumberedFrame { readonly n: number; readonly frame: Frame }
 /** Throws RefusedError. */
 export function parseFrame(text: string): NumberedFrame {
   must(byteLength(text) <= kFrameTextBytesMax, "frame: too large");
-  let object: unknown;
-  try {
-    object = JSON.parse(text);
-  } catch {
-    object = undefined;
-  }
+  const object = parseStrictJson(text);
   must(isRecord(object), "frame: no JSON object");
   const r = new MemberReader(object);
   const type = r.text("t", 16);

@@ -5,9 +5,11 @@ import type { RelayPool } from "./relay_pool.js";
 import { RefusedError } from "./tags.js";
 import { NotJudgedError, verifyOffer, type TrustOptions, type VerifiedOffer, type Verifier } from "./verdict.js";
 
-const kOffersMax = 2_000;
-const kEvidenceBytesMax = 32 << 20;
-const kJudgesMax = 4; ///< questions to the verifier at once
+export const kOfferBook = {
+  offersMax: 2_000,
+  evidenceBytesMax: 32 << 20,
+  judgesMax: 4, ///< questions to the verifier at once
+};
 const kJudgeMsMax = 20_000;
 const kAgainFirstMs = 250;
 const kAgainMsMax = 30_000;
@@ -32,6 +34,7 @@ const unixS = (): number => Math.floor(Date.now() / 1000);
 export class OfferBook {
   readonly #verifier: Verifier;
   readonly #trust: TrustOptions;
+  readonly #limits: typeof kOfferBook;
   readonly #entries = new Map<string, Entry>();
   readonly #attestations = new Map<string, Attestation>();
   readonly #listeners = new Set<() => void>();
@@ -42,7 +45,8 @@ export class OfferBook {
   #queue: Entry[] = [];
   #closed = false;
 
-  constructor(pool: RelayPool, verifier: Verifier, trust: TrustOptions) {
+  constructor(pool: Pick<RelayPool, "subscribe">, verifier: Verifier, trust: TrustOptions, limits = kOfferBook) {
+    this.#limits = limits;
     this.#verifier = verifier;
     this.#trust = { ...trust };
     const filters = [{ kinds: [kKinds.offer, kKinds.attestation] }, { kinds: [kKinds.deletion], "#k": [`${kKinds.offer}`], since: unixS() - 3600 }];
@@ -97,7 +101,7 @@ export class OfferBook {
     this.#forgetOld(nowS);
     const address = addressOf(offer);
     const known = this.#entries.get(address);
-    if (offer.expiresAt <= nowS || (known && known.offer.createdAt >= offer.createdAt) || (!known && this.#entries.size >= kOffersMax)) return;
+    if (offer.expiresAt <= nowS || (known && known.offer.createdAt >= offer.createdAt) || (!known && !this.#makeRoom())) return;
     clearTimeout(known?.again);
     const entry: Entry = { offer, reason: "", verified: known?.verified, again: undefined, waitMs: kAgainFirstMs };
     this.#entries.set(address, entry);
@@ -117,10 +121,34 @@ export class OfferBook {
     }
   }
 
+  /** What was refused, or not judged yet, goes first: offers made in masses must not keep good ones out. */
+  #makeRoom(): boolean {
+    if (this.#entries.size < this.#limits.offersMax) return true;
+    for (const [address, { verified, again }] of this.#entries) {
+      if (verified) continue;
+      clearTimeout(again);
+      return this.#entries.delete(address);
+    }
+    return false;
+  }
+
+  #makeRoomForEvidence(bytes: number): boolean {
+    const isFull = (): boolean => this.#evidenceBytes + bytes > this.#limits.evidenceBytesMax;
+    if (!isFull()) return true;
+    const inUse = new Set([...this.#entries.values()].filter(({ verified }) => verified).map(({ offer }) => `${offer.node}:${offer.attestation}`));
+    for (const [key, { event }] of this.#attestations) {
+      if (!isFull()) break;
+      if (inUse.has(key)) continue;
+      this.#evidenceBytes -= event.content.length;
+      this.#attestations.delete(key);
+    }
+    return !isFull();
+  }
+
   #onAttestation(attestation: Attestation): void {
     const key = `${attestation.node}:${attestation.digest}`;
     const bytes = attestation.event.content.length;
-    if (attestation.expiresAt <= unixS() || this.#attestations.has(key) || this.#evidenceBytes + bytes > kEvidenceBytesMax) return;
+    if (attestation.expiresAt <= unixS() || this.#attestations.has(key) || !this.#makeRoomForEvidence(bytes)) return;
     this.#evidenceBytes += bytes;
     this.#attestations.set(key, attestation);
     for (const entry of this.#entries.values()) {
@@ -154,7 +182,7 @@ export class OfferBook {
   #isCurrent(entry: Entry): boolean { return !this.#closed && this.#entries.get(addressOf(entry.offer)) === entry; }
 
   #work(): void {
-    while (this.#judging < kJudgesMax) {
+    while (this.#judging < this.#limits.judgesMax) {
       const entry = this.#queue.shift();
       if (!entry) return;
       if (!this.#isCurrent(entry)) continue;

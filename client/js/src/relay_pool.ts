@@ -2,6 +2,7 @@
 // again with growing pauses; then subscriptions are opened and unanswered events sent again. NIP-42 is answered when asked.
 import { matchFilters, type Filter } from "nostr-tools/filter";
 import { isGenuine, kKinds, readEvent, type Event } from "./event.js";
+import { parseStrictJson } from "./strict_json.js";
 import { SecretKeySigner, signChecked, type Signer } from "./signer.js";
 
 export const kPool = {
@@ -160,12 +161,7 @@ class Relay {
 
   #received(text: string): void {
     if (text.length > kPool.messageCharsMax) return;
-    let message: unknown;
-    try {
-      message = JSON.parse(text);
-    } catch {
-      return;
-    }
+    const message = parseStrictJson(text);
     if (!Array.isArray(message)) return;
     const [command, first, second, third] = message as unknown[];
     if (typeof first !== "string") return;

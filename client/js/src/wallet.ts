@@ -119,9 +119,10 @@ export class Wallet {
       try {
         return await this.#inTurn(() => this.#payNow(channel, offer, record, expected));
       } catch (error) {
-        if (!(error instanceof PaymentRefusedError && error.early)) throw error;
+        // Only another answer under way can bring the statement before it.
+        const mayCome = error instanceof PaymentRefusedError && error.early && channel.answers > 1;
         const leftMs = untilMs - performance.now();
-        if (leftMs <= 0) throw error;
+        if (!mayCome || leftMs <= 0) throw error;
         await movedWithin(channel, leftMs);
       }
     }
