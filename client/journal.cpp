@@ -9,7 +9,7 @@ namespace nostril::client {
 namespace {
 
 constexpr std::array<const char*, kJournalTableCount> kTableNames = {
-    "channels", "records", "receipts", "answers", "exchanges", "exchange_names"};
+    "channels", "records", "receipts", "answers", "exchanges", "exchange_names", "stored_frames"};
 
 }  // namespace
 

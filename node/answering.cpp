@@ -335,9 +335,10 @@ void Answering::ask_for_receipt(const Usage& usage) {
   const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
   if (!event) return;
   stated_ = record.usage;
+  std::vector<client::JournalChange> changes = {client::put_record(record, *event), book_->row()};
+  peer_->add_partial_changes(record, changes);
   const bool queued = services_.journal.commit(
-      {client::put_record(record, *event), book_->row()},
-      [weak = weak_from_this(), book = book_, event = *event](bool on_disk) {
+      std::move(changes), [weak = weak_from_this(), book = book_, event = *event](bool on_disk) {
         const auto held = hold(weak);
         if (!held || !on_disk) return;
         held->peer->on_receipt_needed(event);

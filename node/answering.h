@@ -7,10 +7,12 @@
 #include "events/frames.h"
 #include "events/session_link.h"
 #include "net/loop.h"
+#include "node/answer_store.h"
 #include "node/channel_book.h"
 #include "node/config.h"
 #include "node/engine.h"
 #include "node/engine_queue.h"
+#include "node/pickup_outbox.h"
 #include "node/publisher.h"
 #include "schnorr/verify.h"
 
@@ -34,6 +36,8 @@ struct Services {
   Verifier& verifier;
   client::RelayPool& pool;
   client::Journal& journal;
+  AnswerStore& answers;
+  PickupOutbox& pickup;
   Engine& engine;
   const NodeConfig::EngineSettings& engine_settings;
 
@@ -71,6 +75,10 @@ class AnswerPeer {
   /// The record is about to be written: response_hash() is asked for the last time. Nothing comes
   /// after the bytes that were given, but what the peer itself adds.
   virtual void on_ending(RecordStatus /*status*/, const EngineOutcome& /*outcome*/) {}
+
+  /// What shall be on the disk together with a statement that is not the last.
+  virtual void add_partial_changes(const ResponseRecord& /*record*/,
+                                   std::vector<client::JournalChange>& /*changes*/) {}
 
   /// What shall be on the disk together with the record.
   virtual void add_changes(const ResponseRecord& record, const Event& event,

@@ -73,6 +73,10 @@ ApiRefusal why_ended(RecordStatus status, bool stopping) {
   return refusal_with(502, "the engine broke off");
 }
 
+ApiRefusal engine_refused(const ResponseHead& head) {
+  return refusal_with(head.status, "the engine refused the request");
+}
+
 RequestId draw_request_id(Rng& rng) {
   RequestId out;
   rng.fill(out.bytes);
@@ -106,6 +110,7 @@ void ApiAnswer::begin(const net::HttpRequest& request, const net::PeerAddress& p
   if (!place) return refuse(place.error());
   auto booking = context_.parts.access.book(exchange_.caller, place->offer, *body);
   if (!booking) return refuse(std::move(booking.error()));
+  hold_ = std::move(booking->hold);
   AnswerRequest asked;
   asked.id = draw_request_id(context_.parts.rng);
   asked.path = request.path;
@@ -113,8 +118,8 @@ void ApiAnswer::begin(const net::HttpRequest& request, const net::PeerAddress& p
   asked.hash = exchange_.wire_request;
   asked.line = exchange_.caller.line;
   asked.cache_salt = exchange_.caller.cache_salt;
-  answering_ =
-      std::make_shared<Answering>(place->services, place->queue, place->offer, std::move(booking->book));
+  answering_ = std::make_shared<Answering>(place->services, place->queue, place->offer,
+                                           std::move(booking->book));
   answering_->start(weak_from_this(), asked);
 }
 
@@ -255,7 +260,12 @@ void ApiAnswer::seal_whole(std::string_view plain) {
   }
   whole_ = std::move(sealed);
   hash_ = {};
-  hash_.update(whole_);
+  if (!closed_) hash_.update(whole_);
+}
+
+bool ApiAnswer::may_tell_errors() const {
+  return std::ranges::all_of(transforms_,
+                             [](const auto& transform) { return transform->hides_errors(); });
 }
 
 void ApiAnswer::drop_unsent() {
@@ -283,6 +293,7 @@ void ApiAnswer::on_ending(RecordStatus status, const EngineOutcome& outcome) {
     return;
   }
   if (is_whole(status) && !broken_ && head_.status != 0) {
+    if (head_.status != 200 && !may_tell_errors()) whole_ = to_response(engine_refused(head_)).body;
     exchange_.status = head_.status;
     headers_.add("Content-Type", head_.content_type);
     seal_whole(whole_);
@@ -315,6 +326,7 @@ void ApiAnswer::add_changes(const ResponseRecord& record, const Event& event,
   exchange_.forwarded = answering_->forwarded_hash();
   exchange_.record = &record;
   exchange_.record_event = &event;
+  if (hold_) hold_->settle(record, changes);
   keep(changes);
   exchange_.record = nullptr;
   exchange_.record_event = nullptr;

@@ -71,6 +71,7 @@ class ApiAnswer final : public AnswerPeer, public std::enable_shared_from_this<A
   void stream(std::string_view bytes);
   /// A stream that can't end well says why, where the form has a place for it.
   void stream_error(const ApiRefusal& refusal);
+  [[nodiscard]] bool may_tell_errors() const;
   void seal_whole(std::string_view plain);
   void refuse(ApiRefusal refusal);
   [[nodiscard]] bool seal(std::string_view bytes, std::string& out);
@@ -86,6 +87,7 @@ class ApiAnswer final : public AnswerPeer, public std::enable_shared_from_this<A
   /// Outermost first; those before `opened_` have read the request's body.
   std::vector<std::unique_ptr<ApiTransform>> transforms_;
   std::size_t opened_ = 0;
+  std::unique_ptr<ApiHold> hold_;
   std::shared_ptr<Answering> answering_;
   ResponseHead head_;
   Sha256 hash_;        ///< of what left or will

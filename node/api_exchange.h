@@ -122,6 +122,11 @@ class ApiTransform {
                                                              std::string body) = 0;
   /// The answer begins; headers may be added. Also for refusals (after open() only).
   virtual void begin(int status, bool stream, net::HttpHeaders& headers) = 0;
+
+  /// It hides an engine's own words of refusal, too, which may repeat a prompt. Else the client is
+  /// told the status only.
+  [[nodiscard]] virtual bool hides_errors() const { return false; }
+
   /// Appends what may leave. False: nothing more may, least of all the plaintext.
   [[nodiscard]] virtual bool seal(std::string_view bytes, std::string& out) = 0;
   [[nodiscard]] virtual bool finish(std::string& out) = 0;

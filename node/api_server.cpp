@@ -8,18 +8,6 @@
 
 namespace nostril::node {
 
-namespace {
-
-/// What one customer of a provider has: an IPv4 address, or the /64 of an IPv6 one.
-std::array<std::uint8_t, 16> group_of(const net::PeerAddress& peer) {
-  constexpr std::size_t kPrefixBytes = 8;
-  std::array<std::uint8_t, 16> out = peer.ip;
-  if (!peer.is_v4()) std::fill(out.begin() + kPrefixBytes, out.end(), std::uint8_t{0});
-  return out;
-}
-
-}  // namespace
-
 ApiServer::ApiServer(ApiServerParts parts, const net::ListenConfig& listen, const ApiLimits& limits)
     : parts_(parts), limits_(limits), server_(parts.loop, *this, listen, limits.server) {}
 
@@ -51,14 +39,14 @@ void ApiServer::stop() {
 }
 
 bool ApiServer::accept_connection(const net::PeerAddress& peer) {
-  std::size_t& count = peers_[group_of(peer)];
+  std::size_t& count = peers_[net::peer_group(peer)];
   if (count >= limits_.connections_per_peer_max) return false;
   ++count;
   return true;
 }
 
 void ApiServer::connection_closed(const net::PeerAddress& peer) {
-  const auto found = peers_.find(group_of(peer));
+  const auto found = peers_.find(net::peer_group(peer));
   if (found != peers_.end() && --found->second == 0) peers_.erase(found);
 }
 

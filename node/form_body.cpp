@@ -111,7 +111,10 @@ std::optional<FormBody> parse_form_body(std::string_view body) {
     if (!read_part(rest.substr(0, end), part)) return std::nullopt;
     form.parts.push_back(part);
     rest.remove_prefix(end + delimiter.size());
-    if (rest == "--" || rest == "--\r\n") return form;
+    if (rest.starts_with("--")) {
+      const std::string_view after = rest.substr(2);
+      if (after.empty() || after == kLineEnd) return form;
+    }
     if (!rest.starts_with(kLineEnd)) return std::nullopt;
     rest.remove_prefix(kLineEnd.size());
   }

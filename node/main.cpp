@@ -8,12 +8,15 @@
 #include "node/config.h"
 #include "node/doctor.h"
 #include "node/evidence_source.h"
+#include "node/https_face.h"
 #include "node/manifest_commands.h"
 #include "node/node_keys.h"
+#include "node/reload.h"
 #include "schnorr/secret.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <sys/stat.h>
 
@@ -24,6 +27,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace nostril::node {
@@ -48,8 +52,27 @@ int print_config() {
   return 0;
 }
 
+/// SIGHUP. `config` is what the agent has been lent.
+void reload(const std::string& path, NodeConfig& config, Agent& agent) {
+  try {
+    auto plan = plan_reload(config, read_config(path));
+    if (!plan) throw ConfigError(plan.error());
+    const NodeConfig before = std::exchange(config, std::move(plan->next));
+    set_log_level(log_level_from(config.log_level));
+    agent.reconfigured(before);
+    log(LogLevel::Warning, "configuration read again: {}",
+        plan->changed.empty() ? "nothing to take over"
+                              : fmt::format("{}", fmt::join(plan->changed, ", ")));
+    if (plan->needs_restart.empty()) return;
+    log(LogLevel::Error, "these keys keep their old values until a restart: {}",
+        fmt::join(plan->needs_restart, ", "));
+  } catch (const ConfigError& error) {
+    log(LogLevel::Error, "the configuration stays as it is: {}", error.what());
+  }
+}
+
 int run(const std::string& path) {
-  const NodeConfig config = read_config(path);
+  NodeConfig config = read_config(path);
   set_log_level(log_level_from(config.log_level));
   const std::filesystem::path data = config.data;
   std::filesystem::create_directories(data);
@@ -72,11 +95,24 @@ int run(const std::string& path) {
   if (!journal) throw ConfigError(journal.error());
   Agent agent(config, std::move(*identity), std::move(*source), std::move(*journal), loop, clock,
               rng);
+  std::unique_ptr<HttpsFace> https;
+  if (!config.https.listen.empty() && !config.problem()) {
+    https = std::make_unique<HttpsFace>(agent.https_parts());
+    agent.set_direct_path(https->direct_path());
+    fmt::print("serving {}\n", https->address());
+  }
   int status = 0;
-  const auto stop = [&] { agent.stop([&loop] { loop.stop(); }); };
+  const auto stop = [&] {
+    if (https) https->server().stop();
+    agent.stop([&loop] { loop.stop(); });
+  };
   loop.on_signal(SIGTERM, stop);
   loop.on_signal(SIGINT, stop);
-  loop.on_signal(SIGUSR1, [&] { agent.drain(stop); });
+  loop.on_signal(SIGHUP, [&] { reload(path, config, agent); });
+  loop.on_signal(SIGUSR1, [&] {
+    if (https) https->server().stop_listening();
+    agent.drain(stop);
+  });
   agent.start(
       [](const std::string& line) {
         fmt::print("{}\n", line);
@@ -138,7 +174,9 @@ int main(int argc, char** argv) {
     app.add_flag("--print-config", print, "print the commented default configuration");
     std::string config;
     auto* run = app.add_subcommand(
-        "run", "serve until SIGTERM; after SIGUSR1 until running answers have ended");
+        "run",
+        "serve until SIGTERM; after SIGUSR1 until running answers have ended. SIGHUP: read the "
+        "configuration again; the log says what is taken over and what needs a restart");
     run->add_option("--config", config, "configuration file (TOML)")->required();
     auto* doctor = app.add_subcommand(
         "doctor",

@@ -6,14 +6,15 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 namespace nostril::node {
 
 namespace {
 
-/// Answers kept for a repeated request; larger ones are charged once too, but not repeated.
-constexpr std::size_t kKeptBodyBytesMax = 1U << 20;
+/// How long a client that asked for pick-up has to acknowledge its whole answer.
+constexpr std::int64_t kPickupWaitMs = 5'000;
 /// With more frames on their way to the relays than this, engines wait: their bytes then leave in
 /// fewer, larger frames, and all streams go on more slowly instead of some breaking.
 constexpr std::size_t kFramesUnderWayMax = 512;
@@ -43,6 +44,7 @@ Serving::Serving(Services& services, EngineQueue& queue, NodeSession session, Li
 
 Serving::~Serving() {
   services_.loop.cancel(timer_);
+  if (running_) services_.answers.end(*running_);
 }
 
 void Serving::on_event(const Event& event) {
@@ -70,6 +72,7 @@ void Serving::drive() {
     }
   }
   if (answering_) answering_->pump();
+  see_to_pickup();
   arm_timer();
 }
 
@@ -83,6 +86,7 @@ void Serving::arm_timer() {
   const std::int64_t now_ms = services_.clock.monotonic_ms();
   if (answering_) due_ms = std::min(due_ms, answering_->next_timer_ms());
   if (answering_ && is_congested()) due_ms = std::min(due_ms, now_ms + kCongestedMs);
+  if (for_pickup_ && done_) due_ms = std::min(due_ms, done_at_ms_ + kPickupWaitMs);
   const std::int64_t wait_ms = std::clamp<std::int64_t>(due_ms - now_ms, 1, 60'000);
   timer_ = services_.loop.after(static_cast<std::uint64_t>(wait_ms), [this] {
     if (answering_) answering_->on_timer();
@@ -113,16 +117,13 @@ void Serving::handle(NodeNotes note) {
 // ---- The request --------------------------------------------------------------------------------
 
 void Serving::start_request(const NodeNote::Request& request) {
-  request_hash_ = request.request_hash;
   head_ = {};
   body_.clear();
   body_whole_ = true;
   done_ = false;
   answering_.reset();
-  if (const auto answer =
-          get_answer(services_.journal, request.open.request, services_.clock.unix_s())) {
-    return replay(*answer);
-  }
+  for_pickup_ = false;
+  if (known_already(request.open)) return;
   AnswerRequest asked;
   asked.id = request.open.request;
   asked.path = request.open.path;
@@ -134,20 +135,55 @@ void Serving::start_request(const NodeNote::Request& request) {
   answering_->start(weak_from_this(), asked);
 }
 
+/// The request id was seen before, and here is what came of that. Else it is ours from now on.
+bool Serving::known_already(const OpenFrame& open) {
+  const FoundAnswer found = services_.answers.find(open.request, open.body);
+  if (const auto* answer = std::get_if<StoredAnswer>(&found)) {
+    replay(*answer);
+    return true;
+  }
+  switch (std::get<AnswerKept::Why>(found)) {
+    case AnswerKept::Why::OtherRequest:
+      on_refused({ErrorCode::BadRequest, "this request id was used for another request"});
+      return true;
+    case AnswerKept::Why::NotKept:
+      on_refused({ErrorCode::NotFound, "the answer to this request was charged and is not kept"});
+      return true;
+    case AnswerKept::Why::Unknown:
+      break;
+  }
+  if (!services_.answers.begin(open.request)) {
+    on_refused({ErrorCode::Busy, "this request is being answered"});
+    return true;
+  }
+  running_ = open.request;
+  return false;
+}
+
 /// The same request id again: the stored answer, the same record, nothing charged.
 void Serving::replay(const StoredAnswer& answer) {
-  if (answer.request_hash != request_hash_) {
-    on_refused({ErrorCode::BadRequest, "this request id was used for another request"});
-    return;
-  }
-  if (!answer.whole || !answer.record) {
-    on_refused({ErrorCode::NotFound, "the answer to this request was delivered and is not kept"});
-    return;
-  }
   set_done();
   session_.push_response_head(answer.head);
   session_.push_response_bytes(as_bytes(answer.body), services_.now());
-  session_.end(*answer.record, services_.now());
+  session_.end(answer.record, services_.now());
+}
+
+/// A finished answer goes to relays when its client is away, and is forgotten when it has it. One
+/// that grows beyond what can be picked up is for nobody.
+void Serving::see_to_pickup() {
+  const bool lost = session_.client_lost();
+  if (!done_ && answering_ && lost && !session_.wants_more()) {
+    answering_->end_early(RecordStatus::ClientLost);
+  }
+  if (!for_pickup_ || !done_) return;
+  if (session_.finished()) {
+    services_.pickup.drop(session_.open().request);
+  } else if (lost || services_.clock.monotonic_ms() >= done_at_ms_ + kPickupWaitMs) {
+    services_.pickup.publish(session_.open().request);
+  } else {
+    return;
+  }
+  for_pickup_ = false;
 }
 
 void Serving::on_receipt(const NodeNote::Receipt& note) {
@@ -183,7 +219,7 @@ void Serving::on_head(const ResponseHead& head) {
 }
 
 void Serving::on_bytes(std::string_view bytes) {
-  body_whole_ = body_whole_ && body_.size() + bytes.size() <= kKeptBodyBytesMax;
+  body_whole_ = body_whole_ && body_.size() + bytes.size() <= kStoredBodyBytesMax;
   if (body_whole_) body_ += bytes;
   session_.push_response_bytes(as_bytes(bytes), services_.now());
 }
@@ -207,9 +243,32 @@ void Serving::on_broken() {
 
 void Serving::add_changes(const ResponseRecord& record, const Event& event,
                           std::vector<client::JournalChange>& changes) {
-  const bool whole = body_whole_ && record.status != RecordStatus::Unpaid;
-  changes.push_back(put_answer(record.request, {request_hash_, offer_.offer.expires_at, head_,
-                                                event, std::exchange(body_, {}), whole}));
+  const OpenFrame& open = session_.open();
+  const auto add = [&changes](std::vector<client::JournalChange> more) {
+    std::ranges::move(more, std::back_inserter(changes));
+  };
+  if (!body_whole_ || record.status == RecordStatus::Unpaid) {
+    return add(services_.answers.put_charged(open.request));
+  }
+  add(services_.answers.put(open.request, open.body, {head_, event, body_}));
+  if (!open.durable) return;
+  const std::int64_t now_s = services_.clock.unix_s();
+  const std::int64_t expires_at = now_s + services_.config.limits.answers_kept_s;
+  const ByteSpan body = as_bytes(body_);
+  auto frames = services_.pickup.rows(
+      open.request,
+      session_.store({head_, Bytes(body.begin(), body.end()), event}, {now_s, expires_at}),
+      expires_at);
+  for_pickup_ = !frames.empty();
+  add(std::move(frames));
+}
+
+/// Should the node end now, the same request again must not be charged anew.
+void Serving::add_partial_changes(const ResponseRecord& record,
+                                  std::vector<client::JournalChange>& changes) {
+  for (auto& change : services_.answers.put_charged(record.request)) {
+    changes.push_back(std::move(change));
+  }
 }
 
 void Serving::on_end(const ResponseRecord& /*record*/, const Event& event) {
@@ -229,6 +288,7 @@ void Serving::on_refused(const AnswerRefusal& refusal) {
 void Serving::set_done() {
   done_ = true;
   done_at_ms_ = services_.clock.monotonic_ms();
+  if (running_) services_.answers.end(*std::exchange(running_, std::nullopt));
 }
 
 bool Serving::settled() const {

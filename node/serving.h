@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,7 +57,9 @@ class Serving final : public AnswerPeer, public std::enable_shared_from_this<Ser
   void arm_timer();
 
   void start_request(const NodeNote::Request& request);
+  [[nodiscard]] bool known_already(const OpenFrame& open);
   void replay(const StoredAnswer& answer);
+  void see_to_pickup();
   void on_receipt(const NodeNote::Receipt& note);
   void set_done();
 
@@ -75,6 +78,8 @@ class Serving final : public AnswerPeer, public std::enable_shared_from_this<Ser
 
   void on_receipt_needed(const Event& record) override;
   void on_broken() override;
+  void add_partial_changes(const ResponseRecord& record,
+                           std::vector<client::JournalChange>& changes) override;
   void add_changes(const ResponseRecord& record, const Event& event,
                    std::vector<client::JournalChange>& changes) override;
   void on_end(const ResponseRecord& record, const Event& event) override;
@@ -94,7 +99,8 @@ class Serving final : public AnswerPeer, public std::enable_shared_from_this<Ser
   // Of the request in hand.
   std::shared_ptr<Answering> answering_;  ///< none: not complete, or a stored answer
   bool done_ = false;
-  Digest request_hash_;
+  std::optional<RequestId> running_;  ///< told to the answer store
+  bool for_pickup_ = false;           ///< stored frames are on the disk
   ResponseHead head_;
   std::string body_;
   bool body_whole_ = true;

@@ -78,10 +78,20 @@ struct ChatOptions {
   std::string question;
   std::string system;
   std::int64_t tokens_max = 512;
-  std::string save;  ///< folder for the exact bytes and the proofs
+  std::string save;      ///< folder for the exact bytes and the proofs
+  bool durable = false;  ///< may be picked up later
+  bool detach = false;   ///< leave as soon as the node has the request; durable
 };
 
 int chat(Process& process, const ClientSettings& settings, const ChatOptions& options);
+
+struct PickupOptions {
+  std::string save;  ///< folder for the newest answer's exact bytes and proofs
+  bool list = false;
+};
+
+/// Answers of `chat --durable`. 0: all that wait were fetched, 1: some were not.
+int pickup(Process& process, const ClientSettings& settings, const PickupOptions& options);
 
 struct VerifyOptions {
   std::string record;  ///< files

@@ -60,6 +60,7 @@ struct Options {
   EventOptions event;
   RequestOptions request;
   ChatOptions chat;
+  PickupOptions pickup;
   VerifyOptions verify;
   EvidenceOptions evidence;
   KnownGoodOptions known_good;
@@ -140,9 +141,22 @@ void add_inference(CLI::App& app, Options& o, Command& run) {
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
   chat_app->add_option("--save", o.chat.save, "folder for request, response, record and receipt");
+  chat_app->add_flag("--durable", o.chat.durable,
+                     "the node goes on should we be lost; `nostril pickup` fetches the answer");
+  chat_app->add_flag("--detach", o.chat.detach,
+                     "leave once the node has the request; `nostril pickup` fetches the answer");
   chat_app->add_option("question", o.chat.question)->required();
   chat_app->callback(
       [&] { run = [&o](Process& process) { return chat(process, o.client, o.chat); }; });
+
+  auto* pickup_app = app.add_subcommand(
+      "pickup", "fetch, check and pay answers of `chat --durable` and `--detach`");
+  add_client(*pickup_app, o.client, o.home);
+  pickup_app->add_option("--save", o.pickup.save,
+                         "folder for the answers, their records and receipts");
+  pickup_app->add_flag("--list", o.pickup.list, "only say what waits");
+  pickup_app->callback(
+      [&] { run = [&o](Process& process) { return pickup(process, o.client, o.pickup); }; });
 
   auto* gateway_app = app.add_subcommand(
       "gateway",

@@ -56,12 +56,13 @@ async function tools_engine() {
   return { url: `http://127.0.0.1:${server.address().port}`, calls };
 }
 
+const receipts_of = async ({ channel }) => (await nostril.wallet.receipts()).map(readReceipt).filter((receipt) => receipt.channel === channel);
 const said = () => Buffer.concat(tap.completions().at(-1).response);
 
 before(async () => {
   bed = new Bed();
   relays = [await bed.relay({ data: path.join(bed.folder, "relay-a") }), await bed.relay({ data: path.join(bed.folder, "relay-b") })];
-  engine = await bed.engine({ slow_ms: 15 });
+  engine = await bed.engine({ slow_ms: 8 });
   tap = await bed.http_tap(engine);
   tools = await tools_engine();
   node = await bed.node({ relay: relays, sections: { engine: [{ url: tap.url }, { url: tools.url }] } });
@@ -180,21 +181,21 @@ describe("the openai SDK without a gateway", { timeout: 60_000 }, () => {
     const saved = path.join(bed.folder, "saved");
     const [theirs, ours] = await Promise.all([
       bed.client(["chat", ...bed.client_options({ ...options, home: "cpp" }), "--model", engine.model, "--save", saved, kLongQuestion]).end(30_000),
-      openai.chat.completions.create({ ...kStory, model: engine.model }),
+      openai.chat.completions.create({ ...kStory, model: engine.model }).withResponse(),
     ]);
     assert.equal(theirs.code, 0, theirs.err);
-    assert.ok(ours.choices[0].message.content.length > 20);
+    assert.ok(ours.data.choices[0].message.content.length > 20);
     // The C++ program's record and receipt are right to this implementation, and of another channel of the same node.
     const record = readRecord(JSON.parse(read(saved, "record.json")));
     const receipt = readReceipt(JSON.parse(read(saved, "receipt.json")));
     assert.ok(isGenuine(record.event) && isGenuine(receipt.event));
     assert.equal(receipt.amount, record.spent);
     assert.equal(record.responseHash, sha256_hex(read(saved, "response.txt")));
-    const own = readRecord((await nostril.wallet.records()).at(-1));
+    const own = readRecord((await nostril.wallet.records()).find(({ id }) => id === ours.response.headers.get("x-nostril-record")));
     assert.equal(own.node, record.node);
     assert.notEqual(own.channel, record.channel);
     // And ours to the C++ program.
-    const files = { record: own.event, receipt: (await nostril.wallet.receipts()).at(-1) };
+    const files = { record: own.event, receipt: (await receipts_of(own)).find(({ amount }) => amount === own.spent).event };
     for (const [name, event] of Object.entries(files)) fs.writeFileSync(path.join(bed.folder, `${name}.json`), JSON.stringify(event));
     const checked = await bed.client(["verify", path.join(bed.folder, "record.json"), "--receipt", path.join(bed.folder, "receipt.json")]).end(10_000);
     assert.equal(checked.code, 0, checked.out + checked.err);
@@ -234,5 +235,19 @@ describe("a client that comes back, or trusts nobody", { timeout: 60_000 }, () =
       await client.close();
     }));
     assert.equal(tap.completions().length, asked);
+  });
+
+  it("hears of an engine that dies in mid-stream by an error, and pays what its record says was served", async () => {
+    const { response } = await openai.chat.completions.create({ ...kStory, model: engine.model, stream: true }).withResponse();
+    let text = "";
+    for await (const bytes of response.body) {
+      text += Buffer.from(bytes);
+      if (text.split("\n\n").length > 5 && !engine.program.result) await engine.program.kill("SIGKILL");
+    }
+    assert.doesNotMatch(text, /\[DONE\]/);
+    assert.equal(JSON.parse(text.trimEnd().split("\n").at(-1).replace(/^data: /, "")).error.type, "engine-died");
+    assert.ok(words_of(text.slice(0, text.indexOf('data: {"error"'))).length > 0);
+    const record = (await nostril.wallet.records()).map(readRecord).find(({ status }) => status === "engine-died");
+    assert.ok((await receipts_of(record)).some(({ amount }) => amount === record.spent));
   });
 });
