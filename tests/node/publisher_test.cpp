@@ -111,7 +111,7 @@ TEST(Publisher, OffersABoardThatClientsVerifyWhole) {
   EXPECT_EQ(verdict.find("switch_revocation")->status, attestation::CheckStatus::Passed);
   EXPECT_NE(verdict.claim("gpu7.driver"), nullptr);
   EXPECT_NE(verdict.claim("switch3.pdi"), nullptr);
-  EXPECT_EQ(world.offer()->offer().tee, "simulated");
+  EXPECT_EQ(world.offer()->offer().tee, "simulated+8xgh100");
 }
 
 TEST(Publisher, GpusUnderARootThatTheClientDoesNotNameAreRefused) {
@@ -129,10 +129,10 @@ struct Spoiling {
 TEST(Publisher, ABoardThatIsNotWholeIsRefusedForThat) {
   for (const Spoiling& one : std::vector<Spoiling>{
            {"switch_count", [](BoardAnswer& board) { board.switches.pop_back(); }},
-           {"gpu_switches", [](BoardAnswer& board) { board.switches.clear(); }},
+           {"switch_count", [](BoardAnswer& board) { board.switches.clear(); }},
            {"gpu_distinct", [](BoardAnswer& board) { board.gpus[7] = board.gpus[0]; }},
            {"gpu_signature", [](BoardAnswer& board) { board.gpus[3].chain = board.gpus[4].chain; }},
-           {"switch_signature", [](BoardAnswer& board) { board.switches[1].report[100] ^= 1; }},
+           {"switch_signature", [](BoardAnswer& board) { board.switches[1].report[200] ^= 1; }},
        }) {
     World world(board_of_eight, trust(), [&one](const NodeConfig& config, Rng& rng) {
       return std::make_unique<SpoiledSource>(simulated(config, rng), one.spoil);

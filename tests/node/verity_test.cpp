@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <linux/dm-ioctl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -147,7 +148,8 @@ TEST_F(Verity, AnotherDeviceThanOneVerityTargetIsRefused) {
       {[](FakeDeviceMapper& m) { m.parameters = std::string(20'000, '1'); }, "can't be read"},
       {[](FakeDeviceMapper& m) { m.parameters[0] = '0'; }, "hash type 1"},
       {[](FakeDeviceMapper& m) { m.parameters.resize(60); }, "hash type 1"},
-      {[](FakeDeviceMapper& m) { m.parameters.replace(33, 6, "sha512"); }, "sha512, not sha256"},
+      {[](FakeDeviceMapper& m) { m.parameters.replace(m.parameters.find("sha256"), 6, "sha512"); },
+       "sha512, not sha256"},
   };
   for (const auto& [change, reason] : changes) {
     FakeDeviceMapper changed;
