@@ -1,5 +1,7 @@
 #include "base/config.h"
 
+#include "base/check.h"
+
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
@@ -196,7 +198,7 @@ class Config::Loader {
       nearest = known;
     };
     for (const Field& field : config_.fields_) {
-      consider(field.section.empty() ? field.key : field.section + "." + field.key);
+      consider(field.full_key());
     }
     for (const Section& section : config_.sections_) consider(section.name);
     for (const Tables& tables : config_.tables_) consider(tables.name);
@@ -233,6 +235,36 @@ std::string Config::print_field(const Field& field) const {
     value = fmt::format("[{}]", value);
   }
   return fmt::format("{} = {}\n", field.key, value);
+}
+
+const Config::Field& Config::field_of(const std::string& full_key) const {
+  const auto found = std::ranges::find(fields_, full_key, &Field::full_key);
+  CHECK(found != fields_.end());
+  return *found;
+}
+
+std::vector<std::string> Config::different_keys(const Config& other) const {
+  std::vector<std::string> out;
+  for (const Field& field : fields_) {
+    const std::string key = field.full_key();
+    if (print_field(field) != other.print_field(other.field_of(key))) out.push_back(key);
+  }
+  return out;
+}
+
+void Config::copy_value(const std::string& key, const Config& other) {
+  const Target& to = field_of(key).target;
+  const Target& from = other.field_of(key).target;
+  CHECK(to.index() == from.index());
+  if (auto* const* text = std::get_if<std::string*>(&to)) {
+    **text = *std::get<std::string*>(from);
+  } else if (auto* const* flag = std::get_if<bool*>(&to)) {
+    **flag = *std::get<bool*>(from);
+  } else if (const auto* number = std::get_if<Number>(&to)) {
+    *number->field = *std::get<Number>(from).field;
+  } else if (auto* const* list = std::get_if<std::vector<std::string>*>(&to)) {
+    **list = *std::get<std::vector<std::string>*>(from);
+  }
 }
 
 std::string Config::print() const {

@@ -56,6 +56,12 @@ class Config {
   void load(const std::string& path);
   void load_text(std::string_view toml, const std::string& name);
 
+  /// Keys ("section.key") of fields whose values differ, in the order of their declaration. Tables
+  /// are not looked at. `other` has the same declarations (CHECK).
+  [[nodiscard]] std::vector<std::string> different_keys(const Config& other) const;
+  /// Gives the field of that key the value that it has in `other`.
+  void copy_value(const std::string& key, const Config& other);
+
   /// The declared fields with their present values as a TOML file, each with its comment.
   [[nodiscard]] std::string print() const;
 
@@ -73,6 +79,10 @@ class Config {
     std::string key;
     Target target;
     std::string comment;
+
+    [[nodiscard]] std::string full_key() const {
+      return section.empty() ? key : section + "." + key;
+    }
   };
 
   struct Section {
@@ -94,6 +104,7 @@ class Config {
 
   void add(std::string key, Target target, std::string comment);
   void add_tables(Tables tables);
+  [[nodiscard]] const Field& field_of(const std::string& full_key) const;
   [[nodiscard]] std::string print_field(const Field& field) const;
 
   std::vector<Section> sections_;

@@ -58,7 +58,7 @@ bool log_enabled(LogLevel level) {
   return logger().should_log(to_spdlog(level));
 }
 
-void log_line(LogLevel level, std::string_view text) {
+std::string one_line(std::string_view text) {
   std::string clean(text);
   std::ranges::replace_if(
       clean, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
@@ -69,7 +69,11 @@ void log_line(LogLevel level, std::string_view text) {
       clean[i] = clean[i + 1] = '?';
     }
   }
-  logger().log(to_spdlog(level), "{}", clean);
+  return clean;
+}
+
+void log_line(LogLevel level, std::string_view text) {
+  logger().log(to_spdlog(level), "{}", one_line(text));
 }
 
 }  // namespace nostril

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -20,6 +21,9 @@ void set_log_level(LogLevel level);
 /// One line to standard error: time, level, text. Control characters in `text` are replaced, so
 /// that a peer can't forge lines. Threads: any. Never pass prompts, answers, secret keys.
 void log_line(LogLevel level, std::string_view text);
+
+/// `text` without control characters, which a terminal or a reader of lines would obey.
+[[nodiscard]] std::string one_line(std::string_view text);
 
 template <typename... Args>
 void log(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {

@@ -105,14 +105,33 @@ async function whole_path(report) {
   }
 }
 
-const kParts = { raw, relay, path: whole_path };
+async function node(report, { quick, only }) {
+  build(["nostril-relay", "nostril-node", "nostril"]);
+  process.env.NOSTRIL_BIN_DIR = kBin;
+  const { measure_node } = await import("./node.mjs");
+  for (const { title, columns, rows, results } of await measure_node({ quick, only })) {
+    for (const result of results) report.keep({ part: "node", ...result });
+    print_table(title, columns, rows);
+  }
+}
+
+async function contracts(report) {
+  const { gas_table } = await import("../tests/contracts/support/gas.mjs");
+  const rows = await gas_table();
+  for (const { question, gas, bound } of rows) report.keep({ part: "contracts", question, gas, bound });
+  print_table("contracts: gas of a whole transaction (calldata and 21,000 included; the check alone: of the call), one EVM",
+    ["question", "others", "bound", "gas"], rows.map(({ question, others, bound, gas }) =>
+      [question, others, bound?.toLocaleString("en") ?? "", Math.round(gas).toLocaleString("en")]));
+}
+
+const kParts = { raw, relay, path: whole_path, node, contracts };
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { peer: { type: "string", multiple: true }, quick: { type: "boolean" }, deflate: { type: "boolean" }, only: { type: "string" } },
 });
 const what = positionals[0] ?? "all";
 if (what !== "all" && !kParts[what]) {
-  console.error("usage: bench.mjs [all|raw|relay|path] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
+  console.error("usage: bench.mjs [all|raw|relay|path|node|contracts] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
   process.exit(2);
 }
 const report = new Report();

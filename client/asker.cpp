@@ -46,10 +46,11 @@ struct Asker::Ask {
   std::set<PublicKey> tried;
   std::map<PublicKey, std::int64_t> not_before_ms;  ///< loop time, of nodes that asked for a pause
   std::shared_ptr<const VerifiedOffer> offer;
-  std::vector<std::shared_ptr<const VerifiedOffer>> earlier;  ///< that the request was sent under
+  std::vector<Offer> earlier;  ///< that the request was sent under
   QueryId query = QueryId::None;
   RequestId request;
   std::optional<std::int64_t> first_sent_at_ms;
+  QueryOptions options;
   int tries = 0;
   bool bytes_came = false;
   bool waiting_for_offer = false;
@@ -66,13 +67,15 @@ Asker::~Asker() {
   for (const auto& [id, ask] : asks_) loop_.cancel(ask->timer);
 }
 
-AskId Asker::ask(std::string model, std::string path, std::string body, AskCallbacks callbacks) {
+AskId Asker::ask(std::string model, std::string path, std::string body, AskCallbacks callbacks,
+                 QueryOptions options) {
   const auto ask = std::make_shared<Ask>();
   ask->id = AskId{next_++};
   ask->model = std::move(model);
   ask->path = std::move(path);
   ask->body = std::move(body);
   ask->callbacks = std::move(callbacks);
+  ask->options = options;
   rng_.fill(ask->request.bytes);
   asks_.emplace(ask->id, ask);
   ask->waiting_for_offer = true;
@@ -111,8 +114,10 @@ void Asker::try_next(const std::shared_ptr<Ask>& ask) {
   request.earlier_offers = ask->earlier;
   if (!ask->first_sent_at_ms) ask->first_sent_at_ms = inference_.now_ms();
   request.first_sent_at_ms = ask->first_sent_at_ms;
-  ask->earlier.push_back(ask->offer);
+  ask->earlier.push_back(ask->offer->offer());
+  request.options = ask->options;
   QueryCallbacks callbacks;
+  callbacks.on_delivered = ask->callbacks.on_delivered;
   callbacks.on_head = ask->callbacks.on_head;
   callbacks.on_progress = ask->callbacks.on_progress;
   callbacks.on_data = [ask](ByteSpan bytes) {

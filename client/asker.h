@@ -17,6 +17,8 @@ namespace nostril::client {
 enum class AskId : std::uint64_t { None = 0 };
 
 struct AskCallbacks {
+  /// A node has taken the request, its whole body.
+  std::function<void()> on_delivered;
   /// A node was chosen; its evidence has passed. Nothing has been sent yet. Again for each retry.
   std::function<void(const VerifiedOffer& offer)> on_offer;
   std::function<void(const ResponseHead& head)> on_head;
@@ -48,7 +50,8 @@ class Asker {
   Asker& operator=(const Asker&) = delete;
 
   /// An empty `model` takes any; the body then gets the offer's. `body` must be a JSON object.
-  AskId ask(std::string model, std::string path, std::string body, AskCallbacks callbacks);
+  AskId ask(std::string model, std::string path, std::string body, AskCallbacks callbacks,
+            QueryOptions options = {});
   void cancel(AskId id, const std::string& reason);
   /// To be called when the offer book changed.
   void on_offers_changed();

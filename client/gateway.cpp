@@ -3,6 +3,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "client/offers_json.h"
 #include "events/nip19.h"
 
 #include <algorithm>
@@ -210,6 +211,7 @@ void Gateway::on_http(net::ConnectionId id, const net::HttpRequest& request) {
   const bool get = request.method == "GET";
   if (get && request.path == "/health") return health(id);
   if (get && request.path == "/v1/models") return list_models(id);
+  if (get && request.path == "/nostril/v1/offers") return list_offers(id, request);
   if (get && request.path.starts_with(kModelPrefix)) {
     return show_model(id, std::string_view(request.path).substr(kModelPrefix.size()));
   }
@@ -348,6 +350,17 @@ void Gateway::health(net::ConnectionId id) {
   w.key("offers_rejected").integer(static_cast<std::int64_t>(home_.offers().rejected().size()));
   w.end_object();
   server_.respond(id, json_response(usable > 0 ? 200 : 503, std::move(w).take()));
+}
+
+void Gateway::list_offers(net::ConnectionId id, const net::HttpRequest& request) {
+  net::HttpResponse response = json_response(200, offers_json(home_.offers()));
+  response.headers.add("Cache-Control", "no-store");
+  // from_here() let it through: a page of this machine.
+  if (const auto origin = request.headers.find("Origin")) {
+    response.headers.add("Access-Control-Allow-Origin", std::string(*origin));
+    response.headers.add("Vary", "Origin");
+  }
+  server_.respond(id, response);
 }
 
 void Gateway::respond_error(net::ConnectionId id, int status, std::string_view type,

@@ -32,6 +32,9 @@ class DoneHolder {
 /// node whose evidence has passed.
 ///   GET  /v1/models, /v1/models/{id}, /health
 ///   POST /v1/chat/completions, /v1/completions   streamed and not
+///   GET  /nostril/v1/offers   every offer with its verdict (offers_json.h), for client/js; pages
+///   of
+///                             this machine may read it, too
 /// Engine bytes pass unchanged. A stream carries `: nostril-record {…}` as a comment before [DONE];
 /// another answer is held until its record is right, and carries X-Nostril-* headers.
 /// Refuses requests whose Host is not this machine's loopback (DNS rebinding) or whose Origin is a
@@ -63,6 +66,7 @@ class Gateway final : public net::ServerHandler {
   void list_models(net::ConnectionId id);
   void show_model(net::ConnectionId id, std::string_view model);
   void health(net::ConnectionId id);
+  void list_offers(net::ConnectionId id, const net::HttpRequest& request);
   void respond_error(net::ConnectionId id, int status, std::string_view type,
                      std::string_view message);
 

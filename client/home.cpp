@@ -74,8 +74,11 @@ std::unique_ptr<Journal> open_home_journal(const std::filesystem::path& home, ne
 }
 
 ClientHome::ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& clock, Rng& rng)
-    : trust_(trust_from(settings)),
+    : loop_(loop),
+      clock_(clock),
+      trust_(trust_from(settings)),
       pool_(loop, clock, {}, settings.ca_file),
+      pending_(settings.home / "pickup"),
       journal_(open_home_journal(settings.home, loop)) {
   if (settings.relays.empty()) throw std::runtime_error("no relay: name one with --relay ws://…");
   for (const std::string& relay : settings.relays) {
@@ -90,11 +93,18 @@ ClientHome::ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& c
   offers_ = std::make_unique<OfferBook>(pool_, trust_, clock);
   feed_->on_change([this] { offers_->on_trust_changed(); });
   inference_ = std::make_unique<InferenceClient>(pool_, *wallet_, loop, clock, rng);
+  inference_->keep_pending_in(pending_);
   asker_ = std::make_unique<Asker>(*offers_, *inference_, loop, rng);
   offers_->on_change([this] {
     asker_->on_offers_changed();
     if (changed_) changed_();
   });
+}
+
+std::shared_ptr<Pickup> ClientHome::pick_up(PendingAnswer answer,
+                                            std::function<void(const PickedUp&)> done) {
+  return std::make_shared<Pickup>(pool_, *wallet_, *offers_, *inference_, loop_, clock_,
+                                  std::move(answer), std::move(done));
 }
 
 }  // namespace nostril::client

@@ -6,6 +6,7 @@
 #include "client/inference_client.h"
 #include "client/journal.h"
 #include "client/offer_book.h"
+#include "client/pickup.h"
 #include "client/relay_pool.h"
 #include "client/trust_feed.h"
 #include "client/wallet.h"
@@ -54,12 +55,21 @@ class ClientHome {
 
   [[nodiscard]] Asker& asker() { return *asker_; }
 
+  [[nodiscard]] PickupStore& pending() { return pending_; }
+
+  /// Not started yet.
+  [[nodiscard]] std::shared_ptr<Pickup> pick_up(PendingAnswer answer,
+                                                std::function<void(const PickedUp&)> done);
+
   /// Also called when offers change, after the asker.
   void on_offers_changed(std::function<void()> callback) { changed_ = std::move(callback); }
 
  private:
+  net::Loop& loop_;
+  Clock& clock_;
   TrustSettings trust_;
   RelayPool pool_;
+  PickupStore pending_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Wallet> wallet_;
   std::unique_ptr<TrustFeed> feed_;

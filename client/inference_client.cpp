@@ -69,9 +69,9 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     request_.headers = {{"content-type", "application/json"}};
     ticket_ = owner_.wallet_.open(offer_->offer());
     request_.payment = ticket_.terms;
-    for (const auto& earlier : request.earlier_offers) {
-      request_.earlier_offers.push_back(earlier->offer());
-    }
+    request_.earlier_offers = std::move(request.earlier_offers);
+    request_.durable = request.options.durable;
+    limits_.features.quiet = request.options.quiet;
     if (request.request) {
       request_.request = *request.request;
     } else {
@@ -92,13 +92,17 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   Query& operator=(const Query&) = delete;
 
   void begin() {
-    auto session =
-        ClientSession::start(offer_->offer(), request_, {}, now(), owner_.verifier_, owner_.rng_);
+    auto session = ClientSession::start(offer_->offer(), request_, limits_, now(), owner_.verifier_,
+                                        owner_.rng_);
     if (!session) {
       end({.failure = QueryFailure::Broken, .detail = std::string(to_string(session.error()))});
       return;
     }
     session_.emplace(std::move(*session));
+    if (const auto kept = keep_pending(); !kept) {
+      end({.failure = QueryFailure::JournalFailed, .detail = kept.error()});
+      return;
+    }
     Filter filter;
     filter.kinds = {kinds::kFrame};
     filter.tags.push_back({'p', {encode_hex(session_->client_key())}});
@@ -117,6 +121,9 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     drive();
   }
 
+  /// The answer goes on over another relay, if the node names one that is not ours.
+  void on_relay_lost() { use_offer_relays(); }
+
   void cancel(std::string reason) {
     if (!session_ || result_) return;
     session_->cancel(std::move(reason), now());
@@ -127,6 +134,17 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   [[nodiscard]] Moment now() const {
     return {owner_.clock_.monotonic_ms(), owner_.clock_.unix_s()};
   }
+
+  /// Before the first frame leaves: what it takes to come back for the answer.
+  [[nodiscard]] Result<void, std::string> keep_pending() {
+    if (!request_.durable || owner_.pending_ == nullptr) return {};
+    return owner_.pending_->put({session_->duplicate_key(), offer_->offer(), request_.request,
+                                 request_.method, request_.path,
+                                 std::string(as_text(request_.body)), owner_.clock_.unix_s()});
+  }
+
+  /// The node's own relays, when ours don't lead to it. False when there are none but ours.
+  bool use_offer_relays() { return owner_.pool_.add_hinted_relays(offer_->offer().relays) > 0; }
 
   /// The first time: nothing may leave before, because an ephemeral answer would find nobody. Later
   /// times: a relay came back, and what was missed is asked for.
@@ -153,6 +171,10 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     }
     driving_ = false;
     if (ended_ || !session_) return;
+    if (!delivered_ && session_->request_delivered()) {
+      delivered_ = true;
+      if (callbacks_.on_delivered) callbacks_.on_delivered();
+    }
     if (subscribed_) {
       for (const Event& event : session_->take_events()) publish(event);
     }
@@ -186,6 +208,10 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     } else if (!result.nobody_listens) {
       end({.failure = QueryFailure::NotTaken, .detail = explain("")});
     } else if (++muted_ >= kMutedTriesMax) {
+      if (use_offer_relays()) {
+        muted_ = 0;
+        return;
+      }
       end({.failure = QueryFailure::NobodyListens, .detail = explain("")});
     }
   }
@@ -349,6 +375,10 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
       for (const Event& event : session_->take_events()) owner_.pool_.publish(event);
     }
     const auto self = shared_from_this();
+    const bool over = settled_ || result.failure == QueryFailure::Refused;
+    if (request_.durable && over && owner_.pending_ != nullptr) {
+      owner_.pending_->remove(request_.request);
+    }
     owner_.remove(id_);
     if (callbacks_.on_end) callbacks_.on_end(result);
   }
@@ -358,6 +388,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   const std::shared_ptr<const VerifiedOffer> offer_;
   QueryCallbacks callbacks_;
   ClientRequest request_;
+  ClientSessionLimits limits_;
   Wallet::Ticket ticket_;
   Digest request_hash_;
   std::int64_t first_sent_at_ms_ = 0;
@@ -367,6 +398,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   net::TimerId timer_ = net::TimerId::None;
   bool subscribed_ = false;
   bool accepted_ = false;
+  bool delivered_ = false;
   bool ended_ = false;
   bool driving_ = false;
   bool record_came_ = false;
@@ -385,9 +417,19 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
 
 InferenceClient::InferenceClient(RelayPool& pool, Wallet& wallet, net::Loop& loop, Clock& clock,
                                  Rng& rng)
-    : pool_(pool), wallet_(wallet), loop_(loop), clock_(clock), rng_(rng) {}
+    : pool_(pool), wallet_(wallet), loop_(loop), clock_(clock), rng_(rng) {
+  pool_.on_connection_change([this](const std::string&, bool connected) {
+    if (!connected) on_relay_lost();
+  });
+}
 
-InferenceClient::~InferenceClient() = default;
+InferenceClient::~InferenceClient() {
+  pool_.on_connection_change({});
+}
+
+void InferenceClient::on_relay_lost() {
+  for (const auto& [id, query] : queries_) query->on_relay_lost();
+}
 
 QueryId InferenceClient::start(std::shared_ptr<const VerifiedOffer> offer, QueryRequest request,
                                QueryCallbacks callbacks) {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "client/offer_book.h"
+#include "client/pickup_store.h"
 #include "client/relay_pool.h"
 #include "client/wallet.h"
 #include "events/client_session.h"
@@ -21,6 +22,14 @@ namespace nostril::client {
 
 enum class QueryId : std::uint64_t { None = 0 };
 
+struct QueryOptions {
+  /// The node goes on without us, and the answer can be picked up later (pickup.h).
+  bool durable = false;
+  /// Frames of one size at a fixed rate (spec/05-session.md, Features); slower, and dearer for
+  /// relays.
+  bool quiet = false;
+};
+
 /// One HTTP request to be answered by an engine behind a node.
 struct QueryRequest {
   std::string method = "POST";
@@ -28,9 +37,10 @@ struct QueryRequest {
   std::string body;
   std::optional<RequestId> request;  ///< the same again after a failure: charged once
   /// Under which the same request was sent before: its record may name one of them.
-  std::vector<std::shared_ptr<const VerifiedOffer>> earlier_offers = {};
+  std::vector<Offer> earlier_offers = {};
   /// When it was sent first, on the client's monotonic clock; nothing: now.
   std::optional<std::int64_t> first_sent_at_ms = {};
+  QueryOptions options = {};
 };
 
 enum class QueryFailure : std::uint8_t {
@@ -62,6 +72,8 @@ struct QueryResult {
 };
 
 struct QueryCallbacks {
+  /// The node has taken the request, its whole body.
+  std::function<void()> on_delivered;
   std::function<void(const ResponseHead& head)> on_head;
   /// Exact response bytes, in order. The node keeps a window of unread ones: taken when it returns.
   std::function<void(ByteSpan bytes)> on_data;
@@ -76,6 +88,11 @@ class InferenceClient {
  public:
   InferenceClient(RelayPool& pool, Wallet& wallet, net::Loop& loop, Clock& clock, Rng& rng);
   ~InferenceClient();
+
+  /// Where durable requests are kept until their answer is here; without it they are not. Outlives
+  /// this object.
+  void keep_pending_in(PickupStore& store) { pending_ = &store; }
+
   InferenceClient(const InferenceClient&) = delete;
   InferenceClient& operator=(const InferenceClient&) = delete;
 
@@ -96,6 +113,7 @@ class InferenceClient {
  private:
   class Query;
   void remove(QueryId id);
+  void on_relay_lost();
 
   RelayPool& pool_;
   Wallet& wallet_;
@@ -103,6 +121,7 @@ class InferenceClient {
   Clock& clock_;
   Rng& rng_;
   Verifier verifier_;
+  PickupStore* pending_ = nullptr;
   std::uint64_t next_ = 1;
   std::map<QueryId, std::shared_ptr<Query>> queries_;
 };

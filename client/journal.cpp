@@ -8,8 +8,9 @@ namespace nostril::client {
 
 namespace {
 
-constexpr std::array<const char*, kJournalTableCount> kTableNames = {"channels", "records",
-                                                                     "receipts", "answers"};
+constexpr std::array<const char*, kJournalTableCount> kTableNames = {
+    "channels",  "records",        "receipts",  "answers",
+    "exchanges", "exchange_names", "api_usage", "stored_frames"};
 
 }  // namespace
 
@@ -98,6 +99,18 @@ void Journal::scan(JournalTable name, ByteSpan first,
   lmdb::Cursor cursor(txn, table(name));
   bool there = first.empty() ? cursor.first() : cursor.seek(first);
   while (there && visit(cursor.key(), cursor.value())) there = cursor.next();
+}
+
+std::optional<Bytes> Journal::last_key(JournalTable name) {
+  lmdb::ReadTxn txn(*env_);
+  lmdb::Cursor cursor(txn, table(name));
+  if (!cursor.last()) return std::nullopt;
+  return Bytes(cursor.key().begin(), cursor.key().end());
+}
+
+std::uint64_t Journal::used_bytes(JournalTable name) {
+  lmdb::ReadTxn txn(*env_);
+  return txn.used_bytes(table(name));
 }
 
 }  // namespace nostril::client

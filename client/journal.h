@@ -20,9 +20,19 @@
 
 namespace nostril::client {
 
-/// Tables of a journal. Keys and values of each: client/channel_store.h, node/answer_store.h.
-enum class JournalTable : std::uint8_t { Channels, Records, Receipts, Answers };
-inline constexpr std::size_t kJournalTableCount = 4;
+/// Tables of a journal. Keys and values of each: client/channel_store.h, node/answer_store.h,
+/// node/exchange_store.h, node/api_budget.h, node/pickup_outbox.h.
+enum class JournalTable : std::uint8_t {
+  Channels,
+  Records,
+  Receipts,
+  Answers,
+  Exchanges,
+  ExchangeNames,
+  ApiUsage,
+  StoredFrames,
+};
+inline constexpr std::size_t kJournalTableCount = 8;
 
 /// One change: a value to keep, or none to forget the key.
 struct JournalChange {
@@ -60,6 +70,10 @@ class Journal {
   /// Calls `visit` for each key from `first` on in byte order until it returns false.
   void scan(JournalTable name, ByteSpan first,
             const std::function<bool(ByteSpan key, ByteSpan value)>& visit);
+  /// The last key in byte order; nothing in an empty table.
+  [[nodiscard]] std::optional<Bytes> last_key(JournalTable name);
+  /// Bytes of the pages that the table's committed rows use.
+  [[nodiscard]] std::uint64_t used_bytes(JournalTable name);
 
  private:
   struct Job {

@@ -208,4 +208,10 @@ std::string_view OfferBook::evidence_of(const Offer& offer) const {
   return found == attestations_.end() ? std::string_view() : found->second.event.evidence;
 }
 
+std::optional<Digest> OfferBook::evidence_digest_of(const Offer& offer) const {
+  const auto found = attestations_.find({offer.node, offer.attestation});
+  if (found == attestations_.end()) return std::nullopt;
+  return found->second.evidence_digest;
+}
+
 }  // namespace nostril::client

@@ -88,6 +88,8 @@ class OfferBook {
   /// The evidence of an offer as its node published it (attestation/pack.h); empty when it has not
   /// arrived. Valid until the next turn of the loop.
   [[nodiscard]] std::string_view evidence_of(const Offer& offer) const;
+  /// Its SHA-256; nothing when it has not arrived.
+  [[nodiscard]] std::optional<Digest> evidence_digest_of(const Offer& offer) const;
 
   /// The trust given to the constructor has other lists or beacons now: every pair is looked at
   /// again.

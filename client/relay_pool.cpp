@@ -273,6 +273,7 @@ struct RelayPool::Impl {
   }();
   Verifier verifier;
   std::vector<std::unique_ptr<Relay>> relays;
+  std::size_t hinted = 0;
   std::map<SubscriptionId, Subscription> subscriptions;
   std::uint64_t next_subscription = 1;
   std::uint64_t next_publication = 1;
@@ -298,6 +299,36 @@ bool RelayPool::add_relay(const std::string& url) {
                                                         impl_->limits.reconnect_first_ms));
   impl_->connect(*impl_->relays.back());
   return true;
+}
+
+void RelayPool::remove_relay(const std::string& url) {
+  const auto parsed = net::parse_url(url);
+  if (!parsed) return;
+  const auto found = std::ranges::find(impl_->relays, parsed->to_string(),
+                                       [](const auto& relay) { return relay->name; });
+  if (found == impl_->relays.end()) return;
+  const std::unique_ptr<Impl::Relay> relay = std::move(*found);
+  impl_->relays.erase(found);
+  impl_->loop.cancel(relay->reconnect);
+  for (const auto& [order, unanswered] : relay->unanswered) {
+    unanswered.publication->fail(relay->name, "is no relay of ours any more");
+  }
+}
+
+std::size_t RelayPool::add_hinted_relays(const std::vector<std::string>& urls) {
+  const auto is_plain = [](const auto& relay) { return relay->url.scheme == net::UrlScheme::Ws; };
+  const bool plain_too = std::ranges::any_of(impl_->relays, is_plain);
+  std::size_t added = 0;
+  for (const std::string& url : urls) {
+    const auto parsed = net::parse_url(url);
+    if (!parsed || impl_->hinted >= impl_->limits.hinted_max) continue;
+    if (parsed->scheme != net::UrlScheme::Wss && !plain_too) continue;
+    const std::size_t before = impl_->relays.size();
+    if (!add_relay(url) || impl_->relays.size() == before) continue;
+    ++impl_->hinted;
+    ++added;
+  }
+  return added;
 }
 
 std::size_t RelayPool::relay_count() const {

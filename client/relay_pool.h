@@ -19,6 +19,7 @@ namespace nostril::client {
 
 struct RelayPoolLimits {
   std::size_t relays_max = 16;
+  std::size_t hinted_max = 4;  ///< of them, added by add_hinted_relays()
   std::size_t subscriptions_max = 256;
   /// Events sent and not yet answered by a relay, a relay; publish() refuses above. They are sent
   /// again after a reconnect, so this is also the memory a dead relay costs: events of 16 KiB.
@@ -73,6 +74,13 @@ class RelayPool {
   /// Starts to connect. False when `url` is no ws:// or wss:// URL or there are too many; true also
   /// when it is there already.
   [[nodiscard]] bool add_relay(const std::string& url);
+  /// Ends the connection without a word of it. What it has not answered counts as not taken there.
+  /// Not inside a callback of the pool.
+  void remove_relay(const std::string& url);
+  /// Adds relays that a node names, for a client that can't reach it otherwise: wss:// ones, and
+  /// ws:// only when a relay that is here already is one; `hinted_max` at most over the pool's
+  /// life. How many were added.
+  std::size_t add_hinted_relays(const std::vector<std::string>& urls);
   [[nodiscard]] std::size_t relay_count() const;
   [[nodiscard]] std::size_t connected_count() const;
   /// Why each relay that is not connected is not, for a message to the user: "ws://…: refused".

@@ -1,5 +1,6 @@
 # Runs FILE with Node's test runner: the Node.js of PATH if it is 20 or later, else the one that scripts/setup put into
-# .cache/. Fails, and says what to do, when Node or the packages that scripts/setup installs are missing. Needs ROOT, FILE.
+# .cache/. Fails, and says what to do, when Node or the packages that scripts/setup installs are missing. Needs ROOT, FILE
+# and PACKAGES, the folders of those packages with | between them.
 cmake_minimum_required(VERSION 3.25)
 set(hint "run ./scripts/setup")
 find_program(system_node node NO_CACHE)
@@ -14,7 +15,8 @@ endforeach()
 if(NOT node)
   message(FATAL_ERROR "no Node.js 20 or later: ${hint}")
 endif()
-foreach(folder IN ITEMS node/demo_engine tests/interop)
+string(REPLACE "|" ";" PACKAGES "${PACKAGES}")
+foreach(folder IN LISTS PACKAGES)
   if(NOT EXISTS ${ROOT}/${folder}/node_modules)
     message(FATAL_ERROR "${folder}/node_modules is not there: ${hint}")
   endif()

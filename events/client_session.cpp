@@ -1,5 +1,7 @@
 #include "events/client_session.h"
 
+#include "events/record_check.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -30,8 +32,10 @@ std::size_t first_body_bytes(const ClientRequest& request) {
   return request.hold_body ? 0 : std::min(request.body.size(), kOpenBodyBytesMax);
 }
 
-OpenFrame open_frame(const Offer& offer, const ClientRequest& request, std::uint64_t credit) {
+OpenFrame open_frame(const Offer& offer, const ClientRequest& request,
+                     const SessionFeatures& features, std::uint64_t credit) {
   OpenFrame open;
+  open.features = feature_names(features);
   open.request = request.request;
   open.offer = offer.id;
   open.attestation = offer.attestation;
@@ -53,7 +57,8 @@ Result<ClientSession, SessionError> ClientSession::start(const Offer& offer, Cli
                                                          const ClientSessionLimits& limits,
                                                          Moment now, Verifier& verifier, Rng& rng) {
   auto handshake = ClientHandshake::start(
-      offer.encryption_key, open_frame(offer, request, limits.link.window_bytes), rng);
+      offer.encryption_key, open_frame(offer, request, limits.features, limits.link.window_bytes),
+      rng);
   if (!handshake) return failure(handshake.error());
   return ClientSession(offer, std::move(request), limits, *std::move(handshake), now, verifier,
                        rng);
@@ -119,8 +124,13 @@ void ClientSession::on_event(const Event& event, Moment now) {
 }
 
 void ClientSession::on_accept(ClientHandshake::Accepted accepted, Moment now) {
+  const SessionFeatures features = read_features(accepted.accept.features);
+  if (common_features(features, limits_.features) != features) {
+    return fail(SessionFailure::BadHandshake);
+  }
   link_.emplace(std::move(accepted.keys.client_to_node), std::move(accepted.keys.node_to_client),
                 handshake_.client().duplicate(), accepted.session_key, limits_.link, now);
+  link_->use(features, now);
   link_->set_send_credit(accepted.accept.credit);
   link_->set_receive_credit(limits_.link.window_bytes);
   state_ = State::Open;
@@ -137,7 +147,8 @@ void ClientSession::pump(Moment now) {
 void ClientSession::send_body(Moment now) {
   while (!cancelled_ && body_sent_ < request_.body.size() && link_->can_send() &&
          link_->credit_left() > 0) {
-    const std::uint64_t room = std::min<std::uint64_t>(link_->credit_left(), kFrameDataBytesMax);
+    const std::uint64_t room =
+        std::min<std::uint64_t>(link_->credit_left(), link_->data_bytes_max());
     const std::size_t count = std::min<std::size_t>(request_.body.size() - body_sent_, room);
     const ByteSpan part = ByteSpan(request_.body).subspan(body_sent_, count);
     body_sent_ += count;
@@ -194,31 +205,23 @@ void ClientSession::on_data(DataFrame data, Moment now) {
   notes_.emplace_back(ClientNote::Data{std::move(data.bytes)});
 }
 
-bool ClientSession::belongs(const ResponseRecord& record, bool partial) const {
-  const auto made_under = [&record](const Offer& offer) {
-    return record.node == offer.node && record.offer == offer.id &&
-           record.attestation == offer.attestation && record.model == offer.model &&
-           record.weights == offer.weights;
-  };
-  return (made_under(offer_) || std::ranges::any_of(request_.earlier_offers, made_under)) &&
-         record.request == request_.request && record.request_hash == request_hash_ &&
-         record.response_hash == response_hash_.peek() &&
-         (record.status == RecordStatus::Partial) == partial;
-}
-
 void ClientSession::on_record(const Event& event, bool partial) {
-  auto checked = check_id(event);
+  auto checked = check_record(event,
+                              {.offer = offer_,
+                               .earlier = request_.earlier_offers,
+                               .request = request_.request,
+                               .request_hash = request_hash_,
+                               .response_hash = response_hash_.peek(),
+                               .partial = partial},
+                              *verifier_);
   if (!checked) return fail(SessionFailure::BadRecord);
-  auto verified = VerifiedEvent::verify(*std::move(checked), *verifier_);
-  if (!verified) return fail(SessionFailure::BadRecord);
-  auto record = parse_record(verified->event());
-  if (!record || !belongs(*record, partial)) return fail(SessionFailure::BadRecord);
   if (partial) {
-    notes_.emplace_back(ClientNote::NeedReceipt{*std::move(record), *std::move(verified)});
+    notes_.emplace_back(
+        ClientNote::NeedReceipt{std::move(checked->record), std::move(checked->event)});
     return;
   }
   state_ = State::Ended;
-  notes_.emplace_back(ClientNote::Ended{*std::move(record), *std::move(verified)});
+  notes_.emplace_back(ClientNote::Ended{std::move(checked->record), std::move(checked->event)});
 }
 
 void ClientSession::on_timer(Moment now) {
@@ -282,7 +285,7 @@ void ClientSession::resume(Moment now) {
 
 bool ClientSession::open_next(ClientRequest request, Moment now) {
   if (state_ != State::Ended || !link_ || !link_->can_send()) return false;
-  const OpenFrame probe = open_frame(offer_, request, 0);
+  const OpenFrame probe = open_frame(offer_, request, limits_.features, 0);
   if (!is_sendable(probe)) return false;
   // What the last answer's reader left lying does not narrow the window for ever.
   link_->consumed(std::exchange(unconsumed_, 0), now, *rng_);

@@ -34,6 +34,7 @@ struct ClientSessionLimits {
       10'000;  ///< no accept: AcceptTimeout. First frames repeat by resend_ms
   std::int64_t silence_ms_max = 30'000;          ///< nothing from the node: NodeSilent
   std::uint64_t response_bytes_max = 64U << 20;  ///< more: ResponseTooLarge, and a cancel
+  SessionFeatures features = {.zstd = true};     ///< asked for; the node says which of them it has
 };
 
 enum class SessionFailure : std::uint8_t {
@@ -119,7 +120,10 @@ class ClientSession {
   /// The session's address c.
   [[nodiscard]] const PublicKey& client_key() const { return handshake_.client().public_key(); }
 
-  /// Any event of kind 21472 (or 1470) that names client_key(). Foreign and forged ones are counted
+  /// Its secret: what a request that may be picked up later is kept with.
+  [[nodiscard]] Keypair duplicate_key() const { return handshake_.client().duplicate(); }
+
+  /// Any event of kind 21472 that names client_key(). Foreign and forged ones are counted
   /// and ignored: whoever knows the address may send to it.
   void on_event(const Event& event, Moment now);
   void on_timer(Moment now);
@@ -144,6 +148,11 @@ class ClientSession {
 
   [[nodiscard]] State state() const { return state_; }
 
+  /// The node has the whole request.
+  [[nodiscard]] bool request_delivered() const {
+    return accepted_ && body_sent_ == request_.body.size() && drained();
+  }
+
   /// All that was sent (the receipt above all) has been acknowledged.
   [[nodiscard]] bool drained() const { return link_.has_value() && link_->drained(); }
 
@@ -162,7 +171,6 @@ class ClientSession {
   void send_body(Moment now);
   void pump(Moment now);
   void fail(SessionFailure failure);
-  [[nodiscard]] bool belongs(const ResponseRecord& record, bool partial) const;
   void begin_request(ClientRequest request);
 
   Offer offer_;

@@ -199,7 +199,11 @@ void write(JsonWriter& w, const DataFrame& frame) {
     put_u64(w, "status", frame.head->status);
     w.key("type").string(frame.head->content_type);
   }
-  put_bytes(w, "text", "base64", frame.bytes);
+  if (frame.zstd) {
+    w.key("zstd").string(encode_base64(frame.bytes));
+  } else {
+    put_bytes(w, "text", "base64", frame.bytes);
+  }
 }
 
 void write(JsonWriter& w, const ProgressFrame& frame) {
@@ -302,13 +306,20 @@ class FrameReader {
     if (is_text) {
       const ByteSpan span = as_bytes(text(text_key, bytes_max));
       out.assign(span.begin(), span.end());
-    } else if (auto decoded = decode_base64(text(base64_key, kFrameTextBytesMax))) {
-      out = *std::move(decoded);
     } else {
-      fail(FrameError::BadField);
+      out = base64(base64_key, bytes_max);
     }
     if (out.size() > bytes_max) fail(FrameError::BadField);
     return out;
+  }
+
+  Bytes base64(std::string_view key, std::size_t bytes_max) {
+    auto decoded = decode_base64(text(key, kFrameTextBytesMax));
+    if (!decoded || decoded->size() > bytes_max) {
+      fail(FrameError::BadField);
+      return {};
+    }
+    return *std::move(decoded);
   }
 
   std::span<const Json> array(std::string_view key, std::size_t count_max) {
@@ -450,7 +461,14 @@ Frame read_data(FrameReader& r) {
     if (head.status < 200 || !is_printable(head.content_type)) r.fail(FrameError::BadField);
     frame.head = head;
   }
-  frame.bytes = r.bytes("text", "base64", kFrameDataBytesMax);
+  frame.zstd = r.has("zstd");
+  if (!frame.zstd) {
+    frame.bytes = r.bytes("text", "base64", kFrameDataBytesMax);
+    return frame;
+  }
+  if (r.has("text") || r.has("base64")) r.fail(FrameError::BadField);
+  frame.bytes = r.base64("zstd", kFrameZstdBytesMax);
+  if (frame.bytes.empty()) r.fail(FrameError::BadField);
   return frame;
 }
 
@@ -619,6 +637,20 @@ std::string print_frame(std::uint64_t n, const Frame& frame) {
   w.end_object();
   CHECK(w.text().size() <= kFrameTextBytesMax);
   return std::move(w).take();
+}
+
+std::string print_padded_frame(std::uint64_t n, const Frame& frame, std::size_t unit) {
+  constexpr std::string_view kOpening = ",\"pad\":\"";
+  constexpr std::string_view kClosing = "\"}";
+  std::string text = print_frame(n, frame);
+  text.pop_back();  // the object's end
+  const std::size_t least = text.size() + kOpening.size() + kClosing.size();
+  const std::size_t whole = (least + unit - 1) / unit * unit;
+  if (whole > kFrameTextBytesMax) return text + "}";
+  text += kOpening;
+  text.append(whole - least, '0');
+  text += kClosing;
+  return text;
 }
 
 Result<NumberedFrame, FrameError> parse_frame(std::string_view text) {

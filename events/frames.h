@@ -23,6 +23,8 @@ namespace nostril {
 inline constexpr std::size_t kFrameTextBytesMax = 10240;
 /// Response or request body bytes in one frame: in base64 they still fit beside the rest.
 inline constexpr std::size_t kFrameDataBytesMax = 7168;
+/// A part of a zstd stream: what it holds, should nothing of it get shorter.
+inline constexpr std::size_t kFrameZstdBytesMax = kFrameDataBytesMax + 64;
 /// Body bytes that ride in the first frame.
 inline constexpr std::size_t kOpenBodyBytesMax = 5120;
 /// Every integer in a frame: what a JavaScript number holds exactly.
@@ -56,7 +58,7 @@ struct OpenFrame {
   std::uint64_t body_bytes = 0;       ///< of the whole body
   Bytes body;                         ///< its beginning, kOpenBodyBytesMax at most
   bool durable = false;               ///< keep on answering when the client is lost
-  std::vector<std::string> features;  ///< optional frame features the client knows; none yet
+  std::vector<std::string> features;  ///< what the client would use: events/features.h
   std::optional<PaymentTerms> payment;
   std::uint64_t credit = 0;  ///< response bytes that may be sent before the first ack
 
@@ -94,10 +96,12 @@ struct ResponseHead {
   bool operator==(const ResponseHead&) const = default;
 };
 
-/// Exact body bytes, either direction.
+/// Exact body bytes, either direction; or, with the feature zstd, the next part of the direction's
+/// zstd stream that holds them (events/frame_stream.h).
 struct DataFrame {
   std::optional<ResponseHead> head;  ///< with the first bytes of a response
   Bytes bytes;
+  bool zstd = false;
 
   bool operator==(const DataFrame&) const = default;
 };
@@ -252,6 +256,9 @@ std::string_view to_string(FrameError error);
 /// One line of JSON: "t" and "n" first, then the type's members in the order of spec/05-session.md.
 /// CHECKs that the text is within kFrameTextBytesMax.
 [[nodiscard]] std::string print_frame(std::uint64_t n, const Frame& frame);
+/// The same with a last member `pad` that makes the text the smallest multiple of `unit` bytes that
+/// holds it; as it is when that would be more than kFrameTextBytesMax.
+[[nodiscard]] std::string print_padded_frame(std::uint64_t n, const Frame& frame, std::size_t unit);
 /// Members that it does not know are ignored.
 [[nodiscard]] Result<NumberedFrame, FrameError> parse_frame(std::string_view text);
 

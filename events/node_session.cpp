@@ -9,6 +9,14 @@ namespace nostril {
 
 namespace {
 
+/// Streamed answers shrink to about a tenth: a frame may hold more before it is due.
+constexpr std::size_t kZstdFlushFactor = 7;
+
+Coalescer::Limits flush_limits(Coalescer::Limits limits, const std::vector<std::string>& features) {
+  if (read_features(features).zstd) limits.bytes_max *= kZstdFlushFactor;
+  return limits;
+}
+
 /// An accept is repeated once in this time: replays of the first frame must not multiply traffic.
 constexpr std::int64_t kAcceptGapMs = 200;
 
@@ -26,6 +34,8 @@ Result<NodeSession, SessionError> NodeSession::accept(NodeHandshake handshake, A
   accept.request = handshake.open().request;
   accept.session_key = session.public_key();
   accept.credit = limits.link.window_bytes;
+  accept.features =
+      feature_names(common_features(read_features(handshake.open().features), limits.features));
   return NodeSession(std::move(handshake), std::move(accept), limits, std::move(session),
                      *std::move(keys), now, verifier, rng);
 }
@@ -40,11 +50,13 @@ NodeSession::NodeSession(NodeHandshake handshake, AcceptFrame accept,
       rng_(&rng),
       session_(std::move(session)),
       session_key_(session_.public_key()),
+      stored_(std::move(keys.stored)),
       link_(std::move(keys.node_to_client), std::move(keys.client_to_node), session_.duplicate(),
             handshake_.client(), limits.link, now),
       open_(handshake_.open()),
       accepted_at_ms_(now.monotonic_ms),
-      coalescer_(limits.flush) {
+      coalescer_(flush_limits(limits.flush, accept_.features)) {
+  link_.use(read_features(accept_.features), now);
   link_.set_send_credit(open_.credit);
   link_.set_receive_credit(accept_.credit);
   events_.push_back(handshake_.accept_event(accept_, session_, now.unix_s, *rng_));
@@ -131,7 +143,7 @@ void NodeSession::on_next_open(OpenFrame open, Moment now) {
   open_ = std::move(open);
   head_.reset();
   head_sent_ = false;
-  coalescer_ = Coalescer(limits_.flush);
+  coalescer_ = Coalescer(flush_limits(limits_.flush, accept_.features));
   dropped_ = false;
   pushed_hash_ = Sha256();
   sent_hash_ = Sha256();
@@ -142,13 +154,22 @@ void NodeSession::on_next_open(OpenFrame open, Moment now) {
   AcceptFrame accept;
   accept.request = open_.request;
   accept.session_key = session_key_;
+  accept.features = accept_.features;
   accept.credit = link_.receive_credit();
   link_.send(accept, now, *rng_);
   finish_request_if_whole();
 }
 
 bool NodeSession::wants_more() const {
-  return state_ == State::Answering && !dropped_ && coalescer_.size() < limits_.buffer_bytes_max;
+  const std::size_t buffer_max =
+      lost_ && open_.durable ? kStoredBodyBytesMax : limits_.buffer_bytes_max;
+  return state_ == State::Answering && !dropped_ && coalescer_.size() < buffer_max;
+}
+
+std::vector<Event> NodeSession::store(const FinishedAnswer& answer,
+                                      const StoredTimes& times) const {
+  return seal_answer(answer, stored_answer_key(stored_, open_.request), session_,
+                     handshake_.client(), read_features(accept_.features).zstd, times, *rng_);
 }
 
 void NodeSession::push_response_head(const ResponseHead& head) {
@@ -197,7 +218,7 @@ void NodeSession::end(const Event& record, Moment now) {
 void NodeSession::drop_buffered() {
   if (dropped_) return;
   dropped_ = true;
-  coalescer_ = Coalescer(limits_.flush);
+  coalescer_ = Coalescer(flush_limits(limits_.flush, accept_.features));
   // What was to follow those bytes would now name bytes that never come.
   after_bytes_.clear();
 }
@@ -236,7 +257,7 @@ void NodeSession::flush(Moment now) {
     }
     if (!frame_waits && !coalescer_.due(now.monotonic_ms)) return;
     const std::uint64_t room =
-        std::min<std::uint64_t>({link_.credit_left(), kFrameDataBytesMax, before_frame});
+        std::min<std::uint64_t>({link_.credit_left(), link_.data_bytes_max(), before_frame});
     if (room == 0) return;
     send_data(static_cast<std::size_t>(room), now);
   }

@@ -2,6 +2,7 @@
 
 #include "events/coalescer.h"
 #include "events/session_link.h"
+#include "events/stored_answer.h"
 #include "schnorr/hash.h"
 #include "schnorr/verify.h"
 
@@ -19,6 +20,7 @@ struct NodeSessionLimits {
   std::int64_t client_lost_ms = 15'000;        ///< nothing from the client: ClientLost
   std::uint64_t request_bytes_max = 8U << 20;  ///< body; more: refused with TooLarge
   std::size_t buffer_bytes_max = 64U << 10;    ///< response bytes taken but not sent: wants_more()
+  SessionFeatures features = {.zstd = true, .quiet = true};  ///< used when the client names them
 };
 
 /// What the session tells its owner, in order.
@@ -59,7 +61,7 @@ using NodeNotes = std::variant<NodeNote::Request, NodeNote::Cancelled, NodeNote:
 /// Threads: one; `verifier` and `rng` are borrowed for the session's life.
 class NodeSession {
  public:
-  /// `accept`: queue, features and resync are the owner's; the rest is filled in.
+  /// `accept`: queue and resync are the owner's; the rest is filled in.
   /// The accept event is the first of take_events(). BadKey when c is no point of the curve,
   /// BadFrame when the body is larger than the limit (then refuse it).
   [[nodiscard]] static Result<NodeSession, SessionError> accept(NodeHandshake handshake,
@@ -86,7 +88,9 @@ class NodeSession {
   void on_timer(Moment now);
   [[nodiscard]] std::int64_t next_timer_ms() const;
 
-  /// False: stop reading the engine until it is true again (no credit, or buffers are full).
+  /// False: stop reading the engine until it is true again (no credit, or buffers are full). A
+  /// client that is lost and asked for pick-up gives no credit; its answer goes on all the same, to
+  /// kStoredBodyBytesMax.
   [[nodiscard]] bool wants_more() const;
   void push_response_head(const ResponseHead& head);
   /// Bytes as the engine sent them. More than wants_more() asked for is kept, not lost.
@@ -110,6 +114,10 @@ class NodeSession {
   [[nodiscard]] std::uint64_t response_bytes() const {
     return dropped_ ? sent_bytes_ : pushed_bytes_;
   }
+
+  /// The answer as the client can pick it up from relays later; to be published by the owner.
+  [[nodiscard]] std::vector<Event> store(const FinishedAnswer& answer,
+                                         const StoredTimes& times) const;
 
   [[nodiscard]] std::vector<Event> take_events();
   [[nodiscard]] std::optional<NodeNotes> next_note();
@@ -149,6 +157,7 @@ class NodeSession {
   Rng* rng_;
   Keypair session_;
   PublicKey session_key_;
+  ConversationKey stored_;
   SessionLink link_;
 
   enum class State : std::uint8_t { Receiving, Answering, Ending, Ended, Failed };

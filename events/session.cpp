@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view kSessionLabel = "nostril/session/1";
 constexpr std::string_view kRatchetLabel = "nostril/ratchet/1";
+constexpr std::string_view kStoredLabel = "nostril/stored/1";
 
 /// Longest NIP-44 payload of a frame: 10,240 bytes are padded to 10,240.
 constexpr std::size_t kPayloadBytesMax = 14336;
@@ -77,11 +78,20 @@ Bytes session_info(const SessionContext& context) {
 SessionKeys derive_session_keys(const ConversationKey& k0, const ConversationKey& ephemeral,
                                 const SessionContext& context) {
   Digest prk = hkdf_extract(k0.expose(), ephemeral.expose());
-  SecretBytes<64> keys;
+  SecretBytes<96> keys;
   hkdf_expand(prk.bytes, session_info(context), keys.expose_mutable());
   wipe(prk.bytes);
-  const auto both = keys.expose();
-  return {key_from(both.first<32>()), key_from(both.last<32>())};
+  const auto all = keys.expose();
+  return {key_from(all.first<32>()), key_from(all.subspan<32, 32>()), key_from(all.last<32>())};
+}
+
+ConversationKey stored_answer_key(const ConversationKey& stored, const RequestId& request) {
+  const ByteSpan label = as_bytes(kStoredLabel);
+  Bytes info(label.begin(), label.end());
+  append(info, request);
+  SecretBytes<32> key;
+  hkdf_expand(stored.expose(), info, key.expose_mutable());
+  return ConversationKey(std::move(key));
 }
 
 ConversationKey ratchet(const ConversationKey& key) {
@@ -112,11 +122,12 @@ void KeyChain::advance_to(std::uint64_t n) {
   generation_ = wanted;
 }
 
-std::string FrameSealer::seal(std::uint64_t n, const Frame& frame, Rng& rng) {
+std::string FrameSealer::seal(std::uint64_t n, const Frame& frame, Rng& rng, std::size_t unit) {
   chain_.advance_to(n);
   const ConversationKey* key = chain_.key_for(n);
   CHECK(key != nullptr);
-  return nip44_encrypt(*key, print_frame(n, frame), rng);
+  return nip44_encrypt(*key, unit == 0 ? print_frame(n, frame) : print_padded_frame(n, frame, unit),
+                       rng);
 }
 
 Result<NumberedFrame, SessionError> FrameOpener::open(std::string_view payload) {
@@ -142,11 +153,12 @@ Result<NumberedFrame, SessionError> FrameOpener::open(std::string_view payload) 
 }
 
 Event make_frame_event(const Keypair& author, const PublicKey& recipient, std::string payload,
-                       std::int64_t created_at, Rng& rng) {
+                       std::int64_t created_at, Rng& rng, std::optional<std::int64_t> expires_at) {
   EventDraft draft;
   draft.created_at = created_at;
-  draft.kind = kinds::kFrame;
+  draft.kind = expires_at ? kinds::kStoredFrame : kinds::kFrame;
   draft.tags.add({"p", encode_hex(recipient)});
+  if (expires_at) draft.tags.add({"expiration", std::to_string(*expires_at)});
   draft.content = std::move(payload);
   return sign_event(std::move(draft), author, rng);
 }
@@ -208,17 +220,22 @@ Result<std::variant<ClientHandshake::Accepted, ErrorFrame>, SessionError> Client
   // s stands inside, sealed by the holder of N; a relay can't put its own key around the payload.
   if (accept->session_key != event.pubkey) return failure(SessionError::WrongAuthor);
   if (accept->request != open_.request) return failure(SessionError::WrongBinding);
-  const auto ephemeral = ConversationKey::derive(client_, event.pubkey);
-  if (!ephemeral) return failure(SessionError::BadKey);
-  SessionKeys keys = derive_session_keys(k0_, *ephemeral,
-                                         {.offer = open_.offer,
-                                          .attestation = open_.attestation,
-                                          .client = client_.public_key(),
-                                          .encryption = encryption_key_,
-                                          .node = event.pubkey,
-                                          .request = open_.request});
+  auto keys = derive(event.pubkey);
+  if (!keys) return failure(keys.error());
   return std::variant<Accepted, ErrorFrame>(
-      Accepted{std::move(*accept), event.pubkey, std::move(keys)});
+      Accepted{std::move(*accept), event.pubkey, *std::move(keys)});
+}
+
+Result<SessionKeys, SessionError> ClientHandshake::derive(const PublicKey& session) const {
+  const auto ephemeral = ConversationKey::derive(client_, session);
+  if (!ephemeral) return failure(SessionError::BadKey);
+  return derive_session_keys(k0_, *ephemeral,
+                             {.offer = open_.offer,
+                              .attestation = open_.attestation,
+                              .client = client_.public_key(),
+                              .encryption = encryption_key_,
+                              .node = session,
+                              .request = open_.request});
 }
 
 // ---- Node ---------------------------------------------------------------------------------------

@@ -53,9 +53,10 @@ struct SessionContext {
 struct SessionKeys {
   ConversationKey client_to_node;
   ConversationKey node_to_client;
+  ConversationKey stored;  ///< stored_answer_key() is made of it
 };
 
-/// HKDF-SHA256(salt = k0, ikm = conv(c, s), info = session_info(), 64): one half each.
+/// HKDF-SHA256(salt = k0, ikm = conv(c, s), info = session_info(), 96): a third each.
 [[nodiscard]] SessionKeys derive_session_keys(const ConversationKey& k0,
                                               const ConversationKey& ephemeral,
                                               const SessionContext& context);
@@ -64,6 +65,11 @@ struct SessionKeys {
 inline constexpr std::uint64_t kRatchetFrames = 1024;
 /// HKDF-Expand(prk = key, info = "nostril/ratchet/1", 32).
 [[nodiscard]] ConversationKey ratchet(const ConversationKey& key);
+
+/// Seals the stored frames (kind 1470) of one request's answer: HKDF-Expand(prk = stored, info =
+/// "nostril/stored/1" ‖ request id, 32).
+[[nodiscard]] ConversationKey stored_answer_key(const ConversationKey& stored,
+                                                const RequestId& request);
 
 /// One direction's keys by generation (n / kRatchetFrames): the newest two are kept, so that late
 /// and repaired frames still open; older ones are wiped.
@@ -89,8 +95,10 @@ class FrameSealer {
  public:
   explicit FrameSealer(ConversationKey key) : chain_(std::move(key)) {}
 
-  /// NIP-44 payload of the frame's text. n may go back by less than kRatchetFrames (repairs).
-  [[nodiscard]] std::string seal(std::uint64_t n, const Frame& frame, Rng& rng);
+  /// NIP-44 payload of the frame's text, which is padded to a multiple of `unit` bytes when that is
+  /// not 0. n may go back by less than kRatchetFrames (repairs).
+  [[nodiscard]] std::string seal(std::uint64_t n, const Frame& frame, Rng& rng,
+                                 std::size_t unit = 0);
 
  private:
   KeyChain chain_;
@@ -107,9 +115,10 @@ class FrameOpener {
   KeyChain chain_;
 };
 
-/// The event 21472: author's key, p = recipient, the payload as content.
+/// The event 21472, or 1470 when it expires: author's key, p = recipient, the payload as content.
 [[nodiscard]] Event make_frame_event(const Keypair& author, const PublicKey& recipient,
-                                     std::string payload, std::int64_t created_at, Rng& rng);
+                                     std::string payload, std::int64_t created_at, Rng& rng,
+                                     std::optional<std::int64_t> expires_at = std::nullopt);
 /// The recipient named by a frame event: kind 21472 (or 1470) with exactly one p tag.
 [[nodiscard]] Result<PublicKey, SessionError> frame_recipient(const Event& event);
 
@@ -135,6 +144,9 @@ class ClientHandshake {
   /// An accept, or the node's refusal: an error frame under k0.
   [[nodiscard]] Result<std::variant<Accepted, ErrorFrame>, SessionError> on_event(
       const Event& event) const;
+
+  /// The session's keys if s is the node's; what they open proves that it is. BadKey else.
+  [[nodiscard]] Result<SessionKeys, SessionError> derive(const PublicKey& session) const;
 
   [[nodiscard]] const OpenFrame& open() const { return open_; }
 

@@ -14,6 +14,9 @@ constexpr std::size_t kRepairFramesMax = 64;
 constexpr std::size_t kSilenceRepairFrames = 8;
 /// Frames that close a session fit into a full ring too.
 constexpr std::size_t kClosingFrames = 16;
+/// Quiet mode: frames made before their turn; repairs and the closing ones may be more.
+constexpr std::size_t kQuietQueueFrames = 2;
+constexpr std::size_t kQuietQueueFramesMax = 128;
 /// A resume is answered once in this time: its replay by a relay must not multiply traffic.
 constexpr std::int64_t kResumeGapMs = 500;
 
@@ -45,8 +48,19 @@ SessionLink::SessionLink(ConversationKey send_key, ConversationKey receive_key, 
   CHECK(limits.reorder_frames_max < kRatchetFrames);
 }
 
+void SessionLink::use(const SessionFeatures& features, Moment now) {
+  CHECK(last_sent_ == 0 && upto_ == 0);
+  features_ = features;
+  quiet_at_ms_ = now.monotonic_ms + kQuietPeriodMs;
+}
+
 bool SessionLink::can_send() const {
+  if (features_.quiet && quiet_queue_.size() >= kQuietQueueFrames) return false;
   return ring_.size() < limits_.unacked_frames_max && ring_bytes_ < limits_.unacked_bytes_max;
+}
+
+std::size_t SessionLink::data_bytes_max() const {
+  return features_.quiet ? kQuietDataBytesMax : kFrameDataBytesMax;
 }
 
 std::uint64_t SessionLink::credit_left() const {
@@ -63,9 +77,9 @@ void SessionLink::set_receive_credit(std::uint64_t bytes) {
   receive_credit_ = std::max(receive_credit_, bytes);
 }
 
-void SessionLink::send(const Frame& frame, Moment now, Rng& rng) {
+void SessionLink::send(Frame frame, Moment now, Rng& rng) {
   if (!takes_number(frame)) {
-    publish(last_sent_, frame, now, rng);
+    publish(published_, frame, now, rng);
     return;
   }
   CHECK(ring_.size() < limits_.unacked_frames_max + kClosingFrames);
@@ -78,15 +92,49 @@ void SessionLink::send(const Frame& frame, Moment now, Rng& rng) {
   ++last_sent_;
   body_sent_ += body;
   if (body > 0 && credit_left() == 0) blocked_since_ms_ = now.monotonic_ms;
-  Sent sent{last_sent_, frame, text_bytes_about(frame), now.monotonic_ms};
+  if (auto* data = std::get_if<DataFrame>(&frame); data != nullptr && features_.zstd && body > 0) {
+    if (!compressor_) compressor_.emplace();
+    data->bytes = compressor_->pack(data->bytes);
+    data->zstd = true;
+  }
+  publish(last_sent_, frame, now, rng);
+  Sent sent{last_sent_, std::move(frame), 0, now.monotonic_ms};
+  sent.text_bytes = text_bytes_about(sent.frame);
   ring_bytes_ += sent.text_bytes;
   ring_.push_back(std::move(sent));
-  publish(last_sent_, frame, now, rng);
 }
 
 void SessionLink::publish(std::uint64_t n, const Frame& frame, Moment now, Rng& rng) {
+  if (!features_.quiet) return seal(n, frame, now, rng);
+  const bool waits = takes_number(frame) && std::ranges::find(quiet_queue_, n, [](const auto& one) {
+                                              return one.first;
+                                            }) != quiet_queue_.end();
+  if (!waits && quiet_queue_.size() < kQuietQueueFramesMax) quiet_queue_.emplace_back(n, frame);
+}
+
+void SessionLink::seal(std::uint64_t n, const Frame& frame, Moment now, Rng& rng) {
   ++counters_.frames_sent;
-  events_.push_back(make_frame_event(own_, peer_, sealer_.seal(n, frame, rng), now.unix_s, rng));
+  published_ = std::max(published_, n);
+  const std::size_t unit = features_.quiet ? kQuietTextBytes : 0;
+  events_.push_back(
+      make_frame_event(own_, peer_, sealer_.seal(n, frame, rng, unit), now.unix_s, rng));
+}
+
+void SessionLink::beat(Moment now, Rng& rng) {
+  const std::int64_t late_ms = now.monotonic_ms - quiet_at_ms_;
+  if (late_ms < 0) return;
+  quiet_at_ms_ +=
+      (late_ms / kQuietPeriodMs + 1) * kQuietPeriodMs;  // what was missed is not made up
+  const bool ack_due = ack_due_ms_ && now.monotonic_ms >= *ack_due_ms_ && !quiet_ack_last_;
+  quiet_ack_last_ = quiet_queue_.empty() || ack_due;
+  if (quiet_ack_last_) {
+    seal(published_, make_ack(std::exchange(quiet_ask_, false)), now, rng);
+    acked_at_ms_ = now.monotonic_ms;
+    return;
+  }
+  const auto [n, frame] = std::move(quiet_queue_.front());
+  quiet_queue_.pop_front();
+  seal(takes_number(frame) ? n : published_, frame, now, rng);
 }
 
 Result<void, SessionError> SessionLink::on_event(const Event& event, Moment now, Rng& rng) {
@@ -154,7 +202,20 @@ void SessionLink::accept_numbered(std::uint64_t n, Frame frame, Moment now) {
   }
 }
 
+/// In place: from here on nobody knows that it came compressed.
+bool SessionLink::unpack(DataFrame& data) {
+  if (!features_.zstd) return false;
+  if (!decompressor_) decompressor_.emplace();
+  auto bytes = decompressor_->unpack(data.bytes, kFrameDataBytesMax);
+  if (!bytes) return false;
+  data.bytes = *std::move(bytes);
+  data.zstd = false;
+  return true;
+}
+
 bool SessionLink::deliver(Frame frame) {
+  auto* data = std::get_if<DataFrame>(&frame);
+  if (data != nullptr && data->zstd && !unpack(*data)) return false;
   body_received_ += body_bytes(frame);
   if (body_received_ > receive_credit_) return false;
   ready_.push_back(std::move(frame));
@@ -189,17 +250,24 @@ std::vector<FrameRange> SessionLink::missing() const {
   return ranges;
 }
 
-void SessionLink::send_ack(Moment now, Rng& rng, bool ask) {
-  publish(last_sent_,
-          AckFrame{.upto = upto_, .missing = missing(), .credit = receive_credit_, .ask = ask}, now,
-          rng);
-  acked_at_ms_ = now.monotonic_ms;
+AckFrame SessionLink::make_ack(bool ask) {
   ack_due_ms_.reset();
   frames_unacked_ = 0;
+  return {.upto = upto_, .missing = missing(), .credit = receive_credit_, .ask = ask};
+}
+
+void SessionLink::send_ack(Moment now, Rng& rng, bool ask) {
+  acked_at_ms_ = now.monotonic_ms;
+  if (features_.quiet) {  // with the next beat
+    want_ack(now.monotonic_ms);
+    quiet_ask_ = quiet_ask_ || ask;
+    return;
+  }
+  seal(published_, make_ack(ask), now, rng);
 }
 
 void SessionLink::resume(Moment now, Rng& rng) {
-  publish(last_sent_, ResumeFrame{.upto = upto_, .missing = missing(), .credit = receive_credit_},
+  publish(published_, ResumeFrame{.upto = upto_, .missing = missing(), .credit = receive_credit_},
           now, rng);
   acked_at_ms_ = now.monotonic_ms;
   // What we sent may have gone with the relay, too.
@@ -263,9 +331,11 @@ void SessionLink::on_timer(Moment now, Rng& rng) {
     resend_wait_ms_ = std::min(resend_wait_ms_ * 2, limits_.resend_ms * 8);
     repair({0, last_sent_}, kSilenceRepairFrames, now.monotonic_ms, now, rng);
   }
+  if (features_.quiet) beat(now, rng);
 }
 
 std::int64_t SessionLink::next_timer_ms() const {
+  if (features_.quiet) return quiet_at_ms_;  // all that waits does so for a beat
   std::int64_t next = acked_at_ms_ + limits_.keepalive_ms;
   if (ack_due_ms_) next = std::min(next, *ack_due_ms_);
   if (blocked_since_ms_) next = std::min(next, *blocked_since_ms_ + limits_.resend_ms);

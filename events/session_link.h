@@ -1,5 +1,7 @@
 #pragma once
 
+#include "events/features.h"
+#include "events/frame_stream.h"
 #include "events/session.h"
 
 #include <cstddef>
@@ -7,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace nostril {
@@ -35,13 +38,18 @@ class SessionLink {
   SessionLink(ConversationKey send_key, ConversationKey receive_key, Keypair own,
               const PublicKey& peer, const LinkLimits& limits, Moment now);
 
-  /// Room for one more frame in the repair ring.
+  /// Before the first frame: what both sides have agreed on.
+  void use(const SessionFeatures& features, Moment now);
+
+  /// Room for one more frame in the repair ring, and before the next beat of quiet mode.
   [[nodiscard]] bool can_send() const;
+  /// Body bytes that one data frame may carry.
+  [[nodiscard]] std::size_t data_bytes_max() const;
   /// Body bytes that credit allows now.
   [[nodiscard]] std::uint64_t credit_left() const;
   /// A numbered frame goes into the ring (can_send() must hold, but for the few that close a
   /// session); data must be within credit_left(). Progress is sent once and forgotten.
-  void send(const Frame& frame, Moment now, Rng& rng);
+  void send(Frame frame, Moment now, Rng& rng);
 
   /// Feeds a frame event of the peer. Forged, foreign and repeated ones change nothing.
   Result<void, SessionError> on_event(const Event& event, Moment now, Rng& rng);
@@ -92,6 +100,10 @@ class SessionLink {
   };
 
   void publish(std::uint64_t n, const Frame& frame, Moment now, Rng& rng);
+  void seal(std::uint64_t n, const Frame& frame, Moment now, Rng& rng);
+  /// Quiet mode: one frame, whatever there is to say.
+  void beat(Moment now, Rng& rng);
+  [[nodiscard]] AckFrame make_ack(bool ask);
   void send_ack(Moment now, Rng& rng, bool ask);
   void handle_ack(std::uint64_t upto, const std::vector<FrameRange>& missing, std::uint64_t credit,
                   bool resend_all, Moment now, Rng& rng);
@@ -101,6 +113,7 @@ class SessionLink {
                      Rng& rng);
   void accept_numbered(std::uint64_t n, Frame frame, Moment now);
   [[nodiscard]] bool deliver(Frame frame);
+  [[nodiscard]] bool unpack(DataFrame& data);
   void want_ack(std::int64_t due_ms);
   [[nodiscard]] std::vector<FrameRange> missing() const;
 
@@ -111,11 +124,22 @@ class SessionLink {
 
   FrameSealer sealer_;
   FrameOpener opener_;
+  SessionFeatures features_;
+  std::optional<FrameCompressor> compressor_;
+  std::optional<FrameDecompressor> decompressor_;
   std::vector<Event> events_;
   Counters counters_;
 
+  // Quiet mode.
+  std::deque<std::pair<std::uint64_t, Frame>> quiet_queue_;
+  std::int64_t quiet_at_ms_ = 0;
+  bool quiet_ack_last_ = false;
+  bool quiet_ask_ = false;
+
   // Sending.
   std::uint64_t last_sent_ = 0;  ///< number of the last frame; the handshake's frames are number 0
+  std::uint64_t published_ =
+      0;  ///< highest number that has left; below last_sent_ in quiet mode only
   std::deque<Sent> ring_;
   std::size_t ring_bytes_ = 0;
   std::uint64_t send_credit_ = 0;

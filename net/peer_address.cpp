@@ -43,4 +43,11 @@ std::string PeerAddress::ip_string() const {
   return text.data();
 }
 
+std::array<std::uint8_t, 16> peer_group(const PeerAddress& peer) {
+  constexpr std::size_t kPrefixBytes = 8;
+  std::array<std::uint8_t, 16> out = peer.ip;
+  if (!peer.is_v4()) std::fill(out.begin() + kPrefixBytes, out.end(), std::uint8_t{0});
+  return out;
+}
+
 }  // namespace nostril::net

@@ -21,4 +21,8 @@ struct PeerAddress {
   auto operator<=>(const PeerAddress&) const = default;
 };
 
+/// What one customer of a network provider has: an IPv4 address, or the /64 of an IPv6 one. For
+/// limits by address.
+[[nodiscard]] std::array<std::uint8_t, 16> peer_group(const PeerAddress& peer);
+
 }  // namespace nostril::net

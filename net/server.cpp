@@ -4,6 +4,7 @@
 #include "net/listener.h"
 #include "net/out_queue.h"
 #include "net/raw_socket.h"
+#include "net/tls_identity.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -75,6 +76,10 @@ std::string_view to_string(ServerError error) {
       break;
   }
   return "unknown";
+}
+
+HttpResponse ServerHandler::refusal(int status, std::string_view text) {
+  return {status, {{"Content-Type", "text/plain; charset=utf-8"}}, std::string(text) + "\n"};
 }
 
 struct Server::Impl {
@@ -215,8 +220,11 @@ Server::Impl::Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfi
       limits(the_limits),
       deflate_options(listen.deflate),
       deflated(listen.deflate) {
-  if (listen.tls.enabled())
-    tls = TlsContext::server(listen.tls.certificate_path, listen.tls.key_path);
+  if (listen.tls.context) {
+    tls = listen.tls.context;
+  } else if (listen.tls.enabled()) {
+    tls = TlsIdentity::load(listen.tls.certificate_path, listen.tls.key_path).server_context();
+  }
   listener =
       std::make_unique<Listener>(loop, listen.host, listen.port, listen.backlog,
                                  [this](int fd, const PeerAddress& peer) { accept(fd, peer); });
@@ -271,6 +279,7 @@ void Server::Impl::accept(int fd, const PeerAddress& peer) {
   connection->socket = RawSocket::adopt(loop, fd, *connection, tls);
   if (!connection->socket) {
     counters.connections_closed.add();
+    handler.connection_closed(peer);
     count_error(peer, ServerError::Socket);
     return;
   }
@@ -354,6 +363,7 @@ void Server::Impl::bury(Connection& connection) {
   free_slots.push_back(static_cast<std::uint32_t>(index));
   --open_count;
   counters.connections_closed.add();
+  handler.connection_closed(graveyard.back()->peer);
 }
 
 void Server::Impl::receive(Connection& connection, std::span<std::uint8_t> bytes) {
@@ -447,8 +457,8 @@ void Server::Impl::upgrade(Connection& connection, const HttpRequest& request) {
 void Server::Impl::refuse(Connection& connection, int status, std::string_view text,
                           const HttpHeaders& headers, ServerError error) {
   connection.error = error;
-  HttpResponse response{status, headers, std::string(text) + "\n"};
-  response.headers.add("Content-Type", "text/plain; charset=utf-8");
+  HttpResponse response = handler.refusal(status, text);
+  for (const HttpHeader& field : headers.fields()) response.headers.add(field.name, field.value);
   connection.out.append(encode_response(response, false));
   begin_closing(connection);
 }
@@ -706,6 +716,11 @@ std::uint16_t Server::local_port() const {
 
 const ServerCounters& Server::counters() const {
   return impl_->counters;
+}
+
+void Server::set_tls(std::shared_ptr<TlsContext> context) {
+  CHECK(impl_->tls != nullptr && context != nullptr);
+  impl_->tls = std::move(context);
 }
 
 void Server::stop_listening() {

@@ -49,12 +49,15 @@ struct ServerLimits {
   int send_buffer_bytes = 0;
 };
 
-/// Certificate chain and key, PEM files. Both empty: no TLS.
+class TlsContext;
+
+/// Certificate chain and key: PEM files, or ready made (tls_identity.h). All empty: no TLS.
 struct TlsConfig {
   std::string certificate_path;
   std::string key_path;
+  std::shared_ptr<TlsContext> context = {};
 
-  [[nodiscard]] bool enabled() const { return !certificate_path.empty(); }
+  [[nodiscard]] bool enabled() const { return context || !certificate_path.empty(); }
 };
 
 struct ListenConfig {
@@ -114,9 +117,15 @@ class ServerHandler {
   /// Before a single byte is read: limits by address. False closes the socket without a word.
   virtual bool accept_connection(const PeerAddress& /*peer*/) { return true; }
 
+  /// Once for each that was accepted so, when it is gone. Not called by ~Server.
+  virtual void connection_closed(const PeerAddress& /*peer*/) {}
+
   /// A complete request. Answer by respond() or start_stream(), now or later. One at a time for
   /// each connection; on_http_closed() comes if the peer leaves before the answer is complete.
   virtual void on_http(ConnectionId id, const HttpRequest& request) = 0;
+
+  /// What a peer is told whose request can't be read, or came too slowly: plain text of one line.
+  virtual HttpResponse refusal(int status, std::string_view text);
 
   virtual void on_http_closed(ConnectionId /*id*/) {}
 
@@ -164,6 +173,9 @@ class Server {
 
   [[nodiscard]] std::uint16_t local_port() const;
   [[nodiscard]] const ServerCounters& counters() const;
+  /// For connections from now on: a renewed certificate. Open ones keep theirs. CHECK: the server
+  /// began with TLS.
+  void set_tls(std::shared_ptr<TlsContext> context);
   /// No new connections from here on; open ones stay. For a graceful end: then close() each.
   void stop_listening();
   /// Close 1001 to all WebSockets, end idle HTTP connections.

@@ -45,6 +45,17 @@ bool set_server_name(SSL* ssl, const std::string& host) {
                   const_cast<char*>(host.c_str())) == 1;
 }
 
+/// Who offers other protocols only is told nothing, and may speak HTTP/1.1 all the same.
+int choose_protocol(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_size,
+                    const unsigned char* offered, unsigned offered_size, void* /*user*/) noexcept {
+  static constexpr std::array<unsigned char, 9> kHttp = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+  unsigned char* chosen = nullptr;
+  const int found =
+      SSL_select_next_proto(&chosen, out_size, kHttp.data(), kHttp.size(), offered, offered_size);
+  *out = chosen;
+  return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+}
+
 bool is_ip_address(const std::string& host) {
   std::array<unsigned char, 16> scratch{};
   return inet_pton(AF_INET, host.c_str(), scratch.data()) == 1 ||
@@ -53,17 +64,9 @@ bool is_ip_address(const std::string& host) {
 
 }  // namespace
 
-std::shared_ptr<TlsContext> TlsContext::server(const std::string& certificate_path,
-                                               const std::string& key_path) {
+std::shared_ptr<TlsContext> TlsContext::server() {
   std::shared_ptr<TlsContext> made(new TlsContext(new_context(TLS_server_method()), true));
-  if (SSL_CTX_use_certificate_chain_file(made->get(), certificate_path.c_str()) != 1) {
-    throw std::runtime_error("cannot use the certificate " + certificate_path + ": " +
-                             last_error());
-  }
-  if (SSL_CTX_use_PrivateKey_file(made->get(), key_path.c_str(), SSL_FILETYPE_PEM) != 1 ||
-      SSL_CTX_check_private_key(made->get()) != 1) {
-    throw std::runtime_error("cannot use the key " + key_path + ": " + last_error());
-  }
+  SSL_CTX_set_alpn_select_cb(made->get(), choose_protocol, nullptr);
   return made;
 }
 
@@ -121,6 +124,13 @@ TlsStream::~TlsStream() {
 TlsStream::Status TlsStream::receive(std::span<const std::uint8_t> bytes) {
   CHECK(bytes.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max()));
   if (status_ != Status::Ok || bytes.empty()) return status_;
+  if (!established_) {
+    handshake_bytes_ += bytes.size();
+    if (handshake_bytes_ > kHandshakeBytesMax) {
+      error_ = "handshake too large";
+      return status_ = Status::Failed;
+    }
+  }
   CHECK(BIO_write(SSL_get_rbio(ssl_), bytes.data(), static_cast<int>(bytes.size())) ==
         static_cast<int>(bytes.size()));
   return established_ ? status_ : handshake();

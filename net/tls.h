@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -15,9 +16,9 @@ namespace nostril::net {
 /// thread.
 class TlsContext {
  public:
-  /// Throws std::runtime_error naming the file that cannot be used.
-  static std::shared_ptr<TlsContext> server(const std::string& certificate_path,
-                                            const std::string& key_path);
+  /// Without a certificate yet: TlsIdentity::server_context() adds its own. Of what a client offers
+  /// by ALPN it takes http/1.1.
+  static std::shared_ptr<TlsContext> server();
   /// Verifies the peer against `ca_path` or, when empty, the system's roots. Shared while in use.
   static std::shared_ptr<TlsContext> client(const std::string& ca_path);
 
@@ -70,6 +71,9 @@ class TlsStream {
   /// Why it failed; for a log line.
   [[nodiscard]] std::string error() const;
 
+  /// What a peer may send before the handshake is done.
+  static constexpr std::size_t kHandshakeBytesMax = 256U << 10;
+
  private:
   Status handshake();
 
@@ -77,6 +81,7 @@ class TlsStream {
   ssl_st* ssl_;
   Status status_ = Status::Ok;
   bool established_ = false;
+  std::size_t handshake_bytes_ = 0;
   std::string error_;
 };
 

@@ -121,6 +121,40 @@ std::string Url::to_string() const {
   return out.append("://").append(authority()).append(target);
 }
 
+std::optional<std::string> percent_decode(std::string_view text) {
+  constexpr std::size_t kEscapeBytes = 3;
+  std::string out;
+  while (!text.empty()) {
+    if (text.front() != '%') {
+      out += text.front();
+      text.remove_prefix(1);
+      continue;
+    }
+    unsigned value = 0;
+    const std::string_view digits = text.substr(1, 2);
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+    if (digits.size() != 2 || error != std::errc() || end != digits.data() + 2) return std::nullopt;
+    out += static_cast<char>(value);
+    text.remove_prefix(kEscapeBytes);
+  }
+  return out;
+}
+
+std::optional<HostPort> parse_host_port(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const std::string_view port = text.substr(colon + 1);
+  const bool bracketed = host.size() > 2 && host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  if (host.empty() || bracketed != (host.find(':') != std::string_view::npos)) return std::nullopt;
+  HostPort out{std::string(host), 0};
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
+  if (port.empty() || error != std::errc() || end != port.data() + port.size()) return std::nullopt;
+  return out;
+}
+
 Result<Url, UrlError> parse_url(std::string_view text) {
   if (text.size() > kUrlBytesMax) return failure(UrlError::TooLong);
   const std::size_t mark = text.find("://");

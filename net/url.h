@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -33,6 +34,18 @@ struct Url {
   [[nodiscard]] std::string authority() const;
   [[nodiscard]] std::string to_string() const;
 };
+
+/// The bytes that %XX stands for; nothing when a percent sign is not followed by two hex digits.
+[[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
+
+/// Where to listen: a numeric address, without its brackets, and a port.
+struct HostPort {
+  std::string host;
+  std::uint16_t port = 0;
+};
+
+/// "127.0.0.1:8443", "[::]:8443".
+[[nodiscard]] std::optional<HostPort> parse_host_port(std::string_view text);
 
 Result<Url, UrlError> parse_url(std::string_view text);
 std::string_view to_string(UrlError error);

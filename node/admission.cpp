@@ -54,6 +54,11 @@ std::optional<Admission::Ticket> Admission::make_room(const PublicKey& payer) {
   return out;
 }
 
+void Admission::set_settings(AdmissionSettings settings) {
+  settings_ = settings;
+  limit_ = std::min(limit_, settings_.running_max);
+}
+
 Admission::Entered Admission::enter(const AdmissionRequest& request) {
   const auto refusal = [](std::int64_t wait_ms) {
     return Entered{std::nullopt, std::clamp(wait_ms, kRetryMsMin, kRetryMsMax), std::nullopt};

@@ -60,6 +60,8 @@ class Admission {
   static constexpr std::int64_t kRetryMsMax = 60'000;
 
   explicit Admission(AdmissionSettings settings);
+  /// Other bounds from now on; what was learned and who waits stays. running_start is of the start.
+  void set_settings(AdmissionSettings settings);
 
   struct Entered {
     std::optional<Ticket> ticket;  ///< nothing: refused

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t kKeyCheckMs = 1'000;
 constexpr std::uint64_t kSweepMs = 1'000;
-constexpr std::size_t kExpiredAnswersAtOnce = 65'536;
+constexpr std::size_t kExpiredAnswersAtOnce = 1'000;
 constexpr std::int64_t kDemoRestartMsMax = 60'000;
 /// Longest that a clean stop waits for records and the withdrawal.
 constexpr std::uint64_t kStopMsMax = 3'000;
@@ -34,10 +34,16 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       source_(std::move(source)),
       journal_(std::move(journal)),
       pool_(loop, clock, {}, config.ca_file),
+      answers_(*journal_,
+               {.kept_s = config.limits.answers_kept_s,
+                .bytes_max = static_cast<std::uint64_t>(config.limits.answers_mib_max) << 20U},
+               clock, rng),
+      pickup_(*journal_, pool_, loop, clock),
       keys_(config.limits.key_life_s, rng),
       background_(loop),
       beacons_(pool_, config.witnesses().value_or(std::vector<PublicKey>()),
-               config.freshness.beacon_age_s_max, clock) {}
+               config.freshness.beacon_age_s_max, clock),
+      books_(*journal_) {}
 
 Agent::~Agent() {
   for (const net::TimerId timer : timers_) loop_.cancel(timer);
@@ -62,6 +68,7 @@ void Agent::start(std::function<void(std::string)> on_serving,
     log(LogLevel::Info, "{} {}", relay, connected ? "connected" : "lost");
     if (!connected) return;
     for (const auto& site : sites_) site->publish_again();
+    pickup_.send_due();
   });
   keys_.rotate(clock_.unix_s());
   subscribe();
@@ -84,8 +91,8 @@ void Agent::told_offer(const Offer& offer) {
 // ---- Engines ------------------------------------------------------------------------------------
 
 EngineSite& Agent::add_site(NodeConfig::EngineSettings engine) {
-  SiteParts parts{config_, identity_, loop_, clock_,   rng_,        verifier_,
-                  pool_,   *journal_, keys_, *source_, background_, beacons_};
+  SiteParts parts{config_,  identity_, loop_, clock_,   rng_,        verifier_, pool_,  *journal_,
+                  answers_, pickup_,   keys_, *source_, background_, beacons_,  direct_};
   SiteCallbacks callbacks;
   callbacks.on_offered = [this](const Offer& offer) { told_offer(offer); };
   callbacks.on_problem = [this](const std::string& problem) { site_problem(problem); };
@@ -129,6 +136,52 @@ void Agent::find_engines() {
   });
 }
 
+// ---- Another configuration ----------------------------------------------------------------------
+
+void Agent::reconfigured(const NodeConfig& before) {
+  if (stopping_ || on_drained_) return;
+  for (const std::string& url : config_.relays) {
+    if (!pool_.add_relay(url)) log(LogLevel::Error, "{}: more relays than can be used", url);
+  }
+  for (const std::string& url : before.relays) {
+    if (std::ranges::find(config_.relays, url) == config_.relays.end()) leave_relay(url);
+  }
+  reconfigure_engines();
+}
+
+void Agent::leave_relay(const std::string& url) {
+  timers_.push_back(loop_.after(kRelayLeaveMs, [this, url] {
+    if (std::ranges::find(config_.relays, url) == config_.relays.end()) pool_.remove_relay(url);
+  }));
+}
+
+void Agent::reconfigure_engines() {
+  const auto& engines = config_.engines;
+  if (engines.empty()) {
+    for (const auto& site : sites_) {
+      NodeConfig::EngineSettings engine = config_.single_engine();
+      engine.url = site->configured_url();  // found, or started, where none is configured
+      site->reconfigure(std::move(engine));
+    }
+    return;
+  }
+  for (const auto& site : sites_) {
+    const auto found =
+        std::ranges::find(engines, site->configured_url(), &NodeConfig::EngineSettings::url);
+    if (found == engines.end()) {
+      site->close();
+    } else {
+      site->reconfigure(*found);
+    }
+  }
+  for (const NodeConfig::EngineSettings& engine : engines) {
+    const auto is_there = [&engine](const auto& site) {
+      return !site->closed() && site->configured_url() == engine.url;
+    };
+    if (std::ranges::none_of(sites_, is_there)) add_site(engine).check();
+  }
+}
+
 void Agent::start_demo_engine() {
   log(LogLevel::Warning,
       "no engine found: starting the demo engine. Its model has less than a million weights and is "
@@ -159,6 +212,27 @@ void Agent::demo_engine_ended(const std::string& why) {
   demo_restart_ms_ = std::min(demo_restart_ms_ * 2, kDemoRestartMsMax);
 }
 
+HttpsParts Agent::https_parts() {
+  return {config_, identity_, loop_, clock_, rng_, *source_, *journal_, books_, background_, *this};
+}
+
+std::optional<ModelPlace> Agent::find_model(std::string_view model) {
+  for (const auto& site : sites_) {
+    if (const LiveOffer* offer = site->find_model(model)) {
+      return ModelPlace{site->services(), site->queue(), *offer};
+    }
+  }
+  return std::nullopt;
+}
+
+std::vector<Offer> Agent::offered() {
+  std::vector<Offer> out;
+  for (const auto& site : sites_) {
+    for (const LiveOffer* live : site->offered()) out.push_back(live->offer);
+  }
+  return out;
+}
+
 std::pair<EngineSite*, const LiveOffer*> Agent::find_offer(const EventId& id) const {
   for (const auto& site : sites_) {
     if (const LiveOffer* offer = site->find(id)) return {site.get(), offer};
@@ -174,13 +248,6 @@ void Agent::rotate_keys() {
   const bool rotated = keys_.rotate(clock_.unix_s());
   if (rotated) subscribe();
   for (const auto& site : sites_) site->renew(rotated);
-  if (!rotated) return;
-  if (auto expired = expired_answers(*journal_, clock_.unix_s(), kExpiredAnswersAtOnce);
-      !expired.empty()) {
-    if (!journal_->commit(std::move(expired), {})) {
-      log(LogLevel::Warning, "the journal is busy; expired answers stay a little longer");
-    }
-  }
 }
 
 // ---- Frames -------------------------------------------------------------------------------------
@@ -293,26 +360,20 @@ std::shared_ptr<ChannelBook> Agent::book_for(const NodeHandshake& handshake,
   // A free offer needs no payer: the session's own key stands for one.
   const PaymentTerms payer =
       handshake.open().payment.value_or(PaymentTerms{handshake.client(), {}});
-  const settlement::ChannelTerms terms{payer.signer, identity_.public_key(), offer.offer.asset,
-                                       payer.salt};
-  const ChannelId id = settlement::channel_id(terms);
-  if (const auto found = books_.find(id); found != books_.end()) {
-    if (auto book = found->second.lock()) return book;
-  }
-  const Amount credit = offer.offer.credit;
-  const auto stored = client::get_channel(*journal_, id);
-  auto book = stored ? std::make_shared<ChannelBook>(*stored, credit)
-                     : std::make_shared<ChannelBook>(terms, credit);
-  std::erase_if(books_, [](const auto& entry) { return entry.second.expired(); });
-  books_[id] = book;
-  return book;
+  return books_.open({payer.signer, identity_.public_key(), offer.offer.asset, payer.salt},
+                     offer.offer.credit);
 }
 
 void Agent::sweep() {
   const std::size_t before = sessions_.size();
   std::erase_if(sessions_, [](const auto& entry) { return entry.second->removable(); });
   if (sessions_.size() != before) subscribe();
-  if (on_drained_ && !stopping_ && sessions_.empty()) std::exchange(on_drained_, nullptr)();
+  if (auto expired = answers_.expired(kExpiredAnswersAtOnce); !expired.empty()) {
+    // What is not committed now comes up again when the node starts.
+    (void)journal_->commit(std::move(expired), {});
+  }
+  const bool idle = sessions_.empty() && (!direct_.running || direct_.running() == 0);
+  if (on_drained_ && !stopping_ && idle) std::exchange(on_drained_, nullptr)();
 }
 
 void Agent::drain(std::function<void()> done) {

@@ -5,6 +5,7 @@
 #include "client/journal.h"
 #include "client/relay_pool.h"
 #include "net/loop.h"
+#include "node/answer_store.h"
 #include "node/background.h"
 #include "node/beacon_feed.h"
 #include "node/config.h"
@@ -12,16 +13,18 @@
 #include "node/engine.h"
 #include "node/engine_site.h"
 #include "node/evidence_source.h"
+#include "node/https_face.h"
 #include "node/node_keys.h"
+#include "node/pickup_outbox.h"
 #include "node/serving.h"
 #include "schnorr/verify.h"
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -39,13 +42,22 @@ struct AgentCounters {
 /// The node: finds its engines, keeps their offers published, and turns first frames into sessions,
 /// each at the engine whose offer it names. Threads: the loop's only. Destroying it drops all
 /// sessions without a word; stop() is the clean way.
-class Agent {
+class Agent final : public ModelDirectory {
  public:
   Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<EvidenceSource> source,
         std::unique_ptr<client::Journal> journal, net::Loop& loop, Clock& clock, Rng& rng);
-  ~Agent();
+  ~Agent() override;
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
+
+  /// What the HTTPS face works with; borrowed, it goes before the agent does.
+  [[nodiscard]] HttpsParts https_parts();
+
+  /// Told in offers and proven by their attestations. Before start().
+  void set_direct_path(DirectPath direct) { direct_ = std::move(direct); }
+
+  std::optional<ModelPlace> find_model(std::string_view model) override;
+  std::vector<Offer> offered() override;
 
   /// `on_serving` gets one line for standard output when the first offer was taken; `on_fatal` a
   /// line for the operator when the node can't go on.
@@ -57,6 +69,12 @@ class Agent {
   /// paid for, or after `limits.drain_s`: stop() then.
   void drain(std::function<void()> done);
 
+  /// The configuration that was lent to this object has new values (plan_reload(); `before`: the
+  /// old ones). Offers that are out keep their terms; a relay that is gone is left after
+  /// kRelayLeaveMs, when clients know the offers that no longer name it.
+  void reconfigured(const NodeConfig& before);
+  static constexpr std::uint64_t kRelayLeaveMs = 60'000;
+
   [[nodiscard]] const AgentCounters& counters() const { return counters_; }
 
  private:
@@ -65,6 +83,8 @@ class Agent {
   EngineSite& add_site(NodeConfig::EngineSettings engine);
   void start_demo_engine();
   void demo_engine_ended(const std::string& why);
+  void reconfigure_engines();
+  void leave_relay(const std::string& url);
   void site_problem(const std::string& problem);
   [[nodiscard]] std::pair<EngineSite*, const LiveOffer*> find_offer(const EventId& id) const;
 
@@ -89,10 +109,13 @@ class Agent {
   std::unique_ptr<EvidenceSource> source_;
   std::unique_ptr<client::Journal> journal_;
   client::RelayPool pool_;
+  AnswerStore answers_;
+  PickupOutbox pickup_;
   Verifier verifier_;
   EncryptionKeys keys_;
   Background background_;
   BeaconFeed beacons_;
+  DirectPath direct_;
   AgentCounters counters_;
 
   std::unique_ptr<DemoEngineProcess> demo_;
@@ -104,7 +127,7 @@ class Agent {
 
   std::vector<std::unique_ptr<EngineSite>> sites_;
   std::unordered_map<PublicKey, std::shared_ptr<Serving>, FixedBytesHash> sessions_;
-  std::map<ChannelId, std::weak_ptr<ChannelBook>> books_;
+  ChannelBooks books_;
   client::SubscriptionId frames_ = client::SubscriptionId::None;
   std::vector<net::TimerId> timers_;
 

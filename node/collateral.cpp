@@ -132,6 +132,11 @@ class CollateralSource final : public EvidenceSource {
     return out;
   }
 
+  Result<Evidence, std::string> quote(std::span<const std::uint8_t, 64> report_data,
+                                      std::int64_t now_s) override {
+    return source_->quote(report_data, now_s);
+  }
+
   Result<BoardAnswer, std::string> board(const Digest& nonce) override {
     return source_->board(nonce);
   }

@@ -17,6 +17,7 @@ constexpr std::size_t kParsedBodyBytesMax = 8U << 20;
 constexpr std::size_t kSkimmedBodyBytesMax = 32U << 20;
 constexpr std::size_t kLineBytesMax = 1U << 20;
 constexpr std::size_t kSplitLineBytesMax = 4U << 20;
+constexpr std::size_t kAnswerIdBytesMax = 256;
 
 /// What an engine counted, within what a record can state.
 std::int64_t clamp_count(std::int64_t count) {
@@ -157,6 +158,7 @@ void CompletionTap::read(const Json& object) {
       object.find_string("type") == "error") {
     failed_ = true;
   }
+  if (answer_id_.empty()) read_id(object);
   switch (form_) {
     case AnswerForm::Completion:
       read_completion(object);
@@ -173,6 +175,15 @@ void CompletionTap::read(const Json& object) {
     case AnswerForm::Whole:
       break;
   }
+}
+
+/// In a stream of the newer forms it stands inside of the document that the event is about.
+void CompletionTap::read_id(const Json& object) {
+  const Json* about = &object;
+  if (stream_ && form_ == AnswerForm::Responses) about = object.find("response");
+  if (stream_ && form_ == AnswerForm::Messages) about = object.find("message");
+  const auto id = about == nullptr ? std::nullopt : about->find_string("id");
+  if (id && id->size() <= kAnswerIdBytesMax) answer_id_ = *id;
 }
 
 /// A finish reason is one short word; what is not could not stand in a record.
@@ -267,6 +278,8 @@ void CompletionTap::read_whole() {
     return parsed ? *parsed : Json{};
   };
   if (!member("error").is_null()) failed_ = true;
+  const Json id = member("id");
+  if (const auto text = id.string(); text && text->size() <= kAnswerIdBytesMax) answer_id_ = *text;
   TokenUsage counted;
   const Json usage = member("usage");
   if (usage.is_object()) {

@@ -72,6 +72,9 @@ class CompletionTap {
 
   [[nodiscard]] const std::string& finish_reason() const { return finish_reason_; }
 
+  /// The answer's own `id`, by which clients ask for its signature; empty: it has none.
+  [[nodiscard]] const std::string& answer_id() const { return answer_id_; }
+
   /// The engine reported a failure inside a stream that had begun with status 200.
   [[nodiscard]] bool failed() const { return failed_; }
 
@@ -89,6 +92,7 @@ class CompletionTap {
   void read_ollama(const Json& object);
   void read_whole();
   void read_usage(const Json* usage);
+  void read_id(const Json& object);
   void set_finish(std::string_view reason);
 
   AnswerForm form_;
@@ -97,6 +101,7 @@ class CompletionTap {
   std::string body_;  ///< of a stream of lines: the line that is not complete
   std::optional<TokenUsage> usage_;
   std::string finish_reason_;
+  std::string answer_id_;
   std::int64_t output_chunks_ = 0;
   bool done_ = false;
   bool failed_ = false;

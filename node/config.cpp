@@ -4,6 +4,8 @@
 #include "events/inference.h"
 #include "events/nip19.h"
 #include "events/tag_reader.h"
+#include "net/url.h"
+#include "node/api_access.h"
 #include "node/endpoint.h"
 
 #include <algorithm>
@@ -29,6 +31,24 @@ std::optional<std::string> unknown_path(const NodeConfig::EngineSettings& engine
     problem.append(path).append(" is none that a node can meter. These are:");
     for (const Endpoint& endpoint : endpoints()) problem.append(" ").append(endpoint.path);
     return problem;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> problem_of(const NodeConfig::Https& https) {
+  if (!https.listen.empty() && !net::parse_host_port(https.listen)) {
+    return "https.listen: ADDRESS:PORT, e.g. 0.0.0.0:8443";
+  }
+  if (https.certificate_file.empty() != https.key_file.empty()) {
+    return "https: certificate_file and key_file come together";
+  }
+  if (https.certificate_file.empty() && https.names.empty()) {
+    return "https.names: a self-signed certificate needs one";
+  }
+  const auto url = net::parse_url(https.url);
+  if (!https.url.empty() && (!https.url.starts_with("https://") || !url ||
+                             https.url.size() > InferenceLimits::kUrlBytesMax)) {
+    return "https.url: https://HOST[:PORT]";
   }
   return std::nullopt;
 }
@@ -80,6 +100,8 @@ void declare_engine(Config& config, NodeConfig::EngineSettings& engine) {
               "its speed tells others what was asked before. vLLM and SGLang keep sessions apart.");
 }
 
+}  // namespace
+
 void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) {
   config.text("url", &engine.url, "http://HOST:PORT.");
   config.list("models", &engine.models,
@@ -87,8 +109,6 @@ void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) 
               "engine offers is taken over when that one is gone.");
   declare_engine(config, engine);
 }
-
-}  // namespace
 
 EvidenceSettings NodeConfig::evidence_settings() const {
   EvidenceSettings out;
@@ -116,6 +136,17 @@ CollateralSettings NodeConfig::collateral_settings() const {
   out.store.ca_file = collateral.ca_file;
   out.store.refresh_s = collateral.refresh_hours * kSecondsPerHour;
   return out;
+}
+
+std::filesystem::path NodeConfig::keys_file() const {
+  if (!access.keys_file.empty()) return access.keys_file;
+  return std::filesystem::path(data) / "keys.toml";
+}
+
+ExchangeLimits NodeConfig::exchange_limits() const {
+  constexpr std::uint64_t kMiB = 1U << 20;
+  return {https.signature_days * kSecondsPerDay,
+          static_cast<std::uint64_t>(https.signature_mib_max) * kMiB};
 }
 
 ManifestSettings NodeConfig::manifest_settings(const EngineSettings& engine_settings) const {
@@ -174,6 +205,7 @@ std::optional<std::string> NodeConfig::problem() const {
   if (!is_name(offer.asset, InferenceLimits::kAssetBytesMax)) {
     return "offer.asset: 1 to 96 printable characters without spaces";
   }
+  if (!parse_api_mode(access.mode)) return "access.mode: \"keys\", \"nostr\" or \"open\"";
   if (!witnesses()) return "freshness.beacons: up to 16 keys as npub1…";
   if (freshness.refresh_s >= freshness.beacon_age_s_max) {
     return "freshness.refresh_s: must be below freshness.beacon_age_s_max";
@@ -195,6 +227,7 @@ std::optional<std::string> NodeConfig::problem() const {
     if (auto found = problem_of(one)) return found;
     if (auto found = unknown_path(one)) return found;
   }
+  if (auto found = problem_of(https)) return found;
   if (!offer.operator_key.empty() && !from_hex<PublicKey>(offer.operator_key)) {
     return "offer.operator: a public key of 64 lowercase hex digits";
   }
@@ -299,6 +332,49 @@ void NodeConfig::declare(Config& config) {
               "version and gives the same answer for the same seed.");
 
   config.section(
+      "https",
+      "OpenAI's API with attestation reports and signatures over HTTPS, for clients and\n"
+      "verifiers of other private-inference services. The TLS key is inside the evidence.");
+  config.text("listen", &https.listen,
+              "ADDRESS:PORT, e.g. 0.0.0.0:8443. Empty: nothing listens, the node dials out only.");
+  config.text("url", &https.url,
+              "https://HOST[:PORT] where clients reach it, told in the offers. Empty: not told.");
+  config.list("names", &https.names, "Host names and addresses in a self-signed certificate.");
+  config.text("certificate_file", &https.certificate_file,
+              "PEM chain of your own, with key_file. Empty: a key made at each start, which never\n"
+              "leaves this process, and a certificate that it signs itself.");
+  config.text(
+      "key_file", &https.key_file,
+      "PEM key of that certificate. Make it inside the TEE: whoever has a copy can pose as\n"
+      "this node.");
+  config.number("connections_max", &https.connections_max, 1, 100'000,
+                "Open connections, of all clients. Each may hold one body.");
+  config.number("connections_per_peer_max", &https.connections_per_peer_max, 1, 100'000,
+                "The same of one address, or of one /64 of IPv6.");
+  config.number("body_bytes_max", &https.body_bytes_max, 1'024, 8 << 20,
+                "Of one request, held in memory.");
+  config.number("signature_days", &https.signature_days, 1, 3'650,
+                "How long signatures and receipts of answers are kept: hashes, no text.");
+  config.number("signature_mib_max", &https.signature_mib_max, 1, 1 << 20,
+                "Most that they take on the disk, about 1.5 KiB each; the oldest go first.");
+  config.number("reports_per_minute", &https.reports_per_minute, 1, 6'000,
+                "Fresh attestation reports for one address; each is a quote of the machine.");
+
+  config.section("access", "Who may use the HTTPS face, and how it is paid.");
+  config.text(
+      "mode", &access.mode,
+      "\"keys\": who is in the keys file, by API key or by Nostr key, each within its budget\n"
+      "(`nostril-node keys add`). \"nostr\": also any Nostr key that signs its requests\n"
+      "(NIP-98); it has the offer's credit and pays by receipts. \"open\": anybody, for\n"
+      "nothing.");
+  config.text("keys_file", &access.keys_file,
+              "Hashes of API keys, npubs and budgets; a change is seen within a second. Empty:\n"
+              "DATA/keys.toml.");
+  config.list("urls", &access.urls,
+              "https://HOST[:PORT] under which clients reach the face: a signed request must name\n"
+              "one of them. Empty: https.url; without that no signed request is taken.");
+
+  config.section(
       "freshness",
       "Beacons (kind 1474): each minute a witness signs an event with an id that nobody\n"
       "could foresee (`nostril beacon run`). Evidence over its id is not older, which a\n"
@@ -336,6 +412,12 @@ void NodeConfig::declare(Config& config) {
   config.number("drain_s", &limits.drain_s, 1, 86'400,
                 "Seconds that running answers have after SIGUSR1: offers are withdrawn, nothing\n"
                 "new is begun, and the node ends when the last answer has.");
+  config.number(
+      "answers_kept_s", &limits.answers_kept_s, 3'600, 7 * 86'400,
+      "Seconds that a finished answer is kept, sealed: the same request again gets the same\n"
+      "answer and is charged once. As long can one be picked up from relays.");
+  config.number("answers_mib_max", &limits.answers_mib_max, 1, 1 << 20,
+                "MiB of them on the disk; the oldest go first.");
 }
 
 }  // namespace nostril::node

@@ -3,9 +3,11 @@
 #include "base/config.h"
 #include "node/collateral.h"
 #include "node/evidence_source.h"
+#include "node/exchange_store.h"
 #include "node/manifest.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -88,6 +90,28 @@ struct NodeConfig {
     bool auditable = false;
   } offer;
 
+  /// [access]: who may use the HTTPS face (api_access.h).
+  struct Access {
+    std::string mode = "keys";
+    std::string keys_file;
+    std::vector<std::string> urls;
+  } access;
+
+  /// [https]: OpenAI's API over TLS, for clients that come without a relay.
+  struct Https {
+    std::string listen;
+    std::string url;
+    std::vector<std::string> names = {"localhost", "127.0.0.1"};
+    std::string certificate_file;
+    std::string key_file;
+    std::int64_t connections_max = 512;
+    std::int64_t connections_per_peer_max = 64;
+    std::int64_t body_bytes_max = 8 << 20;
+    std::int64_t signature_days = 30;
+    std::int64_t signature_mib_max = 1024;
+    std::int64_t reports_per_minute = 30;
+  } https;
+
   struct Freshness {
     std::vector<std::string> beacons;
     std::int64_t refresh_s = 240;
@@ -104,10 +128,14 @@ struct NodeConfig {
     std::int64_t receipt_wait_s = 30;
     std::int64_t client_lost_s = 15;
     std::int64_t drain_s = 600;
+    std::int64_t answers_kept_s = 86'400;
+    std::int64_t answers_mib_max = 1024;
   } limits;
 
   [[nodiscard]] EvidenceSettings evidence_settings() const;
   [[nodiscard]] CollateralSettings collateral_settings() const;
+  [[nodiscard]] ExchangeLimits exchange_limits() const;
+  [[nodiscard]] std::filesystem::path keys_file() const;
   [[nodiscard]] ManifestSettings manifest_settings(const EngineSettings& engine) const;
   /// [engine] as one of several.
   [[nodiscard]] EngineSettings single_engine() const;
@@ -123,5 +151,8 @@ struct NodeConfig {
   /// Binds the fields to their keys. `this` must outlive the Config.
   void declare(Config& config);
 };
+
+/// The fields of one [[engine]].
+void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine);
 
 }  // namespace nostril::node

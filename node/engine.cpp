@@ -183,8 +183,9 @@ struct Engine::Pending {
   }
 
   [[nodiscard]] EngineOutcome outcome(EngineFailure failure, std::string detail) const {
-    return {failure,          status, tap.finish_reason(), tap.usage(), tap.output_chunks(),
-            std::move(detail)};
+    return {
+        failure,         status,           tap.finish_reason(), tap.usage(), tap.output_chunks(),
+        tap.answer_id(), std::move(detail)};
   }
 };
 

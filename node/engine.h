@@ -53,7 +53,8 @@ struct EngineOutcome {
   std::string finish_reason;
   std::optional<TokenUsage> usage;
   std::int64_t output_chunks = 0;
-  std::string detail;  ///< for the operator's log
+  std::string answer_id;  ///< the answer's own `id`; empty: none
+  std::string detail;     ///< for the operator's log
 };
 
 struct EngineCallbacks {

@@ -33,6 +33,8 @@ class EngineQueue {
 
   void observe(const EngineLoad& load);
 
+  void set_settings(AdmissionSettings settings) { admission_.set_settings(settings); }
+
   /// No request is to enter any more; those inside and waiting end as they would.
   void close() { closed_ = true; }
 

@@ -66,8 +66,9 @@ EngineSite::EngineSite(SiteParts parts, NodeConfig::EngineSettings engine, SiteC
       callbacks_(std::move(callbacks)),
       engine_(parts.loop, EngineAddress{settings_.url, settings_.api_key}),
       queue_(admission_of(parts.config.limits), parts.clock),
-      services_{parts.config,   parts.identity, parts.loop,    parts.clock, parts.rng,
-                parts.verifier, parts.pool,     parts.journal, engine_,     settings_},
+      services_{parts.config,  parts.identity, parts.loop, parts.clock,
+                parts.rng,     parts.verifier, parts.pool, parts.journal,
+                parts.answers, parts.pickup,   engine_,    settings_},
       pause_ms_(kCheckMs) {
   load_timer_ = parts_.loop.every(kLoadMs, [this] { poll_load(); });
 }
@@ -83,6 +84,16 @@ void EngineSite::move_to(EngineAddress address) {
   stop_warming();
   checking_ = false;
   check();
+}
+
+void EngineSite::reconfigure(NodeConfig::EngineSettings engine) {
+  if (closed_) return;
+  settings_ = std::move(engine);
+  queue_.set_settings(admission_of(parts_.config.limits));
+  engine_.set_address({engine_.address().base_url, settings_.api_key});
+  for (auto& [name, model] : models_) {
+    model.publisher->change_terms(parts_.config.terms_of(settings_));
+  }
 }
 
 // ---- Watching -----------------------------------------------------------------------------------
@@ -200,9 +211,9 @@ void EngineSite::start_manifest(const std::shared_ptr<const FoundEngine>& found)
 EngineSite::Model& EngineSite::model_of(const std::string& name) {
   Model& model = models_[name];
   if (!model.publisher) {
-    model.publisher = std::make_unique<Publisher>(parts_.config, parts_.identity, parts_.keys,
-                                                  parts_.source, parts_.background, parts_.pool,
-                                                  parts_.beacons, parts_.clock, parts_.rng);
+    model.publisher = std::make_unique<Publisher>(
+        parts_.config, parts_.identity, parts_.keys, parts_.source, parts_.background, parts_.pool,
+        parts_.beacons, parts_.direct, parts_.clock, parts_.rng);
     model.publisher->on_offered(callbacks_.on_offered);
   }
   return model;
@@ -319,6 +330,19 @@ bool EngineSite::offers_model(const std::string& model) const {
   const auto found = models_.find(model);
   return found != models_.end() &&
          (found->second.publisher->offering() || found->second.publisher->making());
+}
+
+const LiveOffer* EngineSite::find_model(std::string_view model) const {
+  const auto found = models_.find(std::string(model));
+  return found == models_.end() ? nullptr : found->second.publisher->newest();
+}
+
+std::vector<const LiveOffer*> EngineSite::offered() const {
+  std::vector<const LiveOffer*> out;
+  for (const auto& [name, model] : models_) {
+    if (const LiveOffer* live = model.publisher->newest()) out.push_back(live);
+  }
+  return out;
 }
 
 const LiveOffer* EngineSite::find(const EventId& offer) const {

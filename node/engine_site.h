@@ -23,7 +23,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace nostril::node {
 
@@ -37,10 +39,13 @@ struct SiteParts {
   Verifier& verifier;
   client::RelayPool& pool;
   client::Journal& journal;
+  AnswerStore& answers;
+  PickupOutbox& pickup;
   EncryptionKeys& keys;
   EvidenceSource& source;
   Background& background;
   const BeaconFeed& beacons;
+  const DirectPath& direct;
 };
 
 struct SiteCallbacks {
@@ -58,7 +63,7 @@ struct SiteCallbacks {
 /// admission learns. Threads: the loop's only.
 class EngineSite {
  public:
-  /// `engine`: kept as it is. Nothing happens before check().
+  /// `engine`: kept until reconfigure(). Nothing happens before check().
   EngineSite(SiteParts parts, NodeConfig::EngineSettings engine, SiteCallbacks callbacks);
   ~EngineSite();
   EngineSite(const EngineSite&) = delete;
@@ -66,6 +71,11 @@ class EngineSite {
 
   /// The engine runs elsewhere from now on. Sessions hold on to this object, so it stays.
   void move_to(EngineAddress address);
+
+  /// The node's configuration has changed; `engine`: this engine's part of it, at the same url.
+  void reconfigure(NodeConfig::EngineSettings engine);
+
+  [[nodiscard]] const std::string& configured_url() const { return settings_.url; }
 
   /// Weights of an engine that the node itself started, when none are configured.
   void set_own_weights(std::filesystem::path file) { own_weights_ = std::move(file); }
@@ -87,8 +97,14 @@ class EngineSite {
   /// An offer was under way once, so that sessions may name it.
   [[nodiscard]] bool served() const { return !models_.empty(); }
 
+  /// The newest offers, of one model or of all.
+  [[nodiscard]] const LiveOffer* find_model(std::string_view model) const;
+  [[nodiscard]] std::vector<const LiveOffer*> offered() const;
+
   /// The offer of that id while it may still be used.
   [[nodiscard]] const LiveOffer* find(const EventId& offer) const;
+
+  [[nodiscard]] bool closed() const { return closed_; }
 
   [[nodiscard]] Services& services() { return services_; }
 
@@ -115,7 +131,7 @@ class EngineSite {
   [[nodiscard]] Model& model_of(const std::string& name);
 
   SiteParts parts_;
-  const NodeConfig::EngineSettings settings_;
+  NodeConfig::EngineSettings settings_;
   SiteCallbacks callbacks_;
   std::filesystem::path own_weights_;
   Engine engine_;

@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 using attestation::Evidence;
 using attestation::Statement;
 using EvidenceResult = Result<Evidence, std::string>;
+using ReportData = std::span<const std::uint8_t, 64>;
 
 constexpr std::string_view kTdxTag = "tdx";
 constexpr std::string_view kSnpTag = "sev-snp";
@@ -34,20 +35,18 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, error);
 }
 
-Evidence tdx_evidence(const Statement& statement, Bytes quote) {
+Evidence tdx_evidence(Bytes quote) {
   Evidence out;
   out.kind = attestation::kKindTdx;
-  out.statement = statement;
   out.cpu_quote = std::move(quote);
   return out;
 }
 
-EvidenceResult snp_evidence(const Statement& statement, Bytes report, ByteSpan table) {
+EvidenceResult snp_evidence(Bytes report, ByteSpan table) {
   auto certificates = parse_snp_certificate_table(table);
   if (!certificates) return failure(certificates.error());
   Evidence out;
   out.kind = attestation::kKindSnp;
-  out.statement = statement;
   out.cpu_quote = std::move(report);
   out.snp = std::move(*certificates);
   return out;
@@ -72,6 +71,12 @@ class MachineSource : public EvidenceSource {
  public:
   MachineSource(std::string_view tee, const EvidenceSettings& settings)
       : tee_(tee), nvml_library_(settings.nvml_library), nscq_library_(settings.nscq_library) {}
+
+  EvidenceResult evidence(const Statement& statement, std::int64_t now_s) final {
+    auto out = quote(attestation::report_data(statement), now_s);
+    if (out) out->statement = statement;
+    return out;
+  }
 
   Result<BoardAnswer, std::string> board(const Digest& nonce) final {
     BoardAnswer out;
@@ -107,22 +112,21 @@ class DstackSource final : public MachineSource {
   explicit DstackSource(const EvidenceSettings& settings)
       : MachineSource(kTdxTag, settings), socket_(settings.paths.dstack_socket) {}
 
-  EvidenceResult evidence(const Statement& statement, std::int64_t /*now_s*/) override {
-    auto quote = dstack_quote(socket_, attestation::report_data(statement));
-    if (!quote) return snp(statement, quote.error());
-    Evidence out = tdx_evidence(statement, std::move(quote->quote));
-    add_app(out, *quote);
+  EvidenceResult quote(ReportData report_data, std::int64_t /*now_s*/) override {
+    auto answer = dstack_quote(socket_, report_data);
+    if (!answer) return snp(report_data, answer.error());
+    Evidence out = tdx_evidence(std::move(answer->quote));
+    add_app(out, *answer);
     return within_bounds(std::move(out));
   }
 
  private:
   /// An agent that has no quote may have a report of SEV-SNP.
-  EvidenceResult snp(const Statement& statement, const std::string& why_no_quote) {
-    auto report = dstack_report(socket_, attestation::report_data(statement));
+  EvidenceResult snp(ReportData report_data, const std::string& why_no_quote) {
+    auto report = dstack_report(socket_, report_data);
     if (!report) return failure(why_no_quote + "; " + report.error());
     Evidence out;
     out.kind = attestation::kKindSnp;
-    out.statement = statement;
     const auto info = dstack_info(socket_);
     auto app = dstack_snp_app(*report, info.value_or(DstackInfo{}));
     if (app) {
@@ -155,13 +159,13 @@ class TsmSource final : public MachineSource {
   TsmSource(const EvidenceSettings& settings, std::string_view tee)
       : MachineSource(tee, settings), folder_(settings.paths.tsm_folder) {}
 
-  EvidenceResult evidence(const Statement& statement, std::int64_t /*now_s*/) override {
-    auto report = read_tsm_report(folder_, attestation::report_data(statement));
+  EvidenceResult quote(ReportData report_data, std::int64_t /*now_s*/) override {
+    auto report = read_tsm_report(folder_, report_data);
     if (!report) return failure(report.error());
     if (report->provider == kTsmTdxProvider) {
-      return within_bounds(tdx_evidence(statement, std::move(report->outblob)));
+      return within_bounds(tdx_evidence(std::move(report->outblob)));
     }
-    auto made = snp_evidence(statement, std::move(report->outblob), report->auxblob);
+    auto made = snp_evidence(std::move(report->outblob), report->auxblob);
     if (!made) return failure(made.error());
     return within_bounds(std::move(*made));
   }
@@ -175,10 +179,10 @@ class SevGuestSource final : public MachineSource {
   SevGuestSource(const EvidenceSettings& settings, std::unique_ptr<SevGuestDevice> device)
       : MachineSource(kSnpTag, settings), device_(std::move(device)) {}
 
-  EvidenceResult evidence(const Statement& statement, std::int64_t /*now_s*/) override {
-    auto report = sev_guest_report(*device_, attestation::report_data(statement));
+  EvidenceResult quote(ReportData report_data, std::int64_t /*now_s*/) override {
+    auto report = sev_guest_report(*device_, report_data);
     if (!report) return failure(report.error());
-    auto made = snp_evidence(statement, std::move(report->report), report->certificates);
+    auto made = snp_evidence(std::move(report->report), report->certificates);
     if (!made) return failure(made.error());
     return within_bounds(std::move(*made));
   }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,15 @@ class EvidenceSource {
   /// for the operator.
   [[nodiscard]] virtual Result<attestation::Evidence, std::string> evidence(
       const attestation::Statement& statement, std::int64_t now_s) = 0;
+
+  /// The machine's quote over 64 bytes of whoever asks, for verifiers of other services' forms
+  /// (face/): without statement, GPUs and collateral. Waits as evidence() does.
+  [[nodiscard]] virtual Result<attestation::Evidence, std::string> quote(
+      std::span<const std::uint8_t, 64> report_data, std::int64_t now_s) {
+    static_cast<void>(report_data);
+    static_cast<void>(now_s);
+    return failure(std::string("this source makes no quotes over foreign data"));
+  }
 
   /// Reports of the machine's GPUs and NVSwitches over `nonce`: what the statement's gpu_evidence
   /// is a digest of, so they are asked before. None without GPUs, or where they can't attest.

@@ -1,5 +1,4 @@
 // nostril-node: the agent beside an inference engine inside a confidential VM.
-#include "attestation/tee_tag.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
@@ -7,13 +6,18 @@
 #include "node/agent.h"
 #include "node/collateral.h"
 #include "node/config.h"
+#include "node/doctor.h"
 #include "node/evidence_source.h"
+#include "node/https_face.h"
+#include "node/key_commands.h"
 #include "node/manifest_commands.h"
 #include "node/node_keys.h"
+#include "node/reload.h"
 #include "schnorr/secret.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <sys/stat.h>
 
@@ -24,6 +28,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace nostril::node {
@@ -48,8 +53,27 @@ int print_config() {
   return 0;
 }
 
+/// SIGHUP. `config` is what the agent has been lent.
+void reload(const std::string& path, NodeConfig& config, Agent& agent) {
+  try {
+    auto plan = plan_reload(config, read_config(path));
+    if (!plan) throw ConfigError(plan.error());
+    const NodeConfig before = std::exchange(config, std::move(plan->next));
+    set_log_level(log_level_from(config.log_level));
+    agent.reconfigured(before);
+    log(LogLevel::Warning, "configuration read again: {}",
+        plan->changed.empty() ? "nothing to take over"
+                              : fmt::format("{}", fmt::join(plan->changed, ", ")));
+    if (plan->needs_restart.empty()) return;
+    log(LogLevel::Error, "these keys keep their old values until a restart: {}",
+        fmt::join(plan->needs_restart, ", "));
+  } catch (const ConfigError& error) {
+    log(LogLevel::Error, "the configuration stays as it is: {}", error.what());
+  }
+}
+
 int run(const std::string& path) {
-  const NodeConfig config = read_config(path);
+  NodeConfig config = read_config(path);
   set_log_level(log_level_from(config.log_level));
   const std::filesystem::path data = config.data;
   std::filesystem::create_directories(data);
@@ -72,11 +96,29 @@ int run(const std::string& path) {
   if (!journal) throw ConfigError(journal.error());
   Agent agent(config, std::move(*identity), std::move(*source), std::move(*journal), loop, clock,
               rng);
+  std::unique_ptr<HttpsFace> https;
+  if (!config.https.listen.empty() && !config.problem()) {
+    https = std::make_unique<HttpsFace>(agent.https_parts());
+    agent.set_direct_path(https->direct_path());
+    fmt::print("serving {}\n", https->address());
+    std::fflush(stdout);
+  }
   int status = 0;
-  const auto stop = [&] { agent.stop([&loop] { loop.stop(); }); };
+  const auto stop = [&] {
+    if (https) https->server().stop();
+    agent.stop([&loop] { loop.stop(); });
+  };
   loop.on_signal(SIGTERM, stop);
   loop.on_signal(SIGINT, stop);
-  loop.on_signal(SIGUSR1, [&] { agent.drain(stop); });
+  loop.on_signal(SIGHUP, [&] {
+    reload(path, config, agent);
+    const auto renewed = https ? https->renew_certificate() : Result<void, std::string>();
+    if (!renewed) log(LogLevel::Error, "{}", renewed.error());
+  });
+  loop.on_signal(SIGUSR1, [&] {
+    if (https) https->server().stop_listening();
+    agent.drain(stop);
+  });
   agent.start(
       [](const std::string& line) {
         fmt::print("{}\n", line);
@@ -89,83 +131,6 @@ int run(const std::string& path) {
       });
   loop.run();
   return status;
-}
-
-/// Which source of evidence would be taken, what is missing for the others, and a trial of it.
-bool doctor_evidence(const NodeConfig& config) {
-  const EvidenceSettings settings = config.evidence_settings();
-  const auto interfaces = tee_interfaces(settings.paths);
-  fmt::print("TEE interfaces: {}\n", interfaces.empty() ? "none on this machine" : "");
-  for (const std::string& interface : interfaces) fmt::print("  {}\n", interface);
-  const EvidenceChoice choice = choose_evidence(settings);
-  fmt::print("evidence = \"{}\": {}\n", settings.source,
-             choice.source.empty() ? "nothing can be taken" : "takes " + choice.source);
-  for (const std::string& note : choice.notes) fmt::print("  {}\n", note);
-  if (choice.source.empty()) return false;
-  if (choice.source == "simulated") return true;  // trying it would write its root
-  SystemRng rng;
-  auto source = make_evidence_source(settings, config.data, rng);
-  if (!source) {
-    fmt::print("  {}\n", source.error());
-    return false;
-  }
-  *source = with_collateral(std::move(*source), config.collateral_settings());
-  fmt::print("  {}\n", settings.nvml_library.empty() ? "GPUs: not asked"
-                                                     : describe_gpus(settings.nvml_library));
-  const auto evidence = whole_evidence(**source, {}, SystemClock().unix_s());
-  if (!evidence) {
-    fmt::print("  {}\n", evidence.error());
-    return false;
-  }
-  if (const auto& app = evidence->app) {
-    fmt::print("  event log of {} bytes, compose text of {}\n", app->event_log.size(),
-               app->compose.size());
-  }
-  const bool complete = !lacks_collateral(*evidence);
-  fmt::print("  a trial gave evidence of {} bytes, offered as {}, {} the vendors' collateral\n",
-             evidence->cpu_quote.size(), attestation::tee_tag(*evidence),
-             complete ? "with" : "WITHOUT");
-  return complete;
-}
-
-/// What an operator asks first: is there a TEE, an engine, a relay?
-int doctor(const std::string& path) {
-  const NodeConfig config = read_config(path);
-  int missing = doctor_evidence(config) ? 0 : 1;
-  SystemClock clock;
-  net::Loop loop;
-  const auto report = [&](const std::vector<FoundEngine>& engines) {
-    if (engines.empty()) {
-      ++missing;
-      fmt::print("engine: none answers /v1/models; start one, or set engine.url\n");
-    }
-    for (const FoundEngine& engine : engines) {
-      fmt::print("engine: {} at {}\n", engine.name, engine.address.base_url);
-      for (const EngineModel& model : engine.models) fmt::print("  {}\n", model.id);
-    }
-  };
-  std::vector<NodeConfig::EngineSettings> configured = config.engines;
-  if (!config.engine.url.empty()) configured.push_back(config.single_engine());
-  std::vector<std::unique_ptr<Engine>> engines;
-  for (const NodeConfig::EngineSettings& one : configured) {
-    engines.push_back(std::make_unique<Engine>(loop, EngineAddress{one.url, one.api_key}));
-    engines.back()->list_models([&report](std::optional<FoundEngine> found) {
-      report(found ? std::vector<FoundEngine>{*found} : std::vector<FoundEngine>{});
-    });
-  }
-  if (engines.empty()) detect_engines(loop, report);
-  client::RelayPool pool(loop, clock, {}, config.ca_file);
-  for (const std::string& relay : config.relays) {
-    if (!pool.add_relay(relay)) fmt::print("relay: {} is no ws:// or wss:// URL\n", relay);
-  }
-  loop.after(3'000, [&] {
-    fmt::print("relays: {} of {} connected\n", pool.connected_count(), config.relays.size());
-    for (const std::string& problem : pool.problems()) fmt::print("  {}\n", problem);
-    if (pool.connected_count() == 0) ++missing;
-    loop.stop();
-  });
-  loop.run();
-  return missing == 0 ? 0 : 1;
 }
 
 /// Sub-commands of `manifest`; `run` gets the one that was chosen.
@@ -210,6 +175,33 @@ void add_manifest(CLI::App& app, ManifestOptions& options, std::function<int()>&
   show->get_option("folder")->excludes(file);
 }
 
+/// Sub-commands of `keys`.
+void add_keys(CLI::App& app, KeyOptions& options, std::function<int()>& run) {
+  auto* keys = app.add_subcommand("keys", "who may use the HTTPS face");
+  keys->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, int (*command)(const KeyOptions&)) {
+    auto* sub = keys->add_subcommand(name, what);
+    sub->add_option("--config", options.config, "the node's configuration file (TOML)");
+    sub->callback(
+        [&options, &run, command] { run = [&options, command] { return command(options); }; });
+    return sub;
+  };
+  auto* made = add("add", "make an API key and print it, once", keys_add);
+  made->add_option("name", options.name, "1 to 64 of [A-Za-z0-9._-]")->required();
+  made->add_option("--npub", options.npub, "list a Nostr key instead, which signs its requests");
+  const auto limit = [made](const char* name, std::int64_t& field, const char* what) {
+    made->add_option(name, field, what)->check(CLI::Range(std::int64_t{0}, INT64_MAX));
+  };
+  limit("--tokens-per-day", options.tokens_per_day, "of prompts and answers; 0: no limit");
+  limit("--tokens", options.tokens, "the same in all");
+  limit("--amount-per-day", options.amount_per_day, "base units of offer.asset; 0: no limit");
+  limit("--amount", options.amount, "the same in all");
+  add("list", "names, budgets and what is used of them", keys_list);
+  add("revoke", "a running node refuses it within a second", keys_revoke)
+      ->add_option("name", options.name)
+      ->required();
+}
+
 }  // namespace
 
 }  // namespace nostril::node
@@ -225,19 +217,28 @@ int main(int argc, char** argv) {
     app.add_flag("--print-config", print, "print the commented default configuration");
     std::string config;
     auto* run = app.add_subcommand(
-        "run", "serve until SIGTERM; after SIGUSR1 until running answers have ended");
+        "run",
+        "serve until SIGTERM; after SIGUSR1 until running answers have ended. SIGHUP: read the "
+        "configuration again; the log says what is taken over and what needs a restart");
     run->add_option("--config", config, "configuration file (TOML)")->required();
-    auto* doctor = app.add_subcommand("doctor", "look for a TEE, an engine and the relays");
+    auto* doctor = app.add_subcommand(
+        "doctor",
+        "look at TEE, evidence, GPUs, engines, relays, clock, disk and journal, and say what to "
+        "do; exit status 0: all is well, 1: warnings, 2: something is wrong");
     doctor->add_option("--config", config, "configuration file (TOML)");
+    bool json = false;
+    doctor->add_flag("--json", json, "one JSON object");
     nostril::node::ManifestOptions manifest;
-    std::function<int()> manifest_command;
-    nostril::node::add_manifest(app, manifest, manifest_command);
+    nostril::node::KeyOptions keys;
+    std::function<int()> command;
+    nostril::node::add_manifest(app, manifest, command);
+    nostril::node::add_keys(app, keys, command);
     app.require_subcommand(0, 1);
     CLI11_PARSE(app, argc, argv);
     if (print) return nostril::node::print_config();
     if (*run) return nostril::node::run(config);
-    if (*doctor) return nostril::node::doctor(config);
-    if (manifest_command) return manifest_command();
+    if (*doctor) return nostril::node::doctor(config, json);
+    if (command) return command();
     fmt::print(stderr, "{}", app.help());
     return 2;
   } catch (const std::exception& error) {

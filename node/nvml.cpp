@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 
@@ -54,6 +55,29 @@ class Nvml {
     return out;
   }
 
+  [[nodiscard]] std::optional<bool> is_ready() const {
+    unsigned out = 0;
+    if (is_ready_ == nullptr || is_ready_(&out) != nvml::kSuccess) return std::nullopt;
+    return out != 0;
+  }
+
+  [[nodiscard]] std::string driver() const {
+    return read_text([this](char* out, unsigned bytes) {
+      return driver_ == nullptr ? nvml::kNotSupported : driver_(out, bytes);
+    });
+  }
+
+  [[nodiscard]] GpuDevice device(unsigned index) const {
+    nvml::Device handle = nullptr;
+    if (device_(index, &handle) != nvml::kSuccess) return {};
+    const auto text = [handle](nvml::GetDeviceText what) {
+      return read_text([handle, what](char* out, unsigned bytes) {
+        return what == nullptr ? nvml::kNotSupported : what(handle, out, bytes);
+      });
+    };
+    return {text(name_), text(vbios_)};
+  }
+
   [[nodiscard]] Result<GpuAnswer, std::string> ask(unsigned index, const Digest& nonce) const {
     nvml::Device device = nullptr;
     if (const int error = device_(index, &device); error != nvml::kSuccess) {
@@ -89,6 +113,10 @@ class Nvml {
         count_(find<nvml::GetCount>("nvmlDeviceGetCount_v2")),
         device_(find<nvml::GetDevice>("nvmlDeviceGetHandleByIndex_v2")),
         state_(find<nvml::GetState>("nvmlSystemGetConfComputeState")),
+        is_ready_(find<nvml::GetReady>("nvmlSystemGetConfComputeGpusReadyState")),
+        driver_(find<nvml::GetDriver>("nvmlSystemGetDriverVersion")),
+        name_(find<nvml::GetDeviceText>("nvmlDeviceGetName")),
+        vbios_(find<nvml::GetDeviceText>("nvmlDeviceGetVbiosVersion")),
         certificate_(find<nvml::GetCertificate>("nvmlDeviceGetConfComputeGpuCertificate")),
         report_(find<nvml::GetReport>("nvmlDeviceGetConfComputeGpuAttestationReport")) {
     const auto init = find<nvml::Init>("nvmlInit_v2");
@@ -100,6 +128,14 @@ class Nvml {
   template <typename Function>
   [[nodiscard]] Function find(const char* name) const {
     return reinterpret_cast<Function>(dlsym(library_.get(), name));
+  }
+
+  template <typename Ask>
+  static std::string read_text(Ask read_into) {
+    std::array<char, nvml::kTextBytes> out{};
+    if (read_into(out.data(), nvml::kTextBytes) != nvml::kSuccess) return {};
+    out.back() = '\0';
+    return out.data();
   }
 
   static std::string problem(unsigned index, const char* what, int error) {
@@ -114,6 +150,10 @@ class Nvml {
   nvml::GetCount count_;
   nvml::GetDevice device_;
   nvml::GetState state_;
+  nvml::GetReady is_ready_;
+  nvml::GetDriver driver_;
+  nvml::GetDeviceText name_;
+  nvml::GetDeviceText vbios_;
   nvml::GetCertificate certificate_;
   nvml::GetReport report_;
   bool ready_ = false;
@@ -143,17 +183,20 @@ Result<std::vector<GpuAnswer>, std::string> gpu_reports(const Digest& nonce,
   return out;
 }
 
-std::string describe_gpus(const std::string& library) {
+GpuSummary summarise_gpus(const std::string& library) {
+  GpuSummary out;
   const auto nvml = Nvml::open(library);
-  if (!nvml) return "GPUs: no NVIDIA driver";
-  const auto state = nvml->state();
-  if (!state || state->cc_feature != nvml::kFeatureOn) {
-    return fmt::format("GPUs: {}, confidential computing is off: no evidence of them",
-                       nvml->count());
+  if (!nvml) return out;
+  out.has_library = true;
+  out.driver = nvml->driver();
+  const unsigned count = std::min<unsigned>(nvml->count(), attestation::kGpuReportCountMax);
+  for (unsigned index = 0; index < count; ++index) out.devices.push_back(nvml->device(index));
+  if (const auto state = nvml->state()) {
+    out.confidential = state->cc_feature == nvml::kFeatureOn;
+    out.development = state->dev_tools_mode != 0;
   }
-  return fmt::format(
-      "GPUs: {}, confidential computing is on{}", nvml->count(),
-      state->dev_tools_mode != 0 ? ", in development mode, which clients refuse" : "");
+  out.ready = nvml->is_ready();
+  return out;
 }
 
 }  // namespace nostril::node

@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "schnorr/types.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,23 @@ inline constexpr const char* kNvmlLibrary = "libnvidia-ml.so.1";
 [[nodiscard]] Result<std::vector<GpuAnswer>, std::string> gpu_reports(
     const Digest& nonce, const std::string& library = kNvmlLibrary);
 
-/// One line for `doctor`: what there is.
-[[nodiscard]] std::string describe_gpus(const std::string& library = kNvmlLibrary);
+struct GpuDevice {
+  std::string name;   ///< empty: the driver does not say
+  std::string vbios;  ///< likewise
+};
+
+/// What `doctor` says of the GPUs. Nothing here is evidence.
+struct GpuSummary {
+  bool has_library = false;  ///< NVIDIA's library is there and its driver answers
+  std::string driver;        ///< version
+  std::vector<GpuDevice> devices;
+  bool confidential = false;  ///< confidential computing is on
+  bool development = false;   ///< in its development mode, which protects nothing
+  /// The driver lets work onto the GPUs (`nvidia-smi conf-compute -srs 1`); nothing when it does
+  /// not say.
+  std::optional<bool> ready;
+};
+
+[[nodiscard]] GpuSummary summarise_gpus(const std::string& library = kNvmlLibrary);
 
 }  // namespace nostril::node

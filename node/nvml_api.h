@@ -10,6 +10,9 @@ namespace nostril::node::nvml {
 inline constexpr int kSuccess = 0;
 inline constexpr int kNotSupported = 3;
 inline constexpr unsigned kFeatureOn = 1;
+/// NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE and those of device names and VBIOS versions are at most
+/// this.
+inline constexpr unsigned kTextBytes = 96;
 
 struct ConfComputeState {
   unsigned environment;
@@ -42,6 +45,9 @@ using GetCount = int (*)(unsigned*);
 using GetDevice = int (*)(unsigned, Device*);
 using GetState = int (*)(ConfComputeState*);
 using GetCertificate = int (*)(Device, GpuCertificate*);
+using GetReady = int (*)(unsigned*);
+using GetDriver = int (*)(char*, unsigned);
+using GetDeviceText = int (*)(Device, char*, unsigned);
 using GetReport = int (*)(Device, GpuReport*);
 }
 

@@ -56,7 +56,7 @@ struct Publisher::Making {
 
 Publisher::Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
                      EvidenceSource& source, Background& background, client::RelayPool& pool,
-                     const BeaconFeed& beacons, Clock& clock, Rng& rng)
+                     const BeaconFeed& beacons, const DirectPath& direct, Clock& clock, Rng& rng)
     : config_(config),
       identity_(identity),
       keys_(keys),
@@ -64,6 +64,7 @@ Publisher::Publisher(const NodeConfig& config, const Keypair& identity, Encrypti
       background_(background),
       pool_(pool),
       beacons_(beacons),
+      direct_(direct),
       clock_(clock),
       rng_(rng) {}
 
@@ -74,6 +75,11 @@ void Publisher::set_engine(const FoundEngine& engine, const EngineModel& model,
   model_ = model;
   manifest_ = std::move(manifest);
   weights_ = manifest_.empty() ? Digest{} : attestation::weights_digest(manifest_);
+}
+
+void Publisher::change_terms(NodeConfig::OfferSettings terms) {
+  terms_ = std::move(terms);
+  if (offering_) publish();  // one that is being made takes them, too
 }
 
 /// A relay keeps what is newer, and a deletion takes all that is not newer than itself: two events
@@ -113,6 +119,7 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key,
   offer.engine_version = engine_->version;
   offer.tee = attestation.tee;
   offer.relays = config_.relays;
+  if (!direct_.url.empty()) offer.url = direct_.url;
   if (!terms.operator_key.empty()) offer.operator_key = from_hex<PublicKey>(terms.operator_key);
   offer.expires_at = key.expires_at - std::min(kLastCallS, config_.limits.key_life_s / 10);
   return offer;
@@ -123,6 +130,7 @@ attestation::Statement Publisher::make_statement(const EncryptionKeys::Entry& ke
   statement.node = identity_.public_key();
   statement.encryption_key = key.key.public_key();
   statement.encryption_key_expires_at = key.expires_at;
+  statement.tls_spki = direct_.tls_spki;
   statement.model_manifest = weights_;
   rng_.fill(statement.nonce);
   return statement;
@@ -136,6 +144,7 @@ AttestationEvent Publisher::make_attestation(const attestation::Evidence& eviden
   out.digest = attestation::statement_digest(statement);
   out.encryption_key = statement.encryption_key;
   out.encryption_key_expires_at = statement.encryption_key_expires_at;
+  out.tls_spki = statement.tls_spki;
   out.gpu_evidence = statement.gpu_evidence;
   out.model_manifest = statement.model_manifest;
   out.nonce = digest_of(statement.nonce);
@@ -252,6 +261,13 @@ void Publisher::withdraw(const std::function<void()>& done) {
                                     if (done) done();
                                   });
   if (!sent && done) done();
+}
+
+const LiveOffer* Publisher::newest() const {
+  if (!offering_ || live_.empty() || live_.back().offer.expires_at <= clock_.unix_s()) {
+    return nullptr;
+  }
+  return &live_.back();
 }
 
 const LiveOffer* Publisher::find(const EventId& id) const {

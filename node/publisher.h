@@ -12,6 +12,7 @@
 #include "node/node_keys.h"
 #include "settlement/price.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -27,6 +28,13 @@ struct LiveOffer {
   settlement::PriceTable prices;
 };
 
+/// How clients reach this node without a relay. Zero and empty: they don't.
+struct DirectPath {
+  Digest tls_spki;  ///< SHA-256 of the TLS key's SubjectPublicKeyInfo, for the statement
+  std::string url;  ///< for the offer; empty: not told
+  std::function<std::size_t()> running = {};  ///< answers under way: a drain waits for them
+};
+
 /// Keeps one model's attestation (31471) and offer (31470) on its relays: made anew for each
 /// encryption key and, with beacons, as they go on; withdrawn by NIP-09 when the engine is gone or
 /// the node stops. Threads: the loop's only.
@@ -34,12 +42,16 @@ class Publisher {
  public:
   Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
             EvidenceSource& source, Background& background, client::RelayPool& pool,
-            const BeaconFeed& beacons, Clock& clock, Rng& rng);
+            const BeaconFeed& beacons, const DirectPath& direct, Clock& clock, Rng& rng);
 
   /// What is served from now on, and for what. `manifest`: of its weights, text; empty: no claim
   /// is made.
   void set_engine(const FoundEngine& engine, const EngineModel& model, std::string manifest,
                   NodeConfig::OfferSettings terms);
+
+  /// Other terms, or relays, from now on: offered anew when something is on offer. Offers that are
+  /// out keep theirs until they expire.
+  void change_terms(NodeConfig::OfferSettings terms);
 
   /// Publishes for the newest encryption key once the background thread has its evidence. Nothing,
   /// with a line in the log, when there is none: a node that can't prove itself offers nothing.
@@ -69,6 +81,9 @@ class Publisher {
   /// No relay took the newest offer: a new one, made later, may be taken.
   [[nodiscard]] bool refused() const { return refused_; }
 
+  /// The newest, while it may be used; nullptr: withdrawn, or none yet.
+  [[nodiscard]] const LiveOffer* newest() const;
+
   /// The offer of that id while it may still be used: not expired, not withdrawn.
   [[nodiscard]] const LiveOffer* find(const EventId& id) const;
 
@@ -89,6 +104,7 @@ class Publisher {
   Background& background_;
   client::RelayPool& pool_;
   const BeaconFeed& beacons_;
+  const DirectPath& direct_;
   Clock& clock_;
   Rng& rng_;
 

@@ -81,11 +81,23 @@ class SimulatedTdx {
   [[nodiscard]] attestation::Evidence evidence(const attestation::Statement& statement,
                                                std::int64_t now_s) const {
     auto out = simulator_.evidence(statement, now_s, boot_.measurements);
-    out.app = attestation::AppDocuments{attestation::to_json(boot_.log), compose_, {}};
+    out.app = app();
+    return out;
+  }
+
+  [[nodiscard]] attestation::Evidence quote(std::span<const std::uint8_t, 64> report_data) const {
+    attestation::Evidence out;
+    out.kind = attestation::kKindSimulatedTdx;
+    out.cpu_quote = simulator_.tdx_quote(report_data, boot_.measurements);
+    out.app = app();
     return out;
   }
 
  private:
+  [[nodiscard]] attestation::AppDocuments app() const {
+    return {attestation::to_json(boot_.log), compose_, {}};
+  }
+
   attestation::Simulator simulator_;
   std::string compose_;
   attestation::SimulatedBoot boot_;
@@ -144,7 +156,30 @@ class SimulatedBoard {
   attestation::GpuSimulator simulator_;
 };
 
-/// `TheSimulator` makes evidence of a statement.
+class SimulatedSnp {
+ public:
+  explicit SimulatedSnp(const Seed& seed)
+      : simulator_(std::make_shared<const attestation::SnpSimKeys>(seed)) {}
+
+  [[nodiscard]] Bytes root_der() const { return simulator_.root_der(); }
+
+  [[nodiscard]] attestation::Evidence evidence(const attestation::Statement& statement,
+                                               std::int64_t now_s) const {
+    return simulator_.evidence(statement, now_s);
+  }
+
+  [[nodiscard]] attestation::Evidence quote(std::span<const std::uint8_t, 64> report_data) const {
+    attestation::Evidence out;
+    out.kind = attestation::kKindSimulatedSnp;
+    out.cpu_quote = simulator_.report(report_data, {});
+    return out;
+  }
+
+ private:
+  attestation::SnpSimulator simulator_;
+};
+
+/// `TheSimulator` makes evidence of a statement, and quotes.
 template <typename TheSimulator>
 class SimulatedSource final : public EvidenceSource {
  public:
@@ -162,6 +197,11 @@ class SimulatedSource final : public EvidenceSource {
   Result<attestation::Evidence, std::string> evidence(const attestation::Statement& statement,
                                                       std::int64_t now_s) override {
     return simulator_.evidence(statement, now_s);
+  }
+
+  Result<attestation::Evidence, std::string> quote(std::span<const std::uint8_t, 64> report_data,
+                                                   std::int64_t /*now_s*/) override {
+    return simulator_.quote(report_data);
   }
 
   [[nodiscard]] std::string_view tee() const override { return "simulated"; }
@@ -211,8 +251,7 @@ Result<std::unique_ptr<EvidenceSource>, std::string> make_simulated_source(
       return failure(settings.simulated_compose + ": no compose text of 256 KiB at most");
     return with_roots(SimulatedTdx(*seed, *compose), std::move(board), data);
   }
-  const auto keys = std::make_shared<const attestation::SnpSimKeys>(*seed);
-  return with_roots(attestation::SnpSimulator(keys), std::move(board), data);
+  return with_roots(SimulatedSnp(*seed), std::move(board), data);
 }
 
 }  // namespace nostril::node

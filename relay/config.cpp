@@ -125,6 +125,8 @@ void RelayConfig::declare(Config& config) {
   config.section("store", "");
   config.flag("log", &store.log,
               "a few events become durable in a log of 1 MiB first: a third of the disk's work");
+  config.number("cache_bytes", &store.cache_bytes, 0, std::int64_t{1} << 40,
+                "memory of all loops together for events that were shown lately");
 
   config.section("net", "Compression of messages (permessage-deflate), for clients that offer it.");
   config.flag("compression", &net.compression,

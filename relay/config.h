@@ -64,6 +64,7 @@ struct RelayConfig {
 
   struct StoreFiles {
     bool log = true;
+    std::int64_t cache_bytes = std::int64_t{128} << 20;
   } store;
 
   struct Net {

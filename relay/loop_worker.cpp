@@ -31,6 +31,7 @@ LoopWorker::LoopWorker(std::uint32_t index, const LoopShared& shared,
       subscriptions_(shared.hash),
       context_{*this, subscriptions_, metrics_, shared.limits, shared.admission, shared.clock},
       inbox_(shared.mail_max, [this] { wake(); }),
+      events_shown_(shared.cache_bytes),
       server_(loop_, *this, listen, limits) {
   loop_.every(1'000, [this] { each_second(); });
 }
@@ -163,7 +164,7 @@ std::optional<QueryStep> LoopWorker::step_now(const std::shared_ptr<Query>& quer
   ScanBudget budget;
   budget.visits_max = kVisitsHereMax - query->visits;
   budget.time_us_max = static_cast<std::uint32_t>(kUsHereATurnMax - us_here_);
-  auto step = shared_.queries.step_here(query, budget, metrics_.queries);
+  auto step = shared_.queries.step_here(query, budget, metrics_.queries, events_shown_);
   const auto took_us = std::chrono::duration_cast<std::chrono::microseconds>(
                            std::chrono::steady_clock::now() - began)
                            .count();

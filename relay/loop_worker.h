@@ -31,7 +31,8 @@ struct LoopShared {
   const Admission& admission;
   const Clock& clock;
   const SubscriptionHash& hash;
-  std::size_t mail_max = 0;  ///< more than can be under way
+  std::size_t mail_max = 0;     ///< more than can be under way
+  std::size_t cache_bytes = 0;  ///< of each loop, for events shown lately
 };
 
 /// One loop thread with its share of the connections, their sessions and the index of their
@@ -128,6 +129,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   bool is_stopping_ = false;
   std::uint64_t forgot_after_ = 0;  // queries: none done since, so no session remembers anything
   std::uint64_t finish_by_ms_ = 0;
+  EventCache events_shown_;
   net::Server server_;
   std::thread thread_;
 };

@@ -15,6 +15,7 @@ namespace nostril::relay {
 struct QueryMetrics {
   Counter steps;
   Counter rows;
+  Counter cached_rows;  ///< of them, whose text was at hand
   Counter visits;
   Counter failures;
   Counter commit_waits;  ///< first steps that had to wait until the log was in the tables

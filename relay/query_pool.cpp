@@ -15,6 +15,14 @@ TextBuffer& step_text() {
   return text;
 }
 
+// What a step adds to the cache when its transaction needs it no more.
+struct MadeText {
+  Sequence sequence;
+  RecordView record;
+  std::size_t begin = 0;  // in step_text()
+  std::size_t size = 0;
+};
+
 }  // namespace
 
 Fingerprint fingerprint_of(const EventId& id) {
@@ -58,7 +66,7 @@ void QueryPool::run(QueryMetrics& metrics) {
   while (auto batch = queue_.wait_all(1)) {
     for (auto& query : *batch) {
       if (wait_for_commit(*query, metrics)) {
-        on_step_(step(std::move(query), options_.budget, metrics));
+        on_step_(step(std::move(query), options_.budget, metrics, nullptr));
       } else {
         QueryStep failed;
         failed.query = std::move(query);
@@ -81,7 +89,7 @@ bool QueryPool::wait_for_commit(const Query& query, QueryMetrics& metrics) {
 }
 
 QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget,
-                          QueryMetrics& metrics) {
+                          QueryMetrics& metrics, EventCache* cache) {
   QueryStep out;
   out.query = std::move(query);
   Query& self = *out.query;
@@ -93,23 +101,36 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
   std::size_t rows = 0;
   TextBuffer& text = step_text();
   text.clear();
+  std::vector<MadeText> made;
   {
     ReadTxn txn = store_.read();
     ScanBudget bound = budget;
     if (self.is_count) bound.rows_max = SIZE_MAX;
-    const auto scanned = self.scan->step(txn, bound, [&](const RecordView& record) {
+    const auto on_row = [&](const ScanRow& row) {
       if (self.is_count) return RowAction::Take;
       const std::size_t start = text.size();
       text.append(self.prefix);
-      if (!append_json(text, record)) {  // damaged: check() names it
+      if (row.json) {
+        text.append(*row.json);
+        metrics.cached_rows.add();
+      } else if (append_json(text, row.record)) {
+        const std::size_t json = start + self.prefix.size();
+        if (cache != nullptr && cache->wants(row.sequence)) {
+          made.push_back({row.sequence, row.record, json, text.size() - json});
+        }
+      } else {  // damaged: check() names it
         text.cut(start);
         metrics.failures.add();
         return RowAction::Skip;
       }
       text.append("]");
-      out.rows.push_back({fingerprint_of(record.id()), text.size()});
+      out.rows.push_back({fingerprint_of(row.record.id()), text.size()});
       return text.size() >= options_.step_bytes_max ? RowAction::TakeAndPause : RowAction::Take;
-    });
+    };
+    const auto scanned = self.scan->step(txn, bound, on_row, cache);
+    for (const MadeText& one : made) {
+      cache->add(one.sequence, one.record, text.text().substr(one.begin, one.size));
+    }
     if (scanned) {
       out.done = scanned->done;
       rows = scanned->rows;

@@ -43,12 +43,12 @@ class QueryPool {
   [[nodiscard]] bool submit(std::shared_ptr<Query>& query);
 
   /// The first step on the calling thread, which waits for the disk when a page is not in memory.
-  /// Nothing when it would have to wait for a commit.
+  /// Nothing when it would have to wait for a commit. `cache` is that thread's: it gives and takes.
   [[nodiscard]] std::optional<QueryStep> step_here(const std::shared_ptr<Query>& query,
-                                                   const ScanBudget& budget,
-                                                   QueryMetrics& metrics) {
+                                                   const ScanBudget& budget, QueryMetrics& metrics,
+                                                   EventCache& cache) {
     if (gate_.would_miss(query->filters)) return std::nullopt;
-    return step(query, budget, metrics);
+    return step(query, budget, metrics, &cache);
   }
 
   void stop();
@@ -62,7 +62,8 @@ class QueryPool {
  private:
   void run(QueryMetrics& metrics);
   [[nodiscard]] bool wait_for_commit(const Query& query, QueryMetrics& metrics);
-  QueryStep step(std::shared_ptr<Query> query, const ScanBudget& budget, QueryMetrics& metrics);
+  QueryStep step(std::shared_ptr<Query> query, const ScanBudget& budget, QueryMetrics& metrics,
+                 EventCache* cache);
 
   Store& store_;
   CommitGate& gate_;

@@ -111,7 +111,8 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
   // An answer may wait here after its event's credit went to the last loop's answer: twice.
   shared_ = std::make_unique<LoopShared>(
       LoopShared{*ingest_, *queries_, http_, session_limits_, admission_, clock, hash_,
-                 2 * under_way + queries.queue_max + queries.threads});
+                 2 * under_way + queries.queue_max + queries.threads,
+                 static_cast<std::size_t>(config.store.cache_bytes) / loop_count_});
   check_port_free(listen_);
   net::ListenConfig listen = listen_;
   for (std::uint32_t index = 0; index < loop_count_; ++index) {

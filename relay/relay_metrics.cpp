@@ -162,12 +162,14 @@ void write_ingest(MetricsText& out, const Ingest& ingest, const Loops& loops) {
 void write_queries(MetricsText& out, const QueryPool& queries, const Loops& loops) {
   std::uint64_t steps = 0;
   std::uint64_t rows = 0;
+  std::uint64_t cached_rows = 0;
   std::uint64_t visits = 0;
   std::uint64_t failures = 0;
   std::uint64_t commit_waits = 0;
   const auto add = [&](const QueryMetrics& metrics) {
     steps += metrics.steps.read();
     rows += metrics.rows.read();
+    cached_rows += metrics.cached_rows.read();
     visits += metrics.visits.read();
     failures += metrics.failures.read();
     commit_waits += metrics.commit_waits.read();
@@ -176,6 +178,7 @@ void write_queries(MetricsText& out, const QueryPool& queries, const Loops& loop
   for (const auto& loop : loops) add(loop->metrics().queries);
   out.counter("query_steps_total", steps, "steps of stored queries");
   out.counter("query_rows_total", rows, "events they found");
+  out.counter("query_cached_rows_total", cached_rows, "of them, shown lately: their text was kept");
   out.counter("query_visits_total", visits, "index entries and records looked at");
   out.counter("query_failures_total", failures, "store could not be read");
   out.counter("query_commit_waits_total", commit_waits,

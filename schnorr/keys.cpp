@@ -1,6 +1,7 @@
 #include "schnorr/keys.h"
 
 #include "base/check.h"
+#include "schnorr/hash.h"
 #include "schnorr/secp256k1_context.h"
 
 #include <secp256k1_ecdh.h>
@@ -86,6 +87,14 @@ std::optional<Keypair> Keypair::from_secret(ByteSpan secret) {
   CHECK(secp256k1_xonly_pubkey_serialize(signing_context(), public_key.bytes.data(), &point) == 1);
   return Keypair(SecretBytes<32>(secret.first<32>()),
                  SecretBytes<kLibraryKeypairBytes>(keypair.bytes()), public_key);
+}
+
+SecretBytes<32> Keypair::derive_secret(std::string_view label) const {
+  const HmacKey root(as_bytes("nostril/derived/1"));
+  SecretBytes<32> prk(root.mac({secret_.expose()}).span());
+  SecretBytes<32> out;
+  hkdf_expand(prk.expose(), as_bytes(label), out.expose_mutable());
+  return out;
 }
 
 Keypair Keypair::duplicate() const {

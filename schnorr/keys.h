@@ -7,6 +7,7 @@
 #include <array>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 
 namespace nostril {
@@ -40,6 +41,10 @@ class Keypair {
   /// The x coordinate of secret * lift_x(peer), unhashed: NIP-44's shared secret. Nothing when
   /// `peer` is no point of the curve.
   [[nodiscard]] std::optional<SecretBytes<32>> shared_x(const PublicKey& peer) const;
+
+  /// HKDF-SHA256 of the secret, with `label` as info: a secret of its own for another algorithm or
+  /// use. The same at each start; who has it does not have this key.
+  [[nodiscard]] SecretBytes<32> derive_secret(std::string_view label) const;
 
   /// For writing the key to its owner (key files, nsec). Nothing else may read it.
   [[nodiscard]] std::span<const std::uint8_t, 32> expose_secret() const { return secret_.expose(); }

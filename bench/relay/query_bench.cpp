@@ -322,8 +322,8 @@ void scan(benchmark::State& state, Question question) {
     json.clear();
     ReadTxn txn = store.read();
     Scan one(store, {question(n++)}, {});
-    const auto step = one.step(txn, budget, [&json](const RecordView& row) {
-      CHECK(append_json(json, row));
+    const auto step = one.step(txn, budget, [&json](const ScanRow& row) {
+      CHECK(append_json(json, row.record));
       return RowAction::Take;
     });
     CHECK(step.has_value() && step->done);

@@ -177,8 +177,8 @@ void scan_100(benchmark::State& state, const Filter& filter) {
     json.clear();
     Scan scan(store, {filter}, {});
     ReadTxn txn = store.read();
-    const auto step = scan.step(txn, budget, [&json](const RecordView& row) {
-      CHECK(append_json(json, row));
+    const auto step = scan.step(txn, budget, [&json](const ScanRow& row) {
+      CHECK(append_json(json, row.record));
       return RowAction::Take;
     });
     CHECK(step.has_value() && step->rows == 100);

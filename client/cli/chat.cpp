@@ -1,16 +1,12 @@
-#include "base/hex.h"
 #include "base/json.h"
+#include "client/cli/answer_output.h"
 #include "client/cli/commands.h"
 #include "client/cli/show.h"
-#include "net/sse.h"
 
 #include <fmt/format.h>
 
 #include <csignal>
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <stdexcept>
 
 namespace nostril::client::cli {
 
@@ -38,52 +34,6 @@ std::string chat_body(const ChatOptions& options) {
   w.key("stream").boolean(true);
   w.end_object();
   return std::move(w).take();
-}
-
-/// Prints the words of a streamed answer as they come. Control characters but newline and tab are
-/// replaced: an answer must not drive the terminal.
-class AnswerPrinter {
- public:
-  void feed(ByteSpan bytes) {
-    std::vector<net::SseEvent> events;
-    if (!parser_.feed(as_text(bytes), events)) return;
-    for (const net::SseEvent& event : events) {
-      const auto chunk = Json::parse(event.data);
-      if (!chunk) continue;
-      const Json* choices = chunk->find("choices");
-      if (choices == nullptr || choices->items().empty()) continue;
-      const Json* delta = choices->items().front().find("delta");
-      if (const auto text = delta == nullptr ? std::nullopt : delta->find_string("content")) {
-        print(*text);
-      }
-    }
-  }
-
-  void end() const {
-    if (printed_) fmt::print("\n");
-    std::fflush(stdout);
-  }
-
- private:
-  void print(std::string_view text) {
-    std::string clean(text);
-    for (char& c : clean) {
-      const auto byte = static_cast<unsigned char>(c);
-      if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) c = '?';
-    }
-    fmt::print("{}", clean);
-    std::fflush(stdout);
-    printed_ = printed_ || !clean.empty();
-  }
-
-  net::SseParser parser_;
-  bool printed_ = false;
-};
-
-void save(const std::filesystem::path& folder, const char* name, std::string_view text) {
-  std::ofstream file(folder / name, std::ios::binary | std::ios::trunc);
-  file << text;
-  if (!file.flush()) throw std::runtime_error((folder / name).string() + ": can't be written");
 }
 
 }  // namespace
@@ -134,16 +84,20 @@ int chat(Process& process, const ClientSettings& settings, const ChatOptions& op
     }
     if (!options.save.empty()) {
       const std::filesystem::path folder = options.save;
-      std::filesystem::create_directories(folder);
-      save(folder, "request.json", sent_body);
-      save(folder, "response.txt", response);
-      save(folder, "verdict.txt", verdict_text);
-      if (result.record_event) save(folder, "record.json", to_json(*result.record_event) + "\n");
-      if (result.receipt) save(folder, "receipt.json", to_json(*result.receipt) + "\n");
+      save_answer(folder, sent_body, response, result);
+      save_file(folder / "verdict.txt", verdict_text);
     }
     process.loop.stop();
   };
-  const AskId ask = home.asker().ask(options.model, kChatPath, body, std::move(callbacks));
+  callbacks.on_delivered = [&] {
+    if (!options.detach) return;
+    fmt::print(stderr, "the node has the request; fetch its answer with: nostril pickup\n");
+    status = 0;
+    process.loop.stop();
+  };
+  const AskId ask =
+      home.asker().ask(options.model, kChatPath, body, std::move(callbacks),
+                       {.durable = options.durable || options.detach, .quiet = options.quiet});
   // The first Ctrl-C stops the engine and waits for the record; the second one does not wait.
   int interrupts = 0;
   const auto interrupt = [&] {

@@ -66,17 +66,33 @@ struct BeaconOptions {
 
 int beacon(Process& process, const BeaconOptions& options);
 
-int offers(Process& process, const ClientSettings& settings, bool explain);
+struct OffersOptions {
+  bool explain = false;
+  bool json = false;  ///< client/offers_json.h
+};
+
+int offers(Process& process, const ClientSettings& settings, const OffersOptions& options);
 
 struct ChatOptions {
   std::string model;
   std::string question;
   std::string system;
   std::int64_t tokens_max = 512;
-  std::string save;  ///< folder for the exact bytes and the proofs
+  std::string save;      ///< folder for the exact bytes and the proofs
+  bool durable = false;  ///< may be picked up later
+  bool quiet = false;    ///< hide when and how much is said
+  bool detach = false;   ///< leave as soon as the node has the request; durable
 };
 
 int chat(Process& process, const ClientSettings& settings, const ChatOptions& options);
+
+struct PickupOptions {
+  std::string save;  ///< folder for the newest answer's exact bytes and proofs
+  bool list = false;
+};
+
+/// Answers of `chat --durable`. 0: all that wait were fetched, 1: some were not.
+int pickup(Process& process, const ClientSettings& settings, const PickupOptions& options);
 
 struct VerifyOptions {
   std::string record;  ///< files

@@ -5,6 +5,7 @@
 #include "client/cli/commands.h"
 #include "client/cli/show.h"
 #include "client/event_file.h"
+#include "client/offers_json.h"
 #include "events/nip19.h"
 #include "events/sampling.h"
 #include "schnorr/hash.h"
@@ -61,9 +62,21 @@ bool verify_evidence(const ClientSettings& settings, const VerifyOptions& option
   return verdict.accepted && good;
 }
 
+void print_offers(const OfferBook& book, bool explain) {
+  for (const auto& verified : book.usable()) {
+    fmt::print("{}\n", offer_lines(*verified));
+    if (explain) fmt::print("{}\n", attestation::explain(verified->verdict()));
+  }
+  for (const RejectedOffer& rejected : book.rejected()) {
+    fmt::print("REFUSED  {} of {}\n         {}\n\n", rejected.offer.model,
+               nip19::encode(nip19::Npub{rejected.offer.node}), rejected.reason);
+    if (explain && rejected.verdict) fmt::print("{}\n", attestation::explain(*rejected.verdict));
+  }
+}
+
 }  // namespace
 
-int offers(Process& process, const ClientSettings& settings, bool explain) {
+int offers(Process& process, const ClientSettings& settings, const OffersOptions& options) {
   ClientHome home(settings, process.loop, process.clock, process.rng);
   const auto stop_when_complete = [&] {
     // Live offers are sent after the stored ones; what is stored is what is asked for here.
@@ -76,14 +89,10 @@ int offers(Process& process, const ClientSettings& settings, bool explain) {
     fmt::print(stderr, "nostril: {}\n", problem);
   }
   const auto usable = home.offers().usable();
-  for (const auto& verified : usable) {
-    fmt::print("{}\n", offer_lines(*verified));
-    if (explain) fmt::print("{}\n", attestation::explain(verified->verdict()));
-  }
-  for (const RejectedOffer& rejected : home.offers().rejected()) {
-    fmt::print("REFUSED  {} of {}\n         {}\n\n", rejected.offer.model,
-               nip19::encode(nip19::Npub{rejected.offer.node}), rejected.reason);
-    if (explain && rejected.verdict) fmt::print("{}\n", attestation::explain(*rejected.verdict));
+  if (options.json) {
+    fmt::print("{}\n", offers_json(home.offers()));
+  } else {
+    print_offers(home.offers(), options.explain);
   }
   if (!home.offers().complete()) {
     fmt::print(stderr, "nostril: no relay answered\n");

@@ -54,12 +54,13 @@ struct Options {
   std::string key_file;
   std::string code;
   bool secret = false;
-  bool explain = false;
+  OffersOptions offers;
   bool json = false;
   std::string listen = "127.0.0.1:8788";
   EventOptions event;
   RequestOptions request;
   ChatOptions chat;
+  PickupOptions pickup;
   VerifyOptions verify;
   EvidenceOptions evidence;
   KnownGoodOptions known_good;
@@ -125,9 +126,11 @@ void add_inference(CLI::App& app, Options& o, Command& run) {
   auto* list =
       app.add_subcommand("offers", "nodes, what they offer, and whether they may be trusted");
   add_client(*list, o.client, o.home);
-  list->add_flag("--explain", o.explain, "every check of the evidence");
+  auto* explain = list->add_flag("--explain", o.offers.explain, "every check of the evidence");
+  list->add_flag("--json", o.offers.json, "for programs: each offer with its verdict")
+      ->excludes(explain);
   list->callback(
-      [&] { run = [&o](Process& process) { return offers(process, o.client, o.explain); }; });
+      [&] { run = [&o](Process& process) { return offers(process, o.client, o.offers); }; });
 
   auto* chat_app =
       app.add_subcommand("chat", "ask one question; nothing is sent before the verdict");
@@ -138,9 +141,24 @@ void add_inference(CLI::App& app, Options& o, Command& run) {
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
   chat_app->add_option("--save", o.chat.save, "folder for request, response, record and receipt");
+  chat_app->add_flag("--durable", o.chat.durable,
+                     "the node goes on should we be lost; `nostril pickup` fetches the answer");
+  chat_app->add_flag("--quiet", o.chat.quiet,
+                     "hide when and how much is said: frames of one size at a fixed rate");
+  chat_app->add_flag("--detach", o.chat.detach,
+                     "leave once the node has the request; `nostril pickup` fetches the answer");
   chat_app->add_option("question", o.chat.question)->required();
   chat_app->callback(
       [&] { run = [&o](Process& process) { return chat(process, o.client, o.chat); }; });
+
+  auto* pickup_app = app.add_subcommand(
+      "pickup", "fetch, check and pay answers of `chat --durable` and `--detach`");
+  add_client(*pickup_app, o.client, o.home);
+  pickup_app->add_option("--save", o.pickup.save,
+                         "folder for the answers, their records and receipts");
+  pickup_app->add_flag("--list", o.pickup.list, "only say what waits");
+  pickup_app->callback(
+      [&] { run = [&o](Process& process) { return pickup(process, o.client, o.pickup); }; });
 
   auto* gateway_app = app.add_subcommand(
       "gateway",

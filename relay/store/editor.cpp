@@ -163,13 +163,28 @@ bool Editor::is_deleted(const Event& event, const std::optional<Key>& address) {
   return until && static_cast<std::uint64_t>(event.created_at) <= read_integer(*until);
 }
 
-Sequence Editor::next_sequence() {
+Sequence Editor::last_sequence() {
   if (!last_sequence_) {
     lmdb::Cursor cursor(txn_, tables_.records);
-    last_sequence_ = Sequence{cursor.last() ? read_integer(cursor.key()) : 0};
+    std::uint64_t last = cursor.last() ? read_integer(cursor.key()) : 0;
+    if (const auto given = txn_.get(tables_.meta, as_bytes(kGivenKey))) {
+      last = std::max(last, read_integer(*given));
+    }
+    last_sequence_ = Sequence{last};
   }
-  last_sequence_ = Sequence{static_cast<std::uint64_t>(*last_sequence_) + 1};
   return *last_sequence_;
+}
+
+Sequence Editor::next_sequence() {
+  last_sequence_ = Sequence{static_cast<std::uint64_t>(last_sequence()) + 1};
+  return *last_sequence_;
+}
+
+void Editor::finish() {
+  pending_.flush(txn_);
+  if (!last_is_removed_) return;
+  txn_.put(tables_.meta, as_bytes(kGivenKey), sequence_key(last_sequence()).span());
+  last_is_removed_ = false;
 }
 
 const Dictionary* Editor::newest_dictionary() {
@@ -230,6 +245,7 @@ void Editor::put_in_order(const Event& event, const std::vector<Sequence>& near)
 
 void Editor::remove(const Found& found) {
   ++removed_count_;
+  if (found.sequence == last_sequence()) last_is_removed_ = true;
   // The record's page may go with the first write.
   removed_.assign(found.record.bytes().begin(), found.record.bytes().end());
   if (first_inserted_ && found.sequence >= *first_inserted_) pending_.flush(txn_);

@@ -45,8 +45,8 @@ class Editor {
   /// Under the next number; nothing when all are taken.
   std::optional<DictionaryId> add_dictionary(ByteSpan bytes);
 
-  /// Writes what was held back to be written in order.
-  void finish() { pending_.flush(txn_); }
+  /// Writes what was held back to be written in order, and up to where numbers were given out.
+  void finish();
 
   /// Events that were stored and are not any more.
   [[nodiscard]] std::size_t removed_count() const { return removed_count_; }
@@ -65,6 +65,7 @@ class Editor {
   [[nodiscard]] std::optional<Found> load(Sequence sequence);
   [[nodiscard]] std::optional<Found> find_address(const Key& address);
   [[nodiscard]] bool is_deleted(const Event& event, const std::optional<Key>& address);
+  [[nodiscard]] Sequence last_sequence();
   [[nodiscard]] Sequence next_sequence();
   [[nodiscard]] const Dictionary* newest_dictionary();
   void insert(const Event& event, const std::optional<Key>& address);
@@ -79,8 +80,9 @@ class Editor {
   Dictionaries& dictionaries_;
   lmdb::WriteTxn& txn_;
   std::int64_t now_s_ = 0;
-  PendingKeys pending_;  // of the indexes that put() does not read
-  std::optional<Sequence> last_sequence_;
+  PendingKeys pending_;                    // of the indexes that put() does not read
+  std::optional<Sequence> last_sequence_;  // the highest that was ever given out
+  bool last_is_removed_ = false;           // then no record says it any more
   std::optional<Sequence> first_inserted_;
   std::optional<const Dictionary*> newest_dictionary_;
   std::vector<Sequence> near_;

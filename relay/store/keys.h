@@ -20,6 +20,7 @@ namespace nostril::relay {
 ///
 ///   table              key                                             value
 ///   meta               "format"                                        u32
+///                      "given"                                         seq 5
 ///                      "log"                                           log.h
 ///   dictionaries       id 1                                            dictionary.h
 ///   records            seq 5                                           record.h
@@ -60,8 +61,8 @@ struct Tables {
   lmdb::Dbi deleted_addresses;
 };
 
-/// Number of a record, from 1, in the order of arrival but for ties (above). 40 bits. One may be
-/// used again after its record, the newest, was removed.
+/// Number of a record, from 1, in the order of arrival but for ties (above). 40 bits. Never used
+/// again: caches go by it.
 enum class Sequence : std::uint64_t {};
 
 inline constexpr std::size_t kSequenceBytes = 5;

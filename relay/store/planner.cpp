@@ -188,7 +188,8 @@ std::size_t IndexRange::read(Store& store, ReadTxn& txn, CursorCache& cursors,
 // The end comes with the first call: one event, or none.
 std::size_t IndexRange::read_id(Store& store, ReadTxn& txn, CursorCache& cursors,
                                 std::vector<Position>& out) const {
-  const auto position = store.position_of(txn, cursors.of(store.tables().by_id), *id_);
+  const auto position =
+      store.position_of(txn, cursors.of(store.tables().by_id), *id_, cursors.events());
   if (!position) return 0;
   out.push_back(*position);
   return 1;

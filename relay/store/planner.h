@@ -13,10 +13,16 @@
 
 namespace nostril::relay {
 
-/// Cursors of one transaction, one a table, made when first asked for.
+/// Cursors of one transaction, one a table, made when first asked for; and what its thread
+/// remembers of earlier ones.
 class CursorCache {
  public:
-  explicit CursorCache(ReadTxn& txn) : txn_(&txn) { cursors_.reserve(8); }
+  explicit CursorCache(ReadTxn& txn, const EventCache* events = nullptr)
+      : txn_(&txn), events_(events) {
+    cursors_.reserve(8);
+  }
+
+  [[nodiscard]] const EventCache* events() const { return events_; }
 
   [[nodiscard]] lmdb::Cursor& of(lmdb::Dbi table);
 
@@ -26,6 +32,7 @@ class CursorCache {
 
  private:
   ReadTxn* txn_;
+  const EventCache* events_;
   std::uint64_t last_record_ = 0;
   std::vector<std::pair<unsigned, lmdb::Cursor>> cursors_;
 };

@@ -128,6 +128,15 @@ class RecordView {
 
   [[nodiscard]] ByteSpan bytes() const { return record_; }
 
+  /// The view of a copy of these bytes.
+  [[nodiscard]] RecordView over(const std::uint8_t* copy) const {
+    RecordView view = *this;
+    for (ByteSpan* part : {&view.record_, &view.tags_, &view.content_}) {
+      *part = {copy + (part->data() - record_.data()), part->size()};
+    }
+    return view;
+  }
+
   /// Calls visit(name, value, elements): the first element as text, the second when there is one,
   /// and their count. Stops when it returns false.
   template <typename Visit>

@@ -59,10 +59,17 @@ struct Access {
   std::int64_t now_s = 0;
 };
 
+// A match, borrowed from the transaction or the cache.
+struct Match {
+  RecordView record;
+  std::optional<std::string_view> json;
+};
+
 // A range with the entries read ahead from it. Positions only: they outlive the transaction.
 struct Stream {
   IndexRange range;
   std::vector<Position> buffer;  // the next one last
+  std::uint32_t read_in = 0;     // the step that filled it
   std::size_t fetch = kBufferMin;
   bool is_exhausted = false;
 };
@@ -86,12 +93,13 @@ class FilterScan {
       if (!prime(access)) return Progress::OutOfBudget;
       if (heap_.empty()) return Progress::Done;
       if (access.meter.is_spent()) return Progress::OutOfBudget;
-      const Position position = pop(access);
+      const Head head = pop(access);
+      const Position& position = head.position;
       if (position == last_) continue;  // the same event in another stream
       last_ = position;
       ++walked_;
-      record_ = load(access, position);
-      if (record_ && take_id(record_->id())) {
+      match_ = find(access, head);
+      if (match_ && take_id(match_->record.id())) {
         ++found_;
         current_ = position;
         return Progress::Found;
@@ -101,25 +109,29 @@ class FilterScan {
 
   [[nodiscard]] const Position& current() const { return *current_; }
 
-  // The record at current(); nothing when it has gone since the last step.
-  std::optional<RecordView> record(Access& access) {
-    if (!record_) record_ = load(access, *current_);
-    return record_;
+  // What is at current(); nothing when it has gone since the last step.
+  const std::optional<Match>& match(Access& access) {
+    if (!match_) match_ = load(access, current_->sequence());
+    return match_;
   }
 
   void consume(bool counts) {
     current_.reset();
-    record_.reset();
+    match_.reset();
     if (counts) --remaining_;
   }
 
-  // Records are borrowed from the transaction, which ends now.
-  void end_step() { record_.reset(); }
+  // Matches are borrowed from the transaction, which ends now.
+  void end_step() {
+    match_.reset();
+    ++step_;
+  }
 
  private:
   struct Head {
     Position position;
     std::uint32_t stream = 0;
+    std::uint32_t read_in = 0;
 
     bool operator<(const Head& other) const { return position < other.position; }
   };
@@ -145,7 +157,7 @@ class FilterScan {
         std::min<std::uint64_t>(remaining_, kBufferMax) / std::max<std::size_t>(ranges.size(), 1);
     const std::size_t fetch = std::clamp(share + 1, kBufferMin, kBufferMax);
     streams_.reserve(ranges.size());
-    for (auto& range : ranges) streams_.push_back({std::move(range), {}, fetch, false});
+    for (auto& range : ranges) streams_.push_back({std::move(range), {}, 0, fetch, false});
   }
 
   // To walk on costs the entries that don't match, as many for each match as so far; to go over
@@ -179,21 +191,26 @@ class FilterScan {
     Stream& stream = streams_[index];
     if (stream.buffer.empty() && !stream.is_exhausted) refill(access, stream);
     if (stream.buffer.empty()) return;
-    heap_.push_back({stream.buffer.back(), static_cast<std::uint32_t>(index)});
+    heap_.push_back({stream.buffer.back(), static_cast<std::uint32_t>(index), stream.read_in});
     std::push_heap(heap_.begin(), heap_.end());
     stream.buffer.pop_back();
+    const EventCache* cache = access.cursors.events();
+    if (cache != nullptr && !stream.buffer.empty()) {
+      cache->prefetch(stream.buffer.back().sequence());
+    }
   }
 
-  Position pop(Access& access) {
+  Head pop(Access& access) {
     std::pop_heap(heap_.begin(), heap_.end());
     const Head head = heap_.back();
     heap_.pop_back();
     push(access, head.stream);
     access.meter.visit();
-    return head.position;
+    return head;
   }
 
-  static void refill(Access& access, Stream& stream) {
+  void refill(Access& access, Stream& stream) const {
+    stream.read_in = step_;
     const std::size_t found =
         stream.range.read(access.store, access.txn, access.cursors, stream.fetch, stream.buffer);
     stream.is_exhausted = found < stream.fetch;
@@ -209,19 +226,33 @@ class FilterScan {
     return true;
   }
 
-  [[nodiscard]] std::optional<RecordView> load(Access& access, const Position& position) const {
-    const auto bytes = access.cursors.record(access.store.tables().records, position.sequence());
+  // The cache does not know what was removed: it is asked for what this step's transaction has
+  // seen.
+  [[nodiscard]] std::optional<Match> find(Access& access, const Head& head) const {
+    const Sequence sequence = head.position.sequence();
+    const EventCache* cache = access.cursors.events();
+    if (cache != nullptr && head.read_in == step_) {
+      if (const auto* known = cache->find(sequence)) {
+        const RecordView& record = known->record;
+        if (!filter_.may_match(record.bytes()) || !is_shown(access, record)) return std::nullopt;
+        return Match{record, known->json};
+      }
+    }
+    return load(access, sequence);
+  }
+
+  [[nodiscard]] std::optional<Match> load(Access& access, Sequence sequence) const {
+    const auto bytes = access.cursors.record(access.store.tables().records, sequence);
     // Most of what does not match is seen at once.
     if (!bytes || !filter_.may_match(*bytes)) return std::nullopt;
     const auto record = access.store.view(access.txn, *bytes);
-    if (!record || record->is_expired(access.now_s) || !record->matches_tags(filter_)) {
-      return std::nullopt;
-    }
-    // Its number may belong to another event by now.
-    if (Position::of(record->created_at(), record->id(), position.sequence()) != position) {
-      return std::nullopt;
-    }
-    return record;
+    if (!record || !is_shown(access, *record)) return std::nullopt;
+    return Match{*record, std::nullopt};
+  }
+
+  // What RecordFilter::may_match() leaves.
+  [[nodiscard]] bool is_shown(const Access& access, const RecordView& record) const {
+    return !record.is_expired(access.now_s) && record.matches_tags(filter_);
   }
 
   std::uint64_t remaining_;
@@ -239,7 +270,8 @@ class FilterScan {
   std::optional<Position> last_;
   std::optional<EventId> last_id_;
   std::optional<Position> current_;
-  std::optional<RecordView> record_;  // at current_, within a step
+  std::optional<Match> match_;  // at current_, within a step
+  std::uint32_t step_ = 1;
 };
 
 }  // namespace
@@ -286,10 +318,10 @@ Scan::Scan(Scan&&) noexcept = default;
 Scan& Scan::operator=(Scan&&) noexcept = default;
 
 Result<ScanStep, StoreError> Scan::step(ReadTxn& txn, const ScanBudget& budget,
-                                        const RowHandler& on_row) {
+                                        const RowHandler& on_row, const EventCache* cache) {
   ScanStep step;
   State& state = *state_;
-  Access access{state.store, txn, CursorCache(txn), Meter(budget), state.options.now_s};
+  Access access{state.store, txn, CursorCache(txn, cache), Meter(budget), state.options.now_s};
   while (!state.is_done && step.rows < budget.rows_max) {
     FilterScan* best = nullptr;
     const Progress progress = state.next(access, best);
@@ -298,8 +330,9 @@ Result<ScanStep, StoreError> Scan::step(ReadTxn& txn, const ScanBudget& budget,
       state.is_done = true;
       break;
     }
-    const auto record = best->record(access);
-    const RowAction action = record ? on_row(*record) : RowAction::Skip;
+    const auto& match = best->match(access);
+    const RowAction action =
+        match ? on_row({match->record, best->current().sequence(), match->json}) : RowAction::Skip;
     state.consume(*best, access, action != RowAction::Skip);
     if (action != RowAction::Skip) ++step.rows;
     if (action == RowAction::TakeAndPause) break;

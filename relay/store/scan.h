@@ -2,6 +2,8 @@
 
 #include "base/result.h"
 #include "events/filter.h"
+#include "relay/store/event_cache.h"
+#include "relay/store/keys.h"
 #include "relay/store/record.h"
 #include "relay/store/store.h"
 
@@ -9,6 +11,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 namespace nostril::relay {
@@ -24,6 +28,14 @@ struct ScanBudget {
   std::size_t rows_max = 256;
   std::size_t visits_max = 4096;  ///< index entries and records looked at
   std::uint32_t time_us_max = 2000;
+};
+
+/// An event that is given out, borrowed for the call.
+struct ScanRow {
+  const RecordView& record;
+  Sequence sequence;
+  /// Its text, where the cache had it.
+  std::optional<std::string_view> json;
 };
 
 /// The receiver's answer to a row.
@@ -53,8 +65,7 @@ struct ScanStep {
 /// kind or tag value of the filters.
 class Scan {
  public:
-  /// The row is borrowed for the call.
-  using RowHandler = std::function<RowAction(const RecordView&)>;
+  using RowHandler = std::function<RowAction(const ScanRow&)>;
 
   Scan(Store& store, std::vector<Filter> filters, const ScanOptions& options);
   ~Scan();
@@ -64,9 +75,11 @@ class Scan {
   Scan& operator=(const Scan&) = delete;
 
   /// Gives the next rows to `on_row`, in order. An error is the disk's; the scan is then over.
-  /// A record that can't be read is left out (Store::damaged_reads() counts it).
+  /// A record that can't be read is left out (Store::damaged_reads() counts it). Events that are in
+  /// `cache` are taken from there; it must not change during the call.
   [[nodiscard]] Result<ScanStep, StoreError> step(ReadTxn& txn, const ScanBudget& budget,
-                                                  const RowHandler& on_row);
+                                                  const RowHandler& on_row,
+                                                  const EventCache* cache = nullptr);
 
  private:
   struct State;

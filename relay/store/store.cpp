@@ -3,6 +3,7 @@
 #include "base/hex.h"
 #include "base/rng.h"
 #include "relay/store/editor.h"
+#include "relay/store/event_cache.h"
 #include "relay/store/log.h"
 #include "relay/store/transaction.h"
 
@@ -239,12 +240,13 @@ bool Store::has_id(lmdb::Txn& txn, const EventId& id) {
 }
 
 std::optional<Store::Found> Store::find_numbered(lmdb::Txn& txn, lmdb::Cursor& by_id,
-                                                 const EventId& id) {
+                                                 const EventId& id, const EventCache* cache) {
   const Key prefix = id_prefix(id);
   for (bool more = by_id.seek(prefix.span()); more && starts_with(by_id.key(), prefix.span());
        more = by_id.next()) {
     const auto sequence = Sequence{read_integer(by_id.key().last(kSequenceBytes))};
-    const auto record = find(txn, sequence);
+    const auto* known = cache == nullptr ? nullptr : cache->find(sequence);
+    const auto record = known != nullptr ? std::optional(known->record) : find(txn, sequence);
     if (record && record->id() == id) return Found{sequence, *record};
   }
   return std::nullopt;
@@ -252,13 +254,14 @@ std::optional<Store::Found> Store::find_numbered(lmdb::Txn& txn, lmdb::Cursor& b
 
 std::optional<RecordView> Store::find(lmdb::Txn& txn, const EventId& id) {
   lmdb::Cursor by_id(txn, tables_.by_id);
-  const auto found = find_numbered(txn, by_id, id);
+  const auto found = find_numbered(txn, by_id, id, nullptr);
   if (!found) return std::nullopt;
   return found->record;
 }
 
-std::optional<Position> Store::position_of(lmdb::Txn& txn, lmdb::Cursor& by_id, const EventId& id) {
-  const auto found = find_numbered(txn, by_id, id);
+std::optional<Position> Store::position_of(lmdb::Txn& txn, lmdb::Cursor& by_id, const EventId& id,
+                                           const EventCache* cache) {
+  const auto found = find_numbered(txn, by_id, id, cache);
   if (!found) return std::nullopt;
   return Position::of(found->record.created_at(), id, found->sequence);
 }

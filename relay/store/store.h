@@ -115,8 +115,12 @@ struct NamedTable {
 [[nodiscard]] std::span<const NamedTable> named_tables();
 /// In the table meta: the file's format as u32.
 inline constexpr std::string_view kFormatKey = "format";
+/// In the table meta: the highest Sequence in use when a removal last made it vanish from the
+/// records.
+inline constexpr std::string_view kGivenKey = "given";
 
 class Editor;
+class EventCache;
 class EventLog;
 class Transaction;
 
@@ -153,7 +157,8 @@ class Store {
   [[nodiscard]] std::optional<RecordView> view(lmdb::Txn& txn, ByteSpan record);
   /// Where the event stands in the order of answers. By a cursor on the table `by_id`.
   [[nodiscard]] std::optional<Position> position_of(lmdb::Txn& txn, lmdb::Cursor& by_id,
-                                                    const EventId& id);
+                                                    const EventId& id,
+                                                    const EventCache* cache = nullptr);
   /// Events in the store, by LMDB's own count.
   [[nodiscard]] std::uint64_t count();
 
@@ -213,7 +218,7 @@ class Store {
   };
 
   [[nodiscard]] std::optional<Found> find_numbered(lmdb::Txn& txn, lmdb::Cursor& by_id,
-                                                   const EventId& id);
+                                                   const EventId& id, const EventCache* cache);
   [[nodiscard]] Result<void, StoreError> open_tables(const std::filesystem::path& path);
   // The format found, or written into a new file.
   [[nodiscard]] Result<std::uint64_t, StoreError> check_format();

@@ -1,8 +1,10 @@
 // The gateway over real HTTP on loopback, with a node behind a relay on the same loop.
 #include "client/gateway.h"
 
+#include "base/hex.h"
 #include "base/json.h"
 #include "net/http_client.h"
+#include "schnorr/hash.h"
 #include "tests/support/world.h"
 
 #include <gtest/gtest.h>
@@ -199,6 +201,34 @@ TEST_F(GatewayTest, SaysWhatItServes) {
   EXPECT_EQ(finish(send("GET", "/health"))->status, 200);
 }
 
+TEST_F(GatewayTest, SaysWhichEvidenceItAcceptedAndTellsPagesOfThisMachineOnly) {
+  wait_for_offer();
+  const auto reply = finish(send("GET", "/nostril/v1/offers"));
+  EXPECT_EQ(reply->status, 200);
+  EXPECT_FALSE(reply->headers.find("Access-Control-Allow-Origin"));
+  const auto json = Json::parse(reply->body);
+  ASSERT_TRUE(json);
+  ASSERT_EQ(json->find("offers")->items().size(), 1U);
+  const Json& stated = json->find("offers")->items()[0];
+  const auto verified = home_->offers().usable().front();
+  EXPECT_EQ(stated.find_string("offer"), encode_hex(verified->offer().id));
+  EXPECT_EQ(stated.find_string("statement"), encode_hex(verified->offer().attestation));
+  EXPECT_EQ(stated.find_string("evidence"),
+            encode_hex(sha256(home_->offers().evidence_of(verified->offer()))));
+  EXPECT_EQ(stated.find_boolean("accepted"), true);
+  EXPECT_EQ(stated.find_boolean("simulated"), true);
+  EXPECT_EQ(stated.find_string("level"), "declared");
+  EXPECT_GT(stated.find_integer("holds_until").value_or(0), world_.clock.unix_s());
+
+  const std::string page = "http://localhost:1234";
+  const auto own = finish(send("GET", "/nostril/v1/offers", {}, {{"Origin", page}}));
+  EXPECT_EQ(own->headers.find("Access-Control-Allow-Origin"), page);
+  const auto foreign =
+      finish(send("GET", "/nostril/v1/offers", {}, {{"Origin", "https://evil.example"}}));
+  EXPECT_EQ(foreign->status, 403);
+  EXPECT_FALSE(foreign->headers.find("Access-Control-Allow-Origin"));
+}
+
 TEST_F(GatewayTest, RefusesInTheShapeOfAnOpenAiError) {
   wait_for_offer();
   const auto no_model = post("{}");
@@ -249,6 +279,16 @@ class GatewayWithoutTrust : public GatewayTest {
  protected:
   GatewayWithoutTrust() : GatewayTest(false) {}
 };
+
+TEST_F(GatewayWithoutTrust, SaysWhichEvidenceItRefused) {
+  ASSERT_TRUE(world_.until([&] { return !home_->offers().rejected().empty(); }));
+  const auto json = Json::parse(finish(send("GET", "/nostril/v1/offers"))->body);
+  ASSERT_TRUE(json);
+  ASSERT_EQ(json->find("offers")->items().size(), 1U);
+  const Json& stated = json->find("offers")->items()[0];
+  EXPECT_EQ(stated.find_boolean("accepted"), false);
+  EXPECT_FALSE(stated.find_string("summary").value_or("").empty());
+}
 
 TEST_F(GatewayWithoutTrust, SendsNothingAndSaysWhy) {
   ASSERT_TRUE(world_.until([&] { return !home_->offers().rejected().empty(); }));

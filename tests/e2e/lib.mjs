@@ -19,6 +19,7 @@ const { WebSocket, WebSocketServer } = require("ws");
 export const kRoot = fileURLToPath(new URL("../..", import.meta.url));
 export const kBin = process.env.NOSTRIL_BIN_DIR ?? path.join(kRoot, "build/dev/bin");
 const kDemoFolder = path.join(kRoot, "node/demo_engine");
+const kScriptedEngine = fileURLToPath(new URL("scripted_engine.mjs", import.meta.url));
 const kReadyMsMax = 30_000;
 const kStopMsMax = 10_000;
 const kShownBytes = 4_000;
@@ -166,6 +167,13 @@ export class Bed {
     return { url, model: name, program };
   }
 
+  /** A scripted engine (scripted_engine.mjs); with the port of an earlier one its successor. */
+  async scripted_engine({ port = 0 } = {}) {
+    const program = this.#run("engine", process.execPath, [kScriptedEngine, "--listen", `127.0.0.1:${port}`]);
+    const [, url, model] = await program.line(/^listening on (http:\/\/\S+) model (\S+)$/m);
+    return { url, port: Number(new URL(url).port), model, program };
+  }
+
   /** A node with simulated evidence on one relay or several. `settings` and `sections` are added to its configuration: {limits: {…}}. */
   async node(options) {
     const node = this.node_program(options);
@@ -211,34 +219,102 @@ export class Bed {
     return { url, program };
   }
 
-  /** A WebSocket proxy before a relay. `messages` holds what passed: {from: "client"|"relay", text}. */
+  /**
+   * A WebSocket proxy before a relay. `messages` holds what came: {from: "client"|"relay", text}. Before a message goes on,
+   * `gate({from, text})` is awaited, then `delay_ms`; cut() drops all connections, which may be made anew.
+   */
   async websocket_tap(relay) {
     const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
-    const messages = [];
+    const tap = { messages: [], gate: undefined, delay_ms: 0, cut: () => { for (const socket of server.clients) socket.terminate(); } };
     server.on("connection", (near) => {
       const far = new WebSocket(relay.url);
       const open = new Promise((resolve) => far.once("open", resolve));
-      const pass = (from, to, ready) => async (bytes, binary) => {
-        messages.push({ from, text: bytes.toString() });
-        await ready;
-        if (to.readyState === WebSocket.OPEN) to.send(bytes, { binary });
+      const pass = (from, to, ready) => {
+        let line = ready;  // messages stay in order
+        return (bytes, binary) => {
+          const message = { from, text: bytes.toString() };
+          const at = performance.now();
+          tap.messages.push(message);
+          line = line.then(async () => {
+            await tap.gate?.(message);
+            if (tap.delay_ms > 0) await sleep(Math.max(0, at + tap.delay_ms - performance.now()));
+            if (to.readyState === WebSocket.OPEN) to.send(bytes, { binary });
+          });
+        };
       };
       near.on("message", pass("client", far, open));
-      far.on("message", pass("relay", near));
+      far.on("message", pass("relay", near, Promise.resolve()));
       near.on("error", () => {}).on("close", () => far.terminate());
       far.on("error", () => {}).on("close", () => near.terminate());
     });
     await new Promise((resolve) => server.once("listening", resolve));
     this.#stops.push(() => {
-      for (const socket of server.clients) socket.terminate();
+      tap.cut();
       return new Promise((resolve) => server.close(resolve));
     });
-    return { url: `ws://127.0.0.1:${server.address().port}`, messages };
+    tap.url = `ws://127.0.0.1:${server.address().port}`;
+    return tap;
   }
 
-  /** An HTTP proxy before an engine. `calls` holds {path, request, status, response, done, broken}. */
+  /**
+   * Bad weather before a relay: of the frames that pass either way, the parts `drop`, `double` and `late` (of 1) are lost,
+   * delivered twice, and held back until others have passed. `seed` makes it repeatable. `slow_ms`: each message waits so long.
+   * cut() drops all connections, which may be made anew. `counts` says what was done.
+   */
+  async lossy_relay(relay, { drop = 0, double = 0, late = 0, slow_ms = 0, seed = 1 } = {}) {
+    const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+    const counts = { dropped: 0, doubled: 0, late: 0 };
+    let state = seed;
+    const chance = () => {  // mulberry32
+      state = (state + 0x6d2b79f5) | 0;
+      let x = Math.imul(state ^ (state >>> 15), 1 | state);
+      x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
+      return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
+    };
+    const happens = (what, part) => {
+      if (chance() >= part) return false;
+      counts[what] += 1;
+      return true;
+    };
+    const pass = (to, ready) => {
+      const send = (text) => { if (to.readyState === WebSocket.OPEN) to.send(text); };
+      let line = ready;
+      const send_in_turn = (text) => {
+        line = line.then(() => slow_ms > 0 && sleep(slow_ms)).then(() => send(text));
+      };
+      return (bytes) => {
+        const text = bytes.toString();
+        if (!text.startsWith('["EVENT"') || !text.includes('"kind":21472')) return send_in_turn(text);
+        if (happens("dropped", drop)) return undefined;
+        if (happens("late", late)) setTimeout(send_in_turn, 20 + 130 * chance(), text);
+        else send_in_turn(text);
+        if (happens("doubled", double)) send_in_turn(text);
+        return undefined;
+      };
+    };
+    server.on("connection", (near) => {
+      const far = new WebSocket(relay.url);
+      near.on("message", pass(far, new Promise((resolve) => far.once("open", resolve))));
+      far.on("message", pass(near, Promise.resolve()));
+      near.on("error", () => {}).on("close", () => far.terminate());
+      far.on("error", () => {}).on("close", () => near.terminate());
+    });
+    await new Promise((resolve) => server.once("listening", resolve));
+    const cut = () => { for (const socket of server.clients) socket.terminate(); };
+    this.#stops.push(() => {
+      cut();
+      return new Promise((resolve) => server.close(resolve));
+    });
+    return { url: `ws://127.0.0.1:${server.address().port}`, counts, cut };
+  }
+
+  /**
+   * An HTTP proxy before an engine. `calls` holds {path, request, status, response, done, broken}. Before bytes of an answer
+   * go on, `gate(call, bytes)` is awaited, then `delay_ms`; cut() drops all connections, which may be made anew.
+   */
   async http_tap(engine) {
     const calls = [];
+    const tap = { calls, gate: undefined, delay_ms: 0, model: engine.model };
     const server = http.createServer((incoming, outgoing) => {
       const call = { path: incoming.url, request: [], response: [], done: false, broken: false };
       calls.push(call);
@@ -250,18 +326,29 @@ export class Bed {
       onward.on("response", (answer) => {
         call.status = answer.statusCode;
         outgoing.writeHead(answer.statusCode, { "content-type": answer.headers["content-type"] ?? "text/plain" });
-        answer.on("data", (bytes) => { call.response.push(bytes); outgoing.write(bytes); });
-        answer.on("end", () => { call.done = true; outgoing.end(); });
+        let line = Promise.resolve();  // pieces stay in order
+        const then = (step) => { line = line.then(step); };
+        answer.on("data", (bytes) => {
+          call.response.push(bytes);
+          then(async () => {
+            await tap.gate?.(call, bytes);
+            if (tap.delay_ms > 0) await sleep(tap.delay_ms);
+            if (!outgoing.destroyed) outgoing.write(bytes);
+          });
+        });
+        answer.on("end", () => then(() => { call.done = true; outgoing.end(); }));
         answer.on("error", () => outgoing.destroy());
       });
     });
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    tap.cut = () => server.closeAllConnections();
     this.#stops.push(() => {
-      server.closeAllConnections();
+      tap.cut();
       return new Promise((resolve) => server.close(resolve));
     });
-    const completions = () => calls.filter((call) => call.path.endsWith("/completions"));
-    return { url: `http://127.0.0.1:${server.address().port}`, model: engine.model, calls, completions };
+    tap.completions = () => calls.filter((call) => call.path.endsWith("/completions"));
+    tap.url = `http://127.0.0.1:${server.address().port}`;
+    return tap;
   }
 
   /** Of something else that has to be taken down: an SDK's agent, a socket. */

@@ -1,6 +1,7 @@
 #include "events/frames.h"
 
 #include "base/json.h"
+#include "events/features.h"
 #include "tests/support/inference_fixtures.h"
 
 #include <gtest/gtest.h>
@@ -67,6 +68,7 @@ std::vector<Frame> examples() {
           accept,
           DataFrame{.head = ResponseHead{200, "text/event-stream"}, .bytes = {'h', 'i'}},
           DataFrame{.head = {}, .bytes = {0xFF, 0x00}},
+          DataFrame{.head = {}, .bytes = {0x28, 0xB5, 0x2F}, .zstd = true},
           ProgressFrame{.stage = ProgressStage::Generating, .position = 7},
           AckFrame{.upto = 5, .missing = {{7, 9}, {11, 11}}, .credit = 99, .ask = true},
           CreditFrame{.credit = kFrameIntegerMax},
@@ -157,6 +159,44 @@ TEST(Frames, RefuseAnEventOfAnotherKindOrWithAWrongId) {
   Event record = example_record_event();
   record.created_at += 1;
   EXPECT_FALSE(parse_frame(with(end, "record", to_json(record))));
+}
+
+TEST(Frames, RefuseDataInTwoFormsAndPartsThatAreEmptyOrTooLong) {
+  const std::string part =
+      print_frame(1, DataFrame{{}, Bytes(kFrameZstdBytesMax, std::uint8_t{7}), true});
+  EXPECT_TRUE(parse_frame(part));
+  EXPECT_FALSE(parse_frame(print_frame(1, DataFrame{{}, Bytes(kFrameZstdBytesMax + 1), true})));
+  EXPECT_FALSE(parse_frame(R"({"t":"data","n":1,"zstd":""})"));
+  EXPECT_FALSE(parse_frame(R"({"t":"data","n":1,"zstd":"AA==","text":"a"})"));
+  EXPECT_FALSE(parse_frame(R"({"t":"data","n":1,"zstd":"AA==","base64":"AA=="})"));
+}
+
+TEST(Frames, PaddedToAUnitReadAsTheyWere) {
+  for (const Frame& frame : examples()) {
+    const std::string text = print_padded_frame(9, frame, kQuietTextBytes);
+    EXPECT_EQ(text.size() % kQuietTextBytes, 0U) << frame_type(frame);
+    const auto parsed = parse_frame(text);
+    ASSERT_TRUE(parsed) << frame_type(frame);
+    EXPECT_TRUE(parsed->frame == frame) << frame_type(frame);
+  }
+}
+
+TEST(Frames, PaddingPassesEachLengthAndGivesUpBeyondTheBound) {
+  for (std::size_t length = 4040; length < 4110; ++length) {
+    const Frame data = DataFrame{{}, Bytes(length, 'x')};
+    const std::size_t plain = print_frame(1, data).size();
+    EXPECT_EQ(print_padded_frame(1, data, 4096).size(), plain + 9 <= 4096 ? 4096U : 8192U);
+  }
+  const Frame largest = DataFrame{{}, Bytes(kFrameDataBytesMax, 0xFF)};
+  EXPECT_EQ(print_padded_frame(1, largest, 4096), print_frame(1, largest));
+}
+
+TEST(Frames, AQuietDataFrameFitsWhateverItHolds) {
+  const ResponseHead head = make_head(599, std::string(128, 'x'));
+  for (const bool zstd : {true, false}) {
+    const DataFrame data{head, Bytes(kQuietDataBytesMax + (zstd ? 64U : 0U), 0xFF), zstd};
+    EXPECT_EQ(print_padded_frame(kFrameIntegerMax, data, kQuietTextBytes).size(), kQuietTextBytes);
+  }
 }
 
 TEST(Frames, RefuseRangesThatOverlapOrRunBackwards) {

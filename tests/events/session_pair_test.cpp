@@ -102,6 +102,8 @@ class Pair {
   std::unique_ptr<NodeSession> node_;
   std::uint64_t events_sent_ = 0;
   std::size_t largest_event_ = 0;
+  std::map<bool, std::map<std::size_t, std::uint64_t>> content_sizes_;  ///< after the handshake
+  std::map<bool, std::vector<std::int64_t>> sent_at_ms_;                ///< the same
 
   template <typename Note>
   [[nodiscard]] const Note* find() const {
@@ -158,6 +160,11 @@ class Pair {
     for (Event& event : events) {
       ++events_sent_;
       largest_event_ = std::max(largest_event_, to_json(event).size());
+      if (handshakes_ >= 2) {
+        ++content_sizes_[from_client][event.content.size()];
+        sent_at_ms_[from_client].push_back(now_ms_);
+      }
+      ++handshakes_;
       if (drop_all_ || (drop_from_client_ && from_client)) continue;
       const std::uint64_t copies = rng_.below(100) < weather_.duplicate_percent ? 2 : 1;
       for (std::uint64_t copy = 0; copy < copies; ++copy) {
@@ -223,6 +230,7 @@ class Pair {
   bool hold_end_ = false;
 
  private:
+  int handshakes_ = 0;
   std::int64_t now_ms_ = 1000;
   std::multimap<std::int64_t, Flying> flying_;
 };
@@ -282,7 +290,9 @@ TEST(SessionPair, ExactThroughLossReorderingAndDuplication) {
     const Weather weather{.loss_percent = rng.below(31),
                           .duplicate_percent = rng.below(40),
                           .delay_ms_max = static_cast<std::int64_t>(1 + rng.below(200))};
-    Pair pair(seed, weather);
+    ClientSessionLimits limits;
+    limits.features = {.zstd = round % 3 != 2, .quiet = round % 6 == 0};
+    Pair pair(seed, weather, {}, limits);
     pair.answer_ = random_text(rng, 1 + rng.below(400'000), round % 2 == 0);
     const std::string body = random_text(rng, rng.below(60'000), round % 3 == 0);
     pair.ask(body);
@@ -327,6 +337,67 @@ TEST(SessionPair, StopsReadingTheEngineWithoutCredit) {
   EXPECT_EQ(pair.got_.size(), pair.answer_.size());
 }
 
+TEST(SessionPair, AFeatureIsUsedOnlyWhenBothNameIt) {
+  for (const bool asked : {true, false}) {
+    for (const bool known : {true, false}) {
+      NodeSessionLimits node;
+      node.features = {.zstd = known, .quiet = known};
+      ClientSessionLimits client;
+      client.features = {.zstd = asked, .quiet = asked};
+      Pair pair(21, {}, node, client);
+      pair.answer_ = std::string(30'000, 'a');
+      pair.ask("{}");
+      ASSERT_TRUE(pair.run([&] { return pair.client_->state() == ClientSession::State::Ended; }));
+      EXPECT_EQ(pair.got_, pair.answer_);
+      const auto features = read_features(pair.find<ClientNote::Accepted>()->accept.features);
+      EXPECT_EQ(features, (SessionFeatures{asked && known, asked && known}));
+    }
+  }
+}
+
+TEST(SessionPair, AnAcceptWithAFeatureThatNobodyAskedForIsRefused) {
+  ClientSessionLimits limits;
+  limits.features = {};
+  Pair pair(22, {}, {}, limits);
+  pair.drop_all_ = true;
+  pair.ask("{}");
+  pair.client_->resume(pair.now());
+  const auto handshake =
+      NodeHandshake::open_first(pair.client_->take_events().front(), pair.encryption_);
+  const Keypair session = key_of("s");
+  AcceptFrame accept;
+  accept.request = pair.request_.request;
+  accept.session_key = session.public_key();
+  accept.features = {"zstd"};
+  pair.client_->on_event(handshake->accept_event(accept, session, 1'800'000'000, pair.rng_),
+                         pair.now());
+  pair.collect();
+  ASSERT_NE(pair.find<ClientNote::Failed>(), nullptr);
+  EXPECT_EQ(pair.find<ClientNote::Failed>()->failure, SessionFailure::BadHandshake);
+}
+
+TEST(SessionPair, QuietFramesHaveOneSizeAndOneRateWhateverIsSaid) {
+  ClientSessionLimits limits;
+  limits.features = {.zstd = true, .quiet = true};
+  Pair pair(23, {.loss_percent = 10, .duplicate_percent = 10, .delay_ms_max = 50}, {}, limits);
+  pair.hold_end_ = true;
+  SeededRng rng(23);
+  pair.answer_ = random_text(rng, 60'000, true);
+  pair.ask(random_text(rng, 40'000, false));
+  ASSERT_TRUE(pair.run([&] { return pair.got_ == pair.answer_; }));
+  pair.run([] { return false; }, 20'000);  // nothing to say: nobody can see that
+  pair.hold_end_ = false;
+  ASSERT_TRUE(pair.run([&] { return pair.client_->state() == ClientSession::State::Ended; }));
+  for (const bool from_client : {true, false}) {
+    EXPECT_EQ(pair.content_sizes_[from_client].size(), 1U);
+    const auto& times = pair.sent_at_ms_[from_client];
+    ASSERT_GT(times.size(), 100U);
+    for (std::size_t i = 1; i < times.size(); ++i) {
+      EXPECT_NEAR(static_cast<double>(times[i] - times[i - 1]), kQuietPeriodMs, 25) << i;
+    }
+  }
+}
+
 TEST(SessionPair, CancelStopsTheAnswerAndStillEndsWithARecord) {
   Pair pair(4, {});
   pair.answer_ = std::string(500'000, 'a');
@@ -364,6 +435,40 @@ TEST(SessionPair, NamesALostClientAndTakesItBackWithResume) {
   EXPECT_EQ(pair.node_count<NodeNote::ClientBack>(), 1U);
   EXPECT_EQ(pair.got_, pair.answer_);
   EXPECT_LT(pair.now().monotonic_ms - back_at, 2'000);  // no waiting for a resend timer
+}
+
+TEST(SessionPair, AnAnswerForPickUpGoesOnWithoutItsClientAndIsStoredWhole) {
+  Pair pair(24, {});
+  pair.request_.durable = true;
+  SeededRng rng(24);
+  pair.answer_ = random_text(rng, 700'000, false);
+  pair.consume_ = false;
+  pair.ask("{}");
+  ASSERT_TRUE(pair.run([&] { return pair.got_.size() > 20'000; }));
+  pair.drop_all_ = true;
+  ASSERT_TRUE(pair.run([&] { return pair.ended_by_node_; }));
+  const Event record = pair.sign_record(RecordStatus::Ok);
+  const std::vector<Event> stored = pair.node_->store(
+      {{200, "text/event-stream"}, Bytes(pair.answer_.begin(), pair.answer_.end()), record},
+      {1'800'000'000, 1'800'003'600});
+  OpenFrame open;
+  open.request = pair.request_.request;
+  open.offer = pair.offer_.id;
+  open.attestation = pair.offer_.attestation;
+  open.method = "POST";
+  open.path = "/";
+  StoredAnswerReader reader(*ClientHandshake::start_with_key(pair.offer_.encryption_key, open,
+                                                             pair.client_->duplicate_key()));
+  for (const Event& event : stored) reader.on_event(event);
+  ASSERT_TRUE(reader.answer());
+  EXPECT_TRUE(as_text(reader.answer()->body) == pair.answer_);
+  // Should it be back in time after all, the live answer goes on too.
+  pair.drop_all_ = false;
+  pair.consume_ = true;
+  pair.client_->resume(pair.now());
+  pair.collect();
+  ASSERT_TRUE(pair.run([&] { return pair.client_->state() != ClientSession::State::Open; }));
+  EXPECT_TRUE(pair.got_ == pair.answer_);
 }
 
 TEST(SessionPair, ServesSeveralRequestsOneAfterTheOther) {

@@ -47,11 +47,13 @@ TEST(SessionKeys, DependOnEverythingTheyCommitTo) {
   const SessionContext base = example_context();
   const SessionKeys keys = derive_session_keys(key_with(1), key_with(2), base);
   EXPECT_NE(text_of(keys.client_to_node), text_of(keys.node_to_client));
+  EXPECT_NE(text_of(keys.stored), text_of(keys.node_to_client));
   auto differs = [&](const ConversationKey& k0, const ConversationKey& ephemeral,
                      const SessionContext& context) {
     const SessionKeys other = derive_session_keys(k0, ephemeral, context);
     return text_of(other.client_to_node) != text_of(keys.client_to_node) &&
-           text_of(other.node_to_client) != text_of(keys.node_to_client);
+           text_of(other.node_to_client) != text_of(keys.node_to_client) &&
+           text_of(other.stored) != text_of(keys.stored);
   };
   EXPECT_FALSE(differs(key_with(1), key_with(2), base));
   EXPECT_TRUE(differs(key_with(3), key_with(2), base));

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/hex.h"
 #include "base/json.h"
+#include "events/features.h"
 #include "events/session.h"
 #include "settlement/channel.h"
 #include "tests/support/inference_fixtures.h"
@@ -28,6 +29,7 @@ class VectorWriter {
     schedule();
     handshake();
     frames();
+    stored();
     money();
     meters();
     w_.end_object();
@@ -59,13 +61,18 @@ class VectorWriter {
     const ConversationKey first = ratchet(keys_.node_to_client);
     hex("node_to_client_generation_1", first.expose());
     hex("node_to_client_generation_2", ratchet(first).expose());
+    hex("stored", keys_.stored.expose());
+    hex("stored_answer_key", stored_answer_key(keys_.stored, open_.request).expose());
   }
 
   void sealed(std::string_view from, std::uint64_t n, const ConversationKey& key,
               const Frame& frame) {
+    sealed(from, key, print_frame(n, frame));
+  }
+
+  void sealed(std::string_view from, const ConversationKey& key, const std::string& text) {
     std::array<std::uint8_t, 32> nonce{};
     nonce.fill(++nonces_);
-    const std::string text = print_frame(n, frame);
     w_.begin_object();
     w_.key("from").string(from);
     w_.key("text").string(text);
@@ -103,6 +110,40 @@ class VectorWriter {
     sealed("client", 1, up, CancelFrame{"enough"});
     sealed("node", 4, down, make_error(ErrorCode::RateLimited, "try later", 1500));
     sealed("node", 1024, ratchet(down), DataFrame{{}, bytes("after the ratchet")});
+    w_.end_array();
+    w_.key("zstd_frames").begin_array();
+    std::uint64_t n = 4;
+    for (const Bytes& part : zstd_parts()) {
+      sealed("node", ++n, down, DataFrame{{}, part, true});
+    }
+    w_.end_array();
+    w_.key("zstd_text")
+        .string("data: {\"content\":\"zstd \"}\n\ndata: {\"content\":\"stream\"}\n\n");
+    w_.key("quiet");
+    sealed("node", down, print_padded_frame(7, DataFrame{{}, bytes("small")}, kQuietTextBytes));
+  }
+
+  /// Two parts of one stream, as libzstd 1.5.4 made them: other versions may pack otherwise.
+  static std::vector<Bytes> zstd_parts() {
+    std::vector<Bytes> parts;
+    for (const std::string_view text :
+         {"28b52ffd0030d80000646174613a207b22636f6e74656e74223a227a73746420227d0a0a",
+          "8400005073747265616d227d0a0a0100ee4d20"}) {
+      Bytes part(text.size() / 2);
+      CHECK(decode_hex(text, part));
+      parts.push_back(std::move(part));
+    }
+    return parts;
+  }
+
+  void stored() {
+    const ConversationKey key = stored_answer_key(keys_.stored, open_.request);
+    const std::vector<Bytes> parts = zstd_parts();
+    w_.key("stored_frames").begin_array();
+    sealed("node", 1, key, DataFrame{ResponseHead{200, "text/event-stream"}, parts[0], true});
+    sealed("node", 2, key, DataFrame{{}, parts[1], true});
+    sealed("node", 3, key,
+           EndFrame{sign_event(build_record(example_record(offer_)), node_, zeros_)});
     w_.end_array();
   }
 

@@ -1,5 +1,6 @@
 #include "tests/events/session_vectors.h"
 
+#include "events/stored_answer.h"
 #include "tests/support/shared_data.h"
 
 #include <gtest/gtest.h>
@@ -51,12 +52,34 @@ TEST(SessionVectors, EveryFrameOfTheFileOpensAndPrintsAgain) {
   FrameOpener from_client(key("client_to_node"));
   FrameOpener from_node(key("node_to_client"));
   ASSERT_GE(file->find("frames")->items().size(), 10U);
+  for (const Json& item : file->find("zstd_frames")->items()) {
+    const auto frame = from_node.open(*item.find_string("payload"));
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(print_frame(frame->n, frame->frame), *item.find_string("text"));
+  }
   for (const Json& item : file->find("frames")->items()) {
     FrameOpener& opener = *item.find_string("from") == "client" ? from_client : from_node;
     const auto frame = opener.open(*item.find_string("payload"));
     ASSERT_TRUE(frame) << *item.find_string("text");
     EXPECT_EQ(print_frame(frame->n, frame->frame), *item.find_string("text"));
   }
+}
+
+TEST(SessionVectors, TheStoredAnswerOfTheFileIsPickedUp) {
+  const auto file = Json::parse(test::read_source("spec/vectors/session.json"));
+  ASSERT_TRUE(file);
+  const auto open = parse_frame(*file->find("open")->find_string("text"));
+  ASSERT_TRUE(open);
+  const Keypair c = test::key_of("c");
+  StoredAnswerReader reader(*ClientHandshake::start_with_key(
+      test::key_of("N").public_key(), std::get<OpenFrame>(open->frame), c.duplicate()));
+  SystemRng rng;
+  for (const Json& item : file->find("stored_frames")->items()) {
+    reader.on_event(make_frame_event(test::key_of("s"), c.public_key(),
+                                     std::string(*item.find_string("payload")), 1, rng, 2));
+  }
+  ASSERT_TRUE(reader.answer());
+  EXPECT_EQ(as_text(reader.answer()->body), *file->find_string("zstd_text"));
 }
 
 }  // namespace

@@ -1,74 +1,38 @@
-// The second implementation (session.mjs: nostr-tools and @noble/hashes, no line of ours) talks to the
-// real node through the real relay.
+// The second implementation (client/js, no line of C++) talks to the real node through the real relay; the verdict on the
+// node's evidence is the `nostril` command's.
 import assert from "node:assert/strict";
+import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { bytesToHex, concatBytes, hexToBytes, randomBytes, utf8ToBytes } from "@noble/hashes/utils.js";
-import { finalizeEvent, generateSecretKey, getPublicKey, verifyEvent } from "nostr-tools/pure";
-import { decode } from "nostr-tools/nip19";
-import { Relay, useWebSocketImplementation } from "nostr-tools/relay";
-import WebSocket from "ws";
-import { Bed, kLongQuestion, tag, until, within, words_of } from "../e2e/lib.mjs";
-import * as session from "./session.mjs";
+import { bytesToHex, randomBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { WebSocket } from "ws";
+import { CommandVerifier, MemoryStorage, OfferBook, readReceipt, RelayPool, Wallet } from "../../client/js/dist/node.js";
+import { readOffer } from "../../client/js/dist/offer.js";
+import { Query } from "../../client/js/dist/query.js";
+import { Bed, kBin, kLongQuestion, until, words_of } from "../e2e/lib.mjs";
+import { accepted_offer } from "./js_support.mjs";
 
-useWebSocketImplementation(WebSocket);
-const kTimerMs = 1_000;
 const kCredit = 5;  // msat: about twelve tokens at the default price
 
 let bed;
 let engine;
 let tap;
-let node;
-let connection;
-let offer;
-let attestation;
+let pool;
+let book;
+let made;
 
-/** The stored events of a filter. */
-function stored(filter) {
-  return within(5_000, "stored events", new Promise((resolve) => {
-    const events = [];
-    const subscription = connection.subscribe([filter], {
-      onevent: (event) => events.push(event),
-      oneose: () => { subscription.close(); resolve(events); },
-    });
-  }));
+/** One request over the relay until its end. */
+async function converse({ body, request = bytesToHex(randomBytes(16)), url_path = "/v1/chat/completions", wallet, over = pool, offer = made }) {
+  const pieces = [];
+  const query = new Query(over, wallet, offer,
+    { request, method: "POST", path: url_path, headers: [["content-type", "application/json"]], body: utf8ToBytes(body), firstSentAtMs: performance.now() },
+    { onData: (bytes) => { pieces.push(bytes); query.consumed(bytes.length); } });
+  const result = await query.ended;
+  return { ...result, response: Buffer.concat(pieces) };
 }
 
-/** One request over the relay until its end; gives the ended session. */
-async function converse(client, { twice = false, ms = 30_000 } = {}) {
-  const publish = async () => {
-    for (const event of client.takeEvents()) {
-      await connection.publish(event);
-      if (twice) await connection.publish(event).catch(() => {});
-    }
-  };
-  let failure;
-  const act = (step) => { step(); publish().catch((error) => { failure = error; }); };
-  const subscription = await within(5_000, "EOSE", new Promise((resolve) => {
-    const made = connection.subscribe([{ kinds: [session.KIND.frame], "#p": [client.client] }], {
-      onevent: (event) => act(() => client.onEvent(event)),
-      oneose: () => resolve(made),
-    });
-  }));
-  act(() => {});
-  const timer = setInterval(() => act(() => client.onTimer()), kTimerMs);
-  try {
-    // The last receipt is acknowledged, too, if the node took it.
-    await until(ms, "the session's end", () => failure || client.failed || (client.ended && (client.error || client.sent.size === 0)));
-  } finally {
-    clearInterval(timer);
-    subscription.close();
-  }
-  if (failure ?? client.failed) throw failure ?? client.failed;
-  return client;
-}
-
-function payer() {
-  const secret = generateSecretKey();
-  const terms = { signer: getPublicKey(secret), node: offer.pubkey, salt: bytesToHex(randomBytes(16)), asset: "msat" };
-  const receipts = [];
-  const sign = (template) => { receipts.push(finalizeEvent(template, secret)); return receipts.at(-1); };
-  return { ...terms, sign, receipts, channel: new session.PayerChannel(terms) };
-}
+const a_wallet = () => Wallet.open(new MemoryStorage(), 1_000_000n);
+/** Judges nothing, signs nothing. */
+const as_miser = (wallet) => ({ open: (offer) => wallet.open(offer), close: (...args) => wallet.close(...args), resync: async () => {}, pay: async () => undefined });
 
 const body_of = (question, max_tokens = 60) => JSON.stringify({
   model: engine.model, messages: [{ role: "user", content: question }], temperature: 0, max_tokens, stream: true,
@@ -79,111 +43,113 @@ before(async () => {
   const relay = await bed.relay();
   engine = await bed.engine({ slow_ms: 20 });
   tap = await bed.http_tap(engine);
-  node = await bed.node({ relay, engine_url: tap.url, sections: { offer: { credit: kCredit }, limits: { receipt_wait_s: 1 } } });
-  connection = await Relay.connect(relay.url);
-  const author = decode(node.npub).data;
-  [offer] = await stored({ kinds: [session.KIND.offer], authors: [author] });
-  [attestation] = await stored({ kinds: [31471], authors: [author] });
+  const node = await bed.node({ relay, engine_url: tap.url, sections: { offer: { credit: kCredit }, limits: { receipt_wait_s: 1 } } });
+  pool = new RelayPool([relay.url], { WebSocket });
+  const verifier = new CommandVerifier({ command: path.join(kBin, "nostril"), args: bed.client_options({ relay, node, home: "judge" }) });
+  book = new OfferBook(pool, verifier, { allowSimulated: true });
+  made = await until(20_000, "a verified offer", () => book.usable[0]);
 });
 
 after(async () => {
-  connection?.close();
+  book?.close();
+  pool?.close();
   await bed.close();
 });
 
 describe("a client in JavaScript", { timeout: 90_000 }, () => {
-  it("reads an offer whose attestation states exactly its keys", () => {
-    assert.ok(verifyEvent(structuredClone(offer)) && verifyEvent(structuredClone(attestation)));
-    assert.equal(tag(offer, "a"), `31471:${offer.pubkey}:${tag(attestation, "d")}`);
-    assert.equal(tag(offer, "key"), tag(attestation, "key"));
-    assert.equal(tag(offer, "key", 2), tag(attestation, "key", 2));
+  it("takes the offer on the command's word, which names it and its evidence", () => {
+    const { offer, verdict } = made;
+    assert.equal(offer.model, engine.model);
+    assert.equal(verdict.offer, offer.id);
+    assert.equal(verdict.statement, offer.attestation);
+    assert.equal(verdict.simulated, true);
+    assert.equal(verdict.level, "declared");
     const now = Math.floor(Date.now() / 1000);
-    assert.ok(Number(tag(offer, "key", 2)) > now && Number(tag(offer, "key", 2)) <= now + 3600);
-
-    const prefixed = (bytes) => concatBytes(Uint8Array.of(bytes.length >> 8, bytes.length & 255), bytes);
-    const expiry = new Uint8Array(8);
-    new DataView(expiry.buffer).setBigInt64(0, BigInt(tag(attestation, "key", 2)));
-    const no_gpus = session.taggedHash("nostril/att/gpus", prefixed(new Uint8Array(4)));
-    assert.equal(tag(attestation, "gpu"), bytesToHex(no_gpus));
-    const statement = concatBytes(...[hexToBytes(tag(attestation, "nonce")), hexToBytes(attestation.pubkey), hexToBytes(tag(attestation, "key")),
-      expiry, hexToBytes(tag(attestation, "tls")), no_gpus, hexToBytes(tag(attestation, "weights"))].map(prefixed));
-    assert.equal(statement.length, 214);
-    assert.equal(bytesToHex(session.taggedHash("nostril/att/cpu", statement)), tag(attestation, "d"));
-    assert.equal(Buffer.from(attestation.content, "base64").readUInt32LE(0), 0xfd2fb528, "a zstd frame");
+    assert.ok(offer.keyExpiresAt > now && offer.keyExpiresAt <= now + 3600);
   });
 
   it("gets the engine's bytes, a right record, and pays on the way when its credit is used up", async () => {
-    const payment = payer();
-    const first = await converse(new session.SessionClient(offer, { body: body_of(kLongQuestion), payment }));
-    assert.equal(first.error, undefined);
-    assert.equal(first.head.status, 200);
+    const wallet = await a_wallet();
+    const first = await converse({ body: body_of(kLongQuestion), wallet });
+    assert.equal(first.failure, undefined, first.detail);
     assert.equal(first.response.toString(), Buffer.concat(tap.completions().at(-1).response).toString());
     assert.ok(words_of(first.response).length > 50);
     assert.equal(first.record.status, "ok");
-    assert.equal(first.record.weights, undefined);
-    const amounts = payment.receipts.map((receipt) => BigInt(tag(receipt, "amount")));
+    const amounts = (await wallet.receipts()).map((receipt) => readReceipt(receipt).amount);
     assert.ok(amounts.length >= 3, `${amounts} paid at a credit of ${kCredit}`);
-    assert.ok(amounts[0] === BigInt(kCredit) && amounts.every((amount, i) => i === 0 || amount >= amounts[i - 1]), `${amounts}`);
+    assert.ok(amounts[0] === BigInt(kCredit) && amounts.every((amount, i) => i === 0 || amount > amounts[i - 1]), `${amounts}`);
     assert.equal(amounts.at(-1), first.record.spent);
 
     // The node took the last receipt: the channel goes on.
-    const second = await converse(new session.SessionClient(offer, { body: body_of("What is a relay?"), payment }));
+    const second = await converse({ body: body_of("What is a relay?"), wallet });
     assert.equal(second.record.status, "ok");
     assert.equal(second.record.channel, first.record.channel);
     assert.ok(second.record.spent > first.record.spent);
   });
 
   it("gets the same answer for the same request id, charged once", async () => {
-    const payment = payer();
+    const wallet = await a_wallet();
     const body = body_of("What is a relay?", 8);
-    const first = await converse(new session.SessionClient(offer, { body, payment }));
+    const request = bytesToHex(randomBytes(16));
+    const first = await converse({ body, request, wallet });
     const asked = tap.completions().length;
-    const paid = { ...payment, channel: { pay: () => null } };  // the same record again: nothing to pay
-    const again = await converse(new session.SessionClient(offer, { body, request: first.request, payment: paid }));
+    const again = await converse({ body, request, wallet });
     assert.equal(again.response.toString(), first.response.toString());
     assert.equal(again.record.id, first.record.id);
+    assert.equal(again.receipt.id, first.receipt.id, "the same record is paid by the same receipt");
     assert.equal(tap.completions().length, asked, "the engine is not asked again");
-    const other = await converse(new session.SessionClient(offer, { body: body_of("hello"), request: first.request, payment: paid }));
+    const other = await converse({ body: body_of("hello"), request, wallet });
     assert.equal(other.error.code, "bad-request");
     assert.equal(tap.completions().length, asked);
   });
 
   it("is answered once though each of its events is sent twice", async () => {
     const asked = tap.completions().length;
-    const client = await converse(new session.SessionClient(offer, { body: body_of("What is a relay?", 8), payment: payer() }), { twice: true });
-    assert.equal(client.record.status, "ok");
+    const twice = {
+      publish: (event) => { void pool.publish(event); return pool.publish(event); },
+      subscribe: (...args) => pool.subscribe(...args),
+      onLost: () => () => {},
+      addNamed() {},
+      get connectedCount() { return pool.connectedCount; },
+      get problems() { return pool.problems; },
+    };
+    const result = await converse({ body: body_of("What is a relay?", 8), wallet: await a_wallet(), over: twice });
+    assert.equal(result.record.status, "ok");
     assert.equal(tap.completions().length, asked + 1);
   });
 
   it("is cut off and refused when it does not pay", async () => {
-    const miser = payer();
-    miser.channel.pay = () => null;  // judges nothing, signs nothing
-    const cut = await converse(new session.SessionClient(offer, { body: body_of(kLongQuestion), payment: miser }));
+    const wallet = as_miser(await a_wallet());
+    const cut = await converse({ body: body_of(kLongQuestion), wallet });
     assert.equal(cut.record.status, "unpaid");
     assert.ok(cut.record.spent <= BigInt(kCredit), `${cut.record.spent} msat given away at a credit of ${kCredit}`);
     const asked = tap.completions().length;
-    const refused = await converse(new session.SessionClient(offer, { body: body_of(kLongQuestion), payment: miser }));
+    const refused = await converse({ body: body_of(kLongQuestion), wallet });
     assert.equal(refused.error.code, "payment-required");
     assert.equal(tap.completions().length, asked);
   });
 
   it("is refused by words when its request makes no sense", async () => {
+    const wallet = await a_wallet();
     for (const [options, code] of [
       [{ body: "not json" }, "bad-request"],
       [{ body: JSON.stringify({ model: "gpt-none", messages: [] }) }, "not-found"],
-      [{ body: body_of("hello"), path: "/v1/secrets" }, "not-found"],
+      [{ body: body_of("hello"), url_path: "/v1/secrets" }, "not-found"],
     ]) {
-      const refused = await converse(new session.SessionClient(offer, { payment: payer(), ...options }));
-      assert.equal(refused.error.code, code);
+      const refused = await converse({ wallet, ...options });
+      assert.equal(refused.error?.code, code, refused.detail);
       assert.equal(refused.record, undefined);
     }
-    const unpayable = await converse(new session.SessionClient(offer, { body: body_of("hello") }));
-    assert.equal(unpayable.error.code, "payment-required");
   });
 
   it("can't open a session under an offer that was changed on the way", async () => {
-    const changed = { ...offer, id: bytesToHex(randomBytes(32)) };
-    const refused = await converse(new session.SessionClient(changed, { body: body_of("hello"), payment: payer() }));
+    const event = { ...made.offer.event, id: bytesToHex(randomBytes(32)) };
+    assert.throws(() => readOffer({ ...event, tags: event.tags.filter(([name]) => name !== "key") }), /no tag key/);
+    const attestation = await until(5_000, "the attestation", () => new Promise((resolve) => {
+      const stop = pool.subscribe([{ kinds: [31471], authors: [event.pubkey] }], { onEvent: (found) => { stop(); resolve(found); } });
+    }));
+    const changed = await accepted_offer({ offer: event, attestation });
+    const refused = await converse({ body: body_of("hello"), wallet: await a_wallet(), offer: changed });
     assert.equal(refused.error.code, "unknown-offer");
   });
 });

@@ -205,7 +205,7 @@ TEST(AgentFaults, TheSameRequestIdAfterARestartOfTheNode) {
   again.path = "/v1/chat/completions";
   again.body = body;
   again.request = request_id(9);
-  again.earlier_offers = {old_offer};
+  again.earlier_offers = {old_offer->offer()};
   client::QueryCallbacks callbacks;
   callbacks.on_data = [second](ByteSpan bytes) { second->body += as_text(bytes); };
   callbacks.on_end = [second](const client::QueryResult& result) { second->result = result; };

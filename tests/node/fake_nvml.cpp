@@ -3,6 +3,7 @@
 #include "tests/node/fake_nvml.h"
 
 #include <algorithm>
+#include <cstdio>
 
 using nostril::node::nvml::ConfComputeState;
 using nostril::node::nvml::Device;
@@ -49,6 +50,26 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device* device) {
 
 int nvmlSystemGetConfComputeState(ConfComputeState* state) {
   *state = {2, fake().cc_feature, fake().dev_tools};
+  return kSuccess;
+}
+
+int nvmlSystemGetConfComputeGpusReadyState(unsigned* ready) {
+  *ready = fake().ready ? 1 : 0;
+  return kSuccess;
+}
+
+int nvmlSystemGetDriverVersion(char* out, unsigned bytes) {
+  std::snprintf(out, bytes, "570.86.15");
+  return kSuccess;
+}
+
+int nvmlDeviceGetName(Device, char* out, unsigned bytes) {
+  std::snprintf(out, bytes, "NVIDIA H200");
+  return kSuccess;
+}
+
+int nvmlDeviceGetVbiosVersion(Device, char* out, unsigned bytes) {
+  std::snprintf(out, bytes, "96.00.CF.00.01");
   return kSuccess;
 }
 

@@ -18,7 +18,8 @@ struct FakeNvml {
   int init_error = 0;
   int report_error = 0;
   bool lies = false;  ///< about sizes
-  int users = 0;      ///< initialised and not shut down
+  bool ready = true;
+  int users = 0;  ///< initialised and not shut down
   std::function<std::string(std::size_t)> chain;
   std::function<std::vector<std::uint8_t>(std::size_t, const std::array<std::uint8_t, 32>&)> report;
 };

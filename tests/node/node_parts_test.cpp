@@ -1,7 +1,6 @@
-// The node's parts that need no peer: keys, stored answers, configuration.
+// The node's parts that need no peer: keys, configuration.
 #include "base/config.h"
 #include "client/key_file.h"
-#include "node/answer_store.h"
 #include "node/config.h"
 #include "node/node_keys.h"
 #include "node/serving.h"
@@ -62,80 +61,6 @@ TEST(EncryptionKeys, DoNotLiveLongerWhenTheClockIsSetBack) {
   EXPECT_TRUE(keys.rotate(1'000));
   EXPECT_EQ(keys.newest().expires_at, 1'100);
   EXPECT_EQ(keys.public_keys().size(), 1U);
-}
-
-// ---- Stored answers -----------------------------------------------------------------------------
-
-Event some_event(Rng& rng) {
-  return sign_event({1'700'000'000, 1, {}, "record"}, Keypair::generate(rng), rng);
-}
-
-RequestId request_id(std::uint8_t value) {
-  RequestId out;
-  out.bytes.fill(value);
-  return out;
-}
-
-class AnswerStore : public ::testing::Test {
- protected:
-  AnswerStore() {
-    auto opened = client::Journal::open(folder_.path() / "journal", loop_);
-    EXPECT_TRUE(opened);
-    journal_ = std::move(*opened);
-  }
-
-  void commit(std::vector<client::JournalChange> changes) {
-    bool on_disk = false;
-    ASSERT_TRUE(journal_->commit(std::move(changes), [&](bool good) { on_disk = good; }));
-    ASSERT_TRUE(test::run_until(loop_, [&] { return on_disk; }));
-  }
-
-  TempDir folder_;
-  net::Loop loop_;
-  SystemRng rng_;
-  std::unique_ptr<client::Journal> journal_;
-};
-
-TEST_F(AnswerStore, GivesBackWhatWasPut) {
-  StoredAnswer answer;
-  answer.request_hash = sha256(as_bytes("request"));
-  answer.expires_at = 2000;
-  answer.head = {404, "text/\"odd\""};
-  answer.record = some_event(rng_);
-  answer.body = std::string("line\n\nnot utf-8: \xff\x00 end", 24);
-  commit({put_answer(request_id(1), answer)});
-  const auto found = get_answer(*journal_, request_id(1), 1999);
-  ASSERT_TRUE(found);
-  EXPECT_EQ(found->request_hash, answer.request_hash);
-  EXPECT_EQ(found->head, answer.head);
-  EXPECT_EQ(found->record->id, answer.record->id);
-  EXPECT_EQ(found->body, answer.body);
-  EXPECT_TRUE(found->whole);
-  EXPECT_FALSE(get_answer(*journal_, request_id(1), 2000)) << "expired";
-  EXPECT_FALSE(get_answer(*journal_, request_id(2), 0));
-}
-
-TEST_F(AnswerStore, DropsTheBodyOfAnAnswerThatIsNotWhole) {
-  StoredAnswer answer{{}, 2000, {}, some_event(rng_), "half", false};
-  commit({put_answer(request_id(1), answer)});
-  const auto found = get_answer(*journal_, request_id(1), 0);
-  ASSERT_TRUE(found);
-  EXPECT_FALSE(found->whole);
-  EXPECT_TRUE(found->body.empty());
-}
-
-TEST_F(AnswerStore, ForgetsWhatHasExpiredAndWhatIsDamaged) {
-  const StoredAnswer old{{}, 1000, {}, some_event(rng_), "a", true};
-  const StoredAnswer fresh{{}, 3000, {}, some_event(rng_), "b", true};
-  client::JournalChange damaged = put_answer(request_id(3), fresh);
-  damaged.value->at(3) = '!';
-  commit({put_answer(request_id(1), old), put_answer(request_id(2), fresh), damaged});
-  EXPECT_FALSE(get_answer(*journal_, request_id(3), 0));
-  EXPECT_EQ(expired_answers(*journal_, 2000, 1).size(), 1U) << "bounded";
-  commit(expired_answers(*journal_, 2000, 100));
-  EXPECT_FALSE(get_answer(*journal_, request_id(1), 0));
-  EXPECT_TRUE(get_answer(*journal_, request_id(2), 0));
-  EXPECT_TRUE(expired_answers(*journal_, 2000, 100).empty());
 }
 
 // ---- Configuration ------------------------------------------------------------------------------

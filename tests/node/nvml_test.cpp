@@ -62,15 +62,28 @@ TEST_F(NvmlLibrary, GivesReportsOverOurNonceWithTheirChains) {
     EXPECT_EQ(answers->at(i).report, gpus_.report(i, nonce_.bytes));
     EXPECT_EQ(answers->at(i).chain, gpus_.chain(i));
   }
-  EXPECT_THAT(describe_gpus(NOSTRIL_FAKE_NVML), HasSubstr("2, confidential computing is on"));
+}
+
+TEST_F(NvmlLibrary, SummarisesDriverFirmwareAndModes) {
+  fake_->ready = false;
+  fake_->dev_tools = 1;
+  const GpuSummary found = summarise_gpus(NOSTRIL_FAKE_NVML);
+  EXPECT_TRUE(found.has_library);
+  EXPECT_EQ(found.driver, "570.86.15");
+  ASSERT_EQ(found.devices.size(), 2U);
+  EXPECT_EQ(found.devices[1].name, "NVIDIA H200");
+  EXPECT_EQ(found.devices[1].vbios, "96.00.CF.00.01");
+  EXPECT_TRUE(found.confidential);
+  EXPECT_TRUE(found.development);
+  EXPECT_EQ(found.ready, false);
 }
 
 TEST_F(NvmlLibrary, WithoutLibraryDriverOrConfidentialModeThereIsNoEvidence) {
   EXPECT_TRUE(gpu_reports(nonce_, "/nonexistent/libnvidia-ml.so")->empty());
-  EXPECT_THAT(describe_gpus("/nonexistent/libnvidia-ml.so"), HasSubstr("no NVIDIA driver"));
+  EXPECT_FALSE(summarise_gpus("/nonexistent/libnvidia-ml.so").has_library);
   fake_->cc_feature = 0;
   EXPECT_TRUE(ask()->empty());
-  EXPECT_THAT(describe_gpus(NOSTRIL_FAKE_NVML), HasSubstr("is off"));
+  EXPECT_FALSE(summarise_gpus(NOSTRIL_FAKE_NVML).confidential);
   fake_->cc_feature = 1;
   fake_->init_error = 9;
   EXPECT_TRUE(ask()->empty());

@@ -96,17 +96,9 @@ Ids stored_ids(Store& store) {
   return {ids.begin(), ids.end()};
 }
 
-// A file that was ended in the first write of its two meta pages: liblmdb refuses it, and nothing
-// was ever in it.
-bool is_torn_at_birth(const std::filesystem::path& path) {
-  constexpr std::uintmax_t kMetaBytes = 8192;
-  const auto file = path / "data.mdb";
-  return std::filesystem::exists(file) && std::filesystem::file_size(file) < kMetaBytes;
-}
-
 // Exactly the acknowledged batches, or one more that was under way.
 void expect_whole_batches(const std::filesystem::path& path, std::size_t acknowledged) {
-  if (acknowledged == 0 && is_torn_at_birth(path)) return;
+  if (acknowledged == 0 && test::disk::is_torn_at_birth(path)) return;
   const auto store = Store::open(path, test::test_options());
   ASSERT_TRUE(store.has_value()) << store.error().text;
   const Ids ids = stored_ids(**store);
@@ -118,37 +110,6 @@ void expect_whole_batches(const std::filesystem::path& path, std::size_t acknowl
   test::expect_consistent(**store);
 }
 
-struct Ended {
-  int status = -1;               // of the child
-  std::size_t acknowledged = 0;  // batches
-};
-
-// The workload in a child that meets `fault` at its `step`th step. Status 0: it took fewer steps.
-Ended run_with_fault(const std::filesystem::path& path, Way way, Fault fault, std::size_t step) {
-  std::array<int, 2> ends{};
-  CHECK(pipe(ends.data()) == 0);
-  const pid_t child = fork();
-  CHECK(child >= 0);
-  if (child == 0) {
-    test::disk::watch(path.string(), fault, step);
-    const bool done = write_all(path, way, [&ends](std::size_t count) {
-      const char byte = static_cast<char>(count);
-      if (write(ends[1], &byte, 1) != 1) _exit(5);
-    });
-    const bool was_met = test::disk::steps() >= step;
-    _exit(!was_met ? 0 : done ? 2 : 1);
-  }
-  close(ends[1]);
-  Ended ended;
-  for (char byte = 0; read(ends[0], &byte, 1) == 1;)
-    ended.acknowledged = static_cast<std::size_t>(byte);
-  close(ends[0]);
-  int status = 0;
-  CHECK(waitpid(child, &status, 0) == child);
-  ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return ended;
-}
-
 class StoreCrashSteps : public testing::TestWithParam<std::tuple<Way, Fault>> {};
 
 TEST_P(StoreCrashSteps, NothingAcknowledgedIsLostAndNothingIsHalfThere) {
@@ -157,7 +118,11 @@ TEST_P(StoreCrashSteps, NothingAcknowledgedIsLostAndNothingIsHalfThere) {
   for (;; ++step) {
     SCOPED_TRACE("step " + std::to_string(step));
     const test::TempDir dir;
-    const Ended ended = run_with_fault(dir.path() / "store", way, fault, step);
+    const auto path = dir.path() / "store";
+    const auto ended = test::disk::run_with_fault(
+        path, fault, step, [&, way = way](const test::disk::Acknowledge& acknowledge) {
+          return write_all(path, way, acknowledge);
+        });
     if (ended.status == 0) break;
     // After a failed step the store says so; it may not have mattered (a lock file's size).
     if (fault == Fault::Fail) {
@@ -166,7 +131,7 @@ TEST_P(StoreCrashSteps, NothingAcknowledgedIsLostAndNothingIsHalfThere) {
     } else {
       ASSERT_EQ(ended.status, test::disk::kExitStatus);
     }
-    expect_whole_batches(dir.path() / "store", ended.acknowledged);
+    expect_whole_batches(path, ended.acknowledged);
     if (HasFailure()) return;
   }
   EXPECT_GT(step, 4 * kBatches);

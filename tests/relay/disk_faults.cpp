@@ -1,9 +1,12 @@
 #include "tests/relay/disk_faults.h"
 
+#include "base/check.h"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -117,6 +120,38 @@ std::vector<Step> stop() {
 
 std::size_t steps() {
   return state().count;
+}
+
+Ended run_with_fault(const std::string& directory, Fault fault, std::size_t step,
+                     const std::function<bool(const Acknowledge&)>& work) {
+  std::array<int, 2> ends{};
+  CHECK(pipe(ends.data()) == 0);
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    watch(directory, fault, step);
+    const bool done = work([&ends](std::size_t count) {
+      const char byte = static_cast<char>(count);
+      if (write(ends[1], &byte, 1) != 1) _exit(5);
+    });
+    _exit(steps() < step ? 0 : done ? 2 : 1);
+  }
+  close(ends[1]);
+  Ended ended;
+  for (char byte = 0; read(ends[0], &byte, 1) == 1;) {
+    ended.acknowledged = static_cast<std::size_t>(byte);
+  }
+  close(ends[0]);
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return ended;
+}
+
+bool is_torn_at_birth(const std::filesystem::path& directory) {
+  constexpr std::uintmax_t kMetaBytes = 8192;
+  const auto file = directory / "data.mdb";
+  return std::filesystem::exists(file) && std::filesystem::file_size(file) < kMetaBytes;
 }
 
 }  // namespace nostril::relay::test::disk

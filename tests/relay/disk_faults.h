@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,22 @@ void mark(std::uint64_t number);
 std::vector<Step> stop();
 /// Steps counted since watch().
 std::size_t steps();
+
+struct Ended {
+  int status = -1;               ///< of the child; 0: it took fewer steps than the fault's
+  std::size_t acknowledged = 0;  ///< the last count that the work gave
+};
+
+/// Told how much is done; below 128.
+using Acknowledge = std::function<void(std::size_t)>;
+/// `work` in a child that meets `fault` at its `step`th step below `directory`. When the work ends
+/// in spite of it, the status is 2 for true and 1 for false.
+Ended run_with_fault(const std::string& directory, Fault fault, std::size_t step,
+                     const std::function<bool(const Acknowledge&)>& work);
+
+/// A file that was ended in the first write of its two meta pages: liblmdb refuses it, and nothing
+/// was ever in it.
+bool is_torn_at_birth(const std::filesystem::path& directory);
 
 }  // namespace disk
 

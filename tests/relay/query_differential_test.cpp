@@ -1,6 +1,8 @@
 // The planner, the scan and the index of live subscriptions against a matcher that knows NIP-01 and
 // nothing else. NOSTRIL_CASES=100000 for a long run, NOSTRIL_SEED to repeat one.
+#include "base/text_buffer.h"
 #include "events/messages.h"
+#include "relay/store/event_cache.h"
 #include "relay/store/scan.h"
 #include "relay/subscription_index.h"
 #include "tests/relay/query_model.h"
@@ -42,21 +44,39 @@ ScanBudget small_budget(Chance& chance) {
   return budget;
 }
 
-// All rows; `between` is called after each step but the last.
+// All rows; `between` is called after each step but the last. With a cache: a step gives it what it
+// has shown, as a loop's does, and what it gives back is what the store would.
 template <typename Between>
 std::vector<std::string> rows(Store& store, const std::vector<PlainFilter>& filters,
-                              std::uint64_t limit_max, Chance& chance, Between between) {
+                              std::uint64_t limit_max, Chance& chance, EventCache* cache,
+                              Between between) {
   Scan scan(store, parsed(filters), {kNow, limit_max});
   const ScanBudget budget = small_budget(chance);
   std::vector<std::string> ids;
+  TextBuffer json;
   while (true) {
     {
       ReadTxn txn = store.read();
-      const auto step = scan.step(txn, budget, [&](const RecordView& row) {
-        ids.push_back(encode_hex(row.id()));
+      std::vector<Sequence> new_ones;
+      const auto on_row = [&](const ScanRow& row) {
+        ids.push_back(encode_hex(row.record.id()));
+        EXPECT_TRUE(store.has_id(txn, row.record.id()));
+        json.clear();
+        EXPECT_TRUE(append_json(json, row.record));
+        EXPECT_EQ(row.json.value_or(json.text()), json.text());
+        if (!row.json && cache != nullptr && cache->wants(row.sequence)) {
+          new_ones.push_back(row.sequence);
+        }
         return chance.one_in(30) ? RowAction::TakeAndPause : RowAction::Take;
-      });
+      };
+      const auto step = scan.step(txn, budget, on_row, cache);
       CHECK(step.has_value());
+      for (const Sequence sequence : new_ones) {
+        const auto record = store.find(txn, sequence);
+        json.clear();
+        CHECK(record && append_json(json, *record));
+        cache->add(sequence, *record, json.text());
+      }
       if (step->done) return ids;
     }
     between();
@@ -85,7 +105,7 @@ class QueryDifferentialTest : public testing::Test {
       const auto request = filters.next();
       const std::uint64_t limit_max = chance_.one_in(3) ? 1 + chance_.below(60) : 500;
       const auto expected = test::answer(stored_, request, limit_max);
-      ASSERT_EQ(rows(*store_, request, limit_max, chance_, [] {}), expected)
+      ASSERT_EQ(rows(*store_, request, limit_max, chance_, cache(), [] {}), expected)
           << "case " << i << " limit_max " << limit_max << ": " << test::request_json(request);
       found += expected.size();
     }
@@ -138,12 +158,16 @@ class QueryDifferentialTest : public testing::Test {
     return events;
   }
 
+  // Some ask with it, some without.
+  EventCache* cache() { return chance_.one_in(4) ? nullptr : &cache_; }
+
   const std::uint64_t seed_ = test::random_seed();
   Chance chance_{seed_};
   test::TempDir dir_;
   std::unique_ptr<Store> store_ = test::open_store(dir_.path());
   std::vector<Event> events_;
   std::vector<PlainEvent> stored_;
+  EventCache cache_{1};  // as small as it can be
 };
 
 TEST_F(QueryDifferentialTest, ConfusingEventsAreAnsweredAsNip01Says) {
@@ -205,7 +229,7 @@ class ChangingStoreTest : public QueryDifferentialTest {
       if (!known_[i].is_expired && is_wanted(request, known_[i])) lasting_.push_back(i);
     }
     look();
-    return rows(*store_, request, 500, chance_, [this] { change(); });
+    return rows(*store_, request, 500, chance_, cache(), [this] { change(); });
   }
 
   void change() {
@@ -216,7 +240,7 @@ class ChangingStoreTest : public QueryDifferentialTest {
       const std::vector<EventId> some = {chance_.of(events_).id, chance_.of(events_).id};
       EXPECT_TRUE(store_->erase(some).has_value());
       look();
-      // Its number is used again, by itself or by another event.
+      // It comes back under a new number.
       if (chance_.one_in(2)) test::put_all(*store_, {chance_.of(events_)});
     }
   }

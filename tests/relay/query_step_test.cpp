@@ -57,6 +57,7 @@ class QueryStepTest : public testing::Test {
   std::condition_variable came_;
   std::optional<QueryStep> step_;
   CommitGate gate_{[] {}};
+  EventCache cache_{1};
   QueryPool pool_{*store_, gate_, options(), [] { return std::uint64_t{7}; },
                   [this](QueryStep&& step) {
                     const std::lock_guard lock(mutex_);
@@ -83,7 +84,7 @@ TEST_F(QueryStepTest, AStepOnTheCallersThreadGoesOnOnAWorker) {
   QueryMetrics own;
   ScanBudget budget = options().budget;
   budget.rows_max = 3;
-  auto here = pool_.step_here(query(), budget, own);
+  auto here = pool_.step_here(query(), budget, own, cache_);
   ASSERT_TRUE(here.has_value());
   QueryStep step = std::move(*here);
   EXPECT_EQ(step.rows.size(), 3U);
@@ -97,6 +98,18 @@ TEST_F(QueryStepTest, AStepOnTheCallersThreadGoesOnOnAWorker) {
   EXPECT_EQ(rows, std::size_t{kEvents});
 }
 
+TEST_F(QueryStepTest, TheThirdTimeAnEventComesFromTheCache) {
+  QueryMetrics own;
+  std::string first;
+  for (int time = 1; time <= 3; ++time) {
+    const auto step = pool_.step_here(query(), options().budget, own, cache_);
+    ASSERT_TRUE(step.has_value());
+    EXPECT_EQ(own.cached_rows.read(), time < 3 ? 0U : step->rows.size());
+    if (time == 1) first = step->text;
+    EXPECT_EQ(step->text, first);
+  }
+}
+
 // A read must show what was acknowledged: the loop leaves it to a worker, who waits for the writer.
 TEST_F(QueryStepTest, WaitsForACommitThatItsFiltersConcern) {
   const Event event =
@@ -105,10 +118,10 @@ TEST_F(QueryStepTest, WaitsForACommitThatItsFiltersConcern) {
   QueryMetrics own;
   const auto other = query();
   other->filters[0].kinds = {2};
-  EXPECT_TRUE(pool_.step_here(other, options().budget, own).has_value());
+  EXPECT_TRUE(pool_.step_here(other, options().budget, own, cache_).has_value());
   const auto concerned = query();
   concerned->filters[0].kinds = {1};
-  EXPECT_FALSE(pool_.step_here(concerned, options().budget, own).has_value());
+  EXPECT_FALSE(pool_.step_here(concerned, options().budget, own, cache_).has_value());
   std::thread writer([this] {
     while (!gate_.is_wanted()) std::this_thread::yield();
     test::put_all(*store_, {make_event(7, 6000, 1)});  // stands for the commit

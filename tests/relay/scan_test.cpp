@@ -178,9 +178,9 @@ TEST_F(ScanTest, PagesByUntilMeetEveryEventOnce) {
     Scan scan(*store_, {filter}, {});
     ReadTxn txn = store_->read();
     std::int64_t oldest = 0;
-    const auto step = scan.step(txn, patient(), [&](const RecordView& row) {
-      seen.insert(row.id());
-      oldest = row.created_at();
+    const auto step = scan.step(txn, patient(), [&](const ScanRow& row) {
+      seen.insert(row.record.id());
+      oldest = row.record.created_at();
       return RowAction::Take;
     });
     ASSERT_TRUE(step.has_value() && step->done);
@@ -211,7 +211,7 @@ ScanStep cost(Store& store, const Filter& filter) {
   ReadTxn txn = store.read();
   ScanBudget budget = patient();
   budget.visits_max = budget.rows_max = SIZE_MAX;
-  const auto step = scan.step(txn, budget, [](const RecordView&) { return RowAction::Take; });
+  const auto step = scan.step(txn, budget, [](const ScanRow&) { return RowAction::Take; });
   CHECK(step.has_value() && step->done);
   return *step;
 }
@@ -347,7 +347,7 @@ TEST_F(ScanTest, TakesTheIndexWithFewEntries) {
   filter.tags.push_back({'p', {encode_hex(author(9))}});
   Scan scan(*store_, {filter}, {});
   ReadTxn txn = store_->read();
-  const auto step = scan.step(txn, patient(), [](const RecordView&) { return RowAction::Take; });
+  const auto step = scan.step(txn, patient(), [](const ScanRow&) { return RowAction::Take; });
   ASSERT_TRUE(step.has_value());
   EXPECT_TRUE(step->done);
   EXPECT_EQ(step->rows, 6U);
@@ -362,8 +362,8 @@ TEST_F(ScanTest, RowsThatTheReaderMayNotSeeDoNotCount) {
   Scan scan(*store_, {with_limit(5)}, {});
   ReadTxn txn = store_->read();
   std::size_t shown = 0;
-  const auto step = scan.step(txn, patient(), [&shown](const RecordView& row) {
-    if (row.kind() == 1059) return RowAction::Skip;
+  const auto step = scan.step(txn, patient(), [&shown](const ScanRow& row) {
+    if (row.record.kind() == 1059) return RowAction::Skip;
     ++shown;
     return RowAction::Take;
   });
@@ -378,13 +378,13 @@ TEST_F(ScanTest, PausesWhenTheReceiverIsFull) {
   for (int i = 0; i < 3; ++i) {
     ReadTxn txn = store_->read();
     const auto step =
-        scan.step(txn, patient(), [](const RecordView&) { return RowAction::TakeAndPause; });
+        scan.step(txn, patient(), [](const ScanRow&) { return RowAction::TakeAndPause; });
     ASSERT_TRUE(step.has_value());
     EXPECT_EQ(step->rows, 1U);
     EXPECT_FALSE(step->done);
   }
   ReadTxn txn = store_->read();
-  const auto end = scan.step(txn, patient(), [](const RecordView&) { return RowAction::Take; });
+  const auto end = scan.step(txn, patient(), [](const ScanRow&) { return RowAction::Take; });
   EXPECT_TRUE(end->done);
   EXPECT_EQ(end->rows, 0U);
 }
@@ -398,8 +398,8 @@ TEST_F(ScanTest, GoesOnOverEventsThatWentMeanwhile) {
   ScanBudget three = patient();
   three.rows_max = 3;
   std::vector<EventId> seen;
-  const auto take = [&seen](const RecordView& row) {
-    seen.push_back(row.id());
+  const auto take = [&seen](const ScanRow& row) {
+    seen.push_back(row.record.id());
     return RowAction::Take;
   };
   {
@@ -435,7 +435,7 @@ TEST_F(ScanTest, StopsWithinItsTime) {
   std::size_t rows = 0;
   for (bool done = false; !done; ++steps) {
     ReadTxn txn = store_->read();
-    const auto step = scan.step(txn, budget, [](const RecordView&) { return RowAction::Take; });
+    const auto step = scan.step(txn, budget, [](const ScanRow&) { return RowAction::Take; });
     ASSERT_TRUE(step.has_value());
     rows += step->rows;
     done = step->done;

@@ -320,6 +320,10 @@ class SpecReaderTest : public testing::Test {
 
   void check_against_the_page(const std::filesystem::path& path, const std::string& exported) {
     auto tables = read_file_tables(path);
+    if (tables["meta"].contains("given")) {
+      EXPECT_LE(tables["meta"]["given"], tables["records"].rbegin()->first);
+      tables["meta"].erase("given");
+    }
     EXPECT_EQ(tables["meta"], (Table{{"format", big_endian(3, 4)}}));
     Expected expected;
     std::map<std::string, std::string> json_by_position;

@@ -119,8 +119,8 @@ inline std::vector<EventId> query(Store& store, std::vector<Filter> filters,
   std::vector<EventId> ids;
   for (bool done = false; !done;) {
     ReadTxn txn = store.read();
-    const auto step = scan.step(txn, budget, [&ids](const RecordView& row) {
-      ids.push_back(row.id());
+    const auto step = scan.step(txn, budget, [&ids](const ScanRow& row) {
+      ids.push_back(row.record.id());
       return RowAction::Take;
     });
     if (!step) {

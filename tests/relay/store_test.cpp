@@ -227,6 +227,29 @@ TEST_F(StoreTest, ErasesWithoutATrace) {
   EXPECT_EQ(put(*store_, event), PutResult::Stored);
 }
 
+// What is remembered of a number (EventCache) stays true.
+TEST_F(StoreTest, NeverUsesANumberAgain) {
+  const auto number = [&](const Event& event) {
+    ReadTxn txn = store_->read();
+    lmdb::Cursor by_id(txn, store_->tables().by_id);
+    return store_->position_of(txn, by_id, event.id).value().sequence();
+  };
+  std::set<Sequence> used;
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 3; ++i) {
+      const Event event = make_event(1, 100 + i, 1);
+      put(*store_, event);
+      EXPECT_TRUE(used.insert(number(event)).second) << round << " " << i;
+      EXPECT_EQ(store_->erase(std::vector{event.id}).value(), 1U);
+    }
+    const Event profile = make_event(0, 100 + round, 1);
+    put(*store_, profile);  // takes the place of the one before, the newest
+    EXPECT_TRUE(used.insert(number(profile)).second) << round;
+    reopen();
+  }
+  test::expect_consistent(*store_);
+}
+
 // Two events of one second whose ids share 7 bytes: found by 2^28 tries.
 TEST_F(StoreTest, OrdersTiesByTheWholeIdWhateverComesFirst) {
   const Event one = make_event(1, 100, 1, {}, "tie 06a94d5d");

@@ -95,7 +95,10 @@ std::size_t TestRelay::seen_count(std::uint32_t kind) const {
 }
 
 void TestRelay::on_http(net::ConnectionId id, const net::HttpRequest&) {
-  server_->respond(id, {404, {}, "a relay"});
+  net::HttpResponse response{404, {}, "a relay"};
+  if (!document_.empty()) response = {200, {}, document_};
+  if (!date_.empty()) response.headers.add("Date", date_);
+  server_->respond(id, response);
 }
 
 void TestRelay::on_ws_open(net::ConnectionId id, const net::PeerAddress&, const net::HttpRequest&) {

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace nostril::test {
@@ -54,6 +55,12 @@ class TestRelay final : public net::ServerHandler {
 
   [[nodiscard]] const std::vector<Event>& stored() const { return stored_; }
 
+  /// What HTTP is answered: NIP-11's document (empty: none) and the Date field (empty: none).
+  void set_document(std::string document, std::string date = {}) {
+    document_ = std::move(document);
+    date_ = std::move(date);
+  }
+
   /// Forgets what is stored, as an operator who lost a disk.
   void forget_stored() { stored_.clear(); }
 
@@ -92,6 +99,8 @@ class TestRelay final : public net::ServerHandler {
   std::vector<Event> seen_;
   std::vector<Event> stored_;
   std::string received_text_;
+  std::string document_;
+  std::string date_;
   Faults faults_;
   std::uint64_t frames_ = 0;
   std::optional<Event> held_;

@@ -17,8 +17,8 @@ struct Floors {
   /// The same to each of kSpreadSockets that another thread reads, by epoll, as they come: what a
   /// delivery to many costs a program that does nothing but send.
   double spread_us = 0;
-  /// One check, and the event's JSON written over a part of a file and synced (fdatasync), alone:
-  /// what one durable event costs that shares its sync with nobody.
+  /// One check, and the event's JSON written over a part of a file and synced (fdatasync), with 5
+  /// ms of rest before: what one durable event costs that shares nothing with others.
   double durable_us = 0;
   double hash_us = 0;  ///< SHA-256 of the event's JSON
   double copy_us = 0;  ///< memcpy of the event's JSON
@@ -26,7 +26,7 @@ struct Floors {
 
 inline constexpr std::size_t kSpreadSockets = 500;
 
-/// Over all of `events`; a few hundred take some 200 ms. `directory`: on the disk in question.
+/// Over all of `events`; a few hundred take some 400 ms. `directory`: on the disk in question.
 [[nodiscard]] Floors measure_floors(std::span<const Event> events,
                                     const std::filesystem::path& directory);
 

@@ -85,7 +85,7 @@ Cpu scan(const fs::path& data, const Corpus& corpus) {
   relay::Scan scan(**store, {filter}, {0, std::numeric_limits<std::uint64_t>::max()});
   for (bool done = false; !done;) {
     relay::ReadTxn txn = (*store)->read();
-    const auto step = scan.step(txn, {}, [&rows](const relay::RecordView&) {
+    const auto step = scan.step(txn, {}, [&rows](const relay::ScanRow&) {
       ++rows;
       return relay::RowAction::Take;
     });

@@ -1,0 +1,55 @@
+#include "node/channel_book.h"
+
+#include "base/log.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace nostril::node {
+
+std::optional<Event> ChannelBook::state(ResponseRecord& record,
+                                        const settlement::PriceTable& prices,
+                                        const Keypair& identity, Rng& rng) {
+  if (auto stated = channel_.statement(record, prices); !stated) {
+    log(LogLevel::Warning, "no statement: {}", to_string(stated.error()));
+    return std::nullopt;
+  }
+  const Digest previous_hash = channel_.running_hash();
+  record_ = sign_event(build_record(record), identity, rng);
+  record.id = record_->id;
+  channel_.commit(record, prices);
+  unpaid_.push_back({*record_, previous_hash, channel_.running_hash()});
+  if (unpaid_.size() > settlement::NodeChannel::kUnpaidStatementsMax) unpaid_.pop_front();
+  return record_;
+}
+
+settlement::ReceiptVerdict ChannelBook::accept(const VerifiedEvent& event,
+                                               const BalanceReceipt& receipt) {
+  const settlement::ReceiptVerdict verdict = channel_.accept(event);
+  if (verdict != settlement::ReceiptVerdict::Accepted) return verdict;
+  const auto found = std::ranges::find(unpaid_, receipt.running_hash, &Unpaid::hash);
+  if (found == unpaid_.end()) return verdict;
+  paid_ = ChannelResync{std::move(found->record), event.event(), found->previous_hash};
+  unpaid_.erase(unpaid_.begin(), found + 1);
+  return verdict;
+}
+
+client::JournalChange ChannelBook::row() const {
+  return client::put_channel({channel_.terms(), channel_.snapshot(), record_, paid_});
+}
+
+std::shared_ptr<ChannelBook> ChannelBooks::open(const settlement::ChannelTerms& terms,
+                                                Amount credit) {
+  const ChannelId id = settlement::channel_id(terms);
+  if (const auto found = books_.find(id); found != books_.end()) {
+    if (auto book = found->second.lock()) return book;
+  }
+  const auto stored = client::get_channel(journal_, id);
+  auto book = stored ? std::make_shared<ChannelBook>(*stored, credit)
+                     : std::make_shared<ChannelBook>(terms, credit);
+  std::erase_if(books_, [](const auto& entry) { return entry.second.expired(); });
+  books_[id] = book;
+  return book;
+}
+
+}  // namespace nostril::node

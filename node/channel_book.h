@@ -1,0 +1,75 @@
+#pragma once
+
+#include "base/rng.h"
+#include "client/channel_store.h"
+#include "client/journal.h"
+#include "events/event.h"
+#include "events/frames.h"
+#include "events/inference.h"
+#include "schnorr/keys.h"
+#include "settlement/channel.h"
+#include "settlement/price.h"
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+
+namespace nostril::node {
+
+/// A channel's book with the documents that its row in the journal keeps. Shared by the answers
+/// that one payer gets at a time. Threads: the loop's only.
+class ChannelBook {
+ public:
+  ChannelBook(const settlement::ChannelTerms& terms, Amount credit) : channel_(terms, credit) {}
+
+  ChannelBook(const client::StoredChannel& stored, Amount credit)
+      : channel_(stored.terms, credit, stored.snapshot),
+        record_(stored.record),
+        paid_(stored.paid) {}
+
+  [[nodiscard]] const settlement::NodeChannel& channel() const { return channel_; }
+
+  /// Signs and books the next statement with what `record` says was used. Nothing when the channel
+  /// can't state more.
+  [[nodiscard]] std::optional<Event> state(ResponseRecord& record,
+                                           const settlement::PriceTable& prices,
+                                           const Keypair& identity, Rng& rng);
+  settlement::ReceiptVerdict accept(const VerifiedEvent& event, const BalanceReceipt& receipt);
+
+  [[nodiscard]] const std::optional<ChannelResync>& paid() const { return paid_; }
+
+  /// The newest statement.
+  [[nodiscard]] const std::optional<Event>& last_record() const { return record_; }
+
+  [[nodiscard]] client::JournalChange row() const;
+
+ private:
+  struct Unpaid {
+    Event record;
+    Digest previous_hash;
+    Digest hash;
+  };
+
+  settlement::NodeChannel channel_;
+  std::optional<Event> record_;
+  std::optional<ChannelResync> paid_;
+  std::deque<Unpaid> unpaid_;
+};
+
+/// The books in use: one a channel, whoever asks and by which transport; from the journal where it
+/// has a row. Threads: the loop's only.
+class ChannelBooks {
+ public:
+  explicit ChannelBooks(client::Journal& journal) : journal_(journal) {}
+
+  /// `credit`: of a book that is opened by this call.
+  [[nodiscard]] std::shared_ptr<ChannelBook> open(const settlement::ChannelTerms& terms,
+                                                  Amount credit);
+
+ private:
+  client::Journal& journal_;
+  std::map<ChannelId, std::weak_ptr<ChannelBook>> books_;
+};
+
+}  // namespace nostril::node
