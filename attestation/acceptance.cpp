@@ -155,6 +155,28 @@ void apply_exceptions(Verdict& verdict, const Acceptance& acceptance, UnixTime n
   }
 }
 
+/// The register is in the evidence and not zero.
+bool holds_more(const Verdict& verdict, std::string_view name) {
+  return std::any_of(
+      verdict.identities.begin(), verdict.identities.end(), [name](const Identity& identity) {
+        return identity.name == name && identity.value.find_first_not_of('0') != std::string::npos;
+      });
+}
+
+/// The lists' images that say what this register holds.
+Acceptance naming(const Acceptance& acceptance, std::string_view name) {
+  Acceptance out;
+  out.auditors_min = acceptance.auditors_min;
+  out.lists = acceptance.lists;
+  for (KnownList& list : out.lists) {
+    std::erase_if(list.entries, [name](const ListEntry& entry) {
+      return std::none_of(entry.parts.begin(), entry.parts.end(),
+                          [name](const Identity& part) { return part.name == name; });
+    });
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string_view to_string(Subject subject) {
@@ -188,6 +210,29 @@ Vouching vouching(const Verdict& verdict, const Acceptance& acceptance, Subject 
       static_cast<std::int64_t>(auditors.size()) >= acceptance.auditors_min && !auditors.empty();
   out.who = fmt::format("{}", fmt::join(auditors, ", "));
   return out;
+}
+
+void list_open_registers(Checklist& checks, Level level_min) {
+  checks.add("open_registers", level_min >= Level::ImageMeasured,
+             "TD report, rtmr3, mrconfigid; report, host_data");
+}
+
+bool record_open_registers(Verdict& verdict, const std::vector<std::string>& fixed,
+                           const Acceptance& acceptance, UnixTime now) {
+  std::vector<std::string> open;
+  for (const char* name : {"rtmr3", "mrconfigid", "host_data"}) {
+    if (holds_more(verdict, name) && std::find(fixed.begin(), fixed.end(), name) == fixed.end() &&
+        !vouching(verdict, naming(acceptance, name), Subject::Image, now).enough) {
+      open.emplace_back(name);
+    }
+  }
+  const std::string wanted = "zero, named by the image's entry, or explained by an event log";
+  Checklist checks(verdict.checks);
+  if (open.empty()) return checks.record("open_registers", true, "none", wanted);
+  Check& check = checks.at("open_registers");
+  check.found = fmt::format("{} not zero", fmt::join(open, ", "));
+  check.wanted = wanted;
+  return false;
 }
 
 bool demands(const Acceptance& acceptance, Subject subject) {

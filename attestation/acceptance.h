@@ -109,6 +109,17 @@ void list_acceptance_checks(Checklist& checks, const Acceptance& acceptance);
 void record_freshness(Verdict& verdict, const Nonce& nonce, bool is_callers_own,
                       const Acceptance& acceptance, UnixTime now);
 
+/// Evidence without an event log, of a machine whose registers hold more than its image does: RTMR3
+/// and MRCONFIGID of TDX, HOST_DATA of SNP are where loaders put on record what they start. A known
+/// image says nothing of that, unless the entry that vouches for it names the register as well.
+/// Listed as "open_registers", required where the level must be an image's.
+void list_open_registers(Checklist& checks, Level level_min);
+
+/// Records it: passed, or not checked and found what is open. `fixed`: registers that the caller's
+/// own lists hold. True when nothing is open.
+bool record_open_registers(Verdict& verdict, const std::vector<std::string>& fixed,
+                           const Acceptance& acceptance, UnixTime now);
+
 /// The level were everything to pass, by the checks "measurements" and "model".
 Level proven_level(const Verdict& verdict, const Acceptance& acceptance);
 

@@ -3,6 +3,7 @@
 #include "attestation/acceptance.h"
 #include "attestation/app_identity.h"
 #include "attestation/checklist.h"
+#include "attestation/intel_examine.h"
 #include "attestation/report_form.h"
 #include "attestation/tdx_quote.h"
 #include "attestation/x509.h"
@@ -47,8 +48,8 @@ const Collateral* collateral_for(const TdxQuoteView& quote,
 
 /// The checks of conclude(), which is called once, when all that a machine has is looked at.
 void drop_conclusion(Verdict& verdict) {
-  static constexpr std::array<std::string_view, 4> kNames = {"compose", "machines", "denied",
-                                                             "level"};
+  static constexpr std::array<std::string_view, 5> kNames = {"compose", "machines", "denied",
+                                                             "level", "open_registers"};
   std::erase_if(verdict.checks, [](const Check& check) {
     return std::find(kNames.begin(), kNames.end(), check.name) != kNames.end();
   });
@@ -76,6 +77,7 @@ class PartExamination {
     check_gpus();
     if (part_.post_boot) check_post_boot(*part_.post_boot);
     Checklist checks(verdict_.checks);
+    if (!part_.app) list_open_registers(checks, policy_.tdx.level_min);
     list_acceptance_checks(checks, policy_.tdx.acceptance);
     conclude(verdict_, proven_level(), policy_.tdx.level_min, policy_.tdx.acceptance, input_.now);
     return std::move(verdict_);
@@ -84,12 +86,15 @@ class PartExamination {
  private:
   /// Were everything else to pass. A known image that starts containers of nobody knows whom proves
   /// nothing of what runs.
-  [[nodiscard]] Level proven_level() const {
+  [[nodiscard]] Level proven_level() {
+    const auto fixed =
+        part_.is_snp ? fixed_registers(policy_.snp) : fixed_registers(policy_.tdx, verdict_);
+    const auto& acceptance = policy_.tdx.acceptance;
+    const bool app_known = part_.app
+                               ? vouching(verdict_, acceptance, Subject::Compose, input_.now).enough
+                               : record_open_registers(verdict_, fixed, acceptance, input_.now);
     const Check* measured = verdict_.find("measurements");
     const bool known = measured != nullptr && measured->status == CheckStatus::Passed;
-    const bool app_known =
-        !part_.app ||
-        vouching(verdict_, policy_.tdx.acceptance, Subject::Compose, input_.now).enough;
     return known && app_known && gpus_measured_ && !verdict_.simulated ? Level::ImageMeasured
                                                                        : Level::Declared;
   }

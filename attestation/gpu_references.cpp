@@ -40,6 +40,11 @@ void compare(const SpdmReport& report, const Rim& rim, bool nvdec0, GpuCompariso
   }
 }
 
+std::string without_dots(std::string version) {
+  version.erase(std::remove(version.begin(), version.end(), '.'), version.end());
+  return version;
+}
+
 }  // namespace
 
 std::string rim_id(RimKind kind, const GpuReport& report, std::string_view chip) {
@@ -47,10 +52,13 @@ std::string rim_id(RimKind kind, const GpuReport& report, std::string_view chip)
     return fmt::format("NV_GPU_{}DRIVER_{}_{}", chip.starts_with("GH") ? "" : "CC_", chip,
                        report.driver);
   }
-  std::string version = report.vbios;
-  version.erase(std::remove(version.begin(), version.end(), '.'), version.end());
   return fmt::format("NV_GPU_VBIOS_{}_{}_{}_{}", report.project, report.project_sku,
-                     report.chip_sku, version);
+                     report.chip_sku, without_dots(report.vbios));
+}
+
+std::string switch_rim_id(const SwitchReport& report) {
+  // Project, SKU and chip SKU of the only switch there is: its report does not say them.
+  return "NV_SWITCH_BIOS_5612_0002_890_" + without_dots(report.vbios);
 }
 
 GpuReferences::GpuReferences(std::span<const Bytes> manifests, const TrustRoots& roots,

@@ -17,10 +17,16 @@
 namespace nostril::attestation {
 
 struct GpuReport;
+struct SwitchReport;
 
 /// How NVIDIA's service names the manifest that fits: for who fetches it. Text of the report goes
 /// into it as it is.
 std::string rim_id(RimKind kind, const GpuReport& report, std::string_view chip);
+
+/// The same of an NVSwitch's BIOS; all are kSwitchChip.
+std::string switch_rim_id(const SwitchReport& report);
+
+inline constexpr std::string_view kSwitchChip = "LS10";
 
 /// A manifest with what was found of it.
 struct JudgedRim {

@@ -15,6 +15,15 @@ namespace nostril::attestation {
 
 namespace {
 
+bool is_image(const AllowedMeasurements& allowed, const Measurements& found) {
+  bool same = found.mrtd == allowed.mrtd &&
+              (!allowed.mrconfigid || *allowed.mrconfigid == found.mrconfigid);
+  for (std::size_t i = 0; i < allowed.rtmr.size(); ++i) {
+    same &= !allowed.rtmr.at(i) || *allowed.rtmr.at(i) == found.rtmr.at(i);
+  }
+  return same;
+}
+
 constexpr std::uint64_t kAttributeUntrustedMask = 0xff;  // bits 0..7: debug and reserved
 constexpr std::uint64_t kAttributeSeptVeDisable = 1ULL << 28U;
 constexpr std::uint64_t kAttributeMigratable = 1ULL << 29U;
@@ -126,12 +135,7 @@ class IntelExamination {
   void check_measurements(const TdxQuoteView& quote) {
     const Measurements& found = quote.td.measurements;
     const auto matches = [&found](const AllowedMeasurements& allowed) {
-      bool same = found.mrtd == allowed.mrtd &&
-                  (!allowed.mrconfigid || *allowed.mrconfigid == found.mrconfigid);
-      for (std::size_t i = 0; i < allowed.rtmr.size(); ++i) {
-        same &= !allowed.rtmr.at(i) || *allowed.rtmr.at(i) == found.rtmr.at(i);
-      }
-      return same;
+      return is_image(allowed, found);
     };
     identify(found);
     const auto& images = policy_.allowed_measurements;
@@ -359,6 +363,16 @@ std::optional<TrustRoots::Class> examine_tdx(const TdxQuoteView& quote, const In
 std::optional<TrustRoots::Class> examine_sgx(const SgxQuoteView& quote, const IntelInput& input,
                                              Verdict& verdict) {
   return IntelExamination<SgxQuoteView>(input, verdict).run(quote);
+}
+
+std::vector<std::string> fixed_registers(const Policy& policy, const Verdict& verdict) {
+  std::vector<std::string> out;
+  for (const AllowedMeasurements& image : policy.allowed_measurements) {
+    if (!is_image(image, verdict.measurements)) continue;
+    if (image.rtmr[3]) out.emplace_back("rtmr3");
+    if (image.mrconfigid) out.emplace_back("mrconfigid");
+  }
+  return out;
 }
 
 }  // namespace nostril::attestation

@@ -7,6 +7,8 @@
 #include "attestation/verify.h"
 
 #include <optional>
+#include <string>
+#include <vector>
 
 /// The checks of a TDX or SGX quote and its collateral, whatever the quote was made for. verify()
 /// adds those of a statement. Pure.
@@ -33,5 +35,8 @@ std::optional<TrustRoots::Class> examine_tdx(const TdxQuoteView& quote, const In
                                              Verdict& verdict);
 std::optional<TrustRoots::Class> examine_sgx(const SgxQuoteView& quote, const IntelInput& input,
                                              Verdict& verdict);
+
+/// Registers that an image of the caller's own allowed_measurements, which this is, names.
+std::vector<std::string> fixed_registers(const Policy& policy, const Verdict& verdict);
 
 }  // namespace nostril::attestation

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::array<std::uint8_t, 5> kMagic = {'N', 'A', 'T', 'T', 1};
 constexpr std::size_t kSectionHeadBytes = 5;
-constexpr int kZstdLevel = 12;  // made once an hour, read by every client
+constexpr int kZstdLevel = 19;  // made every few minutes, read by every client
 
 enum class Section : std::uint8_t {
   Kind = 1,
@@ -213,6 +213,15 @@ Result<Evidence, PackError> read_container(ByteSpan container) {
   return out;
 }
 
+Bytes compress(ByteSpan container) {
+  Bytes out(ZSTD_compressBound(container.size()));
+  const std::size_t size =
+      ZSTD_compress(out.data(), out.size(), container.data(), container.size(), kZstdLevel);
+  CHECK(ZSTD_isError(size) == 0);
+  out.resize(size);
+  return out;
+}
+
 /// One zstd frame that states its size, and nothing after it.
 Result<Bytes, PackError> decompress(ByteSpan frame, std::size_t bytes_max) {
   const unsigned long long size = ZSTD_getFrameContentSize(frame.data(), frame.size());
@@ -266,13 +275,11 @@ std::string pack_evidence(const Evidence& evidence) {
   if (evidence.snp) append_certificates(container, *evidence.snp);
   append_text(container, Section::Manifest, evidence.manifest);
   if (evidence.app) append_text(container, Section::MrConfig, evidence.app->mr_config);
+  return encode_base64(compress(container));
+}
 
-  Bytes frame(ZSTD_compressBound(container.size()));
-  const std::size_t size =
-      ZSTD_compress(frame.data(), frame.size(), container.data(), container.size(), kZstdLevel);
-  CHECK(ZSTD_isError(size) == 0);
-  frame.resize(size);
-  return encode_base64(frame);
+std::size_t packed_size(ByteSpan bytes) {
+  return encode_base64(compress(bytes)).size();
 }
 
 Result<Evidence, PackError> unpack_evidence(std::string_view packed, const PackLimits& limits) {

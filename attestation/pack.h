@@ -1,6 +1,7 @@
 #pragma once
 
 #include "attestation/evidence.h"
+#include "base/bytes.h"
 #include "base/result.h"
 
 #include <cstddef>
@@ -65,6 +66,9 @@ std::string_view to_string(PackError error);
 
 /// `evidence` must be within_limits(); a negative expiry in its statement would not unpack.
 std::string pack_evidence(const Evidence& evidence);
+
+/// What `bytes` would take by themselves: says which part of evidence is large.
+std::size_t packed_size(ByteSpan bytes);
 
 Result<Evidence, PackError> unpack_evidence(std::string_view packed, const PackLimits& limits = {});
 

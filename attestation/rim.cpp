@@ -413,6 +413,15 @@ ByteSpan ParsedRim::xml() const {
   return parts_->xml;
 }
 
+std::vector<Certificate> ParsedRim::certificates() const {
+  std::vector<Certificate> out;
+  for (const Bytes& der : parts_->signature.certificates) {
+    auto certificate = parse_certificate(der);
+    if (certificate) out.push_back(std::move(*certificate));
+  }
+  return out;
+}
+
 Result<ParsedRim, RimError> ParsedRim::parse(ByteSpan bytes) {
   Envelope envelope;
   if (as_text(bytes).starts_with('{')) {

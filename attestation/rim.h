@@ -93,6 +93,8 @@ class ParsedRim {
   [[nodiscard]] const Rim& rim() const;
   /// The manifest's XML, bare or out of the service's answer.
   [[nodiscard]] ByteSpan xml() const;
+  /// Those in its signature, in their order; what is none is left out.
+  [[nodiscard]] std::vector<Certificate> certificates() const;
 
  private:
   friend class RimExamination;

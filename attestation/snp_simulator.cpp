@@ -183,7 +183,8 @@ Bytes SnpSimulator::report(std::span<const std::uint8_t, 64> report_data,
   platform_->append_head(out);
   append(out, report_data);
   append(out, measurement);
-  out.resize(0x180);                                // host data, key digests, report ids
+  append(out, platform_->options.host_data);
+  out.resize(0x180);                                // key digests, report ids
   std::fill(out.begin() + 0x160, out.end(), 0xff);  // no migration agent
   platform_->append_tail(out);
   return sign(std::move(out));

@@ -29,6 +29,7 @@ struct SnpSimulatorOptions {
   std::uint32_t vmpl = 0;
   std::uint32_t guest_svn = 0;
   bool masked_chip = false;
+  std::array<std::uint8_t, 32> host_data{};
   /// Family, model, stepping; else of the product.
   std::optional<SnpCpuid> cpuid;
   /// What the certificate says; else what the report says.

@@ -407,14 +407,22 @@ std::optional<TrustRoots::Class> examine_snp(const SnpEvidence& evidence, const 
   return SnpExamination(evidence, roots, now, policy, verdict).run();
 }
 
+std::vector<std::string> fixed_registers(const SnpPolicy& policy) {
+  if (policy.allowed_host_data.empty()) return {};
+  return {"host_data"};
+}
+
 Verdict verify_snp(const SnpEvidence& evidence, const TrustRoots& roots, UnixTime now,
                    const SnpPolicy& policy) {
   Verdict verdict;
   Checklist checks(verdict.checks);
   list_snp_checks(checks, policy);
+  list_open_registers(checks, policy.level_min);
   list_acceptance_checks(checks, policy.acceptance);
   examine_snp(evidence, roots, now, policy, verdict);
-  const bool measured = checks.passed("measurements") && !verdict.simulated;
+  const bool closed =
+      record_open_registers(verdict, fixed_registers(policy), policy.acceptance, now);
+  const bool measured = closed && checks.passed("measurements") && !verdict.simulated;
   conclude(verdict, measured ? Level::ImageMeasured : Level::Declared, policy.level_min,
            policy.acceptance, now);
   return verdict;

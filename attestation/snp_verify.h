@@ -115,4 +115,7 @@ inline constexpr std::array<std::uint8_t, 8> kSimulatorChip = {'N', 'O', 'T', '-
                                                                'T', 'E', 'E', '!'};
 inline constexpr std::string_view kSimulatorCsp = "NOT A TEE";
 
+/// "host_data" where the policy lists what it may be: else the report is refused.
+std::vector<std::string> fixed_registers(const SnpPolicy& policy);
+
 }  // namespace nostril::attestation

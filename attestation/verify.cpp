@@ -6,6 +6,7 @@
 #include "attestation/model_manifest.h"
 #include "attestation/snp_report.h"
 #include "attestation/tee_tag.h"
+#include "attestation/verity.h"
 #include "base/hex.h"
 
 #include <fmt/format.h>
@@ -83,6 +84,7 @@ class Examination {
     if (app_rules_.needs_log()) {
       snp_ ? list_snp_app_checks(checks_, app_rules_) : list_app_checks(checks_, app_rules_);
     }
+    if (!evidence_.app) list_open_registers(checks_, policy_.level_min);
     checks_.add("freshness", policy_.acceptance.require_beacon, "statement, nonce");
     checks_.add("model",
                 !policy_.allowed_model_manifests.empty() ||
@@ -181,6 +183,10 @@ class Examination {
   /// The text that a node hands over beside the digest that its quote commits to.
   void check_manifest() {
     if (evidence_.manifest.empty()) return;
+    if (is_verity_text(evidence_.manifest)) {
+      check_verity();
+      return;
+    }
     const Digest digest = manifest_digest(evidence_.manifest);
     const auto manifest = parse_manifest(evidence_.manifest);
     record("manifest", manifest && digest == expected_.model_manifest,
@@ -192,6 +198,19 @@ class Examination {
         {"manifest.files", static_cast<std::int64_t>(manifest->files.size()), "model manifest"});
     verdict_.claims.push_back(
         {"manifest.bytes", static_cast<std::int64_t>(bytes), "model manifest"});
+  }
+
+  /// The same of a dm-verity device.
+  void check_verity() {
+    const Digest digest = verity_digest(evidence_.manifest);
+    const auto device = parse_verity(evidence_.manifest);
+    record("manifest", device && digest == expected_.model_manifest,
+           device ? encode_hex(digest) : "malformed", encode_hex(expected_.model_manifest));
+    if (!device) return;
+    verdict_.claims.push_back({"verity.root", encode_hex(device->root), "dm-verity device"});
+    verdict_.claims.push_back(
+        {"verity.bytes", static_cast<std::int64_t>(device->data_blocks * device->data_block_bytes),
+         "dm-verity device"});
   }
 
   void check_model() {
@@ -252,8 +271,13 @@ class Examination {
   }
 
   /// A known image that starts containers of nobody knows whom proves nothing of what runs.
-  [[nodiscard]] bool app_known() const {
-    return !evidence_.app || vouching(verdict_, policy_.acceptance, Subject::Compose, now_).enough;
+  [[nodiscard]] bool app_known() {
+    if (evidence_.app) {
+      return vouching(verdict_, policy_.acceptance, Subject::Compose, now_).enough;
+    }
+    return record_open_registers(
+        verdict_, snp_ ? fixed_registers(snp_policy_) : fixed_registers(policy_, verdict_),
+        policy_.acceptance, now_);
   }
 
   const Evidence& evidence_;
@@ -298,6 +322,7 @@ Verdict verify_intel_quote(ByteSpan quote, const Collateral* collateral, const T
   Checklist checks(verdict.checks);
   const IntelTee tee = is_sgx_quote(quote) ? IntelTee::Sgx : IntelTee::Tdx;
   list_intel_checks(checks, policy, !nonce.empty(), tee);
+  if (tee == IntelTee::Tdx) list_open_registers(checks, policy.level_min);
   list_acceptance_checks(checks, policy.acceptance);
   const IntelInput input{collateral, roots, now, policy};
   if (tee == IntelTee::Sgx) {
@@ -309,7 +334,10 @@ Verdict verify_intel_quote(ByteSpan quote, const Collateral* collateral, const T
     record_nonce(checks, view->td.report_data, nonce);
     examine_tdx(*view, input, verdict);
   }
-  const bool measured = checks.passed("measurements") && !verdict.simulated;
+  const bool closed =
+      tee == IntelTee::Sgx ||
+      record_open_registers(verdict, fixed_registers(policy, verdict), policy.acceptance, now);
+  const bool measured = closed && checks.passed("measurements") && !verdict.simulated;
   conclude(verdict, measured ? Level::ImageMeasured : Level::Declared, policy.level_min,
            policy.acceptance, now);
   return verdict;

@@ -1,7 +1,7 @@
 #include "client/report_fetch.h"
 
 #include "base/hex.h"
-#include "net/http_client.h"
+#include "client/http_get.h"
 #include "net/url.h"
 #include "schnorr/hash.h"
 
@@ -15,11 +15,6 @@ namespace nostril::client {
 namespace {
 
 constexpr std::string_view kUsualPath = "/v1/attestation/report";
-constexpr int kOk = 200;
-
-bool is_loopback(std::string_view host) {
-  return host == "127.0.0.1" || host == "::1" || host == "localhost";
-}
 
 /// RFC 3986: what is not unreserved is written as %XX.
 std::string percent_encode(std::string_view text) {
@@ -42,71 +37,6 @@ bool names(std::string_view query, std::string_view name) {
   return false;
 }
 
-/// One call, from start to end.
-class Fetch {
- public:
-  Fetch(net::Loop& loop, const ReportCall& call) : loop_(loop), call_(call), client_(loop, 1) {}
-
-  Result<FetchedReport, std::string> run() {
-    net::HttpCallbacks callbacks;
-    callbacks.on_status = [this](int status, const net::HttpHeaders&) { status_ = status; };
-    callbacks.on_data = [this](std::string_view bytes) {
-      body_.append(bytes);
-      return true;
-    };
-    callbacks.on_done = [this](const net::HttpCallResult& result) {
-      result_ = result;
-      loop_.stop();
-    };
-    client_.start(http_call(), std::move(callbacks));
-    const net::TimerId limit = loop_.after(call_.ms_max, [this] { loop_.stop(); });
-    loop_.run();
-    loop_.cancel(limit);
-    return outcome();
-  }
-
- private:
-  [[nodiscard]] net::HttpCall http_call() const {
-    net::HttpCall out;
-    out.url = call_.url;
-    out.headers = {{"Accept", "application/json"}};
-    if (!call_.api_key.empty()) out.headers.add("Authorization", "Bearer " + call_.api_key);
-    out.ca_path = call_.ca_file;
-    out.wants_peer_certificate = true;
-    out.first_byte_ms_max = call_.ms_max;
-    out.idle_ms_max = call_.ms_max;
-    out.response_bytes_max = call_.bytes_max;
-    return out;
-  }
-
-  Result<FetchedReport, std::string> outcome() {
-    if (!result_) return failure(fmt::format("no whole answer within {} ms", call_.ms_max));
-    if (!result_->ok()) {
-      return failure(std::string(to_string(result_->error)) +
-                     (result_->detail.empty() ? "" : ": " + result_->detail));
-    }
-    if (status_ != kOk) {
-      const bool elsewhere = status_ >= 300 && status_ < 400;
-      return failure(fmt::format("HTTP status {}{}", status_,
-                                 elsewhere ? ": redirects are not followed" : ""));
-    }
-    FetchedReport out{std::move(body_), std::nullopt};
-    if (call_.url.starts_with("https:")) {
-      const auto chain = attestation::parse_pem_chain(result_->peer_certificate);
-      if (chain && chain->size() == 1) out.peer = peer_key_of(chain->front());
-      if (!out.peer) return failure(std::string("the peer's certificate can't be read"));
-    }
-    return out;
-  }
-
-  net::Loop& loop_;
-  const ReportCall& call_;
-  net::HttpClient client_;
-  int status_ = 0;
-  std::string body_;
-  std::optional<net::HttpCallResult> result_;
-};
-
 }  // namespace
 
 std::optional<attestation::PeerKey> peer_key_of(const attestation::Certificate& certificate) {
@@ -126,7 +56,7 @@ Result<std::string, std::string> report_url(std::string_view base, ByteSpan nonc
   if (!https && url->scheme != net::UrlScheme::Http) {
     return failure(std::string("neither https:// nor http://"));
   }
-  if (!https && !is_loopback(url->host)) {
+  if (!is_safe_url(base)) {
     return failure(std::string("http:// only to this machine: anybody between could answer"));
   }
   if (url->target == "/") url->target = kUsualPath;
@@ -149,7 +79,18 @@ Result<std::string, std::string> report_url(std::string_view base, ByteSpan nonc
 }
 
 Result<FetchedReport, std::string> fetch_report(net::Loop& loop, const ReportCall& call) {
-  return Fetch(loop, call).run();
+  GetCall get{call.url,      {{"Accept", "application/json"}}, call.ca_file, true, call.ms_max,
+              call.bytes_max};
+  if (!call.api_key.empty()) get.headers.add("Authorization", "Bearer " + call.api_key);
+  auto reply = http_get(loop, get);
+  if (!reply) return failure(reply.error());
+  FetchedReport out{std::move(reply->body), std::nullopt};
+  if (call.url.starts_with("https:")) {
+    const auto chain = attestation::parse_pem_chain(reply->peer_certificate);
+    if (chain && chain->size() == 1) out.peer = peer_key_of(chain->front());
+    if (!out.peer) return failure(std::string("the peer's certificate can't be read"));
+  }
+  return out;
 }
 
 }  // namespace nostril::client

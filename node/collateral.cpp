@@ -14,6 +14,7 @@
 #include "attestation/x509.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "node/ocsp_subjects.h"
 
 #include <fmt/format.h>
 
@@ -24,75 +25,26 @@ namespace nostril::node {
 
 namespace {
 
+/// What files' names have of a chip id.
+constexpr std::size_t kNamedChipBytes = 16;
+constexpr std::size_t kTurinHwidBytes = 8;
+
 using attestation::Certificate;
 using attestation::Collateral;
 using attestation::Evidence;
+using attestation::IntelPlatform;
 using attestation::IntelTee;
 using attestation::RimKind;
 using attestation::SnpCertificates;
 using attestation::SnpReport;
 
-constexpr std::uint8_t kDerSequence = 0x30;
-constexpr std::size_t kSignatureDigits = 128;
-constexpr std::size_t kTurinHwidBytes = 8;
-
-/// A quote's platform, from its PCK certificate.
-struct IntelPlatform {
-  std::vector<Certificate> chain;  // leaf, PCK CA, root
-  std::array<std::uint8_t, 6> fmspc{};
-  std::string ca;  // "platform" or "processor"
-};
-
-std::optional<IntelPlatform> platform_of(ByteSpan quote) {
-  const auto view = attestation::parse_tdx_quote(quote);
-  if (!view) return std::nullopt;
-  auto chain = attestation::parse_pem_chain(view->pck_chain);
-  if (!chain || chain->size() != 3) return std::nullopt;
-  const auto extension = attestation::sgx_extension(chain->front());
-  if (!extension) return std::nullopt;
-  IntelPlatform out;
-  const std::string name = attestation::common_name((*chain)[1]);
-  out.ca = name.find("Processor") == std::string::npos ? "platform" : "processor";
-  out.fmspc = extension->fmspc;
-  out.chain = std::move(*chain);
-  return out;
-}
-
-bool put_tcb_info(Collateral& out, const VendorDocument& document) {
-  auto answer = parse_signed_answer(as_text(document.body), "tcbInfo");
-  if (!answer) return false;
-  out.tcb_info = std::move(answer->text);
-  out.tcb_info_signature = answer->signature;
-  out.tcb_info_issuer_chain = document.chain;
-  return true;
-}
-
-bool put_qe_identity(Collateral& out, const VendorDocument& document) {
-  auto answer = parse_signed_answer(as_text(document.body), "enclaveIdentity");
-  if (!answer) return false;
-  out.qe_identity = std::move(answer->text);
-  out.qe_identity_signature = answer->signature;
-  out.qe_identity_issuer_chain = document.chain;
-  return true;
-}
-
 VendorRequest crl_request(std::string name, std::string url, const Certificate& issuer) {
-  return {
-      std::move(name), std::move(url), nullptr,
-      [&issuer](const VendorDocument& document, std::int64_t now_s) {
-        return attestation::parse_crl(crl_from_answer(document.body), issuer, now_s).has_value();
-      }};
-}
-
-/// Whose ARK signs the CRL, and where it lies at AMD's.
-struct AmdPlace {
-  std::string product;
-  std::string path;  // "vcek" or "vlek"
-};
-
-AmdPlace place_of(const SnpReport& report, attestation::SnpProduct product) {
-  return {std::string(to_string(product)),
-          report.signer == attestation::SnpSigner::Vcek ? "vcek" : "vlek"};
+  return {std::move(name), std::move(url), nullptr,
+          [&issuer](const VendorDocument& document, std::int64_t now_s) {
+            return attestation::parse_crl(attestation::crl_from_answer(document.body), issuer,
+                                          now_s)
+                .has_value();
+          }};
 }
 
 /// A manifest that a GPU's report must be compared with.
@@ -113,10 +65,33 @@ bool is_plain(std::string_view id) {
   });
 }
 
-/// Those of all GPUs, each once.
-std::vector<WantedRim> wanted_rims(const std::vector<GpuAnswer>& gpus) {
-  std::vector<WantedRim> out;
-  for (const GpuAnswer& gpu : gpus) {
+/// Each once.
+class WantedRims {
+ public:
+  void add(WantedRim wanted) {
+    if (!is_plain(wanted.id)) {
+      log(LogLevel::Error, "collateral: a report names no manifest that can be asked for");
+    } else if (std::ranges::find(all_, wanted) == all_.end()) {
+      all_.push_back(std::move(wanted));
+    }
+  }
+
+  std::vector<WantedRim> take() && {
+    if (all_.size() > attestation::kGpuManifestCountMax) {
+      log(LogLevel::Error, "collateral: these GPUs need {} manifests; clients take {}", all_.size(),
+          attestation::kGpuManifestCountMax);
+      all_.resize(attestation::kGpuManifestCountMax);
+    }
+    return std::move(all_);
+  }
+
+ private:
+  std::vector<WantedRim> all_;
+};
+
+std::vector<WantedRim> wanted_rims(const BoardAnswer& board) {
+  WantedRims out;
+  for (const GpuAnswer& gpu : board.gpus) {
     const auto report = attestation::parse_gpu_report(gpu.report);
     const auto chip = attestation::gpu_chip(gpu.chain);
     if (!report || !chip) {
@@ -125,20 +100,19 @@ std::vector<WantedRim> wanted_rims(const std::vector<GpuAnswer>& gpus) {
     }
     for (const RimKind kind : {RimKind::Driver, RimKind::Vbios}) {
       const std::string& version = kind == RimKind::Driver ? report->driver : report->vbios;
-      WantedRim wanted{kind, version, *chip, attestation::rim_id(kind, *report, *chip)};
-      if (!is_plain(wanted.id)) {
-        log(LogLevel::Error, "collateral: a GPU's report names no manifest that can be asked for");
-      } else if (std::ranges::find(out, wanted) == out.end()) {
-        out.push_back(std::move(wanted));
-      }
+      out.add({kind, version, *chip, attestation::rim_id(kind, *report, *chip)});
     }
   }
-  if (out.size() > attestation::kGpuManifestCountMax) {
-    log(LogLevel::Error, "collateral: these GPUs need {} manifests; clients take {}", out.size(),
-        attestation::kGpuManifestCountMax);
-    out.resize(attestation::kGpuManifestCountMax);
+  for (const GpuAnswer& one : board.switches) {
+    const auto report = attestation::parse_switch_report(one.report);
+    if (!report) {
+      log(LogLevel::Error, "collateral: an NVSwitch's report is none that clients read");
+      continue;
+    }
+    out.add({RimKind::Switch, report->vbios, std::string(attestation::kSwitchChip),
+             attestation::switch_rim_id(*report)});
   }
-  return out;
+  return std::move(out).take();
 }
 
 class CollateralSource final : public EvidenceSource {
@@ -163,19 +137,19 @@ class CollateralSource final : public EvidenceSource {
     return source_->quote(report_data, now_s);
   }
 
-  Result<std::vector<GpuAnswer>, std::string> gpus(const Digest& nonce) override {
-    return source_->gpus(nonce);
+  Result<BoardAnswer, std::string> board(const Digest& nonce) override {
+    return source_->board(nonce);
   }
 
-  std::vector<Bytes> gpu_manifests(const std::vector<GpuAnswer>& gpus,
-                                   std::int64_t now_s) override {
-    std::vector<Bytes> out;
-    for (const WantedRim& wanted : wanted_rims(gpus)) {
+  BoardDocuments board_documents(const BoardAnswer& board, std::int64_t now_s) override {
+    BoardDocuments out;
+    for (const WantedRim& wanted : wanted_rims(board)) {
       const auto document = obtain(rim_request(wanted), now_s);
       if (!document) continue;
       const auto rim = attestation::ParsedRim::parse(document->body);
-      if (rim) out.emplace_back(rim->xml().begin(), rim->xml().end());
+      if (rim) out.manifests.emplace_back(rim->xml().begin(), rim->xml().end());
     }
+    out.ocsp = ocsp_answers(board, out.manifests, now_s);
     return out;
   }
 
@@ -189,6 +163,25 @@ class CollateralSource final : public EvidenceSource {
     if (document) return std::move(*document);
     log(LogLevel::Error, "collateral: {}", document.error());
     return std::nullopt;
+  }
+
+  /// Answers about all certificates, or those that were kept: a responder that is away must not
+  /// cost its time once for each.
+  std::vector<Bytes> ocsp_answers(const BoardAnswer& board, const std::vector<Bytes>& manifests,
+                                  std::int64_t now_s) {
+    std::vector<Bytes> out;
+    std::string url = settings_.nvidia_ocsp_url;
+    for (const OcspSubject& subject : ocsp_subjects(board, manifests)) {
+      if (out.size() == attestation::kOcspCountMax) break;
+      auto document = store_.obtain(ocsp_vendor_request(subject, url), now_s);
+      if (document) {
+        out.push_back(std::move(document->body));
+      } else if (!url.empty()) {
+        log(LogLevel::Warning, "collateral: {}", document.error());
+        url.clear();
+      }
+    }
+    return out;
   }
 
   [[nodiscard]] std::string intel_url(std::string_view path) const {
@@ -212,7 +205,7 @@ class CollateralSource final : public EvidenceSource {
   }
 
   void add_intel(Evidence& evidence, std::int64_t now_s) {
-    const auto platform = platform_of(evidence.cpu_quote);
+    const auto platform = attestation::intel_platform(evidence.cpu_quote);
     if (!platform) {
       log(LogLevel::Error, "collateral: the machine's quote is none that clients can read");
       return;
@@ -224,23 +217,24 @@ class CollateralSource final : public EvidenceSource {
         obtain(crl_request("root-ca-crl", settings_.intel_root_crl_url, platform->chain[2]), now_s);
     const auto pck_crl = obtain(
         crl_request("pck-crl-" + platform->ca,
-                    intel_url("/sgx/certification/v4/pckcrl?ca=" + platform->ca + "&encoding=der"),
-                    platform->chain[1]),
+                    intel_url(attestation::intel_pck_crl_path(*platform)), platform->chain[1]),
         now_s);
     if (!tcb || !qe || !root_crl || !pck_crl) return;
-    if (!put_tcb_info(out, *tcb) || !put_qe_identity(out, *qe)) return;
-    out.root_ca_crl = crl_from_answer(root_crl->body);
-    out.pck_crl = crl_from_answer(pck_crl->body);
+    if (!attestation::put_tcb_info(out, tcb->body, tcb->chain) ||
+        !attestation::put_qe_identity(out, qe->body, qe->chain))
+      return;
+    out.root_ca_crl = attestation::crl_from_answer(root_crl->body);
+    out.pck_crl = attestation::crl_from_answer(pck_crl->body);
     evidence.collateral = std::move(out);
   }
 
   VendorRequest tcb_request(const IntelPlatform& platform) {
     const std::string fmspc = encode_hex(platform.fmspc);
-    return {"tdx-tcb-" + fmspc, intel_url("/tdx/certification/v4/tcb?fmspc=" + fmspc),
-            "TCB-Info-Issuer-Chain",
+    return {"tdx-tcb-" + fmspc, intel_url(attestation::intel_tcb_path(platform)),
+            attestation::kTcbInfoChainHeader,
             [this, &platform](const VendorDocument& document, std::int64_t now_s) {
               Collateral parts;
-              if (!put_tcb_info(parts, document)) return false;
+              if (!attestation::put_tcb_info(parts, document.body, document.chain)) return false;
               const auto info = attestation::check_tcb_info(parts, IntelTee::Tdx, settings_.roots,
                                                             platform.chain[2], now_s);
               return info && info->document.fmspc == platform.fmspc;
@@ -248,11 +242,11 @@ class CollateralSource final : public EvidenceSource {
   }
 
   VendorRequest qe_request(const IntelPlatform& platform) {
-    return {"tdx-qe-identity", intel_url("/tdx/certification/v4/qe/identity"),
-            "SGX-Enclave-Identity-Issuer-Chain",
+    return {"tdx-qe-identity", intel_url(attestation::intel_qe_identity_path()),
+            attestation::kQeIdentityChainHeader,
             [this, &platform](const VendorDocument& document, std::int64_t now_s) {
               Collateral parts;
-              return put_qe_identity(parts, document) &&
+              return attestation::put_qe_identity(parts, document.body, document.chain) &&
                      attestation::check_qe_identity(parts, IntelTee::Tdx, settings_.roots,
                                                     platform.chain[2], now_s)
                          .has_value();
@@ -271,35 +265,29 @@ class CollateralSource final : public EvidenceSource {
   }
 
   void add_vcek(Evidence& evidence, const SnpReport& report, std::int64_t now_s) {
-    const auto product = report.cpuid ? attestation::product_of(*report.cpuid) : std::nullopt;
-    if (report.signer != attestation::SnpSigner::Vcek || !product || report.masked_chip_key) {
+    const auto path = attestation::amd_vcek_path(report);
+    if (!path) {
       log(LogLevel::Error,
           "collateral: the host gave no certificate for the report's key, and AMD's server can't "
           "be asked for it: a VLEK, a masked chip, or a report of version 2");
       return;
     }
-    auto vcek = obtain(vcek_request(evidence, report, *product), now_s);
+    auto vcek = obtain(vcek_request(evidence, report, *path), now_s);
     if (vcek) evidence.snp->vek = std::move(vcek->body);
   }
 
+  [[nodiscard]] std::string amd_url(const std::string& path) const {
+    return settings_.amd_url.empty() ? std::string() : settings_.amd_url + path;
+  }
+
   VendorRequest vcek_request(const Evidence& evidence, const SnpReport& report,
-                             attestation::SnpProduct product) {
-    const AmdPlace place = place_of(report, product);
+                             const std::string& path) {
+    const auto product = attestation::product_of(*report.cpuid);
     const bool turin = product == attestation::SnpProduct::Turin;
-    const ByteSpan chip =
-        ByteSpan(report.chip_id).first(turin ? kTurinHwidBytes : report.chip_id.size());
-    const auto tcb =
-        attestation::decode_snp_tcb(report.reported_tcb, product).value_or(attestation::SnpTcb{});
-    const std::string levels = fmt::format(
-        "blSPL={:02}&teeSPL={:02}&snpSPL={:02}&ucodeSPL={:02}{}", tcb.bootloader, tcb.tee, tcb.snp,
-        tcb.microcode, turin ? fmt::format("&fmcSPL={:02}", tcb.fmc) : std::string());
-    const std::string name =
-        fmt::format("vcek-{}-{}-{}", place.product, encode_hex(chip).substr(0, 32),
-                    encode_hex(report.reported_tcb));
-    const std::string url = settings_.amd_url.empty()
-                                ? std::string()
-                                : fmt::format("{}/vcek/v1/{}/{}?{}", settings_.amd_url,
-                                              place.product, encode_hex(chip), levels);
+    const ByteSpan chip = ByteSpan(report.chip_id).first(turin ? kTurinHwidBytes : kNamedChipBytes);
+    const std::string name = fmt::format("vcek-{}-{}-{}", to_string(*product), encode_hex(chip),
+                                         encode_hex(report.reported_tcb));
+    const std::string url = amd_url(path);
     return {name, url, nullptr,
             [this, &evidence](const VendorDocument& document, std::int64_t at_s) {
               attestation::SnpEvidence judged{evidence.cpu_quote, *evidence.snp};
@@ -323,14 +311,14 @@ class CollateralSource final : public EvidenceSource {
     const auto chain = attestation::parse_pem_chain(pem);
     const auto extensions = attestation::vek_extensions(*vek, report.signer);
     if (!chain || chain->size() != 2 || !extensions) return;
-    const AmdPlace place = place_of(report, extensions->product);
-    const std::string url =
-        settings_.amd_url.empty()
-            ? std::string()
-            : fmt::format("{}/{}/v1/{}/crl", settings_.amd_url, place.path, place.product);
+    const auto product = extensions->product;
+    const std::string name =
+        fmt::format("crl-{}-{}", report.signer == attestation::SnpSigner::Vcek ? "vcek" : "vlek",
+                    to_string(product));
     const auto crl = obtain(
-        crl_request(fmt::format("crl-{}-{}", place.path, place.product), url, (*chain)[1]), now_s);
-    if (crl) out.crl = crl_from_answer(crl->body);
+        crl_request(name, amd_url(attestation::amd_crl_path(report.signer, product)), (*chain)[1]),
+        now_s);
+    if (crl) out.crl = attestation::crl_from_answer(crl->body);
   }
 
   std::unique_ptr<EvidenceSource> source_;
@@ -339,37 +327,6 @@ class CollateralSource final : public EvidenceSource {
 };
 
 }  // namespace
-
-std::optional<SignedAnswer> parse_signed_answer(std::string_view body, std::string_view member) {
-  while (body.ends_with('\n') || body.ends_with('\r')) body.remove_suffix(1);
-  const std::string head = fmt::format("{{\"{}\":", member);
-  constexpr std::string_view kMiddle = ",\"signature\":\"";
-  constexpr std::string_view kEnd = "\"}";
-  const std::size_t tail_bytes = kMiddle.size() + kSignatureDigits + kEnd.size();
-  if (!body.starts_with(head) || !body.ends_with(kEnd) || body.size() < head.size() + tail_bytes) {
-    return std::nullopt;
-  }
-  const std::string_view tail = body.substr(body.size() - tail_bytes);
-  SignedAnswer out;
-  if (!tail.starts_with(kMiddle) ||
-      !decode_hex(tail.substr(kMiddle.size(), kSignatureDigits), out.signature)) {
-    return std::nullopt;
-  }
-  body.remove_suffix(tail_bytes);
-  body.remove_prefix(head.size());
-  if (!body.starts_with('{') || !body.ends_with('}')) return std::nullopt;
-  out.text = body;
-  return out;
-}
-
-Bytes crl_from_answer(ByteSpan body) {
-  if (!body.empty() && body.front() != kDerSequence) {
-    std::string_view text = as_text(body);
-    while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
-    if (auto der = decode_hex(text)) return std::move(*der);
-  }
-  return {body.begin(), body.end()};
-}
 
 bool lacks_collateral(const Evidence& evidence) {
   const bool gpus = !evidence.gpu_reports.empty() && evidence.gpu_manifests.empty();

@@ -1,7 +1,7 @@
 #include "node/collateral_store.h"
 
 #include "attestation/evidence.h"
-#include "base/hex.h"
+#include "attestation/vendor_services.h"
 #include "base/log.h"
 #include "node/http_request.h"
 
@@ -55,25 +55,6 @@ std::int64_t modified_s(const fs::path& path) {
 
 }  // namespace
 
-std::optional<std::string> percent_decode(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    if (text.front() != '%') {
-      out += text.front();
-      text.remove_prefix(1);
-      continue;
-    }
-    if (text.size() < 3) return std::nullopt;
-    std::string digits(text.substr(1, 2));
-    for (char& c : digits) c = c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
-    std::array<std::uint8_t, 1> byte{};
-    if (!decode_hex(digits, byte)) return std::nullopt;
-    out += static_cast<char>(byte[0]);
-    text.remove_prefix(3);
-  }
-  return out;
-}
-
 CollateralStore::CollateralStore(CollateralStoreSettings settings)
     : settings_(std::move(settings)) {}
 
@@ -81,8 +62,9 @@ Result<VendorDocument, std::string> CollateralStore::obtain(const VendorRequest&
                                                             std::int64_t now_s) {
   auto kept = read(request.name, now_s);
   const bool usable = kept && request.is_good(kept->document, now_s);
+  const std::int64_t ahead_s = request.ahead_s < 0 ? settings_.ahead_s : request.ahead_s;
   const bool fresh = usable && kept->age_s < settings_.refresh_s &&
-                     request.is_good(kept->document, now_s + settings_.ahead_s);
+                     request.is_good(kept->document, now_s + ahead_s);
   const auto failed = failed_at_.find(request.name);
   const bool resting =
       usable && failed != failed_at_.end() && now_s - failed->second < settings_.retry_s;
@@ -137,6 +119,11 @@ Result<VendorDocument, std::string> CollateralStore::fetch(const VendorRequest& 
   }
   net::HttpCall call;
   call.url = request.url;
+  if (!request.body.empty()) {
+    call.method = "POST";
+    call.body = request.body;
+    call.headers.add("Content-Type", request.content_type);
+  }
   call.ca_path = settings_.ca_file;
   call.connect_ms_max = settings_.request_ms_max;
   call.first_byte_ms_max = settings_.request_ms_max;
@@ -151,7 +138,7 @@ Result<VendorDocument, std::string> CollateralStore::fetch(const VendorRequest& 
   out.body.assign(body.begin(), body.end());
   if (request.chain_header != nullptr) {
     const auto header = reply->headers.find(request.chain_header);
-    auto chain = percent_decode(header.value_or(""));
+    auto chain = attestation::percent_decode(header.value_or(""));
     if (!header || !chain || chain->size() > attestation::kIssuerChainBytesMax) {
       return failure(fmt::format("{}: no issuer chain in {}", request.url, request.chain_header));
     }

@@ -25,6 +25,10 @@ struct VendorRequest {
   const char* chain_header = nullptr;
   /// Whether a document is the vendor's word for what was asked, and valid at that time.
   std::function<bool(const VendorDocument&, std::int64_t now_s)> is_good;
+  std::string body = {};          ///< sent by POST; empty: GET
+  std::string content_type = {};  ///< of the body
+  /// In place of the store's; negative: as that says.
+  std::int64_t ahead_s = -1;
 };
 
 struct CollateralStoreSettings {
@@ -66,8 +70,5 @@ class CollateralStore {
   CollateralStoreSettings settings_;
   std::map<std::string, std::int64_t> failed_at_;  // by name
 };
-
-/// "%41" is "A". Nothing when an escape is malformed.
-[[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
 
 }  // namespace nostril::node

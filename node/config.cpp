@@ -70,6 +70,10 @@ void declare_engine(Config& config, NodeConfig::EngineSettings& engine) {
   config.text("weights_folder", &engine.weights_folder,
               "Folder of the model's weights and tokenizer, on this machine: the digest of their\n"
               "manifest goes into the attested statement. No symbolic links. Empty: see the next.");
+  config.flag(
+      "weights_verity", &engine.weights_verity,
+      "weights_folder is the mount of a dm-verity device, read-only: nothing is hashed, the\n"
+      "device's root hash goes into the statement. Needs root and /dev/mapper/control.");
   config.list("weight_files", &engine.weight_files,
               "The same as single files. Both empty: no claim about the weights is made.");
   config.number("manifest_threads", &engine.manifest_threads, 0, 256,
@@ -113,6 +117,9 @@ EvidenceSettings NodeConfig::evidence_settings() const {
   out.simulated_compose = tee.simulated_compose;
   out.paths.dstack_socket = tee.dstack_socket;
   out.nvml_library = tee.nvml_library;
+  out.nscq_library = tee.nscq_library;
+  out.simulated_gpus = static_cast<std::size_t>(tee.simulated_gpus);
+  out.simulated_switches = static_cast<std::size_t>(tee.simulated_switches);
   return out;
 }
 
@@ -123,6 +130,7 @@ CollateralSettings NodeConfig::collateral_settings() const {
   out.intel_root_crl_url = collateral.intel_root_crl_url;
   out.amd_url = collateral.amd_url;
   out.nvidia_url = collateral.nvidia_url;
+  out.nvidia_ocsp_url = collateral.nvidia_ocsp_url;
   out.store.folder = collateral.folder.empty() ? std::filesystem::path(data) / "collateral"
                                                : std::filesystem::path(collateral.folder);
   out.store.ca_file = collateral.ca_file;
@@ -146,6 +154,7 @@ ManifestSettings NodeConfig::manifest_settings(const EngineSettings& engine_sett
   out.folder = engine_settings.weights_folder;
   out.files.assign(engine_settings.weight_files.begin(), engine_settings.weight_files.end());
   out.threads = static_cast<unsigned>(engine_settings.manifest_threads);
+  out.is_verity = engine_settings.weights_verity;
   out.cache = std::filesystem::path(data) / "manifest";
   return out;
 }
@@ -207,6 +216,12 @@ std::optional<std::string> NodeConfig::problem() const {
   if (!sells(engine) || !std::ranges::all_of(engines, sells)) {
     return "offer.credit: must cover one token at these prices, or nothing can be served";
   }
+  const auto lacks_mount = [](const EngineSettings& one) {
+    return one.weights_verity && (one.weights_folder.empty() || !one.weight_files.empty());
+  };
+  if (lacks_mount(engine) || std::ranges::any_of(engines, lacks_mount)) {
+    return "weights_verity: with weights_folder, the device's mount, and no weight_files";
+  }
   if (auto found = unknown_path(engine)) return found;
   for (const EngineSettings& one : engines) {
     if (auto found = problem_of(one)) return found;
@@ -247,6 +262,15 @@ void NodeConfig::declare(Config& config) {
       "nvml_library", &tee.nvml_library,
       "NVIDIA's library that GPUs in confidential mode are asked by for their reports. Empty:\n"
       "GPUs are not asked.");
+  config.text("nscq_library", &tee.nscq_library,
+              "NVIDIA's library that NVSwitches are asked by, where the GPUs' reports name some\n"
+              "(boards of eight in protected PCIe mode). Empty: switches are not asked.");
+  config.number("simulated_gpus", &tee.simulated_gpus, 0,
+                static_cast<std::int64_t>(attestation::kGpuReportCountMax),
+                "GPUs of the simulated machine.");
+  config.number("simulated_switches", &tee.simulated_switches, 0, 4,
+                "NVSwitches between them: the GPUs, which must be 8, are then in protected PCIe\n"
+                "mode.");
 
   config.section("collateral",
                  "What the vendors say about this machine: fetched by this node, checked, kept\n"
@@ -258,6 +282,8 @@ void NodeConfig::declare(Config& config) {
   config.text("amd_url", &collateral.amd_url, "AMD's key server. Empty: never asked.");
   config.text("nvidia_url", &collateral.nvidia_url,
               "NVIDIA's service of reference manifests for GPUs. Empty: never asked.");
+  config.text("nvidia_ocsp_url", &collateral.nvidia_ocsp_url,
+              "NVIDIA's word on revoked GPUs and NVSwitches (OCSP). Empty: never asked.");
   config.text("folder", &collateral.folder,
               "Where documents are kept; may be placed there by hand. Empty: DATA/collateral.");
   config.text("ca_file", &collateral.ca_file,

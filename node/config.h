@@ -29,6 +29,9 @@ struct NodeConfig {
     std::string simulated_compose;
     std::string dstack_socket = "/var/run/dstack.sock";
     std::string nvml_library = kNvmlLibrary;
+    std::string nscq_library = kNscqLibrary;
+    std::int64_t simulated_gpus = 0;
+    std::int64_t simulated_switches = 0;
   } tee;
 
   struct CollateralServices {
@@ -36,6 +39,7 @@ struct NodeConfig {
     std::string intel_root_crl_url = CollateralSettings{}.intel_root_crl_url;
     std::string amd_url = CollateralSettings{}.amd_url;
     std::string nvidia_url = CollateralSettings{}.nvidia_url;
+    std::string nvidia_ocsp_url = CollateralSettings{}.nvidia_ocsp_url;
     std::string folder;
     std::string ca_file;
     std::int64_t refresh_hours = 12;
@@ -48,6 +52,7 @@ struct NodeConfig {
     std::vector<std::string> models;  ///< empty: all that the engine names
     bool first_model_only = false;    ///< of an empty `models`
     std::string weights_folder;
+    bool weights_verity = false;
     std::vector<std::string> weight_files;
     std::int64_t manifest_threads = 0;
     bool warm_up = true;

@@ -1,14 +1,19 @@
 #include "node/dstack_agent.h"
 
 #include "attestation/app_identity.h"
+#include "attestation/dstack_container.h"
 #include "attestation/event_log.h"
+#include "attestation/x509.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "node/http_request.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
+#include <span>
+#include <utility>
 
 namespace nostril::node {
 
@@ -54,6 +59,33 @@ Result<std::string, std::string> post(const std::filesystem::path& socket, const
   return std::move(reply->body);
 }
 
+Result<attestation::AppDocuments, std::string> bounded(attestation::AppDocuments out) {
+  if (!attestation::within_limits(out)) {
+    return failure(
+        fmt::format("event log, compose text or mr-config of {}, {} and {} bytes: larger "
+                    "than evidence takes",
+                    out.event_log.size(), out.compose.size(), out.mr_config.size()));
+  }
+  return out;
+}
+
+/// Issuer first, the report's signer last; as evidence has them: the signer, then ASK and ARK.
+std::optional<attestation::SnpCertificates> certificates_of(const std::vector<std::string>& pems) {
+  attestation::SnpCertificates out;
+  if (pems.empty()) return out;
+  const auto vek = attestation::parse_pem_chain(pems.back());
+  if (!vek || vek->size() != 1) return std::nullopt;
+  out.vek = vek->front().der;
+  // AMD's key server and hosts give ASK before ARK, and clients want that order.
+  for (const std::string& pem : std::span(pems).first(pems.size() - 1)) {
+    const auto one = attestation::parse_pem_chain(pem);
+    if (!one || one->size() != 1) return std::nullopt;
+    const bool root = attestation::common_name(one->front()).starts_with("ARK-");
+    out.chain = root ? out.chain + pem : pem + out.chain;
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<DstackQuote, std::string> parse_dstack_quote(std::string_view json,
@@ -63,9 +95,7 @@ Result<DstackQuote, std::string> parse_dstack_quote(std::string_view json,
   const auto quote_hex = text_member(*reply, "quote", 2 * attestation::kQuoteBytesMax);
   if (!quote_hex) return failure("GetQuote: no quote, or one that is too large");
   if (quote_hex->empty()) {
-    return failure(
-        "GetQuote: an empty quote; this agent runs on no TDX guest, which is what this "
-        "source is for: try evidence = \"tsm\"");
+    return failure("GetQuote: an empty quote; this agent runs on no TDX guest");
   }
   auto quote = decode_hex(*quote_hex);
   if (!quote) return failure("GetQuote: the quote is not hex");
@@ -110,15 +140,46 @@ Result<attestation::AppDocuments, std::string> dstack_app(const DstackQuote& quo
   for (attestation::LoggedEvent& event : *log) {
     if (event.is_runtime()) event.digest_given = false;
   }
-  attestation::AppDocuments out{attestation::to_json(*log), info.app_compose,
-                                attestation::mr_config_of(quote.vm_config)};
-  if (!attestation::within_limits(out)) {
-    return failure(
-        fmt::format("event log, compose text or mr-config of {}, {} and {} bytes: larger "
-                    "than evidence takes",
-                    out.event_log.size(), out.compose.size(), out.mr_config.size()));
+  return bounded(
+      {attestation::to_json(*log), info.app_compose, attestation::mr_config_of(quote.vm_config)});
+}
+
+Result<attestation::AppDocuments, std::string> dstack_snp_app(const DstackReport& report,
+                                                              const DstackInfo& info) {
+  attestation::EventLog log = report.events;
+  for (attestation::LoggedEvent& event : log) event.digest_given = false;
+  return bounded({attestation::to_json(log), info.app_compose, report.mr_config});
+}
+
+Result<DstackReport, std::string> parse_dstack_report(
+    std::string_view json, std::span<const std::uint8_t, 64> report_data) {
+  const auto reply = Json::parse(json, kReplyLimits);
+  const auto hex = reply && reply->is_object()
+                       ? text_member(*reply, "attestation", kDstackReplyBytesMax)
+                       : std::nullopt;
+  const auto bytes = hex ? decode_hex(*hex) : std::nullopt;
+  if (!bytes) return failure("Attest: no attestation in hex");
+  auto container = attestation::parse_dstack_container(*bytes);
+  if (!container) return failure("Attest: the container is none that can be read");
+  if (container->platform != attestation::DstackContainer::Platform::Snp) {
+    return failure("Attest: it is not of SEV-SNP");
   }
-  return out;
+  if (!std::ranges::equal(container->report_data, report_data)) {
+    return failure("Attest: the answer is for other report_data than was asked for");
+  }
+  auto certificates = certificates_of(container->certificates);
+  if (!certificates) return failure("Attest: its certificates are none that clients read");
+  return DstackReport{std::move(*certificates), std::move(container->evidence),
+                      std::move(container->mr_config), std::move(container->runtime_events)};
+}
+
+Result<DstackReport, std::string> dstack_report(const std::filesystem::path& socket,
+                                                std::span<const std::uint8_t, 64> report_data,
+                                                std::uint64_t ms_max) {
+  const auto body =
+      post(socket, "Attest", R"({"report_data":")" + encode_hex(report_data) + "\"}", ms_max);
+  if (!body) return failure(body.error());
+  return parse_dstack_report(*body, report_data);
 }
 
 Result<DstackQuote, std::string> dstack_quote(const std::filesystem::path& socket,

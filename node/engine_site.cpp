@@ -1,5 +1,6 @@
 #include "node/engine_site.h"
 
+#include "attestation/verity.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -192,12 +193,12 @@ void EngineSite::start_manifest(const std::shared_ptr<const FoundEngine>& found)
     read_version(*found);
     return;
   }
-  using Made = Result<attestation::ModelManifest, std::string>;
+  using Made = Result<std::string, std::string>;
   const auto made = std::make_shared<Made>(failure(std::string("not made")));
   const bool taken = parts_.background.run(
       [settings, made, cancelled = cancelled_] {
         const ManifestCalls calls{log_progress, cancelled.get()};
-        *made = make_manifest(*settings, calls);
+        *made = weights_text(*settings, calls);
       },
       [this, made, alive = std::weak_ptr(alive_)] {
         if (alive.expired() || closed_) return;
@@ -205,9 +206,10 @@ void EngineSite::start_manifest(const std::shared_ptr<const FoundEngine>& found)
           report("weights: " + made->error());
           return;
         }
-        manifest_ = attestation::print_manifest(**made);
-        log(LogLevel::Info, "weights: {} files, manifest {}", (*made)->files.size(),
-            encode_hex(attestation::manifest_digest(*manifest_)));
+        manifest_ = **made;
+        log(LogLevel::Info, "weights: {} {}",
+            attestation::is_verity_text(*manifest_) ? "dm-verity device" : "manifest",
+            encode_hex(attestation::weights_digest(*manifest_)));
         check();
       });
   if (!taken) hashing_ = false;

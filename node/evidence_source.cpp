@@ -1,5 +1,7 @@
 #include "node/evidence_source.h"
 
+#include "attestation/gpu_report.h"
+#include "attestation/switch_verify.h"
 #include "base/log.h"
 #include "node/dstack_agent.h"
 #include "node/sev_guest.h"
@@ -10,6 +12,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -58,11 +61,16 @@ EvidenceResult within_bounds(Evidence evidence) {
   return evidence;
 }
 
+bool names_switches(const GpuAnswer& gpu) {
+  const auto report = attestation::parse_gpu_report(gpu.report);
+  return report && !attestation::named_switches(*report).empty();
+}
+
 /// What is real.
 class MachineSource : public EvidenceSource {
  public:
-  MachineSource(std::string_view tee, std::string nvml_library)
-      : tee_(tee), nvml_library_(std::move(nvml_library)) {}
+  MachineSource(std::string_view tee, const EvidenceSettings& settings)
+      : tee_(tee), nvml_library_(settings.nvml_library), nscq_library_(settings.nscq_library) {}
 
   EvidenceResult evidence(const Statement& statement, std::int64_t now_s) final {
     auto out = quote(attestation::report_data(statement), now_s);
@@ -70,9 +78,23 @@ class MachineSource : public EvidenceSource {
     return out;
   }
 
-  Result<std::vector<GpuAnswer>, std::string> gpus(const Digest& nonce) final {
-    if (nvml_library_.empty()) return std::vector<GpuAnswer>{};
-    return gpu_reports(nonce, nvml_library_);
+  Result<BoardAnswer, std::string> board(const Digest& nonce) final {
+    BoardAnswer out;
+    if (nvml_library_.empty()) return out;
+    auto gpus = gpu_reports(nonce, nvml_library_);
+    if (!gpus) return failure(gpus.error());
+    out.gpus = std::move(*gpus);
+    const bool wanted = std::ranges::any_of(out.gpus, names_switches);
+    if (!wanted || nscq_library_.empty()) return out;
+    // GPUs are evidence without their switches, too: of a machine that clients' default policy
+    // refuses.
+    auto switches = switch_reports(nonce, nscq_library_);
+    if (switches) {
+      out.switches = std::move(*switches);
+    } else {
+      log(LogLevel::Error, "no reports of NVSwitches for clients: {}", switches.error());
+    }
+    return out;
   }
 
   [[nodiscard]] std::string_view tee() const final { return tee_; }
@@ -82,22 +104,41 @@ class MachineSource : public EvidenceSource {
  private:
   std::string_view tee_;
   std::string nvml_library_;
+  std::string nscq_library_;
 };
 
 class DstackSource final : public MachineSource {
  public:
   explicit DstackSource(const EvidenceSettings& settings)
-      : MachineSource(kTdxTag, settings.nvml_library), socket_(settings.paths.dstack_socket) {}
+      : MachineSource(kTdxTag, settings), socket_(settings.paths.dstack_socket) {}
 
   EvidenceResult quote(ReportData report_data, std::int64_t /*now_s*/) override {
     auto answer = dstack_quote(socket_, report_data);
-    if (!answer) return failure(answer.error());
+    if (!answer) return snp(report_data, answer.error());
     Evidence out = tdx_evidence(std::move(answer->quote));
     add_app(out, *answer);
     return within_bounds(std::move(out));
   }
 
  private:
+  /// An agent that has no quote may have a report of SEV-SNP.
+  EvidenceResult snp(ReportData report_data, const std::string& why_no_quote) {
+    auto report = dstack_report(socket_, report_data);
+    if (!report) return failure(why_no_quote + "; " + report.error());
+    Evidence out;
+    out.kind = attestation::kKindSnp;
+    const auto info = dstack_info(socket_);
+    auto app = dstack_snp_app(*report, info.value_or(DstackInfo{}));
+    if (app) {
+      out.app = std::move(*app);
+    } else {
+      log(LogLevel::Error, "no event log for clients: {}", app.error());
+    }
+    out.cpu_quote = std::move(report->report);
+    out.snp = std::move(report->certificates);
+    return within_bounds(std::move(out));
+  }
+
   /// A quote without these is evidence, too, of a machine that says nothing of its application.
   void add_app(Evidence& out, const DstackQuote& quote) const {
     const auto info = dstack_info(socket_);
@@ -116,7 +157,7 @@ class DstackSource final : public MachineSource {
 class TsmSource final : public MachineSource {
  public:
   TsmSource(const EvidenceSettings& settings, std::string_view tee)
-      : MachineSource(tee, settings.nvml_library), folder_(settings.paths.tsm_folder) {}
+      : MachineSource(tee, settings), folder_(settings.paths.tsm_folder) {}
 
   EvidenceResult quote(ReportData report_data, std::int64_t /*now_s*/) override {
     auto report = read_tsm_report(folder_, report_data);
@@ -136,7 +177,7 @@ class TsmSource final : public MachineSource {
 class SevGuestSource final : public MachineSource {
  public:
   SevGuestSource(const EvidenceSettings& settings, std::unique_ptr<SevGuestDevice> device)
-      : MachineSource(kSnpTag, settings.nvml_library), device_(std::move(device)) {}
+      : MachineSource(kSnpTag, settings), device_(std::move(device)) {}
 
   EvidenceResult quote(ReportData report_data, std::int64_t /*now_s*/) override {
     auto report = sev_guest_report(*device_, report_data);
@@ -197,6 +238,12 @@ std::optional<std::string> obstacle(std::string_view source, const TeePaths& pat
   return std::nullopt;
 }
 
+std::vector<ByteSpan> reports_of(const std::vector<GpuAnswer>& devices) {
+  std::vector<ByteSpan> out;
+  for (const GpuAnswer& device : devices) out.emplace_back(device.report);
+  return out;
+}
+
 std::string joined(const std::vector<std::string>& notes) {
   return fmt::format("{}", fmt::join(notes, "\n  "));
 }
@@ -204,17 +251,22 @@ std::string joined(const std::vector<std::string>& notes) {
 }  // namespace
 
 EvidenceResult whole_evidence(EvidenceSource& source, Statement statement, std::int64_t now_s) {
-  auto gpus = source.gpus(attestation::gpu_nonce(statement.nonce, statement.node));
-  if (!gpus) return failure(gpus.error());
-  std::vector<ByteSpan> reports;
-  for (const GpuAnswer& gpu : *gpus) reports.emplace_back(gpu.report);
-  statement.gpu_evidence = attestation::gpu_evidence_digest(reports);
+  auto board = source.board(attestation::gpu_nonce(statement.nonce, statement.node));
+  if (!board) return failure(board.error());
+  statement.gpu_evidence =
+      attestation::gpu_evidence_digest(reports_of(board->gpus), reports_of(board->switches));
   auto out = source.evidence(statement, now_s);
   if (!out) return out;
-  out->gpu_manifests = source.gpu_manifests(*gpus, now_s);
-  for (GpuAnswer& gpu : *gpus) {
+  auto documents = source.board_documents(*board, now_s);
+  out->gpu_manifests = std::move(documents.manifests);
+  out->ocsp_answers = std::move(documents.ocsp);
+  for (GpuAnswer& gpu : board->gpus) {
     out->gpu_reports.push_back(std::move(gpu.report));
     out->gpu_chains.push_back(std::move(gpu.chain));
+  }
+  for (GpuAnswer& one : board->switches) {
+    out->switch_reports.push_back(std::move(one.report));
+    out->switch_chains.push_back(std::move(one.chain));
   }
   return out;
 }

@@ -4,6 +4,7 @@
 #include "attestation/statement.h"
 #include "base/result.h"
 #include "base/rng.h"
+#include "node/nscq.h"
 #include "node/nvml.h"
 #include "node/tee_paths.h"
 
@@ -17,6 +18,17 @@
 
 namespace nostril::node {
 
+/// GPUs, in index order, and the NVSwitches between them.
+struct BoardAnswer {
+  std::vector<GpuAnswer> gpus;
+  std::vector<GpuAnswer> switches;
+};
+
+struct BoardDocuments {
+  std::vector<Bytes> manifests;  ///< reference manifests
+  std::vector<Bytes> ocsp;       ///< OCSP answers
+};
+
 /// Makes evidence that commits to a statement. Threads: one at a time, any.
 class EvidenceSource {
  public:
@@ -24,7 +36,7 @@ class EvidenceSource {
   EvidenceSource(const EvidenceSource&) = delete;
   EvidenceSource& operator=(const EvidenceSource&) = delete;
 
-  /// Waits for the machine: up to a second with real hardware, up to half a minute when the host
+  /// Waits for the machine: up to a second with real hardware, up to a minute when the host
   /// is in trouble. Without collateral, but for what comes with the answer. The error is one line
   /// for the operator.
   [[nodiscard]] virtual Result<attestation::Evidence, std::string> evidence(
@@ -39,17 +51,17 @@ class EvidenceSource {
     return failure(std::string("this source makes no quotes over foreign data"));
   }
 
-  /// Reports of the machine's GPUs over `nonce`: what the statement's gpu_evidence is a digest of,
-  /// so they are asked before. None without GPUs, or where they can't attest.
-  [[nodiscard]] virtual Result<std::vector<GpuAnswer>, std::string> gpus(const Digest& nonce) {
+  /// Reports of the machine's GPUs and NVSwitches over `nonce`: what the statement's gpu_evidence
+  /// is a digest of, so they are asked before. None without GPUs, or where they can't attest.
+  [[nodiscard]] virtual Result<BoardAnswer, std::string> board(const Digest& nonce) {
     static_cast<void>(nonce);
-    return std::vector<GpuAnswer>{};
+    return BoardAnswer{};
   }
 
-  /// NVIDIA's reference manifests for these GPUs, as many as can be had.
-  [[nodiscard]] virtual std::vector<Bytes> gpu_manifests(const std::vector<GpuAnswer>& gpus,
-                                                         std::int64_t now_s) {
-    static_cast<void>(gpus);
+  /// NVIDIA's word about these, as much as can be had.
+  [[nodiscard]] virtual BoardDocuments board_documents(const BoardAnswer& board,
+                                                       std::int64_t now_s) {
+    static_cast<void>(board);
     static_cast<void>(now_s);
     return {};
   }
@@ -75,6 +87,9 @@ struct EvidenceSettings {
   std::string simulated_compose;  ///< file: app-compose.json of the simulated boot; empty: ours
   TeePaths paths;
   std::string nvml_library = kNvmlLibrary;  ///< empty: GPUs are not asked
+  std::string nscq_library = kNscqLibrary;  ///< empty: NVSwitches are not asked
+  std::size_t simulated_gpus = 0;
+  std::size_t simulated_switches = 0;
 };
 
 /// What would be taken, and why not the others. For `nostril-node doctor`.

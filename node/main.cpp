@@ -160,6 +160,16 @@ void add_manifest(CLI::App& app, ManifestOptions& options, std::function<int()>&
   prove->add_option("--leaf", options.leaf, "which, from 0")->required();
   prove->add_option("-o,--output", options.output, "write the proof there instead");
   prove->add_option("--page", options.page, "write the leaf's bytes there");
+  auto* verity = add("verity", "the text that stands in a manifest's place for a dm-verity device",
+                     manifest_verity);
+  verity->add_option("--root", options.root,
+                     "in place of the folder, its mount: root hash, salt and data blocks as "
+                     "`veritysetup format` says them (hash type 1, sha256)");
+  verity->add_option("--salt", options.salt, "hex; none when not given");
+  verity->add_option("--data-blocks", options.data_blocks);
+  verity->add_option("--data-block", options.data_block_bytes, "bytes")->capture_default_str();
+  verity->add_option("--hash-block", options.hash_block_bytes, "bytes")->capture_default_str();
+  verity->add_option("-o,--output", options.output, "write it there instead");
   auto* show = add("show", "digest, roots and sizes of a folder or a manifest", manifest_show);
   auto* file = show->add_option("--manifest", options.manifest, "a manifest's file");
   show->get_option("folder")->excludes(file);

@@ -2,6 +2,7 @@
 
 #include "node/file_tree.h"
 #include "node/leaf_cache.h"
+#include "node/verity.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -244,6 +245,20 @@ Result<ModelManifest, std::string> make_manifest(const ManifestSettings& setting
   if (auto error = hasher.add_folder()) return failure(*error);
   if (auto error = hasher.add_files()) return failure(*error);
   return hasher.run();
+}
+
+Result<std::string, std::string> weights_text(const ManifestSettings& settings,
+                                              const ManifestCalls& calls) {
+  if (!settings.is_verity) {
+    const auto made = make_manifest(settings, calls);
+    if (!made) return failure(made.error());
+    return attestation::print_manifest(*made);
+  }
+  const auto mapper = open_device_mapper();
+  if (!mapper) return failure(mapper.error());
+  const auto device = verity_below(**mapper, settings.folder);
+  if (!device) return failure(device.error());
+  return attestation::print_verity(*device);
 }
 
 }  // namespace nostril::node

@@ -19,6 +19,8 @@ struct ManifestSettings {
   /// Single files; their names are their last path components and must differ.
   std::vector<std::filesystem::path> files;
   unsigned threads = 0;  ///< 0: one a core
+  /// The folder is the mount of a dm-verity device: nothing is hashed, the device's root is taken.
+  bool is_verity = false;
   /// Where leaf digests are kept, a file each (node/leaf_cache.h); empty: nowhere. Work that was
   /// interrupted goes on where it stopped, and files that did not change are not read again.
   std::filesystem::path cache;
@@ -48,5 +50,10 @@ struct ManifestCalls {
 /// a copy in memory), and so must `cache`.
 [[nodiscard]] Result<attestation::ModelManifest, std::string> make_manifest(
     const ManifestSettings& settings, const ManifestCalls& calls = {});
+
+/// What evidence carries of the weights: the text of their manifest; or, where that is_verity, of
+/// the device below the folder (verity.h).
+[[nodiscard]] Result<std::string, std::string> weights_text(const ManifestSettings& settings,
+                                                            const ManifestCalls& calls = {});
 
 }  // namespace nostril::node

@@ -1,5 +1,6 @@
 #include "node/manifest_commands.h"
 
+#include "attestation/verity.h"
 #include "base/bytes.h"
 #include "base/hex.h"
 #include "node/manifest.h"
@@ -149,6 +150,39 @@ int manifest_show(const ManifestOptions& options) {
     fmt::print("{} {:>14} {}\n", encode_hex(file.root), file.bytes, file.name);
   }
   fmt::print("digest {}\n", digest_of(manifest));
+  return 0;
+}
+
+int manifest_verity(const ManifestOptions& options) {
+  std::string text;
+  if (options.root.empty()) {
+    ManifestSettings settings;
+    settings.folder = options.folder;
+    settings.is_verity = true;
+    auto made = weights_text(settings);
+    if (!made) throw std::runtime_error(made.error());
+    text = std::move(*made);
+  } else {
+    attestation::VerityDevice device;
+    const auto salt = decode_hex(options.salt);
+    if (!decode_hex(options.root, device.root.bytes) || !salt) {
+      throw std::runtime_error("--root: 64 hex digits; --salt: hex");
+    }
+    device.salt = *salt;
+    device.data_blocks = options.data_blocks;
+    device.data_block_bytes = options.data_block_bytes;
+    device.hash_block_bytes = options.hash_block_bytes;
+    if (!attestation::is_verity_device(device)) {
+      throw std::runtime_error("--data-blocks, --data-block or --hash-block: no such device");
+    }
+    text = attestation::print_verity(device);
+  }
+  if (options.output.empty()) {
+    fmt::print("{}", text);
+  } else {
+    write(options.output, text);
+  }
+  fmt::print(stderr, "digest {}\n", encode_hex(attestation::verity_digest(text)));
   return 0;
 }
 

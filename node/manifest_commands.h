@@ -15,6 +15,11 @@ struct ManifestOptions {
   std::string name;        ///< prove: of the file, as the manifest has it
   std::uint64_t leaf = 0;  ///< prove: which, from 0
   std::string page;        ///< prove: where its bytes go; empty: nowhere
+  std::string root;        ///< verity: hex; empty: of the device below the folder
+  std::string salt;        ///< verity: hex
+  std::uint64_t data_blocks = 0;
+  std::uint32_t data_block_bytes = 4096;
+  std::uint32_t hash_block_bytes = 4096;
 };
 
 int manifest_make(const ManifestOptions& options);
@@ -24,5 +29,8 @@ int manifest_check(const ManifestOptions& options);
 int manifest_prove(const ManifestOptions& options);
 /// Digest, files and sizes, for people: of the manifest's file, else of the folder.
 int manifest_show(const ManifestOptions& options);
+/// The text that stands in a manifest's place for a dm-verity device, and its digest on standard
+/// error: of the device below the folder, or of what `veritysetup format` said.
+int manifest_verity(const ManifestOptions& options);
 
 }  // namespace nostril::node

@@ -1,14 +1,15 @@
 #include "node/publisher.h"
 
-#include "attestation/model_manifest.h"
 #include "attestation/pack.h"
 #include "attestation/statement.h"
 #include "attestation/tee_tag.h"
 #include "attestation/verify.h"
+#include "attestation/verity.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "events/kinds.h"
 #include "node/collateral.h"
+#include "node/evidence_size.h"
 
 #include <algorithm>
 #include <utility>
@@ -76,7 +77,7 @@ void Publisher::set_engine(const FoundEngine& engine, const EngineModel& model,
   terms_ = std::move(terms);
   model_ = model;
   manifest_ = std::move(manifest);
-  weights_ = manifest_.empty() ? Digest{} : attestation::manifest_digest(manifest_);
+  weights_ = manifest_.empty() ? Digest{} : attestation::weights_digest(manifest_);
 }
 
 void Publisher::change_terms(NodeConfig::OfferSettings terms) {
@@ -189,6 +190,11 @@ void Publisher::publish_made(const Making& making) {
   if (key.key.public_key() != making.statement.encryption_key) return;  // due for the next key
   warn_of_refusals(*evidence, clock_.unix_s());
   const AttestationEvent attestation = make_attestation(*evidence);
+  if (const auto problem =
+          too_large(*evidence, attestation.evidence.size(), InferenceLimits::kEvidenceBytesMax)) {
+    log(LogLevel::Error, "no offer: {}", *problem);
+    return;
+  }
   attestation_event_ = sign_event(build_attestation(attestation), identity_, rng_);
 
   sign_offer(make_offer(key, attestation));

@@ -123,9 +123,9 @@ void ReportRoute::make(const std::shared_ptr<Making>& making) {
         face::LegacyReport& report = making->report;
         Digest nonce;
         nonce.bytes = report.nonce;
-        const auto gpus = source.gpus(nonce);
-        if (!gpus) {
-          making->problem = gpus.error();
+        const auto board = source.board(nonce);
+        if (!board) {
+          making->problem = board.error();
           return;
         }
         const auto data =
@@ -138,8 +138,8 @@ void ReportRoute::make(const std::shared_ptr<Making>& making) {
         report.quote = std::move(evidence->cpu_quote);
         if (evidence->app) report.event_log = evidence->app->event_log;
         report.info = info_json(*evidence);
-        for (const GpuAnswer& gpu : *gpus) report.gpus.push_back(to_report(gpu));
-        report.gpu_architecture = architecture_of(*gpus);
+        for (const GpuAnswer& gpu : board->gpus) report.gpus.push_back(to_report(gpu));
+        report.gpu_architecture = architecture_of(board->gpus);
         making->body = face::report_json(report, *signer, true);
       },
       [this, alive = std::weak_ptr(alive_), making] {

@@ -1,6 +1,7 @@
 #include "node/simulated_source.h"
 
 #include "attestation/event_log.h"
+#include "attestation/gpu_simulator.h"
 #include "attestation/simulator.h"
 #include "attestation/snp_simulator.h"
 #include "base/bytes.h"
@@ -22,6 +23,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using Seed = std::array<std::uint8_t, 32>;
+
+constexpr std::size_t kGpusOfSwitches = 8;  // a switch's report names so many
 
 bool write_whole(const fs::path& path, ByteSpan bytes) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
@@ -100,6 +103,59 @@ class SimulatedTdx {
   attestation::SimulatedBoot boot_;
 };
 
+/// GPUs, and NVSwitches between them, with manifests and OCSP answers about all.
+class SimulatedBoard {
+ public:
+  SimulatedBoard(const Seed& seed, std::size_t gpu_count, std::size_t switch_count)
+      : gpu_count_(gpu_count),
+        switch_count_(switch_count),
+        simulator_(seed, options(switch_count)) {}
+
+  [[nodiscard]] bool is_empty() const { return gpu_count_ == 0; }
+
+  [[nodiscard]] Bytes root_der() const { return simulator_.root_der(); }
+
+  [[nodiscard]] BoardAnswer answer(const Digest& nonce) const {
+    BoardAnswer out;
+    const auto add = [](std::vector<GpuAnswer>& to,
+                        const std::vector<attestation::GpuEvidence>& devices) {
+      for (const auto& device : devices) to.push_back({device.report, device.chain});
+    };
+    add(out.gpus, simulator_.evidence(gpu_count_, nonce.bytes));
+    add(out.switches, simulator_.switches(nonce.bytes));
+    return out;
+  }
+
+  [[nodiscard]] BoardDocuments documents() const {
+    BoardDocuments out;
+    if (is_empty()) return out;
+    out.manifests = simulator_.manifests();
+    const auto add = [&out](const std::vector<Bytes>& answers) {
+      for (const Bytes& answer : answers) {
+        if (std::ranges::find(out.ocsp, answer) == out.ocsp.end()) out.ocsp.push_back(answer);
+      }
+    };
+    for (std::size_t i = 0; i < gpu_count_; ++i) add(simulator_.ocsp_answers(i, {}));
+    for (std::size_t i = 0; i < switch_count_; ++i) add(simulator_.switch_ocsp_answers(i, {}));
+    return out;
+  }
+
+ private:
+  static attestation::GpuSimulatorOptions options(std::size_t switch_count) {
+    attestation::GpuSimulatorOptions out;
+    out.switch_count = switch_count;
+    out.protected_pcie = switch_count != 0;
+    out.features = static_cast<std::uint16_t>(switch_count != 0
+                                                  ? attestation::GpuFeatures::ProtectedPcie
+                                                  : attestation::GpuFeatures::MultiGpuPassthrough);
+    return out;
+  }
+
+  std::size_t gpu_count_;
+  std::size_t switch_count_;
+  attestation::GpuSimulator simulator_;
+};
+
 class SimulatedSnp {
  public:
   explicit SimulatedSnp(const Seed& seed)
@@ -127,7 +183,16 @@ class SimulatedSnp {
 template <typename TheSimulator>
 class SimulatedSource final : public EvidenceSource {
  public:
-  explicit SimulatedSource(TheSimulator simulator) : simulator_(std::move(simulator)) {}
+  SimulatedSource(TheSimulator simulator, SimulatedBoard board)
+      : simulator_(std::move(simulator)), board_(std::move(board)) {}
+
+  Result<BoardAnswer, std::string> board(const Digest& nonce) override {
+    return board_.is_empty() ? BoardAnswer{} : board_.answer(nonce);
+  }
+
+  BoardDocuments board_documents(const BoardAnswer& /*board*/, std::int64_t /*now_s*/) override {
+    return board_.documents();
+  }
 
   Result<attestation::Evidence, std::string> evidence(const attestation::Statement& statement,
                                                       std::int64_t now_s) override {
@@ -145,14 +210,23 @@ class SimulatedSource final : public EvidenceSource {
 
  private:
   TheSimulator simulator_;
+  SimulatedBoard board_;
 };
 
+/// With the roots that clients are to be given on the disk.
 template <typename TheSimulator>
-Result<std::unique_ptr<EvidenceSource>, std::string> with_root(TheSimulator simulator,
-                                                               const fs::path& path) {
-  if (!write_whole(path, simulator.root_der()))
-    return failure(path.string() + ": can't be written");
-  return std::make_unique<SimulatedSource<TheSimulator>>(std::move(simulator));
+Result<std::unique_ptr<EvidenceSource>, std::string> with_roots(TheSimulator simulator,
+                                                                SimulatedBoard board,
+                                                                const fs::path& data) {
+  const fs::path root = data / "sim-root.der";
+  const fs::path gpu_root = data / "sim-gpu-root.der";
+  if (!write_whole(root, simulator.root_der())) {
+    return failure(root.string() + ": can't be written");
+  }
+  if (!board.is_empty() && !write_whole(gpu_root, board.root_der())) {
+    return failure(gpu_root.string() + ": can't be written");
+  }
+  return std::make_unique<SimulatedSource<TheSimulator>>(std::move(simulator), std::move(board));
 }
 
 }  // namespace
@@ -165,16 +239,19 @@ Result<std::unique_ptr<EvidenceSource>, std::string> make_simulated_source(
   }
   const auto seed = simulator_seed(data / "sim-seed", rng);
   if (!seed) return failure((data / "sim-seed").string() + ": can't be written");
-  const fs::path root = data / "sim-root.der";
+  if (settings.simulated_switches != 0 && settings.simulated_gpus != kGpusOfSwitches) {
+    return failure(std::string("tee.simulated_switches: only with tee.simulated_gpus = 8"));
+  }
+  SimulatedBoard board(*seed, settings.simulated_gpus, settings.simulated_switches);
   if (platform == "tdx") {
     const auto compose = settings.simulated_compose.empty()
                              ? std::optional(own_compose())
                              : read_compose(settings.simulated_compose);
     if (!compose)
       return failure(settings.simulated_compose + ": no compose text of 256 KiB at most");
-    return with_root(SimulatedTdx(*seed, *compose), root);
+    return with_roots(SimulatedTdx(*seed, *compose), std::move(board), data);
   }
-  return with_root(SimulatedSnp(*seed), root);
+  return with_roots(SimulatedSnp(*seed), std::move(board), data);
 }
 
 }  // namespace nostril::node

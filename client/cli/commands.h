@@ -127,6 +127,9 @@ struct EvidenceOptions {
   std::string api_key;     ///< file
   std::string save;        ///< file for the answer's exact bytes
   std::int64_t timeout_s = 30;
+  bool fetch_collateral = false;
+  std::string intel_url;  ///< of that, as the next; empty: the vendor's own
+  std::string amd_url;
   std::string token;
   std::string key_set;
   std::string policy;

@@ -271,16 +271,23 @@ void add_verify_report(CLI::App& verify_app, Options& o, Command& run) {
   app->add_option("-m,--model", o.evidence.model, "that the URL's report is of")->needs(url);
   app->add_option("--save", o.evidence.save, "file for the exact bytes of the URL's answer")
       ->needs(url);
-  app->add_option("--ca-file", o.evidence.ca_file, "PEM roots for the URL; else the system's")
-      ->needs(url);
+  app->add_option("--ca-file", o.evidence.ca_file,
+                  "PEM roots for the URL and for --fetch-collateral; else the system's");
   app->add_option("--api-key", o.evidence.api_key, "file with the key that the URL's service wants")
       ->needs(url);
-  app->add_option("--timeout", o.evidence.timeout_s, "seconds for the URL's whole answer")
-      ->needs(url)
+  app->add_option("--timeout", o.evidence.timeout_s,
+                  "seconds for the URL's whole answer, and for each document that is fetched")
       ->check(CLI::Range(1, 600))
       ->capture_default_str();
-  app->add_option("--collateral", o.evidence.collaterals,
-                  "Intel's collateral (JSON); or AMD's certificates; once each");
+  auto* files = app->add_option("--collateral", o.evidence.collaterals,
+                                "Intel's collateral (JSON); or AMD's certificates; once each");
+  auto* fetch = app->add_flag("--fetch-collateral", o.evidence.fetch_collateral,
+                              "ask Intel and AMD now about the report's machines: they learn "
+                              "which these are")
+                    ->excludes(files);
+  app->add_option("--intel-url", o.evidence.intel_url, "a PCCS in place of Intel's service")
+      ->needs(fetch);
+  app->add_option("--amd-url", o.evidence.amd_url, "in place of AMD's key server")->needs(fetch);
   app->add_option("--peer-spki", o.evidence.peer_spki,
                   "key of the TLS connection: SHA-256 of its SubjectPublicKeyInfo in hex, or a "
                   "file with the key or certificate; of a URL it is known")

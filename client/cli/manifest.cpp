@@ -1,4 +1,5 @@
 #include "attestation/model_manifest.h"
+#include "attestation/verity.h"
 #include "base/bytes.h"
 #include "base/hex.h"
 #include "client/cli/commands.h"
@@ -95,17 +96,34 @@ bool check_leaf(const ModelManifest& manifest, const ManifestOptions& options) {
   return right;
 }
 
+bool is_wanted(const ManifestOptions& options, const std::string& digest) {
+  if (options.digest.empty() || options.digest == digest) return true;
+  fmt::print("WRONG digest: wanted {}\n", options.digest);
+  return false;
+}
+
+/// What stands in a manifest's place on a dm-verity device: it names no files.
+bool check_verity(const ManifestOptions& options, const std::string& text) {
+  const auto device = attestation::parse_verity(text);
+  if (!device) throw std::runtime_error(options.manifest + ": is no manifest");
+  if (!options.files.empty() || !options.proof.empty()) {
+    throw std::runtime_error(options.manifest +
+                             ": is a dm-verity device; compare files with `veritysetup verify`");
+  }
+  const std::string digest = encode_hex(attestation::verity_digest(text));
+  fmt::print("digest {}, dm-verity device of {} bytes\nroot   {}\n", digest,
+             device->data_blocks * device->data_block_bytes, encode_hex(device->root));
+  return is_wanted(options, digest);
+}
+
 bool check(const ManifestOptions& options) {
   const std::string text = read_text(options.manifest, attestation::kManifestTextBytesMax);
+  if (attestation::is_verity_text(text)) return check_verity(options, text);
   const auto manifest = attestation::parse_manifest(text);
   if (!manifest) throw std::runtime_error(options.manifest + ": is no manifest");
   const std::string digest = encode_hex(attestation::manifest_digest(text));
   fmt::print("digest {}, {} files\n", digest, manifest->files.size());
-  bool right = true;
-  if (!options.digest.empty() && options.digest != digest) {
-    fmt::print("WRONG digest: wanted {}\n", options.digest);
-    right = false;
-  }
+  bool right = is_wanted(options, digest);
   if (!options.proof.empty()) return check_leaf(*manifest, options) && right;
   for (const std::string& file : options.files) {
     right = check_file(*manifest, file, options.name) && right;

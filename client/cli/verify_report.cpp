@@ -4,6 +4,7 @@
 #include "base/hex.h"
 #include "client/cli/commands.h"
 #include "client/cli/evidence_files.h"
+#include "client/collateral_fetch.h"
 #include "client/report_fetch.h"
 #include "net/http.h"
 #include "schnorr/hash.h"
@@ -139,13 +140,32 @@ void add_claims(attestation::Verdict& verdict, const EvidenceOptions& options,
       {"asked.peer_spki_sha256", encode_hex(arrival.peer->spki_sha256), "TLS connection"});
 }
 
-Judged judge(const Arrival& arrival, std::int64_t now_s, const EvidenceOptions& options) {
+/// Of a PCCS all documents come from it.
+FetchedCollateral fetched(Process& process, const Arrival& arrival,
+                          const EvidenceOptions& options) {
+  CollateralCall call;
+  call.ca_file = options.ca_file;
+  call.ms_max = static_cast<std::uint64_t>(options.timeout_s) * 1'000;
+  if (!options.intel_url.empty()) {
+    call.intel_url = options.intel_url;
+    call.intel_root_crl_url = options.intel_url + "/sgx/certification/v4/rootcacrl";
+  }
+  if (!options.amd_url.empty()) call.amd_url = options.amd_url;
+  auto out = fetch_collateral(process.loop, arrival.report, arrival.nonce, call);
+  if (!out) throw std::runtime_error("--fetch-collateral: " + out.error());
+  return std::move(*out);
+}
+
+Judged judge(const Arrival& arrival, FetchedCollateral vendors, std::int64_t now_s,
+             const EvidenceOptions& options) {
   const VerifyPolicy policy = read_policy(options, now_s);
   VendorFiles files;
+  files.intel = std::move(vendors.intel);
+  files.vek = std::move(vendors.vek);
   for (const std::string& path : options.collaterals) files.add(path);
   if (!options.vcek.empty()) files.vek = read_certificate(options.vcek);
   if (!options.chain.empty()) files.vek_chain = as_text(read_bytes(options.chain));
-  const Bytes crl = options.crl.empty() ? Bytes{} : read_bytes(options.crl);
+  const Bytes crl = options.crl.empty() ? std::move(vendors.crl) : read_bytes(options.crl);
   std::vector<Bytes> rims;
   for (const std::string& path : options.rims) rims.push_back(read_bytes(path));
   const attestation::ReportPolicy rules{policy.tdx, policy.snp, policy.gpu, policy.allow_any_nonce,
@@ -163,8 +183,10 @@ int verify_report(Process& process, const EvidenceOptions& options) {
   try {
     const bool asked = !options.url.empty();
     const Arrival arrival = asked ? from_url(process, options) : from_file(options);
+    const FetchedCollateral vendors =
+        options.fetch_collateral ? fetched(process, arrival, options) : FetchedCollateral{};
     const auto judged = [&](std::int64_t now_s, const EvidenceOptions&) {
-      Judged out = judge(arrival, now_s, options);
+      Judged out = judge(arrival, vendors, now_s, options);
       if (asked) {
         say_again(options, arrival, now_s);
         add_claims(out.verdict, options, arrival);

@@ -217,6 +217,39 @@ TEST_F(AppOffer, OnSnpTheHostDataMustNameTheApplication) {
   EXPECT_FALSE(accepts(wanted).accepted) << "a report that names no application";
 }
 
+TEST_F(AppOffer, OnSnpTheDocumentOfHostDataNamesTheApplication) {
+  const auto boot = read_boot_record(boot_.log).value();
+  const std::string document = R"({"app_id":")" + encode_hex(boot.app_id) +
+                               R"(","compose_hash":")" + encode_hex(boot.compose_hash) +
+                               R"(","instance_id":"","key_provider":"none","key_provider_id":"",)" +
+                               R"("version":3})";
+  SnpSimulatorOptions options;
+  options.host_data = mr_config_digest(document).bytes;
+  const SnpSimulator snp = test::snp_simulator(options);
+  EventLog log = boot_.log;
+  std::erase_if(log, [](const LoggedEvent& event) { return !event.is_runtime(); });
+  Evidence out = snp.evidence(test::statement(), test::kNow);
+  out.app = AppDocuments{to_json(log), kCompose, document};
+  const auto judged = [&](const Policy& policy) {
+    return verify(out, test::statement(), test::roots_of(snp), test::kNow, policy);
+  };
+  Policy wanted = simulated_policy();
+  wanted.app.app_ids = {boot.app_id};
+  const Verdict verdict = judged(wanted);
+  EXPECT_TRUE(verdict.accepted) << explain(verdict);
+  EXPECT_EQ(status_of(verdict, "mr_config"), CheckStatus::Passed);
+  wanted.app.app_ids[0][0] ^= 1;
+  EXPECT_EQ(status_of(judged(wanted), "app_id"), CheckStatus::Failed);
+  out.app->compose += " ";
+  EXPECT_EQ(status_of(judged(simulated_policy()), "app_compose"), CheckStatus::Failed);
+  out.app->compose = kCompose;
+  out.app->mr_config += " ";
+  EXPECT_EQ(status_of(judged(simulated_policy()), "mr_config"), CheckStatus::Failed);
+  // Without the documents HOST_DATA says something that nobody can read.
+  out.app.reset();
+  EXPECT_EQ(judged(simulated_policy()).find("open_registers")->found, "host_data not zero");
+}
+
 TEST_F(AppOffer, TextsAreBounded) {
   const std::vector<std::function<void(AppDocuments&)>> changes = {
       [](AppDocuments& app) { app.event_log.clear(); },
@@ -268,6 +301,41 @@ TEST(LiveAppOffer, AKnownImageThatStartsAnUnknownApplicationIsNotKnown) {
   EXPECT_EQ(level_under({image, compose_entry(kCompose)}), to_string(Level::Declared));
   EXPECT_EQ(level_under({image, compose_entry(evidence.app->compose)}),
             to_string(Level::ImageMeasured));
+}
+
+TEST(LiveAppOffer, AKnownImageWhoseRegistersNoLogExplainsIsNotKnown) {
+  REQUIRE_SHARED("vectors/attestation/combined/cases.json");
+  Evidence evidence = test::live_evidence("venice-2026-06-10");
+  evidence.app.reset();
+  const Measurements found = judge_live(evidence, {}).measurements;
+  ASSERT_NE(found.rtmr[3], Measurement{});
+  const auto judged = [&evidence](std::vector<Identity> parts) {
+    Policy policy = policy_with({{true, Subject::Image, std::move(parts), "", ""}});
+    policy.level_min = Level::ImageMeasured;
+    return judge_live(evidence, policy);
+  };
+  const std::vector<Identity> image = {{"mrtd", encode_hex(found.mrtd)},
+                                       {"rtmr1", encode_hex(found.rtmr[1])},
+                                       {"rtmr2", encode_hex(found.rtmr[2])}};
+  const Verdict open = judged(image);
+  EXPECT_EQ(status_of(open, "measurements"), CheckStatus::Passed);
+  EXPECT_EQ(open.find("level")->found, to_string(Level::Declared));
+  ASSERT_NE(open.find("open_registers"), nullptr);
+  EXPECT_TRUE(refuses(*open.find("open_registers")));
+  EXPECT_NE(open.find("open_registers")->found.find("rtmr3"), std::string::npos);
+  std::vector<Identity> all = image;
+  all.push_back({"rtmr3", encode_hex(found.rtmr[3])});
+  all.push_back({"mrconfigid", encode_hex(found.mrconfigid)});
+  const Verdict closed = judged(all);
+  EXPECT_EQ(status_of(closed, "open_registers"), CheckStatus::Passed);
+  EXPECT_EQ(closed.find("level")->found, to_string(Level::ImageMeasured));
+  // Only the entry that vouches counts: one that names the register and is not true does not.
+  all.back().value[0] = all.back().value[0] == '0' ? '1' : '0';
+  Policy policy =
+      policy_with({{true, Subject::Image, image, "", ""}, {true, Subject::Image, all, "", ""}});
+  const Verdict other = judge_live(evidence, policy);
+  EXPECT_EQ(other.find("level")->found, to_string(Level::Declared));
+  EXPECT_FALSE(refuses(*other.find("open_registers"))) << "no level is asked for";
 }
 
 }  // namespace

@@ -114,6 +114,11 @@ TEST(GenuineSnp, ListsOfMeasurementsRaiseTheLevel) {
   SnpPolicy policy;
   policy.allowed_measurements = {parse_snp_report(dstack().report)->measurement};
   policy.level_min = Level::ImageMeasured;
+  // HOST_DATA names the application that this image starts.
+  const Verdict open = verify_snp(dstack(), TrustRoots::amd(), kDstackNow, policy);
+  EXPECT_FALSE(open.accepted);
+  EXPECT_TRUE(refuses(*open.find("open_registers")));
+  policy.allowed_host_data = {parse_snp_report(dstack().report)->host_data};
   const Verdict verdict = verify_snp(dstack(), TrustRoots::amd(), kDstackNow, policy);
   EXPECT_EQ(verdict.level, Level::ImageMeasured) << explain(verdict);
 }

@@ -401,5 +401,131 @@ TEST_F(VerifyUrl, ProcessorAndGpusMayBeSimulatedTogetherWhenBothRootsAreNamed) {
   EXPECT_EQ(failed(gpu_only).front(), "pck_chain");
 }
 
+// ---- collateral that is asked for ----
+
+std::string percent_encoded(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0;
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+/// Intel's service beside a saved report of the machine.
+class FetchCollateral : public VerifyUrl {
+ protected:
+  FetchCollateral() { all_ = machine_.cpu.collateral(kNow); }
+
+  /// What the service answers to this target; empty: nothing is there.
+  net::HttpResponse sound(const std::string& target) const {
+    const auto answer = [](const std::string& member, const std::string& text, ByteSpan signature) {
+      return "{\"" + member + "\":" + text + ",\"signature\":\"" + encode_hex(signature) + "\"}";
+    };
+    if (target == "/tdx/certification/v4/tcb?fmspc=514d00000000") {
+      return {200,
+              {{"TCB-Info-Issuer-Chain", percent_encoded(all_.tcb_info_issuer_chain)}},
+              answer("tcbInfo", all_.tcb_info, all_.tcb_info_signature)};
+    }
+    if (target == "/tdx/certification/v4/qe/identity") {
+      return {
+          200,
+          {{"SGX-Enclave-Identity-Issuer-Chain", percent_encoded(all_.qe_identity_issuer_chain)}},
+          answer("enclaveIdentity", all_.qe_identity, all_.qe_identity_signature)};
+    }
+    if (target == "/sgx/certification/v4/pckcrl?ca=platform&encoding=der") {
+      return {200, {}, std::string(as_text(all_.pck_crl))};
+    }
+    if (target == "/sgx/certification/v4/rootcacrl") {
+      return {200, {}, encode_hex(all_.root_ca_crl)};
+    }
+    return {404, {}, ""};
+  }
+
+  static std::string target_of(const net::HttpRequest& request) {
+    return request.path + (request.query.empty() ? "" : "?" + request.query);
+  }
+
+  /// Judges the saved report with what `service` says.
+  Outcome judge(Provider& service, const std::vector<std::string>& more = {}) {
+    const auto nonce = filled(0x21);
+    const std::string report = machine_.report(key_, Bytes(nonce.begin(), nonce.end()), false);
+    std::vector<std::string> command = {"--file",
+                                        write("report.json", report),
+                                        "--nonce",
+                                        encode_hex(nonce),
+                                        "--peer-spki",
+                                        encode_hex(key_),
+                                        "--root",
+                                        evidence_[1],
+                                        "--fetch-collateral",
+                                        "--intel-url",
+                                        "http://" + service.authority()};
+    command.insert(command.end(), more.begin(), more.end());
+    return run(command);
+  }
+
+  attestation::Collateral all_;
+};
+
+TEST_F(FetchCollateral, IsAskedForAndJudged) {
+  Provider service(
+      [this](net::Server& server, net::ConnectionId id, const net::HttpRequest& request) {
+        server.respond(id, sound(target_of(request)));
+      });
+  const Outcome done = judge(service);
+  EXPECT_EQ(done.exit, 0) << done.output;
+  EXPECT_EQ(service.seen().size(), 4U);
+  // The service is not trusted: old collateral refuses as a file of it would.
+  all_ = machine_.cpu.collateral(kNow - 400 * 86'400);
+  const Outcome old = judge(service);
+  EXPECT_EQ(old.exit, 1) << old.output;
+  EXPECT_THAT(failed(old), ::testing::Contains("tcb_info"));
+}
+
+TEST_F(FetchCollateral, NobodyIsAskedUnlessToldTo) {
+  Provider service(
+      [this](net::Server& server, net::ConnectionId id, const net::HttpRequest& request) {
+        server.respond(id, sound(target_of(request)));
+      });
+  EXPECT_EQ(run({"--file", "/nowhere", "--intel-url", "http://" + service.authority()}).exit, 2);
+  const auto nonce = filled(0x21);
+  const std::string report = machine_.report(key_, Bytes(nonce.begin(), nonce.end()), false);
+  const Outcome done = run({"--file", write("report.json", report), "--nonce", encode_hex(nonce),
+                            "--peer-spki", encode_hex(key_), "--root", evidence_[1]});
+  EXPECT_EQ(done.exit, 1);
+  EXPECT_THAT(failed(done), ::testing::Contains("tcb_info"));
+  EXPECT_TRUE(service.seen().empty());
+}
+
+TEST_F(FetchCollateral, AServiceThatFailsMakesTheCommandUnusableAndSaysWhere) {
+  std::string mode;
+  std::vector<net::ConnectionId> held;
+  Provider service([&](net::Server& server, net::ConnectionId id, const net::HttpRequest& request) {
+    net::HttpResponse out = sound(target_of(request));
+    if (mode == "missing") out = {404, {}, ""};
+    if (mode == "elsewhere") out = {302, {{"Location", "/x"}}, ""};
+    if (mode == "large") out.body = std::string((1U << 20U) + 1, 'x');
+    if (mode == "rubbish") out.body = "{}";
+    if (mode == "no chain") out.headers = {};
+    if (mode == "silent") return held.push_back(id);
+    server.respond(id, std::move(out));
+  });
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"missing", "/tdx/certification/v4/tcb?fmspc=514d00000000: HTTP status 404"},
+      {"elsewhere", "redirects are not followed"},
+      {"large", "/tdx/certification/v4/tcb"},
+      {"rubbish", "an answer is none of Intel's"},
+      {"no chain", "no issuer chain in TCB-Info-Issuer-Chain"},
+      {"silent", "in time"},
+  };
+  for (const auto& [name, reason] : cases) {
+    mode = name;
+    const Outcome done = judge(service, {"--timeout", "1"});
+    EXPECT_EQ(done.exit, 2) << name;
+    EXPECT_THAT(done.output, HasSubstr(reason)) << name;
+  }
+}
+
 }  // namespace
 }  // namespace nostril::client

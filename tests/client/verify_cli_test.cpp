@@ -2,6 +2,7 @@
 // vectors, and the simulator's own evidence for checkouts without them.
 #include "attestation/gpu_simulator.h"
 #include "attestation/nras_simulator.h"
+#include "attestation/verity.h"
 #include "events/known_good.h"
 #include "events/nip19.h"
 #include "tests/attestation/fixtures.h"
@@ -524,6 +525,22 @@ TEST_F(VerifyCli, PrintsThePolicyWithItsDefaults) {
   EXPECT_EQ(printed.exit, 0);
   EXPECT_THAT(printed.output, HasSubstr("accepted_tcb_statuses = []"));
   EXPECT_THAT(printed.output, HasSubstr("vmpl_max = 0"));
+}
+
+TEST_F(VerifyCli, ReadsADmVerityDeviceInAManifestsPlace) {
+  VerityDevice device;
+  device.root.bytes = attestation::test::filled(0xab);
+  device.data_blocks = 1000;
+  const std::string text = print_verity(device);
+  const std::string file = write("verity.txt", text);
+  const std::string digest = encode_hex(verity_digest(text));
+  const Outcome right = run({"manifest", "--manifest", file, "--digest", digest});
+  EXPECT_EQ(right.exit, 0) << right.output;
+  EXPECT_THAT(right.output, HasSubstr("dm-verity device of 4096000 bytes"));
+  EXPECT_THAT(right.output, HasSubstr(encode_hex(device.root)));
+  EXPECT_EQ(run({"manifest", "--manifest", file, "--digest", std::string(64, '0')}).exit, 1);
+  EXPECT_EQ(run({"manifest", "--manifest", file, "--file", file}).exit, 2);
+  EXPECT_EQ(run({"manifest", "--manifest", write("cut.txt", text.substr(0, 90))}).exit, 2);
 }
 
 // ---- the shared vectors ----

@@ -6,6 +6,7 @@
 #include "base/base64.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "node/ocsp_subjects.h"
 #include "schnorr/hash.h"
 #include "tests/attestation/gpu_fixtures.h"
 #include "tests/attestation/snp_fixtures.h"
@@ -15,6 +16,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/ocsp.h>
 
 #include <fstream>
 #include <mutex>
@@ -41,22 +43,31 @@ class BareSource final : public EvidenceSource {
     return make_(statement);
   }
 
-  Result<std::vector<GpuAnswer>, std::string> gpus(const Digest& nonce) override {
-    std::vector<GpuAnswer> out;
-    if (!ask_gpus) return out;
-    for (const auto& gpu : ask_gpus(nonce)) out.push_back({gpu.report, gpu.chain});
-    return out;
+  Result<BoardAnswer, std::string> board(const Digest& nonce) override {
+    return ask_board ? ask_board(nonce) : BoardAnswer{};
   }
 
   [[nodiscard]] std::string_view tee() const override { return "tdx"; }
 
   [[nodiscard]] bool simulated() const override { return false; }
 
-  std::function<std::vector<attestation::GpuEvidence>(const Digest& nonce)> ask_gpus;
+  std::function<BoardAnswer(const Digest& nonce)> ask_board;
 
  private:
   Make make_;
 };
+
+BoardAnswer board_of(const attestation::GpuSimulator& simulator, std::size_t gpu_count,
+                     const Digest& nonce) {
+  BoardAnswer out;
+  for (const auto& gpu : simulator.evidence(gpu_count, nonce.bytes)) {
+    out.gpus.push_back({gpu.report, gpu.chain});
+  }
+  for (const auto& one : simulator.switches(nonce.bytes)) {
+    out.switches.push_back({one.report, one.chain});
+  }
+  return out;
+}
 
 std::string percent_encoded(const std::string& text) {
   std::string out;
@@ -89,6 +100,7 @@ class Services : public ::testing::Test {
       : server_([this](const std::string& request) {
           const std::lock_guard lock(mutex_);
           asked_.push_back(request.substr(0, request.find(" HTTP")));
+          if (asked_.back() == "POST /") return ocsp_reply(request);
           return reply(asked_.back());
         }) {
     set_log_level(LogLevel::Off);
@@ -96,6 +108,7 @@ class Services : public ::testing::Test {
     settings_.intel_root_crl_url = server_.url() + "/sgx/certification/v4/rootcacrl";
     settings_.amd_url = server_.url();
     settings_.nvidia_url = server_.url();
+    settings_.nvidia_ocsp_url.clear();  // each test of it says so
     settings_.store.folder = folder_.path() / "collateral";
     settings_.store.request_ms_max = 300;
     settings_.roots = attestation::test::roots_of(tdx_)
@@ -138,6 +151,9 @@ class Services : public ::testing::Test {
     if (request == "GET /v1/rim/NV_GPU_VBIOS_SIM_0000_000_96009F0001") {
       return rim_answer("NV_GPU_VBIOS_SIM_0000_000_96009F0001", manifests_[1]);
     }
+    if (request == "GET /v1/rim/NV_SWITCH_BIOS_5612_0002_890_9610550001") {
+      return rim_answer("NV_SWITCH_BIOS_5612_0002_890_9610550001", manifests_.at(2));
+    }
     if (request == "GET /vcek/v1/Milan/crl") return answer(as_string(snp_.crl(made_for_)));
     return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
   }
@@ -155,6 +171,62 @@ class Services : public ::testing::Test {
     if (mode_ == "rubbish") return answer("{\"tcbInfo\":{},\"signature\":\"00\"}");
     if (mode_ == "endless") return answer(std::string((1U << 20U) + 1, 'x'));
     return sound(request);
+  }
+
+  /// NVIDIA's responder: the answer about the certificate that was asked for, by its certID.
+  std::string ocsp_reply(const std::string& request) {
+    ++ocsp_asked_;
+    if (ocsp_mode_ == "500") return "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+    if (request.find("Content-Type: application/ocsp-request\r\n") == std::string::npos) {
+      return "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n";
+    }
+    const std::string der = request.substr(request.find("\r\n\r\n") + 4);
+    for (const auto& [subject, made] : ocsp_answers_) {
+      if (asks_about(der, subject)) return answer(as_string(made));
+    }
+    return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+  }
+
+  /// Answers of the simulator about all certificates of its board.
+  std::vector<std::pair<OcspSubject, Bytes>> ocsp_answers_of(attestation::OcspStatus::Word word) {
+    attestation::SimOcsp fields;
+    fields.this_update = kNow - 60;
+    fields.next_update = kNow + kDay;
+    fields.word = word;
+    std::vector<Bytes> made;
+    for (std::size_t i = 0; i < 8; ++i) {
+      for (Bytes& one : gpus_.ocsp_answers(i, fields)) made.push_back(std::move(one));
+    }
+    for (std::size_t i = 0; i < 4; ++i) {
+      for (Bytes& one : gpus_.switch_ocsp_answers(i, fields)) made.push_back(std::move(one));
+    }
+    std::vector<std::pair<OcspSubject, Bytes>> out;
+    for (OcspSubject& subject : ocsp_subjects(board_of(gpus_, 8, Digest{}), manifests_)) {
+      const auto about = std::ranges::find_if(made, [&subject](const Bytes& one) {
+        attestation::ChainCache cache;
+        const auto word_of =
+            attestation::judge_ocsp(attestation::parse_ocsp(one).value(), subject.certificate,
+                                    subject.issuer, kNow, {}, cache);
+        return word_of || word_of.error() == attestation::OcspError::Revoked;
+      });
+      EXPECT_NE(about, made.end());
+      if (about != made.end()) out.emplace_back(std::move(subject), *about);
+    }
+    return out;
+  }
+
+  /// One certID, by SHA-384, of this certificate.
+  static bool asks_about(const std::string& der, const OcspSubject& subject) {
+    const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+    OCSP_REQUEST* request = d2i_OCSP_REQUEST(nullptr, &at, static_cast<long>(der.size()));
+    if (request == nullptr || OCSP_request_onereq_count(request) != 1) return false;
+    OCSP_CERTID* asked = OCSP_onereq_get0_id(OCSP_request_onereq_get0(request, 0));
+    OCSP_CERTID* own =
+        OCSP_cert_to_id(EVP_sha384(), subject.certificate.get(), subject.issuer.get());
+    const bool same = OCSP_id_cmp(asked, own) == 0;
+    OCSP_CERTID_free(own);
+    OCSP_REQUEST_free(request);
+    return same;
   }
 
   void set_mode(const std::string& mode) {
@@ -187,7 +259,7 @@ class Services : public ::testing::Test {
     auto machine = std::make_unique<BareSource>([this](const attestation::Statement& statement) {
       return tdx_.evidence(statement, kNow, attestation::test::measurements());
     });
-    machine->ask_gpus = [this](const Digest& nonce) { return gpus_.evidence(2, nonce.bytes); };
+    machine->ask_board = [this](const Digest& nonce) { return board_of(gpus_, 2, nonce); };
     return with_collateral(std::move(machine), settings_);
   }
 
@@ -238,6 +310,9 @@ class Services : public ::testing::Test {
   std::string mode_;
   std::int64_t made_for_ = kNow;
   std::vector<std::string> asked_;
+  std::string ocsp_mode_;
+  std::size_t ocsp_asked_ = 0;
+  std::vector<std::pair<OcspSubject, Bytes>> ocsp_answers_;
   FakeHttpServer server_;
 };
 
@@ -416,22 +491,112 @@ TEST_F(Services, WhatAnotherRootSignedIsNeverTaken) {
 TEST(SignedAnswer, KeepsTheExactTextOfTheObject) {
   const std::string signature(128, 'a');
   const std::string body = "{\"tcbInfo\":{ \"a\" : 1},\"signature\":\"" + signature + "\"}";
-  const auto read = parse_signed_answer(body + "\n", "tcbInfo");
+  const auto read = attestation::parse_signed_answer(body + "\n", "tcbInfo");
   ASSERT_TRUE(read);
   EXPECT_EQ(read->text, "{ \"a\" : 1}");
   EXPECT_EQ(encode_hex(read->signature), signature);
-  EXPECT_FALSE(parse_signed_answer(body, "enclaveIdentity"));
+  EXPECT_FALSE(attestation::parse_signed_answer(body, "enclaveIdentity"));
   for (std::size_t size = 0; size < body.size(); ++size) {
-    EXPECT_FALSE(parse_signed_answer(body.substr(0, size), "tcbInfo")) << size;
+    EXPECT_FALSE(attestation::parse_signed_answer(body.substr(0, size), "tcbInfo")) << size;
   }
-  EXPECT_FALSE(
-      parse_signed_answer("{\"tcbInfo\":1,\"signature\":\"" + signature + "\"}", "tcbInfo"));
+  EXPECT_FALSE(attestation::parse_signed_answer(
+      "{\"tcbInfo\":1,\"signature\":\"" + signature + "\"}", "tcbInfo"));
 }
 
 TEST(PercentDecode, IsStrict) {
-  EXPECT_EQ(percent_decode("a%2Bb%0a"), "a+b\n");
-  EXPECT_FALSE(percent_decode("%4"));
-  EXPECT_FALSE(percent_decode("%zz"));
+  EXPECT_EQ(attestation::percent_decode("a%2Bb%0a"), "a+b\n");
+  EXPECT_FALSE(attestation::percent_decode("%4"));
+  EXPECT_FALSE(attestation::percent_decode("%zz"));
+}
+
+// ---- OCSP answers and NVSwitches ----
+
+/// A node with eight GPUs behind four NVSwitches.
+class BoardServices : public Services {
+ protected:
+  BoardServices() {
+    attestation::GpuSimulatorOptions options;
+    options.protected_pcie = true;
+    options.features = 2;
+    options.switch_count = 4;
+    const std::lock_guard lock(mutex_);
+    gpus_ = attestation::test::gpu_simulator(options);
+    manifests_ = gpus_.manifests();
+    ocsp_answers_ = ocsp_answers_of(attestation::OcspStatus::Word::Good);
+    settings_.nvidia_ocsp_url = server_.url();
+  }
+
+  std::unique_ptr<EvidenceSource> board_node() {
+    auto machine = std::make_unique<BareSource>([this](const attestation::Statement& statement) {
+      return tdx_.evidence(statement, kNow, attestation::test::measurements());
+    });
+    machine->ask_board = [this](const Digest& nonce) { return board_of(gpus_, 8, nonce); };
+    return with_collateral(std::move(machine), settings_);
+  }
+
+  attestation::Verdict judge(const attestation::Evidence& evidence) const {
+    attestation::Policy policy = attestation::test::simulated_policy();
+    policy.gpu.require_ocsp = true;
+    policy.gpu.switch_count = 4;
+    return attestation::verify(evidence, evidence.statement, settings_.roots, kNow, policy);
+  }
+
+  void answer_revoked() {
+    auto answers = ocsp_answers_of(attestation::OcspStatus::Word::Revoked);
+    const std::lock_guard lock(mutex_);
+    ocsp_answers_ = std::move(answers);
+  }
+
+  void set_ocsp_mode(const std::string& mode) {
+    const std::lock_guard lock(mutex_);
+    ocsp_mode_ = mode;
+    ocsp_asked_ = 0;
+  }
+
+  std::size_t ocsp_asked() {
+    const std::lock_guard lock(mutex_);
+    return ocsp_asked_;
+  }
+
+  /// Of each GPU and switch one, two shared by each kind, and the manifests' signers with their
+  /// CAs.
+  static constexpr std::size_t kSubjects = 8 + 2 + 4 + 1 + 3;
+};
+
+TEST_F(BoardServices, AnswersAboutAllCertificatesComeBesideTheReports) {
+  const auto node = board_node();
+  const auto evidence = evidence_at(*node, kNow);
+  EXPECT_EQ(evidence.switch_reports.size(), 4U);
+  EXPECT_EQ(evidence.gpu_manifests.size(), 3U);
+  EXPECT_EQ(ocsp_asked(), evidence.ocsp_answers.size());
+  EXPECT_EQ(evidence.ocsp_answers.size(), kSubjects);
+  const auto verdict = judge(evidence);
+  EXPECT_TRUE(verdict.accepted) << attestation::explain(verdict);
+  age(0);
+  EXPECT_EQ(evidence_at(*node, kNow + 3600).ocsp_answers, evidence.ocsp_answers);
+  EXPECT_EQ(ocsp_asked(), kSubjects) << "kept";
+  evidence_at(*node, kNow + kDay - 7'000);
+  EXPECT_GT(ocsp_asked(), kSubjects) << "asked anew before they end";
+}
+
+TEST_F(BoardServices, ARevokedDeviceIsToldToClients) {
+  answer_revoked();
+  const auto evidence = evidence_at(*board_node(), kNow);
+  EXPECT_EQ(evidence.ocsp_answers.size(), kSubjects);
+  const auto verdict = judge(evidence);
+  EXPECT_EQ(attestation::test::status_of(verdict, "gpu_revocation"),
+            attestation::CheckStatus::Failed);
+}
+
+TEST_F(BoardServices, AResponderThatIsAwayIsAskedOnceAndNothingElseSuffers) {
+  set_ocsp_mode("500");
+  const auto evidence = evidence_at(*board_node(), kNow);
+  EXPECT_TRUE(evidence.ocsp_answers.empty());
+  EXPECT_EQ(ocsp_asked(), 1U);
+  EXPECT_EQ(evidence.gpu_manifests.size(), 3U);
+  const auto verdict = judge(evidence);
+  EXPECT_EQ(attestation::test::status_of(verdict, "gpu_revocation"),
+            attestation::CheckStatus::NotChecked);
 }
 
 }  // namespace

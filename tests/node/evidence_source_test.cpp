@@ -2,8 +2,11 @@
 // them is taken.
 #include "node/evidence_source.h"
 
+#include "attestation/app_identity.h"
 #include "attestation/byte_writer.h"
+#include "attestation/dstack_container.h"
 #include "attestation/event_log.h"
+#include "attestation/sim_pki.h"
 #include "attestation/verify.h"
 #include "attestation/x509.h"
 #include "base/hex.h"
@@ -528,6 +531,155 @@ TEST_F(DstackGuest, WithoutAReadableLogTheQuoteGoesOutAloneAsBefore) {
   EXPECT_EQ(attestation::test::status_of(verdict, "event_replay"),
             attestation::CheckStatus::Passed);
   set_log_level(LogLevel::Info);
+}
+
+// ---- dstack on SEV-SNP ----
+
+/// SCALE, as attestation/dstack_container.h.
+class Container {
+ public:
+  Container() { bytes_ = {0, 3}; }
+
+  Container& count(std::size_t value) {
+    if (value < 64) {
+      bytes_.push_back(static_cast<std::uint8_t>(value << 2U));
+      return *this;
+    }
+    CHECK(value < (1U << 14U));
+    bytes_.push_back(static_cast<std::uint8_t>(value << 2U | 1U));
+    bytes_.push_back(static_cast<std::uint8_t>(value >> 6U));
+    return *this;
+  }
+
+  Container& add(ByteSpan bytes) {
+    count(bytes.size());
+    return raw(bytes);
+  }
+
+  Container& raw(ByteSpan bytes) {
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    return *this;
+  }
+
+  [[nodiscard]] std::string reply() const {
+    return R"({"attestation":")" + encode_hex(bytes_) + "\"}";
+  }
+
+ private:
+  Bytes bytes_;
+};
+
+/// A dstack guest on SNP: /GetQuote has nothing, /Attest a container.
+class DstackSnpGuest : public Choice {
+ protected:
+  DstackSnpGuest() {
+    for (attestation::LoggedEvent& event : attestation::simulated_boot(kCompose).log) {
+      if (event.is_runtime()) events_.push_back(event);
+    }
+    const auto boot = attestation::read_boot_record(events_).value();
+    document_ = R"({"app_id":")" + encode_hex(boot.app_id) + R"(","compose_hash":")" +
+                encode_hex(boot.compose_hash) +
+                R"(","instance_id":"","key_provider":"none","key_provider_id":"","version":3})";
+    attestation::SnpSimulatorOptions options;
+    options.host_data = attestation::mr_config_digest(document_).bytes;
+    snp_ = attestation::test::snp_simulator(options);
+  }
+
+  std::string attest(std::span<const std::uint8_t, 64> data) {
+    const auto made = snp_->evidence(data, attestation::test::measurement(0xa0));
+    const auto issuers = attestation::parse_pem_chain(made.certificates.chain).value();
+    const auto pem = [](const Bytes& der) { return attestation::to_pem(std::vector<Bytes>{der}); };
+    Container out;
+    out.add(made.report).count(3);
+    out.add(as_bytes(pem(issuers[1].der))).add(as_bytes(pem(issuers[0].der)));
+    out.add(as_bytes(pem(made.certificates.vek))).add(as_bytes(document_)).count(events_.size());
+    for (const auto& event : events_) out.add(as_bytes(event.name)).add(event.payload);
+    return out.raw(data).add({}).reply();
+  }
+
+  Result<attestation::Evidence, std::string> ask() {
+    fs::remove(settings_.paths.dstack_socket);
+    const FakeHttpServer server(settings_.paths.dstack_socket, [this](const std::string& request) {
+      if (request.starts_with("POST /Info")) return FakeHttpServer::ok(info_);
+      if (request.starts_with("POST /GetQuote")) return FakeHttpServer::ok(R"({"quote":""})");
+      const std::size_t at = request.find(R"("report_data":")") + 15;
+      ReportData data{};
+      CHECK(decode_hex(std::string_view(request).substr(at, 128), data));
+      if (stale_) data[0] ^= 1;
+      return FakeHttpServer::ok(attest(data));
+    });
+    return make().value()->evidence(attestation::test::statement(), kNow);
+  }
+
+  attestation::Verdict judge(attestation::Evidence evidence) const {
+    evidence.kind = attestation::kKindSimulatedSnp;
+    return attestation::verify(evidence, attestation::test::statement(),
+                               attestation::test::roots_of(*snp_), kNow,
+                               attestation::test::simulated_policy());
+  }
+
+  std::optional<attestation::SnpSimulator> snp_;
+  attestation::EventLog events_;
+  std::string document_;
+  std::string info_ = [] {
+    JsonWriter json;
+    json.begin_object().key("tcb_info").begin_object().key("app_compose").string(kCompose);
+    return std::move(json.end_object().end_object()).take();
+  }();
+  bool stale_ = false;
+};
+
+TEST_F(DstackSnpGuest, ItsReportAndItsApplicationPassAtAClient) {
+  const auto evidence = ask();
+  ASSERT_TRUE(evidence) << evidence.error();
+  EXPECT_EQ(evidence->kind, attestation::kKindSnp);
+  const auto verdict = judge(*evidence);
+  EXPECT_TRUE(verdict.accepted) << attestation::explain(verdict);
+  for (const char* check :
+       {"vek_chain", "report_data", "mr_config", "boot_events", "app_compose"}) {
+    EXPECT_EQ(attestation::test::status_of(verdict, check), attestation::CheckStatus::Passed)
+        << check;
+  }
+}
+
+TEST_F(DstackSnpGuest, AnAgentThatLiesIsFoundOut) {
+  stale_ = true;
+  EXPECT_THAT(ask().error(), HasSubstr("other report_data"));
+  stale_ = false;
+  document_ += " ";
+  EXPECT_EQ(attestation::test::status_of(judge(*ask()), "mr_config"),
+            attestation::CheckStatus::Failed);
+}
+
+TEST(DstackSnp, RefusesWhatIsNoReport) {
+  const ReportData data = report_data();
+  EXPECT_THAT(parse_dstack_report("{}", data).error(), HasSubstr("container"));
+  EXPECT_THAT(parse_dstack_report(R"({"attestation":"0g"})", data).error(), HasSubstr("no attest"));
+  EXPECT_THAT(parse_dstack_report(R"({"attestation":"00"})", data).error(), HasSubstr("container"));
+}
+
+TEST(DstackSnp, ReadsAGenuineRecording) {
+  REQUIRE_SHARED("vectors/attestation/dstack/dstack-sev-snp-attestation.json");
+  const std::string json = nostril::test::read_file(
+      nostril::test::shared_path("vectors/attestation/dstack/dstack-sev-snp-attestation.json"));
+  const auto container = attestation::parse_dstack_container(
+      decode_hex(*Json::parse(json)->find_string("attestation")).value());
+  ASSERT_TRUE(container);
+  const auto report = parse_dstack_report(json, container->report_data);
+  ASSERT_TRUE(report) << report.error();
+  const auto verdict = attestation::verify_snp({report->report, report->certificates},
+                                               attestation::TrustRoots::amd(), 1'780'000'000, {});
+  EXPECT_EQ(attestation::test::status_of(verdict, "vek_chain"), attestation::CheckStatus::Passed)
+      << attestation::explain(verdict);
+  EXPECT_EQ(attestation::test::status_of(verdict, "report_signature"),
+            attestation::CheckStatus::Passed);
+  EXPECT_TRUE(dstack_snp_app(*report, {}));
+  ReportData other = container->report_data;
+  other[63] ^= 1;
+  EXPECT_THAT(parse_dstack_report(json, other).error(), HasSubstr("other report_data"));
+  const std::string tdx = nostril::test::read_file(
+      nostril::test::shared_path("vectors/attestation/dstack/dstack-tdx-lite-attestation.json"));
+  EXPECT_THAT(parse_dstack_report(tdx, other).error(), HasSubstr("not of SEV-SNP"));
 }
 
 TEST_F(Choice, TheSimulatorRefusesBesideAnyRealTee) {

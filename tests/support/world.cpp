@@ -95,8 +95,11 @@ TestClient::TestClient(net::Loop& loop, Clock& clock, Rng& rng, const std::strin
 }
 
 World::World(const std::function<void(node::NodeConfig&)>& configure,
-             client::TrustSettings trust_in)
-    : relay(loop), engine(loop), trust(std::move(trust_in)) {
+             client::TrustSettings trust_in, MakeSource make_source_in)
+    : relay(loop),
+      engine(loop),
+      make_source(std::move(make_source_in)),
+      trust(std::move(trust_in)) {
   set_log_level(std::getenv("TEST_LOG") == nullptr ? LogLevel::Off : LogLevel::Debug);
   config.relays = {relay.url()};
   config.data = (folder.path() / "node").string();
@@ -116,9 +119,10 @@ void World::start_node() {
   const std::filesystem::path data = config.data;
   auto journal = journal_in(data / "journal", loop);
   node_journal = journal.get();
+  std::unique_ptr<node::EvidenceSource> source =
+      make_source ? make_source(config, rng) : std::make_unique<TestEvidence>();
   agent = std::make_unique<node::Agent>(config, key_in(data / "identity.nsec", rng),
-                                        std::make_unique<TestEvidence>(), std::move(journal), loop,
-                                        clock, rng);
+                                        std::move(source), std::move(journal), loop, clock, rng);
   if (!config.https.listen.empty()) {
     https = std::make_unique<node::HttpsFace>(agent->https_parts());
     agent->set_direct_path(https->direct_path());

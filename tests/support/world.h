@@ -103,8 +103,12 @@ class ShiftedClock final : public Clock {
 /// A relay, a scripted engine, a node and a client in one process and on one loop.
 class World {
  public:
+  using MakeSource =
+      std::function<std::unique_ptr<node::EvidenceSource>(const node::NodeConfig&, Rng&)>;
+
+  /// `make_source`: of the node's evidence, at each of its starts; nothing: TestEvidence.
   explicit World(const std::function<void(node::NodeConfig&)>& configure = {},
-                 client::TrustSettings trust = test_trust());
+                 client::TrustSettings trust = test_trust(), MakeSource make_source = {});
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -138,6 +142,7 @@ class World {
   TestRelay relay;
   ScriptedEngine engine;
   node::NodeConfig config;
+  MakeSource make_source;
   client::TrustSettings trust;
   client::Journal* node_journal = nullptr;  ///< the agent's, while it lives
   std::unique_ptr<node::Agent> agent;

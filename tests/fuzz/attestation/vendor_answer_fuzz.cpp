@@ -1,12 +1,12 @@
+#include "attestation/vendor_services.h"
 #include "base/check.h"
-#include "node/collateral.h"
 
 #include <cstddef>
 #include <cstdint>
 
 // Any bytes as a vendor's answer: what is taken from it lies inside of it.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace nostril::node;
+  using namespace nostril::attestation;
   const nostril::ByteSpan bytes(data, size);
   const auto text = nostril::as_text(bytes);
   const auto answer = parse_signed_answer(text, "tcbInfo");
