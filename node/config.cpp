@@ -300,6 +300,10 @@ void NodeConfig::declare(Config& config) {
   config.text("operator", &offer.operator_key,
               "Your own public key (64 hex), to which reputation attaches. Empty: none.");
 
+  config.number(
+      "load_s", &offer.load_s, 0, 3'600,
+      "Offers say how busy this node is. When that has changed by much a new one is made,\n"
+      "so many seconds after the last one at the earliest. 0: not for that alone.");
   config.flag("auditable", &offer.auditable,
               "Records state seed and sampling, so that who has the weights can repeat an answer;\n"
               "a request without a seed gets one. Needs weights, and an engine that says its\n"
@@ -377,6 +381,10 @@ void NodeConfig::declare(Config& config) {
   config.number("wait_s_max", &limits.wait_s_max, 1, 3'600,
                 "Who would wait longer, by what requests took until now, is told at once when to\n"
                 "come again.");
+  config.number(
+      "answer_tokens_s_min", &limits.answer_tokens_s_min, 0, 10'000,
+      "Tokens a second that each answer is to get: fewer requests are let in while an engine\n"
+      "that counts its tokens (vLLM, SGLang, llama.cpp) makes less. 0: as it comes.");
   config.number("key_life_s", &limits.key_life_s, 60, 3'600,
                 "Seconds that an encryption key lives. A new one comes at half of it.");
   config.number("receipt_wait_s", &limits.receipt_wait_s, 1, 600,

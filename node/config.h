@@ -82,6 +82,7 @@ struct NodeConfig {
     std::int64_t credit = 1'000;
     std::int64_t output_tokens_max = 4096;
     std::string operator_key;
+    std::int64_t load_s = 15;
     bool auditable = false;
   } offer;
 
@@ -119,6 +120,7 @@ struct NodeConfig {
     std::int64_t running_start = 16;
     std::int64_t waiting_max = 256;
     std::int64_t wait_s_max = 60;
+    std::int64_t answer_tokens_s_min = 0;
     std::int64_t key_life_s = 3300;
     std::int64_t receipt_wait_s = 30;
     std::int64_t client_lost_s = 15;
