@@ -81,7 +81,11 @@ void ApiAnswer::begin(const net::HttpRequest& request, const net::PeerAddress& p
   exchange_.wire_request = sha256(request.body);
   for (ApiHook* hook : context_.hooks) hook->on_begin(exchange_);
   auto caller = context_.parts.access.admit(request, peer);
-  if (!caller) return refuse(std::move(caller.error()));
+  if (!caller) {
+    // Who sealed the request reads no answer that is not: the refusal is sealed, if it can be.
+    (void)open_body(request);
+    return refuse(std::move(caller.error()));
+  }
   exchange_.caller = *std::move(caller);
   auto body = open_body(request);
   if (!body) return refuse(std::move(body.error()));

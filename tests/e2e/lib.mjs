@@ -186,6 +186,8 @@ export class Bed {
     const engine = engine_url ? { url: engine_url } : { demo_folder: kDemoFolder, demo_slow_ms: slow_ms };
     // Scenarios count what an engine is asked, so warming up is for those that say so. A list of engines stands as it is.
     const all = { ...sections, engine: Array.isArray(sections.engine) ? sections.engine : { ...engine, warm_up: false, ...sections.engine } };
+    // Who may use the HTTPS face is what few scenarios are about.
+    if (sections.https && !sections.access) all.access = { mode: "open" };
     const config = path.join(this.folder, `${path.basename(data)}.toml`);
     fs.writeFileSync(config, toml_text({ relays: urls_of(relay), data, log_level: "debug", evidence: "simulated", ...settings }, all));
     const program = this.#run("node", path.join(kBin, "nostril-node"), ["run", "--config", config]);
