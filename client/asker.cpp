@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 namespace nostril::client {
@@ -50,7 +51,7 @@ struct Asker::Ask {
   QueryId query = QueryId::None;
   RequestId request;
   std::optional<std::int64_t> first_sent_at_ms;
-  bool durable = false;
+  QueryOptions options;
   int tries = 0;
   bool bytes_came = false;
   bool waiting_for_offer = false;
@@ -68,14 +69,14 @@ Asker::~Asker() {
 }
 
 AskId Asker::ask(std::string model, std::string path, std::string body, AskCallbacks callbacks,
-                 bool durable) {
+                 QueryOptions options) {
   const auto ask = std::make_shared<Ask>();
   ask->id = AskId{next_++};
   ask->model = std::move(model);
   ask->path = std::move(path);
   ask->body = std::move(body);
   ask->callbacks = std::move(callbacks);
-  ask->durable = durable;
+  ask->options = options;
   rng_.fill(ask->request.bytes);
   asks_.emplace(ask->id, ask);
   ask->waiting_for_offer = true;
@@ -115,7 +116,7 @@ void Asker::try_next(const std::shared_ptr<Ask>& ask) {
   if (!ask->first_sent_at_ms) ask->first_sent_at_ms = inference_.now_ms();
   request.first_sent_at_ms = ask->first_sent_at_ms;
   ask->earlier.push_back(ask->offer->offer());
-  request.durable = ask->durable;
+  request.options = ask->options;
   QueryCallbacks callbacks;
   callbacks.on_delivered = ask->callbacks.on_delivered;
   callbacks.on_head = ask->callbacks.on_head;
@@ -175,13 +176,15 @@ std::int64_t Asker::pause_ms(const Ask& ask, const VerifiedOffer& offer) const {
   return std::max<std::int64_t>(0, found->second - static_cast<std::int64_t>(loop_.now_ms()));
 }
 
-/// The cheapest; a node that was tried already only when there is no other.
+/// The cheapest, of equals the least busy; a node that was tried already only when there is no
+/// other.
 std::shared_ptr<const VerifiedOffer> Asker::choose(const Ask& ask) {
   auto usable = candidates(ask);
   std::erase_if(usable, [&](const auto& candidate) { return pause_ms(ask, *candidate) > 0; });
   if (usable.empty()) return nullptr;
   const auto order = [&ask](const auto& candidate) {
-    return std::pair(ask.tried.contains(candidate->offer().node), rank(candidate->offer()));
+    const Offer& offer = candidate->offer();
+    return std::tuple(ask.tried.contains(offer.node), rank(offer), load_rank(offer.load));
   };
   const auto best = order(*std::ranges::min_element(usable, {}, order));
   std::erase_if(usable, [&](const auto& candidate) { return order(candidate) != best; });

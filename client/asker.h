@@ -38,7 +38,8 @@ struct AskLimits {
   std::int64_t retry_after_ms_max = 10'000;
 };
 
-/// Finds a node for a model and asks it: the cheapest verified offer, random among equals; another
+/// Finds a node for a model and asks it: the cheapest verified offer, of these the least busy
+/// (load_rank()), random among equals; another
 /// node, or the same one again under the same request id, as long as no byte of an answer has come.
 /// Threads: the loop's only. Destroying it drops what is under way without a call.
 class Asker {
@@ -50,9 +51,8 @@ class Asker {
   Asker& operator=(const Asker&) = delete;
 
   /// An empty `model` takes any; the body then gets the offer's. `body` must be a JSON object.
-  /// `durable`: QueryRequest::durable.
   AskId ask(std::string model, std::string path, std::string body, AskCallbacks callbacks,
-            bool durable = false);
+            QueryOptions options = {});
   void cancel(AskId id, const std::string& reason);
   /// To be called when the offer book changed.
   void on_offers_changed();

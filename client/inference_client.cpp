@@ -70,7 +70,8 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     ticket_ = owner_.wallet_.open(offer_->offer());
     request_.payment = ticket_.terms;
     request_.earlier_offers = std::move(request.earlier_offers);
-    request_.durable = request.durable;
+    request_.durable = request.options.durable;
+    limits_.features.quiet = request.options.quiet;
     if (request.request) {
       request_.request = *request.request;
     } else {
@@ -91,8 +92,8 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   Query& operator=(const Query&) = delete;
 
   void begin() {
-    auto session =
-        ClientSession::start(offer_->offer(), request_, {}, now(), owner_.verifier_, owner_.rng_);
+    auto session = ClientSession::start(offer_->offer(), request_, limits_, now(), owner_.verifier_,
+                                        owner_.rng_);
     if (!session) {
       end({.failure = QueryFailure::Broken, .detail = std::string(to_string(session.error()))});
       return;
@@ -387,6 +388,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   const std::shared_ptr<const VerifiedOffer> offer_;
   QueryCallbacks callbacks_;
   ClientRequest request_;
+  ClientSessionLimits limits_;
   Wallet::Ticket ticket_;
   Digest request_hash_;
   std::int64_t first_sent_at_ms_ = 0;

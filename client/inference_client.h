@@ -22,6 +22,14 @@ namespace nostril::client {
 
 enum class QueryId : std::uint64_t { None = 0 };
 
+struct QueryOptions {
+  /// The node goes on without us, and the answer can be picked up later (pickup.h).
+  bool durable = false;
+  /// Frames of one size at a fixed rate (spec/05-session.md, Features); slower, and dearer for
+  /// relays.
+  bool quiet = false;
+};
+
 /// One HTTP request to be answered by an engine behind a node.
 struct QueryRequest {
   std::string method = "POST";
@@ -32,8 +40,7 @@ struct QueryRequest {
   std::vector<Offer> earlier_offers = {};
   /// When it was sent first, on the client's monotonic clock; nothing: now.
   std::optional<std::int64_t> first_sent_at_ms = {};
-  /// The node goes on without us, and the answer can be picked up later (pickup.h).
-  bool durable = false;
+  QueryOptions options = {};
 };
 
 enum class QueryFailure : std::uint8_t {

@@ -9,6 +9,14 @@ namespace nostril {
 
 namespace {
 
+/// Streamed answers shrink to about a tenth: a frame may hold more before it is due.
+constexpr std::size_t kZstdFlushFactor = 7;
+
+Coalescer::Limits flush_limits(Coalescer::Limits limits, const std::vector<std::string>& features) {
+  if (read_features(features).zstd) limits.bytes_max *= kZstdFlushFactor;
+  return limits;
+}
+
 /// An accept is repeated once in this time: replays of the first frame must not multiply traffic.
 constexpr std::int64_t kAcceptGapMs = 200;
 
@@ -47,7 +55,7 @@ NodeSession::NodeSession(NodeHandshake handshake, AcceptFrame accept,
             handshake_.client(), limits.link, now),
       open_(handshake_.open()),
       accepted_at_ms_(now.monotonic_ms),
-      coalescer_(limits.flush) {
+      coalescer_(flush_limits(limits.flush, accept_.features)) {
   link_.use(read_features(accept_.features), now);
   link_.set_send_credit(open_.credit);
   link_.set_receive_credit(accept_.credit);
@@ -135,7 +143,7 @@ void NodeSession::on_next_open(OpenFrame open, Moment now) {
   open_ = std::move(open);
   head_.reset();
   head_sent_ = false;
-  coalescer_ = Coalescer(limits_.flush);
+  coalescer_ = Coalescer(flush_limits(limits_.flush, accept_.features));
   dropped_ = false;
   pushed_hash_ = Sha256();
   sent_hash_ = Sha256();
@@ -210,7 +218,7 @@ void NodeSession::end(const Event& record, Moment now) {
 void NodeSession::drop_buffered() {
   if (dropped_) return;
   dropped_ = true;
-  coalescer_ = Coalescer(limits_.flush);
+  coalescer_ = Coalescer(flush_limits(limits_.flush, accept_.features));
   // What was to follow those bytes would now name bytes that never come.
   after_bytes_.clear();
 }

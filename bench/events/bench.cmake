@@ -1,2 +1,3 @@
 nostril_bench(events/canonical)
 nostril_bench(events/parse)
+nostril_bench(events/session)

@@ -95,8 +95,9 @@ int chat(Process& process, const ClientSettings& settings, const ChatOptions& op
     status = 0;
     process.loop.stop();
   };
-  const AskId ask = home.asker().ask(options.model, kChatPath, body, std::move(callbacks),
-                                     options.durable || options.detach);
+  const AskId ask =
+      home.asker().ask(options.model, kChatPath, body, std::move(callbacks),
+                       {.durable = options.durable || options.detach, .quiet = options.quiet});
   // The first Ctrl-C stops the engine and waits for the record; the second one does not wait.
   int interrupts = 0;
   const auto interrupt = [&] {

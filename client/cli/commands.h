@@ -80,6 +80,7 @@ struct ChatOptions {
   std::int64_t tokens_max = 512;
   std::string save;      ///< folder for the exact bytes and the proofs
   bool durable = false;  ///< may be picked up later
+  bool quiet = false;    ///< hide when and how much is said
   bool detach = false;   ///< leave as soon as the node has the request; durable
 };
 

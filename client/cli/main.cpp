@@ -143,6 +143,8 @@ void add_inference(CLI::App& app, Options& o, Command& run) {
   chat_app->add_option("--save", o.chat.save, "folder for request, response, record and receipt");
   chat_app->add_flag("--durable", o.chat.durable,
                      "the node goes on should we be lost; `nostril pickup` fetches the answer");
+  chat_app->add_flag("--quiet", o.chat.quiet,
+                     "hide when and how much is said: frames of one size at a fixed rate");
   chat_app->add_flag("--detach", o.chat.detach,
                      "leave once the node has the request; `nostril pickup` fetches the answer");
   chat_app->add_option("question", o.chat.question)->required();

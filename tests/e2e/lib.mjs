@@ -257,6 +257,58 @@ export class Bed {
   }
 
   /**
+   * Bad weather before a relay: of the frames that pass either way, the parts `drop`, `double` and `late` (of 1) are lost,
+   * delivered twice, and held back until others have passed. `seed` makes it repeatable. `slow_ms`: each message waits so long.
+   * cut() drops all connections, which may be made anew. `counts` says what was done.
+   */
+  async lossy_relay(relay, { drop = 0, double = 0, late = 0, slow_ms = 0, seed = 1 } = {}) {
+    const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+    const counts = { dropped: 0, doubled: 0, late: 0 };
+    let state = seed;
+    const chance = () => {  // mulberry32
+      state = (state + 0x6d2b79f5) | 0;
+      let x = Math.imul(state ^ (state >>> 15), 1 | state);
+      x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
+      return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
+    };
+    const happens = (what, part) => {
+      if (chance() >= part) return false;
+      counts[what] += 1;
+      return true;
+    };
+    const pass = (to, ready) => {
+      const send = (text) => { if (to.readyState === WebSocket.OPEN) to.send(text); };
+      let line = ready;
+      const send_in_turn = (text) => {
+        line = line.then(() => slow_ms > 0 && sleep(slow_ms)).then(() => send(text));
+      };
+      return (bytes) => {
+        const text = bytes.toString();
+        if (!text.startsWith('["EVENT"') || !text.includes('"kind":21472')) return send_in_turn(text);
+        if (happens("dropped", drop)) return undefined;
+        if (happens("late", late)) setTimeout(send_in_turn, 20 + 130 * chance(), text);
+        else send_in_turn(text);
+        if (happens("doubled", double)) send_in_turn(text);
+        return undefined;
+      };
+    };
+    server.on("connection", (near) => {
+      const far = new WebSocket(relay.url);
+      near.on("message", pass(far, new Promise((resolve) => far.once("open", resolve))));
+      far.on("message", pass(near, Promise.resolve()));
+      near.on("error", () => {}).on("close", () => far.terminate());
+      far.on("error", () => {}).on("close", () => near.terminate());
+    });
+    await new Promise((resolve) => server.once("listening", resolve));
+    const cut = () => { for (const socket of server.clients) socket.terminate(); };
+    this.#stops.push(() => {
+      cut();
+      return new Promise((resolve) => server.close(resolve));
+    });
+    return { url: `ws://127.0.0.1:${server.address().port}`, counts, cut };
+  }
+
+  /**
    * An HTTP proxy before an engine. `calls` holds {path, request, status, response, done, broken}. Before bytes of an answer
    * go on, `gate(call, bytes)` is awaited, then `delay_ms`; cut() drops all connections, which may be made anew.
    */

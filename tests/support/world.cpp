@@ -102,6 +102,7 @@ World::World(const std::function<void(node::NodeConfig&)>& configure,
   config.data = (folder.path() / "node").string();
   config.engine.url = engine.url();
   config.engine.warm_up = false;  // tests count what the engine is asked
+  config.access.mode = "open";
   if (configure) configure(config);
   std::filesystem::create_directories(config.data);
   std::filesystem::create_directories(folder.path() / "user");
