@@ -148,6 +148,7 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
   const std::string_view port = text.substr(colon + 1);
   const bool bracketed = host.size() > 2 && host.starts_with('[') && host.ends_with(']');
   if (bracketed) host = host.substr(1, host.size() - 2);
+  if (host.find_first_of("[]") != std::string_view::npos) return std::nullopt;
   if (host.empty() || bracketed != (host.find(':') != std::string_view::npos)) return std::nullopt;
   HostPort out{std::string(host), 0};
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);

@@ -84,16 +84,16 @@ void ApiAnswer::begin(const net::HttpRequest& request, const net::PeerAddress& p
   if (!caller) {
     // Who sealed the request reads no answer that is not: the refusal is sealed, if it can be.
     (void)open_body(request);
-    return refuse(std::move(caller.error()));
+    return refuse(caller.error());
   }
   exchange_.caller = *std::move(caller);
   auto body = open_body(request);
-  if (!body) return refuse(std::move(body.error()));
+  if (!body) return refuse(body.error());
   exchange_.opened_request = sha256(*body);
   const auto place = place_of(*body);
   if (!place) return refuse(place.error());
   auto booking = context_.parts.access.book(exchange_.caller, place->offer, *body);
-  if (!booking) return refuse(std::move(booking.error()));
+  if (!booking) return refuse(booking.error());
   hold_ = std::move(booking->hold);
   AnswerRequest asked;
   asked.id = draw_request_id(context_.parts.rng);
@@ -361,7 +361,7 @@ void ApiAnswer::on_refused(const AnswerRefusal& refusal) {
 }
 
 /// Without a record; receipts are kept of refusals, too.
-void ApiAnswer::refuse(ApiRefusal refusal) {
+void ApiAnswer::refuse(const ApiRefusal& refusal) {
   net::HttpResponse response = to_response(refusal);
   exchange_.status = response.status;
   headers_ = std::move(response.headers);

@@ -73,7 +73,7 @@ class ApiAnswer final : public AnswerPeer, public std::enable_shared_from_this<A
   void stream_error(const ApiRefusal& refusal);
   [[nodiscard]] bool may_tell_errors() const;
   void seal_whole(std::string_view plain);
-  void refuse(ApiRefusal refusal);
+  void refuse(const ApiRefusal& refusal);
   [[nodiscard]] bool seal(std::string_view bytes, std::string& out);
   [[nodiscard]] bool seal_rest(std::string& out);
   void begin_transforms(net::HttpHeaders& headers);

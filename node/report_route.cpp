@@ -7,6 +7,7 @@
 #include "net/url.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace nostril::node {
@@ -69,7 +70,7 @@ struct ReportRoute::Making {
 };
 
 ReportRoute::ReportRoute(Parts parts, std::int64_t reports_per_minute)
-    : parts_(parts), limit_(reports_per_minute) {}
+    : parts_(std::move(parts)), limit_(reports_per_minute) {}
 
 ReportRoute::Form ReportRoute::form_of(const face::LegacyReport& report) {
   return {report.algorithm, report.tls_spki.has_value(), report.model};

@@ -58,5 +58,23 @@ TEST(ParseUrl, RefusesEverythingElse) {
   EXPECT_EQ(error_of("ws://" + std::string(64, 'a') + ".example"), UrlError::BadHost);
 }
 
+TEST(PercentDecode, TakesTwoHexDigitsOnly) {
+  EXPECT_EQ(percent_decode("Qwen%2FQwen3"), "Qwen/Qwen3");
+  EXPECT_EQ(percent_decode("a%00b").value().size(), 3U);
+  EXPECT_EQ(percent_decode(""), "");
+  for (const char* text : {"%", "%2", "a%", "%zz", "%+1", "%-1", "% 1", "%0x"}) {
+    EXPECT_FALSE(percent_decode(text)) << text;
+  }
+}
+
+TEST(ParseHostPort, TakesAnAddressAndAPort) {
+  EXPECT_EQ(parse_host_port("127.0.0.1:8443").value().port, 8443);
+  EXPECT_EQ(parse_host_port("[::]:0").value().host, "::");
+  for (const char* text : {"", ":1", "1", "::1:80", "[::1]", "[]:1", "[a]:1", "a:", "a:65536",
+                           "a:+1", "a:1x", "a: 1"}) {
+    EXPECT_FALSE(parse_host_port(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace nostril::net

@@ -39,6 +39,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string whole = outcome(bytes, size);
   CHECK(outcome(bytes, 1) == whole);
   CHECK(outcome(bytes, std::size_t{2} + data[0]) == whole);
+  const auto decoded = nostril::net::percent_decode(bytes);
+  CHECK(!decoded || decoded->size() <= bytes.size());
+  static_cast<void>(nostril::net::parse_host_port(bytes));
   if (const auto url = nostril::net::parse_url(bytes)) {
     const auto again = nostril::net::parse_url(url->to_string());
     CHECK(again && again->to_string() == url->to_string());
