@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 namespace nostril::client {
@@ -175,13 +176,15 @@ std::int64_t Asker::pause_ms(const Ask& ask, const VerifiedOffer& offer) const {
   return std::max<std::int64_t>(0, found->second - static_cast<std::int64_t>(loop_.now_ms()));
 }
 
-/// The cheapest; a node that was tried already only when there is no other.
+/// The cheapest, of equals the least busy; a node that was tried already only when there is no
+/// other.
 std::shared_ptr<const VerifiedOffer> Asker::choose(const Ask& ask) {
   auto usable = candidates(ask);
   std::erase_if(usable, [&](const auto& candidate) { return pause_ms(ask, *candidate) > 0; });
   if (usable.empty()) return nullptr;
   const auto order = [&ask](const auto& candidate) {
-    return std::pair(ask.tried.contains(candidate->offer().node), rank(candidate->offer()));
+    const Offer& offer = candidate->offer();
+    return std::tuple(ask.tried.contains(offer.node), rank(offer), load_rank(offer.load));
   };
   const auto best = order(*std::ranges::min_element(usable, {}, order));
   std::erase_if(usable, [&](const auto& candidate) { return order(candidate) != best; });

@@ -38,7 +38,8 @@ struct AskLimits {
   std::int64_t retry_after_ms_max = 10'000;
 };
 
-/// Finds a node for a model and asks it: the cheapest verified offer, random among equals; another
+/// Finds a node for a model and asks it: the cheapest verified offer, of these the least busy
+/// (load_rank()), random among equals; another
 /// node, or the same one again under the same request id, as long as no byte of an answer has come.
 /// Threads: the loop's only. Destroying it drops what is under way without a call.
 class Asker {

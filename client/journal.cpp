@@ -9,7 +9,8 @@ namespace nostril::client {
 namespace {
 
 constexpr std::array<const char*, kJournalTableCount> kTableNames = {
-    "channels", "records", "receipts", "answers", "exchanges", "exchange_names", "stored_frames"};
+    "channels",  "records",        "receipts",  "answers",
+    "exchanges", "exchange_names", "api_usage", "stored_frames"};
 
 }  // namespace
 

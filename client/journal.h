@@ -21,7 +21,7 @@
 namespace nostril::client {
 
 /// Tables of a journal. Keys and values of each: client/channel_store.h, node/answer_store.h,
-/// node/exchange_store.h, node/pickup_outbox.h.
+/// node/exchange_store.h, node/api_budget.h, node/pickup_outbox.h.
 enum class JournalTable : std::uint8_t {
   Channels,
   Records,
@@ -29,9 +29,10 @@ enum class JournalTable : std::uint8_t {
   Answers,
   Exchanges,
   ExchangeNames,
+  ApiUsage,
   StoredFrames,
 };
-inline constexpr std::size_t kJournalTableCount = 7;
+inline constexpr std::size_t kJournalTableCount = 8;
 
 /// One change: a value to keep, or none to forget the key.
 struct JournalChange {

@@ -373,6 +373,16 @@ void RelayPool::change_filters(SubscriptionId id, std::vector<Filter> filters) {
   impl_->send_to_all(request_text(wire_name(id), found->second.filters));
 }
 
+std::size_t RelayPool::unanswered() const {
+  const bool is_any_connected = connected_count() > 0;
+  std::optional<std::size_t> least;
+  for (const auto& relay : impl_->relays) {
+    if (is_any_connected && !relay->connected) continue;
+    least = std::min(least.value_or(relay->unanswered.size()), relay->unanswered.size());
+  }
+  return least.value_or(0);
+}
+
 bool RelayPool::publish(const Event& event, PublishCallback callback) {
   const auto publication = std::make_shared<Publication>();
   publication->callback = std::move(callback);

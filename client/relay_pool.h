@@ -94,6 +94,10 @@ class RelayPool {
   /// The same subscription with other filters from now on. Nothing that both match is lost.
   void change_filters(SubscriptionId id, std::vector<Filter> filters);
 
+  /// Events that the quickest relay has not answered yet; of the connected ones when there are any.
+  /// Who makes many waits while it is high: above `unanswered_max` publish() takes none.
+  [[nodiscard]] std::size_t unanswered() const;
+
   /// False, and no callback, when the event could not be queued for any relay.
   bool publish(const Event& event, PublishCallback callback = {});
 

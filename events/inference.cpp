@@ -6,6 +6,7 @@
 #include "events/tag_reader.h"
 
 #include <array>
+#include <bit>
 #include <utility>
 
 namespace nostril {
@@ -87,6 +88,28 @@ std::vector<PriceTag> read_prices(TagReader& reader, std::string_view name, std:
   return prices;
 }
 
+void add_load(Tags& tags, const std::optional<LoadTag>& load) {
+  if (!load) return;
+  tags.add({"load", decimal(load->running), decimal(load->places), decimal(load->waiting),
+            decimal(load->wait_ms)});
+}
+
+std::optional<LoadTag> read_load(TagReader& reader) {
+  const auto tag = reader.optional("load");
+  if (!tag) return std::nullopt;
+  LoadTag load;
+  if (tag->size() != 5) {
+    reader.fail(InferenceError::BadTag);
+    return std::nullopt;
+  }
+  load.running = reader.integer((*tag)[1], Limits::kLoadCountMax);
+  load.places = reader.integer((*tag)[2], Limits::kLoadCountMax);
+  load.waiting = reader.integer((*tag)[3], Limits::kLoadCountMax);
+  load.wait_ms = reader.integer((*tag)[4], Limits::kLoadWaitMsMax);
+  if (load.places == 0) reader.fail(InferenceError::BadTag);
+  return load;
+}
+
 template <typename T>
 Result<T, InferenceError> finish(const TagReader& reader, T value) {
   if (reader.error()) return failure(*reader.error());
@@ -131,6 +154,16 @@ std::optional<RecordStatus> parse_record_status(std::string_view text) {
   return enum_of<RecordStatus>(kStatusNames, text);
 }
 
+std::uint32_t load_rank(const std::optional<LoadTag>& load) {
+  constexpr std::uint32_t kQuarters = 4;
+  constexpr std::uint64_t kShortWaitMs = 500;
+  if (!load) return kQuarters / 2;
+  if (load->waiting == 0 && load->running < load->places) {
+    return static_cast<std::uint32_t>(load->running * kQuarters / load->places);
+  }
+  return kQuarters + static_cast<std::uint32_t>(std::bit_width(load->wait_ms / kShortWaitMs));
+}
+
 // ---- 31470 --------------------------------------------------------------------------------------
 
 EventDraft build_offer(const Offer& offer) {
@@ -155,6 +188,7 @@ EventDraft build_offer(const Offer& offer) {
   tags.add({"engine", offer.engine, offer.engine_version});
   for (const std::string& relay : offer.relays) tags.add({"relay", relay});
   if (offer.url) tags.add({"u", *offer.url});
+  add_load(tags, offer.load);
   if (offer.operator_key) tags.add({"p", encode_hex(*offer.operator_key), "", "operator"});
   tags.add({"expiration", decimal(offer.expires_at)});
   check_parses(parse_offer(as_event(draft, offer.node)));
@@ -212,6 +246,7 @@ Result<Offer, InferenceError> parse_offer(const Event& event) {
     if (!url.starts_with("https://")) reader.fail(InferenceError::BadTag);
     offer.url = reader.checked_text(url, Limits::kUrlBytesMax);
   }
+  offer.load = read_load(reader);
   if (const auto tag = reader.optional("p")) {
     if (tag->size() != 4 || (*tag)[3] != "operator") {
       reader.fail(InferenceError::BadTag);
@@ -318,6 +353,7 @@ EventDraft build_offer_reply(const OfferReply& reply) {
   tags.add({"offer", encode_hex(reply.offer)});
   tags.add({"attestation", encode_hex(reply.attestation)});
   tags.add({"queue", decimal(reply.queue)});
+  add_load(tags, reply.load);
   check_parses(parse_offer_reply(as_event(draft, reply.node)));
   return draft;
 }
@@ -333,7 +369,8 @@ Result<OfferReply, InferenceError> parse_offer_reply(const Event& event) {
   reply.requester = reader.fixed_tag<PublicKey>("p");
   reply.offer = reader.fixed_tag<EventId>("offer");
   reply.attestation = reader.fixed_tag<Digest>("attestation");
-  reply.queue = reader.number("queue", 1'000'000);
+  reply.queue = reader.number("queue", Limits::kLoadCountMax);
+  reply.load = read_load(reader);
   if (!event.content.empty()) reader.fail(InferenceError::BadContent);
   return finish(reader, std::move(reply));
 }

@@ -49,6 +49,8 @@ struct InferenceLimits {
   static constexpr std::size_t kSamplingBytesMax = 1024;
   static constexpr std::size_t kEvidenceBytesMax = 96U << 10;
   static constexpr std::uint64_t kTokensMax = std::uint64_t{1} << 40;
+  static constexpr std::uint64_t kLoadCountMax = 1'000'000;
+  static constexpr std::uint64_t kLoadWaitMsMax = 3'600'000;
 };
 
 // ---- Prices -------------------------------------------------------------------------------------
@@ -82,6 +84,24 @@ struct Usage {
   bool operator==(const Usage&) const = default;
 };
 
+// ---- Load ---------------------------------------------------------------------------------------
+
+/// How busy a node is with a model, in its own words: good for choosing among equals, no promise.
+/// ["load", running, places, waiting, wait in ms]
+struct LoadTag {
+  std::uint64_t running = 0;  ///< requests inside the engine
+  std::uint64_t places = 1;   ///< that may be inside at a time, as the node has learned; at least 1
+  std::uint64_t waiting = 0;  ///< requests in its line
+  std::uint64_t wait_ms = 0;  ///< expected by a request that came now and went last
+
+  bool operator==(const LoadTag&) const = default;
+};
+
+/// Coarse, so that small differences neither draw all clients to one node nor make new offers: 0 to
+/// 3, places are free, by quarters taken; from 4 on requests wait, one more for each doubling of
+/// the wait from 500 ms. Who says nothing counts as half taken.
+[[nodiscard]] std::uint32_t load_rank(const std::optional<LoadTag>& load);
+
 // ---- 31470 offer --------------------------------------------------------------------------------
 
 struct Offer {
@@ -107,6 +127,7 @@ struct Offer {
   std::string tee;                  ///< "tdx", "tdx+8xgh100", "sev-snp", "simulated", …
   std::vector<std::string> relays;  ///< where the node listens for first frames; at least one
   std::optional<std::string> url;   ///< direct path, https://
+  std::optional<LoadTag> load;      ///< when the offer was signed
   std::optional<PublicKey> operator_key;
   std::int64_t expires_at = 0;  ///< NIP-40
 
@@ -174,6 +195,7 @@ struct OfferReply {
   EventId offer;            ///< the 31470 whose price and keys hold
   Digest attestation;       ///< digest of a statement with the request's nonce
   std::uint64_t queue = 0;  ///< requests waiting before this one
+  std::optional<LoadTag> load;
 
   bool operator==(const OfferReply&) const = default;
 };

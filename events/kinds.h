@@ -25,6 +25,7 @@ inline constexpr std::uint32_t kAuth = 22242;  ///< NIP-42; never stored, never 
 inline constexpr std::uint32_t kStoredFrame = 1470;
 inline constexpr std::uint32_t kRecord = 1471;
 inline constexpr std::uint32_t kReceipt = 1472;
+inline constexpr std::uint32_t kChannelOrder = 1473;
 inline constexpr std::uint32_t kBeacon = 1474;
 inline constexpr std::uint32_t kModelRequest = 21470;
 inline constexpr std::uint32_t kOfferReply = 21471;

@@ -155,7 +155,7 @@ Result<void, SessionError> SessionLink::on_event(const Event& event, Moment now,
     accept_numbered(n, std::move(frame), now);
   } else {
     highest_ = std::max(highest_, n);
-    if (highest_ > upto_) want_ack(now.monotonic_ms + limits_.ack_delay_ms);
+    if (highest_ > upto_) want_ack(now.monotonic_ms + limits_.ack_gap_ms);
     if (const auto* ack = std::get_if<AckFrame>(&frame)) {
       handle_ack(ack->upto, ack->missing, ack->credit, false, now, rng);
       if (ack->ask) want_ack(now.monotonic_ms);
@@ -184,12 +184,13 @@ void SessionLink::accept_numbered(std::uint64_t n, Frame frame, Moment now) {
   if (n <= upto_ || held_.contains(n)) {
     // The peer repeats itself: our ack was lost.
     ++counters_.duplicates_dropped;
-    want_ack(now.monotonic_ms + limits_.ack_delay_ms / 2);
+    want_ack(now.monotonic_ms + limits_.ack_gap_ms / 2);
     return;
   }
   highest_ = std::max(highest_, n);
   ++frames_unacked_;
   want_ack(now.monotonic_ms + (frames_unacked_ >= limits_.ack_frames ? 0 : limits_.ack_delay_ms));
+  if (n > upto_ + 1) want_ack(now.monotonic_ms + limits_.ack_gap_ms);
   if (n > upto_ + limits_.reorder_frames_max) {
     ++counters_.out_of_window;
     return;

@@ -19,11 +19,14 @@ struct LinkLimits {
   std::size_t unacked_frames_max = 512;  ///< repair ring; below kRatchetFrames
   std::size_t unacked_bytes_max = 768U << 10;  ///< texts in the ring: stop sending at the bound
   std::uint64_t window_bytes = 256U << 10;  ///< credit given to the peer beyond what was consumed
-  std::int64_t ack_delay_ms = 50;           ///< longest that a received frame waits for its ack
-  std::int64_t repair_gap_ms = 100;         ///< a frame is not repaired twice within
-  std::uint64_t ack_frames = 16;            ///< or this many frames
-  std::int64_t resend_ms = 1000;            ///< first repair without an ack; doubles to 8 times
-  std::int64_t keepalive_ms = 5000;         ///< an ack at least this often
+  /// Longest that a received frame waits for its ack. An ack costs both ends and the relay what a
+  /// frame does, and delays nothing: the credit is ahead of it by seconds.
+  std::int64_t ack_delay_ms = 200;
+  std::int64_t ack_gap_ms = 50;      ///< the same when one before it is missing
+  std::int64_t repair_gap_ms = 100;  ///< a frame is not repaired twice within
+  std::uint64_t ack_frames = 16;     ///< or this many frames
+  std::int64_t resend_ms = 1000;     ///< first repair without an ack; doubles to 8 times
+  std::int64_t keepalive_ms = 5000;  ///< an ack at least this often
 };
 
 /// One end of an established session: numbers, seals, repairs and orders frames; grants and obeys

@@ -250,11 +250,15 @@ Result<std::string, ApiError> AciEncryption::encrypt_response(Endpoint endpoint,
 }
 
 bool AciReplays::admit(const Digest& id, std::int64_t timestamp, std::int64_t now_s) {
-  while (!by_time_.empty() && by_time_.begin()->first < now_s - kAciWindowSeconds) {
+  forgotten_before_ = std::max(forgotten_before_, now_s - kAciWindowSeconds);
+  while (!by_time_.empty() && by_time_.begin()->first < forgotten_before_) {
     seen_.erase(by_time_.begin()->second);
     by_time_.erase(by_time_.begin());
   }
-  if (!is_in_window(timestamp, now_s) || seen_.size() >= count_max_) return false;
+  if (!is_in_window(timestamp, now_s) || timestamp < forgotten_before_ ||
+      seen_.size() >= count_max_) {
+    return false;
+  }
   if (!seen_.insert(id).second) return false;
   by_time_.emplace(timestamp, id);
   return true;

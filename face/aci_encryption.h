@@ -117,7 +117,9 @@ class AciEncryption {
 
 /// The requests of the last minutes. Held until their time has left the window; when full, new
 /// requests are refused until some have: to forget one would let it be repeated.
-/// Memory: about 100 bytes each. Threads: one object, one thread.
+/// A clock that is set back lets no request in whose time has passed before. In memory: enough as
+/// long as the service's keys (AciKeys) are made anew at each start, for nothing that was sent to
+/// other keys opens. Memory: about 100 bytes each. Threads: one object, one thread.
 class AciReplays {
  public:
   explicit AciReplays(std::size_t count_max = 1U << 17) : count_max_(count_max) {}
@@ -127,6 +129,7 @@ class AciReplays {
 
  private:
   std::size_t count_max_;
+  std::int64_t forgotten_before_ = 0;  ///< of these times nothing is remembered
   std::set<Digest> seen_;
   std::multimap<std::int64_t, Digest> by_time_;
 };

@@ -78,6 +78,10 @@ std::string_view to_string(ServerError error) {
   return "unknown";
 }
 
+HttpResponse ServerHandler::refusal(int status, std::string_view text) {
+  return {status, {{"Content-Type", "text/plain; charset=utf-8"}}, std::string(text) + "\n"};
+}
+
 struct Server::Impl {
   struct Connection final : RawSocketOwner {
     explicit Connection(Impl& owner) : server(owner) {}
@@ -453,8 +457,8 @@ void Server::Impl::upgrade(Connection& connection, const HttpRequest& request) {
 void Server::Impl::refuse(Connection& connection, int status, std::string_view text,
                           const HttpHeaders& headers, ServerError error) {
   connection.error = error;
-  HttpResponse response{status, headers, std::string(text) + "\n"};
-  response.headers.add("Content-Type", "text/plain; charset=utf-8");
+  HttpResponse response = handler.refusal(status, text);
+  for (const HttpHeader& field : headers.fields()) response.headers.add(field.name, field.value);
   connection.out.append(encode_response(response, false));
   begin_closing(connection);
 }

@@ -124,6 +124,9 @@ class ServerHandler {
   /// each connection; on_http_closed() comes if the peer leaves before the answer is complete.
   virtual void on_http(ConnectionId id, const HttpRequest& request) = 0;
 
+  /// What a peer is told whose request can't be read, or came too slowly: plain text of one line.
+  virtual HttpResponse refusal(int status, std::string_view text);
+
   virtual void on_http_closed(ConnectionId /*id*/) {}
 
   /// A valid upgrade request. False: refused with 403.

@@ -43,6 +43,7 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       background_(loop),
       beacons_(pool_, config.witnesses().value_or(std::vector<PublicKey>()),
                config.freshness.beacon_age_s_max, clock),
+      times_(std::filesystem::path(config.data) / "published-at", clock),
       books_(*journal_) {}
 
 Agent::~Agent() {
@@ -92,7 +93,7 @@ void Agent::told_offer(const Offer& offer) {
 
 EngineSite& Agent::add_site(NodeConfig::EngineSettings engine) {
   SiteParts parts{config_,  identity_, loop_, clock_,   rng_,        verifier_, pool_,  *journal_,
-                  answers_, pickup_,   keys_, *source_, background_, beacons_,  direct_};
+                  answers_, pickup_,   keys_, *source_, background_, beacons_,  times_, direct_};
   SiteCallbacks callbacks;
   callbacks.on_offered = [this](const Offer& offer) { told_offer(offer); };
   callbacks.on_problem = [this](const std::string& problem) { site_problem(problem); };

@@ -115,6 +115,7 @@ class Agent final : public ModelDirectory {
   EncryptionKeys keys_;
   Background background_;
   BeaconFeed beacons_;
+  PublishTimes times_;
   DirectPath direct_;
   AgentCounters counters_;
 

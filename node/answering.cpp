@@ -105,8 +105,8 @@ void Answering::enter_queue(const EngineRequest& request, const AnswerRequest& a
   if (state_ == State::Waiting) peer_->on_queued(queue_.admission().ahead_of(*ticket));
 }
 
-void Answering::leave_queue(bool served) {
-  if (ticket_) queue_.leave(*std::exchange(ticket_, std::nullopt), served);
+void Answering::leave_queue(bool served, std::uint64_t tokens) {
+  if (ticket_) queue_.leave(*std::exchange(ticket_, std::nullopt), served, tokens);
 }
 
 Result<EngineRequest, RequestError> Answering::prepare(const AnswerRequest& request) const {
@@ -197,7 +197,8 @@ void Answering::on_engine_done(const EngineOutcome& outcome) {
   call_ = Engine::Call::None;
   engine_paused_ = false;
   receipt_asked_at_ms_.reset();
-  leave_queue(outcome.failure == EngineFailure::None);
+  const Usage used = usage_of(outcome);
+  leave_queue(outcome.failure == EngineFailure::None, used.input + used.output);
   switch (outcome.failure) {
     case EngineFailure::None:
       finish(RecordStatus::Ok, outcome);

@@ -155,7 +155,7 @@ class Answering : public std::enable_shared_from_this<Answering> {
   [[nodiscard]] Result<EngineRequest, RequestError> prepare(const AnswerRequest& request) const;
   [[nodiscard]] std::optional<std::int64_t> draw_seed() const;
   void enter_queue(const EngineRequest& request, const AnswerRequest& asked);
-  void leave_queue(bool served);
+  void leave_queue(bool served, std::uint64_t tokens = 0);
   void ask_engine(const EngineRequest& request);
   [[nodiscard]] bool on_engine_bytes(std::string_view piece);
   void pass_held();

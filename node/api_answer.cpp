@@ -25,28 +25,8 @@ std::uint64_t seconds_up(std::int64_t wait_ms) {
       std::max<std::int64_t>(1, (wait_ms + kMsPerSecond - 1) / kMsPerSecond));
 }
 
-std::string_view type_of(int status) {
-  switch (status) {
-    case 400:
-      return "bad_request";
-    case 401:
-    case 403:
-      return "unauthorized";
-    case 402:
-      return "payment_required";
-    case 404:
-      return "not_found";
-    case 413:
-      return "payload_too_large";
-    case 429:
-      return "rate_limited";
-    default:
-      return "server_error";
-  }
-}
-
 ApiRefusal refusal_with(int status, std::string_view message) {
-  return {status, type_of(status), message};
+  return {status, api_error_type(status), message};
 }
 
 ApiRefusal come_again(int status, std::string_view message, std::int64_t wait_ms) {

@@ -2,6 +2,7 @@
 
 #include "base/result.h"
 #include "client/journal.h"
+#include "events/event.h"
 #include "events/frames.h"
 #include "events/inference.h"
 #include "net/http.h"
@@ -38,6 +39,8 @@ struct ApiRefusal {
   std::string message;
   net::HttpHeaders headers = {};  ///< `Retry-After`, `WWW-Authenticate`
   std::string code = {};          ///< `code` of the error; empty: null
+  std::string_view content_type = "application/json";
+  std::string body = {};  ///< sent in place of OpenAI's form; empty: none
 
   ApiRefusal() = default;
 
@@ -48,6 +51,8 @@ struct ApiRefusal {
       : ApiRefusal(error.status, error.type, error.message) {}
 };
 
+/// `type` of an error of that status, as clients of these services know them.
+[[nodiscard]] std::string_view api_error_type(int status);
 [[nodiscard]] net::HttpResponse to_response(const ApiRefusal& refusal);
 [[nodiscard]] net::HttpResponse json_response(int status, std::string body);
 
@@ -58,6 +63,7 @@ struct ApiCaller {
   std::string
       cache_salt;  ///< those with the same may find each other's prompts in the engine's cache
   std::optional<PaymentTerms> payer = {};  ///< who pays by signed receipts; none: a budget, or none
+  std::optional<VerifiedEvent> receipt = {};  ///< of that payer, for an earlier answer
 };
 
 /// What an exchange holds of its caller's budget while it runs; its destructor gives it back.

@@ -68,17 +68,16 @@ ApiReply ApiServer::reply_to(net::ConnectionId id) {
   };
 }
 
-void ApiServer::refuse(net::ConnectionId id, int status, std::string_view type,
-                       std::string_view message) {
-  server_.respond(id, to_response({status, type, message}));
+void ApiServer::refuse(net::ConnectionId id, int status, std::string_view message) {
+  server_.respond(id, refusal(status, message));
 }
 
 void ApiServer::on_http(net::ConnectionId id, const net::HttpRequest& request) {
   const ApiRoute* route = route_of(request);
   const bool is_endpoint = find_endpoint(request.path) != nullptr;
-  if (route == nullptr && !is_endpoint) return refuse(id, 404, "not_found", "no such path");
+  if (route == nullptr && !is_endpoint) return refuse(id, 404, "no such path");
   if (request.method != (route == nullptr ? "POST" : route->method)) {
-    return refuse(id, 405, "method_not_allowed", "no such method on this path");
+    return refuse(id, 405, "no such method on this path");
   }
   const auto peer = server_.peer(id);
   if (!peer) return;
@@ -94,6 +93,10 @@ void ApiServer::ask(net::ConnectionId id, const net::HttpRequest& request) {
                                   });
   answers_.insert_or_assign(id, answer);
   answer->begin(request, *server_.peer(id));
+}
+
+net::HttpResponse ApiServer::refusal(int status, std::string_view text) {
+  return to_response({status, api_error_type(status), text});
 }
 
 void ApiServer::on_http_closed(net::ConnectionId id) {

@@ -93,6 +93,7 @@ class ApiServer final : public net::ServerHandler {
   bool accept_connection(const net::PeerAddress& peer) override;
   void on_http(net::ConnectionId id, const net::HttpRequest& request) override;
   void on_http_closed(net::ConnectionId id) override;
+  net::HttpResponse refusal(int status, std::string_view text) override;
   void on_drained(net::ConnectionId id) override;
   void connection_closed(const net::PeerAddress& peer) override;
 
@@ -104,7 +105,7 @@ class ApiServer final : public net::ServerHandler {
  private:
   [[nodiscard]] const ApiRoute* route_of(const net::HttpRequest& request) const;
   [[nodiscard]] ApiReply reply_to(net::ConnectionId id);
-  void refuse(net::ConnectionId id, int status, std::string_view type, std::string_view message);
+  void refuse(net::ConnectionId id, int status, std::string_view message);
   void ask(net::ConnectionId id, const net::HttpRequest& request);
 
   ApiServerParts parts_;

@@ -39,6 +39,9 @@ class ChannelBook {
 
   [[nodiscard]] const std::optional<ChannelResync>& paid() const { return paid_; }
 
+  /// The newest statement.
+  [[nodiscard]] const std::optional<Event>& last_record() const { return record_; }
+
   [[nodiscard]] client::JournalChange row() const;
 
  private:

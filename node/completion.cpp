@@ -270,7 +270,8 @@ void CompletionTap::read_ollama(const Json& object) {
   usage_ = counted;
 }
 
-/// Embeddings and ranks: numbers by the million beside one count of the prompt.
+/// Embeddings and ranks: numbers by the million beside one count of the prompt. What writes down
+/// sounds, or draws, may count its answer, too.
 void CompletionTap::read_whole() {
   const auto member = [this](std::string_view key) {
     const auto text = skim_member(body_, key);
@@ -284,6 +285,7 @@ void CompletionTap::read_whole() {
   const Json usage = member("usage");
   if (usage.is_object()) {
     counted.input = count_under(&usage, {"prompt_tokens", "input_tokens", "total_tokens"});
+    counted.output = count_under(&usage, {"completion_tokens", "output_tokens"});
     usage_ = counted;
   } else if (const auto count = member("prompt_eval_count").integer()) {
     counted.input = clamp_count(*count);

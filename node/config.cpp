@@ -5,6 +5,7 @@
 #include "events/nip19.h"
 #include "events/tag_reader.h"
 #include "net/url.h"
+#include "node/api_access.h"
 #include "node/endpoint.h"
 
 #include <algorithm>
@@ -129,11 +130,15 @@ CollateralSettings NodeConfig::collateral_settings() const {
   return out;
 }
 
+std::filesystem::path NodeConfig::keys_file() const {
+  if (!access.keys_file.empty()) return access.keys_file;
+  return std::filesystem::path(data) / "keys.toml";
+}
+
 ExchangeLimits NodeConfig::exchange_limits() const {
-  constexpr std::int64_t kSecondsPerDay = 86'400;
   constexpr std::uint64_t kMiB = 1U << 20;
-  return {limits.exchange_days_max * kSecondsPerDay,
-          static_cast<std::uint64_t>(limits.exchange_mib_max) * kMiB};
+  return {https.signature_days * kSecondsPerDay,
+          static_cast<std::uint64_t>(https.signature_mib_max) * kMiB};
 }
 
 ManifestSettings NodeConfig::manifest_settings(const EngineSettings& engine_settings) const {
@@ -191,6 +196,7 @@ std::optional<std::string> NodeConfig::problem() const {
   if (!is_name(offer.asset, InferenceLimits::kAssetBytesMax)) {
     return "offer.asset: 1 to 96 printable characters without spaces";
   }
+  if (!parse_api_mode(access.mode)) return "access.mode: \"keys\", \"nostr\" or \"open\"";
   if (!witnesses()) return "freshness.beacons: up to 16 keys as npub1…";
   if (freshness.refresh_s >= freshness.beacon_age_s_max) {
     return "freshness.refresh_s: must be below freshness.beacon_age_s_max";
@@ -294,6 +300,10 @@ void NodeConfig::declare(Config& config) {
   config.text("operator", &offer.operator_key,
               "Your own public key (64 hex), to which reputation attaches. Empty: none.");
 
+  config.number(
+      "load_s", &offer.load_s, 0, 3'600,
+      "Offers say how busy this node is. When that has changed by much a new one is made,\n"
+      "so many seconds after the last one at the earliest. 0: not for that alone.");
   config.flag("auditable", &offer.auditable,
               "Records state seed and sampling, so that who has the weights can repeat an answer;\n"
               "a request without a seed gets one. Needs weights, and an engine that says its\n"
@@ -322,9 +332,25 @@ void NodeConfig::declare(Config& config) {
   config.number("body_bytes_max", &https.body_bytes_max, 1'024, 8 << 20,
                 "Of one request, held in memory.");
   config.number("signature_days", &https.signature_days, 1, 3'650,
-                "How long signatures of answers are kept, about 1.5 KB each.");
+                "How long signatures and receipts of answers are kept: hashes, no text.");
+  config.number("signature_mib_max", &https.signature_mib_max, 1, 1 << 20,
+                "Most that they take on the disk, about 1.5 KiB each; the oldest go first.");
   config.number("reports_per_minute", &https.reports_per_minute, 1, 6'000,
                 "Fresh attestation reports for one address; each is a quote of the machine.");
+
+  config.section("access", "Who may use the HTTPS face, and how it is paid.");
+  config.text(
+      "mode", &access.mode,
+      "\"keys\": who is in the keys file, by API key or by Nostr key, each within its budget\n"
+      "(`nostril-node keys add`). \"nostr\": also any Nostr key that signs its requests\n"
+      "(NIP-98); it has the offer's credit and pays by receipts. \"open\": anybody, for\n"
+      "nothing.");
+  config.text("keys_file", &access.keys_file,
+              "Hashes of API keys, npubs and budgets; a change is seen within a second. Empty:\n"
+              "DATA/keys.toml.");
+  config.list("urls", &access.urls,
+              "https://HOST[:PORT] under which clients reach the face: a signed request must name\n"
+              "one of them. Empty: https.url; without that no signed request is taken.");
 
   config.section(
       "freshness",
@@ -355,6 +381,10 @@ void NodeConfig::declare(Config& config) {
   config.number("wait_s_max", &limits.wait_s_max, 1, 3'600,
                 "Who would wait longer, by what requests took until now, is told at once when to\n"
                 "come again.");
+  config.number(
+      "answer_tokens_s_min", &limits.answer_tokens_s_min, 0, 10'000,
+      "Tokens a second that each answer is to get: fewer requests are let in while an engine\n"
+      "that counts its tokens (vLLM, SGLang, llama.cpp) makes less. 0: as it comes.");
   config.number("key_life_s", &limits.key_life_s, 60, 3'600,
                 "Seconds that an encryption key lives. A new one comes at half of it.");
   config.number("receipt_wait_s", &limits.receipt_wait_s, 1, 600,
@@ -370,10 +400,6 @@ void NodeConfig::declare(Config& config) {
       "answer and is charged once. As long can one be picked up from relays.");
   config.number("answers_mib_max", &limits.answers_mib_max, 1, 1 << 20,
                 "MiB of them on the disk; the oldest go first.");
-  config.number("exchange_days_max", &limits.exchange_days_max, 1, 3'650,
-                "Days that signatures and receipts of HTTPS exchanges are kept: hashes, no text.");
-  config.number("exchange_mib_max", &limits.exchange_mib_max, 1, 1 << 20,
-                "Most that they take on the disk, about 1.5 KiB each; the oldest go first.");
 }
 
 }  // namespace nostril::node

@@ -7,6 +7,7 @@
 #include "node/manifest.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -81,8 +82,16 @@ struct NodeConfig {
     std::int64_t credit = 1'000;
     std::int64_t output_tokens_max = 4096;
     std::string operator_key;
+    std::int64_t load_s = 15;
     bool auditable = false;
   } offer;
+
+  /// [access]: who may use the HTTPS face (api_access.h).
+  struct Access {
+    std::string mode = "keys";
+    std::string keys_file;
+    std::vector<std::string> urls;
+  } access;
 
   /// [https]: OpenAI's API over TLS, for clients that come without a relay.
   struct Https {
@@ -95,6 +104,7 @@ struct NodeConfig {
     std::int64_t connections_per_peer_max = 64;
     std::int64_t body_bytes_max = 8 << 20;
     std::int64_t signature_days = 30;
+    std::int64_t signature_mib_max = 1024;
     std::int64_t reports_per_minute = 30;
   } https;
 
@@ -110,19 +120,19 @@ struct NodeConfig {
     std::int64_t running_start = 16;
     std::int64_t waiting_max = 256;
     std::int64_t wait_s_max = 60;
+    std::int64_t answer_tokens_s_min = 0;
     std::int64_t key_life_s = 3300;
     std::int64_t receipt_wait_s = 30;
     std::int64_t client_lost_s = 15;
     std::int64_t drain_s = 600;
     std::int64_t answers_kept_s = 86'400;
     std::int64_t answers_mib_max = 1024;
-    std::int64_t exchange_days_max = 30;
-    std::int64_t exchange_mib_max = 1024;
   } limits;
 
   [[nodiscard]] EvidenceSettings evidence_settings() const;
   [[nodiscard]] CollateralSettings collateral_settings() const;
   [[nodiscard]] ExchangeLimits exchange_limits() const;
+  [[nodiscard]] std::filesystem::path keys_file() const;
   [[nodiscard]] ManifestSettings manifest_settings(const EngineSettings& engine) const;
   /// [engine] as one of several.
   [[nodiscard]] EngineSettings single_engine() const;

@@ -22,7 +22,11 @@ constexpr std::array kEndpoints = {
     Endpoint{"/api/generate", AnswerForm::Ollama, true},
     Endpoint{"/api/embed", AnswerForm::Whole, true},
     Endpoint{"/v1/audio/speech", AnswerForm::Whole, false},
+    Endpoint{"/v1/audio/transcriptions", AnswerForm::Whole, false, true},
+    Endpoint{"/v1/audio/translations", AnswerForm::Whole, false, true},
     Endpoint{"/v1/images/generations", AnswerForm::Whole, false},
+    Endpoint{"/v1/images/edits", AnswerForm::Whole, false, true},
+    Endpoint{"/v1/images/variations", AnswerForm::Whole, false, true},
 };
 
 }  // namespace

@@ -23,6 +23,7 @@ struct Endpoint {
   /// Open unless the operator says otherwise: engines count the tokens of its answers. The others
   /// are served for the price of a prompt that no engine counts.
   bool by_default;
+  bool is_form = false;  ///< asked with a multipart form, not with JSON
 };
 
 [[nodiscard]] std::span<const Endpoint> endpoints();

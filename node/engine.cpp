@@ -254,7 +254,7 @@ Engine::Call Engine::ask(const EngineRequest& request, EngineCallbacks callbacks
   call.method = "POST";
   call.url = address_.base_url + request.path;
   call.headers = headers_for(address_);
-  call.headers.add("Content-Type", "application/json");
+  call.headers.add("Content-Type", request.content_type);
   call.body = request.body;
   call.first_byte_ms_max = 600'000;  // a long prompt in a full queue
   call.idle_ms_max = 120'000;

@@ -14,8 +14,13 @@ constexpr std::array<std::string_view, 3> kRunning = {
     "vllm:num_requests_running", "sglang:num_running_reqs", "llamacpp:requests_processing"};
 constexpr std::array<std::string_view, 3> kWaiting = {
     "vllm:num_requests_waiting", "sglang:num_queue_reqs", "llamacpp:requests_deferred"};
+constexpr std::array<std::string_view, 3> kTokensIn = {
+    "vllm:prompt_tokens_total", "sglang:prompt_tokens_total", "llamacpp:prompt_tokens_total"};
+constexpr std::array<std::string_view, 3> kTokensOut = {"vllm:generation_tokens_total",
+                                                        "sglang:generation_tokens_total",
+                                                        "llamacpp:tokens_predicted_total"};
 /// Of one line: what can't be is no count.
-constexpr double kCountMax = 1e9;
+constexpr double kCountMax = 1e13;
 
 /// The value of `name 3`, `name{label="x"} 3.0` or either with a time behind it.
 std::optional<std::uint64_t> value_of(std::string_view line, std::string_view name) {
@@ -50,12 +55,19 @@ bool add_if_named(std::string_view line, const std::array<std::string_view, 3>& 
 std::optional<EngineLoad> read_metrics(std::string_view text) {
   EngineLoad load;
   bool is_found = false;
+  const auto add_count = [](std::string_view line, const auto& names,
+                            std::optional<std::uint64_t>& count) {
+    std::uint64_t sum = count.value_or(0);
+    if (add_if_named(line, names, sum)) count = sum;
+  };
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     is_found = add_if_named(line, kRunning, load.running) ||
                add_if_named(line, kWaiting, load.waiting) || is_found;
+    add_count(line, kTokensIn, load.tokens_in);
+    add_count(line, kTokensOut, load.tokens_out);
   }
   if (!is_found) return std::nullopt;
   return load;

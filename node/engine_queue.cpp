@@ -1,5 +1,6 @@
 #include "node/engine_queue.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace nostril::node {
@@ -18,15 +19,28 @@ Result<EngineQueue::Ticket, std::int64_t> EngineQueue::enter(const AdmissionRequ
   return *entered.ticket;
 }
 
-void EngineQueue::leave(Ticket ticket, bool served) {
+void EngineQueue::leave(Ticket ticket, bool served, std::uint64_t tokens) {
   waiting_.erase(ticket);
-  admission_.leave(ticket, clock_.monotonic_ms(), served);
+  admission_.leave(ticket, clock_.monotonic_ms(), served, tokens);
   start_next();
 }
 
 void EngineQueue::observe(const EngineLoad& load) {
   admission_.observe(load, clock_.monotonic_ms());
   start_next();
+}
+
+LoadTag EngineQueue::load() const {
+  const auto count = [](std::size_t value) {
+    return std::min<std::uint64_t>(value, InferenceLimits::kLoadCountMax);
+  };
+  LoadTag out;
+  out.running = count(admission_.running());
+  out.places = count(admission_.limit());
+  out.waiting = count(admission_.waiting());
+  out.wait_ms =
+      std::min(static_cast<std::uint64_t>(admission_.wait_ms()), InferenceLimits::kLoadWaitMsMax);
+  return out;
 }
 
 void EngineQueue::start_next() {

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "events/inference.h"
 #include "node/admission.h"
 
 #include <cstddef>
@@ -28,8 +29,9 @@ class EngineQueue {
   /// The error: milliseconds after which to ask again.
   [[nodiscard]] Result<Ticket, std::int64_t> enter(const AdmissionRequest& request,
                                                    QueueCallbacks callbacks);
-  /// Gives the place back, waiting or running. `served`: the engine's answer is whole.
-  void leave(Ticket ticket, bool served);
+  /// Gives the place back, waiting or running. `served`: the engine's answer is whole, and used so
+  /// many `tokens` (0: not known).
+  void leave(Ticket ticket, bool served, std::uint64_t tokens = 0);
 
   void observe(const EngineLoad& load);
 
@@ -41,6 +43,9 @@ class EngineQueue {
   [[nodiscard]] bool closed() const { return closed_; }
 
   [[nodiscard]] const Admission& admission() const { return admission_; }
+
+  /// As offers state it.
+  [[nodiscard]] LoadTag load() const;
 
  private:
   void start_next();

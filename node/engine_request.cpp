@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "events/sampling.h"
 #include "net/url.h"
+#include "node/form_body.h"
 #include "settlement/usage_limit.h"
 
 #include <algorithm>
@@ -318,6 +319,44 @@ bool is_open(const Endpoint& endpoint, const RequestRules& rules) {
   return std::ranges::find(rules.paths, endpoint.path) != rules.paths.end();
 }
 
+/// What may be sent once only: two readers could take different ones.
+bool is_doubled(const FormBody& form, const FormPart& part) {
+  return std::ranges::count(form.parts, part.name, &FormPart::name) > 1 &&
+         !part.name.ends_with("[]") && !part.is_file;
+}
+
+/// The engine would have to fetch it.
+bool is_foreign(const FormPart& part) {
+  return !part.is_file && is_one_of(kMediaKeys, part.name) && !part.content.empty() &&
+         !is_data_url(part.content);
+}
+
+Result<EngineRequest, RequestError> prepare_form(const Endpoint& endpoint, std::string_view body,
+                                                 const RequestRules& rules) {
+  const auto form = parse_form_body(body);
+  if (!form) return failure(RequestError::NotAForm);
+  EngineRequest out;
+  out.path = endpoint.path;
+  out.form = endpoint.form;
+  out.content_type = form->content_type();
+  const std::string delimiter = "--" + std::string(form->boundary);
+  bool names_model = false;
+  for (const FormPart& part : form->parts) {
+    if (is_doubled(*form, part)) return failure(RequestError::NotAForm);
+    if (is_one_of(kDropped, part.name)) continue;
+    if (is_foreign(part)) return failure(RequestError::ForeignMedia);
+    if (part.name == "stream" && part.content != "false") return failure(RequestError::BadField);
+    if (part.name == "model") {
+      if (part.is_file || part.content != rules.model) return failure(RequestError::UnknownModel);
+      names_model = true;
+    }
+    out.body.append(delimiter).append("\r\n").append(part.raw).append("\r\n");
+  }
+  if (!names_model) return failure(RequestError::UnknownModel);
+  out.body.append(delimiter).append("--\r\n");
+  return out;
+}
+
 /// Nothing: no boolean, or a stream of what never is one.
 std::optional<bool> wants_stream(const Json& body, AnswerForm form) {
   const Json* stream = body.find("stream");
@@ -337,6 +376,8 @@ std::string_view to_string(RequestError error) {
       return "the body is not JSON";
     case RequestError::NotAnObject:
       return "the body is not a JSON object";
+    case RequestError::NotAForm:
+      return "the body is not a multipart form of plain parts, each with a name of its own";
     case RequestError::UnknownModel:
       return "the offer is for another model";
     case RequestError::BadField:
@@ -358,6 +399,7 @@ Result<EngineRequest, RequestError> prepare_request(std::string_view path, std::
   if (endpoint == nullptr || !is_open(*endpoint, rules)) {
     return failure(RequestError::PathNotAllowed);
   }
+  if (endpoint->is_form) return prepare_form(*endpoint, body, rules);
   const auto parsed = Json::parse(body);
   if (!parsed) return failure(RequestError::NotJson);
   if (!parsed->is_object()) return failure(RequestError::NotAnObject);

@@ -15,6 +15,7 @@ enum class RequestError : std::uint8_t {
   PathNotAllowed,
   NotJson,
   NotAnObject,
+  NotAForm,
   UnknownModel,
   BadField,
   ForeignMedia,  ///< a picture or sound that the engine would have to fetch
@@ -26,6 +27,7 @@ std::string_view to_string(RequestError error);
 struct EngineRequest {
   std::string path;
   std::string body;
+  std::string content_type = "application/json";
   bool stream = false;
   AnswerForm form = AnswerForm::Completion;
   std::string sampling;  ///< for the record (events/sampling.h); empty: not recorded
@@ -54,6 +56,9 @@ struct RequestRules {
 /// (settlement/usage_limit.h); members that reach into the engine (slots, adapters, templates,
 /// processors, other machines) are dropped; pictures and sounds come inside the request, for an
 /// engine inside a TEE must not be sent to fetch what a client names. All else passes as it came.
+///
+/// A form (sounds, pictures to change) passes part by part as it came, but for the same members,
+/// and is never answered by a stream.
 ///
 /// Sessions must not learn of each other's prompts by how fast theirs are read: vLLM and SGLang get
 /// the session's `cache_salt`; llama.cpp, which knows none, `cache_prompt: false`. Ollama can't be

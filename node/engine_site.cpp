@@ -47,6 +47,7 @@ AdmissionSettings admission_of(const NodeConfig::Limits& limits) {
   out.running_start = static_cast<std::size_t>(limits.running_start);
   out.waiting_max = static_cast<std::size_t>(limits.waiting_max);
   out.wait_ms_max = limits.wait_s_max * 1'000;
+  out.answer_tokens_s_min = static_cast<std::uint64_t>(limits.answer_tokens_s_min);
   return out;
 }
 
@@ -69,7 +70,10 @@ EngineSite::EngineSite(SiteParts parts, NodeConfig::EngineSettings engine, SiteC
                 parts.rng,     parts.verifier, parts.pool, parts.journal,
                 parts.answers, parts.pickup,   engine_,    settings_},
       pause_ms_(kCheckMs) {
-  load_timer_ = parts_.loop.every(kLoadMs, [this] { poll_load(); });
+  load_timer_ = parts_.loop.every(kLoadMs, [this] {
+    tell_load();
+    poll_load();
+  });
 }
 
 EngineSite::~EngineSite() {
@@ -147,6 +151,11 @@ void EngineSite::poll_load() {
   });
 }
 
+void EngineSite::tell_load() {
+  const LoadTag load = queue_.load();
+  for (auto& [name, model] : models_) model.publisher->note_load(load);
+}
+
 void EngineSite::lost() {
   load_misses_ = 0;
   for (auto& [name, model] : models_) {
@@ -211,8 +220,9 @@ EngineSite::Model& EngineSite::model_of(const std::string& name) {
   if (!model.publisher) {
     model.publisher = std::make_unique<Publisher>(
         parts_.config, parts_.identity, parts_.keys, parts_.source, parts_.background, parts_.pool,
-        parts_.beacons, parts_.direct, parts_.clock, parts_.rng);
+        parts_.beacons, parts_.times, parts_.direct, parts_.clock, parts_.rng);
     model.publisher->on_offered(callbacks_.on_offered);
+    model.publisher->note_load(queue_.load());
   }
   return model;
 }

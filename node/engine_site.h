@@ -11,6 +11,7 @@
 #include "node/engine.h"
 #include "node/evidence_source.h"
 #include "node/node_keys.h"
+#include "node/publish_times.h"
 #include "node/publisher.h"
 #include "node/serving.h"
 #include "schnorr/verify.h"
@@ -45,6 +46,7 @@ struct SiteParts {
   EvidenceSource& source;
   Background& background;
   const BeaconFeed& beacons;
+  PublishTimes& times;
   const DirectPath& direct;
 };
 
@@ -127,6 +129,7 @@ class EngineSite {
   void stop_warming();
   void report(std::string problem);
   void poll_load();
+  void tell_load();
   [[nodiscard]] bool is_wanted(const FoundEngine& found, const EngineModel& model) const;
   [[nodiscard]] Model& model_of(const std::string& name);
 

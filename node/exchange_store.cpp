@@ -3,6 +3,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "events/big_endian.h"
 #include "net/utf8.h"
 #include "schnorr/hash.h"
 
@@ -27,12 +28,6 @@ constexpr std::size_t kNumberBytes = 8;
 constexpr std::size_t kOldPerPut = 8;
 constexpr std::size_t kOldPerSweep = 512;
 
-void append_number(Bytes& out, std::uint64_t number) {
-  for (int shift = 56; shift >= 0; shift -= 8) {
-    out.push_back(static_cast<std::uint8_t>(number >> static_cast<unsigned>(shift)));
-  }
-}
-
 std::uint64_t read_number(ByteSpan bytes) {
   std::uint64_t out = 0;
   for (const std::uint8_t byte : bytes) out = (out << 8U) | byte;
@@ -41,14 +36,14 @@ std::uint64_t read_number(ByteSpan bytes) {
 
 Bytes row_key(std::uint64_t number) {
   Bytes out;
-  append_number(out, number);
+  append_big_endian(out, number, kNumberBytes);
   return out;
 }
 
 /// The newest of a name comes first.
 Bytes name_key(const Digest& name, std::uint64_t number) {
   Bytes out(name.bytes.begin(), name.bytes.end());
-  append_number(out, ~number);
+  append_big_endian(out, ~number, kNumberBytes);
   return out;
 }
 

@@ -16,23 +16,23 @@ constexpr int kOk = 200;
 
 class FieldTransform final : public ApiTransform {
  public:
-  FieldTransform(face::FieldEncryption encryption, face::Endpoint endpoint,
-                 const face::LegacySigner& signer, Rng& rng)
-      : encryption_(std::move(encryption)),
-        endpoint_(endpoint),
-        signer_(signer),
-        rng_(rng),
+  explicit FieldTransform(FieldCipher cipher)
+      : cipher_(std::move(cipher)),
         events_([this](std::string_view data) { return seal_event(data); }) {}
 
   Result<std::string, ApiRefusal> open(std::string_view /*path*/, std::string body) override {
-    auto opened = encryption_.decrypt_request(endpoint_, body, signer_);
+    auto opened = cipher_.open(body);
     if (!opened) return failure(ApiRefusal(opened.error()));
     return *std::move(opened);
   }
 
-  void begin(int status, bool stream, net::HttpHeaders& /*headers*/) override {
+  void begin(int status, bool stream, net::HttpHeaders& headers) override {
     status_ = status;
     stream_ = stream;
+    if (status_ != kOk) return;
+    for (const net::HttpHeader& field : cipher_.headers.fields()) {
+      headers.add(field.name, field.value);
+    }
   }
 
   bool seal(std::string_view bytes, std::string& out) override {
@@ -47,7 +47,7 @@ class FieldTransform final : public ApiTransform {
       out += whole_;
       return true;
     }
-    const auto sealed = encryption_.encrypt_response(endpoint_, whole_, rng_);
+    const auto sealed = cipher_.seal(whole_);
     if (!sealed) return false;
     out += *sealed;
     return true;
@@ -55,15 +55,12 @@ class FieldTransform final : public ApiTransform {
 
  private:
   std::optional<std::string> seal_event(std::string_view data) {
-    auto sealed = encryption_.encrypt_response(endpoint_, data, rng_);
+    auto sealed = cipher_.seal(data);
     if (!sealed) return std::nullopt;
     return *std::move(sealed);
   }
 
-  face::FieldEncryption encryption_;
-  const face::Endpoint endpoint_;
-  const face::LegacySigner& signer_;
-  Rng& rng_;
+  FieldCipher cipher_;
   face::SseRewriter events_;
   std::string whole_;
   int status_ = 0;
@@ -99,10 +96,22 @@ Result<std::unique_ptr<ApiTransform>, ApiRefusal> make(const net::HttpRequest& r
   if (!endpoint) {
     return failure(ApiRefusal(400, "bad_request", "Encryption is not supported on this path"));
   }
-  return std::make_unique<FieldTransform>(**std::move(encryption), *endpoint, signer, rng);
+  const auto shared = std::make_shared<face::FieldEncryption>(**std::move(encryption));
+  return make_field_transform({
+      [shared, endpoint, &signer](std::string_view body) {
+        return shared->decrypt_request(*endpoint, body, signer);
+      },
+      [shared, endpoint, &rng](std::string_view body) {
+        return shared->encrypt_response(*endpoint, body, rng);
+      },
+  });
 }
 
 }  // namespace
+
+std::unique_ptr<ApiTransform> make_field_transform(FieldCipher cipher) {
+  return std::make_unique<FieldTransform>(std::move(cipher));
+}
 
 Result<std::optional<std::string_view>, ApiRefusal> single_header(const net::HttpHeaders& headers,
                                                                   std::string_view name) {

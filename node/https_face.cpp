@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "net/url.h"
+#include "node/ehbp_transform.h"
 #include "node/field_transform.h"
 #include "node/model_route.h"
 
@@ -64,14 +65,22 @@ Digest spki_of(const net::TlsIdentity& tls) {
   return out;
 }
 
-/// Encryptions that a client asks for and nobody here serves must not be answered in the clear.
-Result<std::unique_ptr<ApiTransform>, ApiRefusal> refuse_unserved(const net::HttpRequest& request) {
-  for (const std::string_view name : {"Ehbp-Encapsulated-Key", "X-E2EE-Version", "X-E2EE-Nonce"}) {
-    if (request.headers.find(name)) {
-      return failure(ApiRefusal(400, "bad_request", "this encryption is not served here"));
-    }
-  }
-  return std::unique_ptr<ApiTransform>();
+ApiGateSettings gate_settings(const NodeConfig& config) {
+  ApiGateSettings out;
+  const auto mode = parse_api_mode(config.access.mode);
+  CHECK(mode.has_value());  // NodeConfig::problem()
+  out.mode = *mode;
+  out.keys_file = config.keys_file();
+  out.urls = config.access.urls;
+  if (out.urls.empty() && !config.https.url.empty()) out.urls.push_back(config.https.url);
+  out.asset = config.offer.asset;
+  out.credit = Amount::of(static_cast<std::uint64_t>(config.offer.credit));
+  return out;
+}
+
+/// Receipts are checked by one key for as long as they are kept.
+Ed25519Key receipt_key(const Keypair& identity) {
+  return Ed25519Key::from_seed(identity.derive_secret("https/aci"));
 }
 
 }  // namespace
@@ -86,8 +95,14 @@ HttpsFace::HttpsFace(const HttpsParts& parts)
     : parts_(parts),
       tls_(make_identity(parts.config.https, parts.clock.unix_s())),
       signer_(std::make_shared<const face::LegacySigner>(legacy_signer(parts.identity))),
-      store_(parts.journal, {.age_s_max = parts.config.https.signature_days * kDayS}, parts.clock),
-      access_(parts.identity.public_key(), parts.rng),
+      store_(parts.journal, parts.config.exchange_limits(), parts.clock),
+      access_(gate_settings(parts.config), {parts.clock, parts.rng, verifier_, parts.journal,
+                                            parts.books, parts.identity.public_key()}),
+      aci_({parts.clock, parts.rng, parts.source, parts.background, access_, store_, spki_of(tls_)},
+           receipt_key(parts.identity),
+           face::AciKeys(X25519Key::generate(parts.rng), EcdsaKey::generate(parts.rng)),
+           parts.config.https.reports_per_minute),
+      ehbp_key_(X25519Key::generate(parts.rng)),
       report_({parts.clock, parts.rng, parts.source, parts.background, parts.models, signer_,
                spki_of(tls_)},
               parts.config.https.reports_per_minute),
@@ -95,12 +110,19 @@ HttpsFace::HttpsFace(const HttpsParts& parts)
       server_({parts.loop, parts.clock, parts.rng, parts.journal, parts.models, access_, *signer_,
                store_},
               listen_config(parts.config.https, tls_), limits_of(parts.config.https)) {
-  server_.add_transform(refuse_unserved);
+  server_.add_transform(ehbp_transforms(ehbp_key_, parts.rng));
+  server_.add_transform(aci_.encryption());
   server_.add_transform(field_transforms(*signer_, parts.rng));
+  server_.add_transform(AciFace::constraints());
+  server_.add_hook(access_);
+  server_.add_hook(aci_);
   add_routes();
 }
 
 void HttpsFace::add_routes() {
+  server_.add_route(access_.balance_route());
+  server_.add_route(ehbp_keys_route(ehbp_key_));
+  for (ApiRoute& route : aci_.routes()) server_.add_route(std::move(route));
   const auto now = [this](const char* path, bool below, auto respond) {
     server_.add_route({"GET", path, below,
                        [respond](const net::HttpRequest& request, const net::PeerAddress& peer,

@@ -6,17 +6,20 @@
 #include "client/journal.h"
 #include "net/loop.h"
 #include "net/tls_identity.h"
+#include "node/aci_face.h"
+#include "node/api_access.h"
 #include "node/api_server.h"
 #include "node/background.h"
 #include "node/channel_book.h"
 #include "node/config.h"
 #include "node/evidence_source.h"
 #include "node/exchange_store.h"
-#include "node/open_access.h"
 #include "node/publisher.h"
 #include "node/report_route.h"
 #include "node/signature_route.h"
 #include "schnorr/keys.h"
+#include "schnorr/verify.h"
+#include "schnorr/x25519.h"
 
 #include "face/legacy_signature.h"
 
@@ -76,7 +79,10 @@ class HttpsFace {
   net::TlsIdentity tls_;
   std::shared_ptr<const face::LegacySigner> signer_;
   ExchangeStore store_;
-  OpenAccess access_;
+  Verifier verifier_;
+  ApiGate access_;
+  AciFace aci_;
+  const X25519Key ehbp_key_;  ///< of this start
   ReportRoute report_;
   SignatureRoute signature_;
   ApiServer server_;

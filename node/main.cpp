@@ -9,6 +9,7 @@
 #include "node/doctor.h"
 #include "node/evidence_source.h"
 #include "node/https_face.h"
+#include "node/key_commands.h"
 #include "node/manifest_commands.h"
 #include "node/node_keys.h"
 #include "node/reload.h"
@@ -100,6 +101,7 @@ int run(const std::string& path) {
     https = std::make_unique<HttpsFace>(agent.https_parts());
     agent.set_direct_path(https->direct_path());
     fmt::print("serving {}\n", https->address());
+    std::fflush(stdout);
   }
   int status = 0;
   const auto stop = [&] {
@@ -108,7 +110,11 @@ int run(const std::string& path) {
   };
   loop.on_signal(SIGTERM, stop);
   loop.on_signal(SIGINT, stop);
-  loop.on_signal(SIGHUP, [&] { reload(path, config, agent); });
+  loop.on_signal(SIGHUP, [&] {
+    reload(path, config, agent);
+    const auto renewed = https ? https->renew_certificate() : Result<void, std::string>();
+    if (!renewed) log(LogLevel::Error, "{}", renewed.error());
+  });
   loop.on_signal(SIGUSR1, [&] {
     if (https) https->server().stop_listening();
     agent.drain(stop);
@@ -159,6 +165,33 @@ void add_manifest(CLI::App& app, ManifestOptions& options, std::function<int()>&
   show->get_option("folder")->excludes(file);
 }
 
+/// Sub-commands of `keys`.
+void add_keys(CLI::App& app, KeyOptions& options, std::function<int()>& run) {
+  auto* keys = app.add_subcommand("keys", "who may use the HTTPS face");
+  keys->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, int (*command)(const KeyOptions&)) {
+    auto* sub = keys->add_subcommand(name, what);
+    sub->add_option("--config", options.config, "the node's configuration file (TOML)");
+    sub->callback(
+        [&options, &run, command] { run = [&options, command] { return command(options); }; });
+    return sub;
+  };
+  auto* made = add("add", "make an API key and print it, once", keys_add);
+  made->add_option("name", options.name, "1 to 64 of [A-Za-z0-9._-]")->required();
+  made->add_option("--npub", options.npub, "list a Nostr key instead, which signs its requests");
+  const auto limit = [made](const char* name, std::int64_t& field, const char* what) {
+    made->add_option(name, field, what)->check(CLI::Range(std::int64_t{0}, INT64_MAX));
+  };
+  limit("--tokens-per-day", options.tokens_per_day, "of prompts and answers; 0: no limit");
+  limit("--tokens", options.tokens, "the same in all");
+  limit("--amount-per-day", options.amount_per_day, "base units of offer.asset; 0: no limit");
+  limit("--amount", options.amount, "the same in all");
+  add("list", "names, budgets and what is used of them", keys_list);
+  add("revoke", "a running node refuses it within a second", keys_revoke)
+      ->add_option("name", options.name)
+      ->required();
+}
+
 }  // namespace
 
 }  // namespace nostril::node
@@ -186,14 +219,16 @@ int main(int argc, char** argv) {
     bool json = false;
     doctor->add_flag("--json", json, "one JSON object");
     nostril::node::ManifestOptions manifest;
-    std::function<int()> manifest_command;
-    nostril::node::add_manifest(app, manifest, manifest_command);
+    nostril::node::KeyOptions keys;
+    std::function<int()> command;
+    nostril::node::add_manifest(app, manifest, command);
+    nostril::node::add_keys(app, keys, command);
     app.require_subcommand(0, 1);
     CLI11_PARSE(app, argc, argv);
     if (print) return nostril::node::print_config();
     if (*run) return nostril::node::run(config);
     if (*doctor) return nostril::node::doctor(config, json);
-    if (manifest_command) return manifest_command();
+    if (command) return command();
     fmt::print(stderr, "{}", app.help());
     return 2;
   } catch (const std::exception& error) {

@@ -2,6 +2,7 @@
 
 #include "base/base64.h"
 #include "base/hex.h"
+#include "net/http.h"
 #include "schnorr/hash.h"
 
 #include <algorithm>
@@ -26,11 +27,6 @@ std::optional<std::string_view> find_tag(const Event& event, std::string_view na
     out = tag.value();
   }
   return out;
-}
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::ranges::equal(a, b, {}, lower, lower);
 }
 
 }  // namespace
@@ -78,7 +74,7 @@ Result<Nip98Token, Nip98Error> read_nip98(std::string_view base64, const Nip98Ta
       event.created_at > now_s + kNip98FutureSeconds) {
     return failure(Nip98Error::OutOfTime);
   }
-  if (*url != target.url || !equal_ignoring_case(*method, target.method)) {
+  if (*url != target.url || !net::equals_ignoring_case(*method, target.method)) {
     return failure(Nip98Error::WrongTarget);
   }
   if (!VerifiedEvent::verify(std::move(*parsed), verifier)) {

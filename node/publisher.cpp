@@ -25,6 +25,7 @@ constexpr std::int64_t kLastCallS = 60;
 /// What a vendor's service does not have it may never have: each try waits twice as long.
 constexpr std::int64_t kCollateralRetryS = 60;
 constexpr std::int64_t kCollateralRetryMaxS = 1920;
+constexpr std::size_t kDeletedByIdMax = 16;
 
 Digest digest_of(const attestation::Nonce& nonce) {
   Digest out;
@@ -55,7 +56,8 @@ struct Publisher::Making {
 
 Publisher::Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
                      EvidenceSource& source, Background& background, client::RelayPool& pool,
-                     const BeaconFeed& beacons, const DirectPath& direct, Clock& clock, Rng& rng)
+                     const BeaconFeed& beacons, PublishTimes& times, const DirectPath& direct,
+                     Clock& clock, Rng& rng)
     : config_(config),
       identity_(identity),
       keys_(keys),
@@ -63,6 +65,7 @@ Publisher::Publisher(const NodeConfig& config, const Keypair& identity, Encrypti
       background_(background),
       pool_(pool),
       beacons_(beacons),
+      times_(times),
       direct_(direct),
       clock_(clock),
       rng_(rng) {}
@@ -79,13 +82,6 @@ void Publisher::set_engine(const FoundEngine& engine, const EngineModel& model,
 void Publisher::change_terms(NodeConfig::OfferSettings terms) {
   terms_ = std::move(terms);
   if (offering_) publish();  // one that is being made takes them, too
-}
-
-/// A relay keeps what is newer, and a deletion takes all that is not newer than itself: two events
-/// of one address must never share a second.
-std::int64_t Publisher::next_created_at() {
-  last_created_at_ = std::max(clock_.unix_s(), last_created_at_ + 1);
-  return last_created_at_;
 }
 
 Offer Publisher::make_offer(const EncryptionKeys::Entry& key,
@@ -118,6 +114,7 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key,
   offer.engine_version = engine_->version;
   offer.tee = attestation.tee;
   offer.relays = config_.relays;
+  offer.load = load_;
   if (!direct_.url.empty()) offer.url = direct_.url;
   if (!terms.operator_key.empty()) offer.operator_key = from_hex<PublicKey>(terms.operator_key);
   offer.expires_at = key.expires_at - std::min(kLastCallS, config_.limits.key_life_s / 10);
@@ -139,7 +136,7 @@ AttestationEvent Publisher::make_attestation(const attestation::Evidence& eviden
   const attestation::Statement& statement = evidence.statement;
   AttestationEvent out;
   out.node = statement.node;
-  out.created_at = next_created_at();
+  out.created_at = times_.next();
   out.digest = attestation::statement_digest(statement);
   out.encryption_key = statement.encryption_key;
   out.encryption_key_expires_at = statement.encryption_key_expires_at;
@@ -194,13 +191,8 @@ void Publisher::publish_made(const Making& making) {
   const AttestationEvent attestation = make_attestation(*evidence);
   attestation_event_ = sign_event(build_attestation(attestation), identity_, rng_);
 
-  Offer offer = make_offer(key, attestation);
-  offer.created_at = next_created_at();
-  offer_event_ = sign_event(build_offer(offer), identity_, rng_);
-  offer.id = offer_event_->id;
+  sign_offer(make_offer(key, attestation));
   const std::int64_t now_s = clock_.unix_s();
-  std::erase_if(live_, [now_s](const LiveOffer& live) { return live.offer.expires_at <= now_s; });
-  live_.push_back({offer, settlement::PriceTable::of(offer)});
   offering_ = true;
   refused_ = false;
   due_ = false;
@@ -211,6 +203,29 @@ void Publisher::publish_made(const Making& making) {
           : 0;
   complete_at_s_ = collateral_wait_s_ == 0 ? 0 : now_s + collateral_wait_s_;
   publish_again();
+}
+
+void Publisher::sign_offer(Offer offer) {
+  offer.created_at = times_.next();
+  offer_event_ = sign_event(build_offer(offer), identity_, rng_);
+  offer.id = offer_event_->id;
+  signed_at_ms_ = clock_.monotonic_ms();
+  const std::int64_t now_s = clock_.unix_s();
+  std::erase_if(live_, [now_s](const LiveOffer& live) { return live.offer.expires_at <= now_s; });
+  const settlement::PriceTable prices = settlement::PriceTable::of(offer);
+  live_.push_back({std::move(offer), prices});
+}
+
+void Publisher::note_load(const LoadTag& load) {
+  load_ = load;
+  if (!offering_ || making_ || config_.offer.load_s == 0) return;
+  const Offer& newest = live_.back().offer;
+  if (load_rank(load_) == load_rank(newest.load)) return;
+  if (clock_.monotonic_ms() < signed_at_ms_ + config_.offer.load_s * 1000) return;
+  Offer offer = newest;
+  offer.load = load_;
+  sign_offer(std::move(offer));
+  pool_.publish(*offer_event_);
 }
 
 void Publisher::publish_again() {
@@ -245,9 +260,13 @@ void Publisher::withdraw(const std::function<void()>& done) {
   const std::string node = encode_hex(identity_.public_key());
   EventDraft deletion;
   deletion.kind = kinds::kDeletion;
-  deletion.created_at = next_created_at();
+  deletion.created_at = times_.next();
   deletion.tags.add({"a", "31470:" + node + ":" + newest.model + "@" + newest.profile});
-  for (const LiveOffer& live : live_) deletion.tags.add({"e", encode_hex(live.offer.id)});
+  // The address takes them all with it; the newest by id, too, for relays that read only those.
+  for (std::size_t i = live_.size() - std::min(live_.size(), kDeletedByIdMax); i < live_.size();
+       ++i) {
+    deletion.tags.add({"e", encode_hex(live_[i].offer.id)});
+  }
   deletion.tags.add({"k", "31470"});
   live_.clear();
   const bool sent = pool_.publish(sign_event(std::move(deletion), identity_, rng_),

@@ -10,6 +10,7 @@
 #include "node/engine.h"
 #include "node/evidence_source.h"
 #include "node/node_keys.h"
+#include "node/publish_times.h"
 #include "settlement/price.h"
 
 #include <cstddef>
@@ -42,7 +43,8 @@ class Publisher {
  public:
   Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
             EvidenceSource& source, Background& background, client::RelayPool& pool,
-            const BeaconFeed& beacons, const DirectPath& direct, Clock& clock, Rng& rng);
+            const BeaconFeed& beacons, PublishTimes& times, const DirectPath& direct, Clock& clock,
+            Rng& rng);
 
   /// What is served from now on, and for what. `manifest`: of its weights, text; empty: no claim
   /// is made.
@@ -70,6 +72,11 @@ class Publisher {
   /// what it stored, has them again.
   void publish_again();
 
+  /// How busy the engine is now. Offers say so; when it has come to another load_rank(), a new one
+  /// is made for that alone, over the same evidence, `offer.load_s` after the last one at the
+  /// earliest. Sessions go on under the older ones.
+  void note_load(const LoadTag& load);
+
   void on_offered(std::function<void(const Offer&)> callback) { offered_ = std::move(callback); }
 
   /// Takes the offers back; the attestation expires by itself, for offers of other models over the
@@ -90,12 +97,12 @@ class Publisher {
  private:
   struct Making;
 
-  [[nodiscard]] std::int64_t next_created_at();
   [[nodiscard]] Offer make_offer(const EncryptionKeys::Entry& key,
                                  const AttestationEvent& attestation) const;
   [[nodiscard]] attestation::Statement make_statement(const EncryptionKeys::Entry& key);
   [[nodiscard]] AttestationEvent make_attestation(const attestation::Evidence& evidence);
   void publish_made(const Making& making);
+  void sign_offer(Offer offer);
 
   const NodeConfig& config_;
   const Keypair& identity_;
@@ -104,6 +111,7 @@ class Publisher {
   Background& background_;
   client::RelayPool& pool_;
   const BeaconFeed& beacons_;
+  PublishTimes& times_;
   const DirectPath& direct_;
   Clock& clock_;
   Rng& rng_;
@@ -114,6 +122,8 @@ class Publisher {
   std::string manifest_;
   Digest weights_;  ///< its digest; zero: none
   std::function<void(const Offer&)> offered_;
+  std::optional<LoadTag> load_;
+  std::int64_t signed_at_ms_ = 0;  ///< the newest offer; monotonic
   std::deque<LiveOffer> live_;
   std::optional<Event> attestation_event_;
   std::optional<Event> offer_event_;
@@ -126,7 +136,6 @@ class Publisher {
   /// What is being made, and only while it is wanted.
   std::shared_ptr<Making> making_;
   int refused_in_a_row_ = 0;
-  std::int64_t last_created_at_ = 0;
 };
 
 }  // namespace nostril::node

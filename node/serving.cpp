@@ -15,6 +15,11 @@ namespace {
 
 /// How long a client that asked for pick-up has to acknowledge its whole answer.
 constexpr std::int64_t kPickupWaitMs = 5'000;
+/// With more frames on their way to the relays than this, engines wait: their bytes then leave in
+/// fewer, larger frames, and all streams go on more slowly instead of some breaking.
+constexpr std::size_t kFramesUnderWayMax = 512;
+/// How long they wait before it is looked at again.
+constexpr std::int64_t kCongestedMs = 100;
 /// How long a finished session waits for a late receipt or a repair.
 constexpr std::int64_t kLingerMs = 60'000;
 /// The same when nothing is missing: the client may only want the last ack once more.
@@ -62,20 +67,27 @@ void Serving::stop() {
 void Serving::drive() {
   while (auto note = session_.next_note()) handle(std::move(*note));
   for (const Event& event : session_.take_events()) {
-    if (!services_.pool.publish(event)) log(LogLevel::Warning, "no relay takes frames any more");
+    if (!services_.pool.publish(event) && !std::exchange(told_of_loss_, true)) {
+      log(LogLevel::Warning, "no relay takes frames any more; they are repaired later");
+    }
   }
   if (answering_) answering_->pump();
   see_to_pickup();
   arm_timer();
 }
 
+bool Serving::is_congested() const {
+  return services_.pool.unanswered() >= kFramesUnderWayMax;
+}
+
 void Serving::arm_timer() {
   services_.loop.cancel(timer_);
   std::int64_t due_ms = session_.next_timer_ms();
+  const std::int64_t now_ms = services_.clock.monotonic_ms();
   if (answering_) due_ms = std::min(due_ms, answering_->next_timer_ms());
+  if (answering_ && is_congested()) due_ms = std::min(due_ms, now_ms + kCongestedMs);
   if (for_pickup_ && done_) due_ms = std::min(due_ms, done_at_ms_ + kPickupWaitMs);
-  const std::int64_t wait_ms =
-      std::clamp<std::int64_t>(due_ms - services_.clock.monotonic_ms(), 1, 60'000);
+  const std::int64_t wait_ms = std::clamp<std::int64_t>(due_ms - now_ms, 1, 60'000);
   timer_ = services_.loop.after(static_cast<std::uint64_t>(wait_ms), [this] {
     if (answering_) answering_->on_timer();
     session_.on_timer(services_.now());

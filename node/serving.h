@@ -51,6 +51,8 @@ class Serving final : public AnswerPeer, public std::enable_shared_from_this<Ser
 
  private:
   void drive();
+  /// Relays are behind with our frames.
+  [[nodiscard]] bool is_congested() const;
   void handle(NodeNotes note);
   void arm_timer();
 
@@ -66,7 +68,9 @@ class Serving final : public AnswerPeer, public std::enable_shared_from_this<Ser
   void on_head(const ResponseHead& head) override;
   void on_bytes(std::string_view bytes) override;
 
-  [[nodiscard]] bool wants_more() const override { return session_.wants_more(); }
+  [[nodiscard]] bool wants_more() const override {
+    return session_.wants_more() && !is_congested();
+  }
 
   void drop_unsent() override;
 
@@ -90,6 +94,7 @@ class Serving final : public AnswerPeer, public std::enable_shared_from_this<Ser
   std::shared_ptr<ChannelBook> book_;
   const std::string cache_salt_;
   net::TimerId timer_ = net::TimerId::None;
+  bool told_of_loss_ = false;
 
   // Of the request in hand.
   std::shared_ptr<Answering> answering_;  ///< none: not complete, or a stored answer

@@ -8,6 +8,7 @@
 #include <secp256k1_recovery.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <string>
 
@@ -74,7 +75,10 @@ EthereumAddress EcdsaKey::address() const {
 }
 
 EthereumSignature EcdsaKey::sign_personal(std::string_view text) const {
-  const Digest digest = eip191_digest(text);
+  return sign_digest(eip191_digest(text));
+}
+
+EthereumSignature EcdsaKey::sign_digest(const Digest& digest) const {
   secp256k1_ecdsa_recoverable_signature signature;
   CHECK(secp256k1_ecdsa_sign_recoverable(signing_context(), &signature, digest.bytes.data(),
                                          secret_.expose().data(), nullptr, nullptr) == 1);
@@ -103,6 +107,18 @@ EthereumAddress ethereum_address(const EcdsaPublicKey& key) {
   return out;
 }
 
+std::optional<EcdsaPublicKey> lift_x(std::span<const std::uint8_t, 32> x) {
+  constexpr std::uint8_t kEven = 0x02;
+  std::array<std::uint8_t, 33> compressed{kEven};
+  std::ranges::copy(x, compressed.begin() + 1);
+  secp256k1_pubkey point;
+  if (secp256k1_ec_pubkey_parse(secp256k1_context_static, &point, compressed.data(),
+                                compressed.size()) != 1) {
+    return std::nullopt;
+  }
+  return serialize(point);
+}
+
 bool is_point(const EcdsaPublicKey& key) {
   return parse(key).has_value();
 }
@@ -118,6 +134,11 @@ Digest eip191_digest(std::string_view text) {
 
 std::optional<EthereumAddress> recover_personal(std::string_view text,
                                                 const EthereumSignature& signature) {
+  return recover_digest(eip191_digest(text), signature);
+}
+
+std::optional<EthereumAddress> recover_digest(const Digest& digest,
+                                              const EthereumSignature& signature) {
   const int recovery = signature.bytes.back() - kFirstV;
   if (recovery != 0 && recovery != 1) return std::nullopt;
   secp256k1_ecdsa_recoverable_signature parsed;
@@ -127,8 +148,8 @@ std::optional<EthereumAddress> recover_personal(std::string_view text,
     return std::nullopt;
   }
   secp256k1_pubkey point;
-  if (secp256k1_ecdsa_recover(secp256k1_context_static, &point, &parsed,
-                              eip191_digest(text).bytes.data()) != 1) {
+  if (secp256k1_ecdsa_recover(secp256k1_context_static, &point, &parsed, digest.bytes.data()) !=
+      1) {
     return std::nullopt;
   }
   return ethereum_address(serialize(point));

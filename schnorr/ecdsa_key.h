@@ -4,7 +4,9 @@
 #include "schnorr/secret.h"
 #include "schnorr/types.h"
 
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -22,7 +24,11 @@ class EcdsaKey {
 
   [[nodiscard]] EthereumAddress address() const;
 
-  /// EIP-191 "personal_sign" of `text`, deterministic (RFC 6979).
+  /// Over a digest, deterministic (RFC 6979). Only for digests of a form of its own: a
+  /// transaction's.
+  [[nodiscard]] EthereumSignature sign_digest(const Digest& digest) const;
+
+  /// EIP-191 "personal_sign" of `text`: sign_digest() of eip191_digest().
   [[nodiscard]] EthereumSignature sign_personal(std::string_view text) const;
 
   /// The x coordinate of secret * peer. Nothing when `peer` is no point of the curve.
@@ -39,13 +45,21 @@ class EcdsaKey {
 /// The last 20 bytes of Keccak-256(x, y).
 [[nodiscard]] EthereumAddress ethereum_address(const EcdsaPublicKey& key);
 
+/// The point with this x and an even y, as BIP-340 lifts keys and nonces. Nothing when there is
+/// none.
+[[nodiscard]] std::optional<EcdsaPublicKey> lift_x(std::span<const std::uint8_t, 32> x);
+
 /// True when the 65 bytes are 04 and a point of the curve.
 [[nodiscard]] bool is_point(const EcdsaPublicKey& key);
 
 /// Keccak-256("\x19Ethereum Signed Message:\n" <size of text, decimal> text): EIP-191, version 45.
 [[nodiscard]] Digest eip191_digest(std::string_view text);
 
-/// Whose EIP-191 signature of `text` this is; nothing when it is nobody's. High s is refused.
+/// Whose signature of `digest` this is; nothing when it is nobody's. High s is refused.
+[[nodiscard]] std::optional<EthereumAddress> recover_digest(const Digest& digest,
+                                                            const EthereumSignature& signature);
+
+/// The same of an EIP-191 signature of `text`.
 [[nodiscard]] std::optional<EthereumAddress> recover_personal(std::string_view text,
                                                               const EthereumSignature& signature);
 

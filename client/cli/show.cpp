@@ -19,6 +19,19 @@ std::string price_line(const Offer& offer) {
   return out;
 }
 
+namespace {
+
+/// In the node's own words, when it signed the offer.
+std::string load_line(const LoadTag& load) {
+  const std::string at_work = fmt::format("{} of {} places taken", load.running, load.places);
+  if (load.waiting == 0 && load.wait_ms == 0) return at_work;
+  constexpr double kMsPerSecond = 1'000;
+  return at_work + fmt::format(", {} wait, about {:.1f} s for one more", load.waiting,
+                               static_cast<double>(load.wait_ms) / kMsPerSecond);
+}
+
+}  // namespace
+
 std::string offer_lines(const VerifiedOffer& verified) {
   const Offer& offer = verified.offer();
   const attestation::Verdict& verdict = verified.verdict();
@@ -31,6 +44,7 @@ std::string offer_lines(const VerifiedOffer& verified) {
   }
   if (offer.weights) out += fmt::format("weights  {}\n", encode_hex(*offer.weights));
   out += fmt::format("price    {}\n", price_line(offer));
+  if (offer.load) out += fmt::format("load     {}\n", load_line(*offer.load));
   return out;
 }
 

@@ -1,6 +1,6 @@
 // Emits dist/: ES modules with types (tsc, strict), and one minified file for pages (esbuild). Compiles the README's example,
 // too, so that it can't go stale. Prints what a page loads.
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,21 +9,22 @@ import { build, stop } from "esbuild-wasm";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
 const at = (...parts) => path.join(root, ...parts);
-const tsc = (...args) => execFileSync(process.execPath, [at("node_modules/typescript/bin/tsc"), ...args], { cwd: root, stdio: "inherit" });
+const tsc = (project) => new Promise((resolve, reject) => {
+  const options = { cwd: root };
+  execFile(process.execPath, [at("node_modules/typescript/bin/tsc"), "-p", project], options, (error, out) => (error ? reject(new Error(out || error.message)) : resolve()));
+});
 
 fs.rmSync(at("dist"), { recursive: true, force: true });
-tsc("-p", "tsconfig.json");
+await tsc("tsconfig.json");
 
 const [, example] = /```ts\n([\s\S]*?)```/.exec(fs.readFileSync(at("README.md"), "utf8"));
 fs.mkdirSync(at("dist/example"));
 fs.writeFileSync(at("dist/example/example.mts"), example);
 fs.copyFileSync(at("foreign_shapes.d.ts"), at("dist/example/foreign_shapes.d.ts"));
-tsc("-p", "tsconfig.example.json");
-
-await build({
+await Promise.all([tsc("tsconfig.example.json"), build({
   entryPoints: [at("dist/index.js")], outfile: at("dist/nostril.min.js"), absWorkingDir: root,
   bundle: true, minify: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning",
-});
+})]);
 await stop();
 const bytes = fs.readFileSync(at("dist/nostril.min.js"));
 console.log(`nostril.min.js: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} in gzip`);

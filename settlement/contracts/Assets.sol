@@ -48,9 +48,8 @@ library Assets {
             mstore(m, shl(224, 0xa9059cbb)) // transfer(address,uint256)
             mstore(add(m, 4), to)
             mstore(add(m, 36), amount)
-            ok := call(gas(), token, 0, m, 68, 0, 0)
+            pop(call(gas(), token, 0, m, 68, 0, 0))
         }
-        if (!ok) return false;
         uint256 left = before - balanceOf(token);
         if (left == amount) return true;
         if (left != 0) revert WrongAmountLeft();

@@ -41,13 +41,8 @@ library Bip340 {
         view
         returns (bool ok)
     {
+        ok = isEvenPoint(rx, ry) && s < N;
         assembly ("memory-safe") {
-            // rx < p, ry < p, ry even, s < n, ry^2 = rx^3 + 7
-            ok :=
-                and(
-                    and(and(lt(rx, P), lt(ry, P)), and(lt(s, N), iszero(and(ry, 1)))),
-                    eq(mulmod(ry, ry, P), addmod(mulmod(mulmod(rx, rx, P), rx, P), 7, P))
-                )
             if ok {
                 let m := mload(0x40)
                 mstore(m, sub(N, mulmod(s, px, N)))
@@ -63,6 +58,17 @@ library Bip340 {
                 let wanted := and(keccak256(0, 64), 0xffffffffffffffffffffffffffffffffffffffff)
                 ok := and(eq(recovered, wanted), iszero(iszero(recovered)))
             }
+        }
+    }
+
+    /// x < p, y < p, y even, y^2 = x^3 + 7.
+    function isEvenPoint(uint256 x, uint256 y) internal pure returns (bool ok) {
+        assembly ("memory-safe") {
+            ok :=
+                and(
+                    and(and(lt(x, P), lt(y, P)), iszero(and(y, 1))),
+                    eq(mulmod(y, y, P), addmod(mulmod(mulmod(x, x, P), x, P), 7, P))
+                )
         }
     }
 }

@@ -1,4 +1,5 @@
 include(support/support.cmake)
+nostril_test(client/asker USES test_world)
 nostril_test(client/client_parts USES test_world)
 nostril_test(client/done_holder)
 nostril_test(client/journal USES test_world)

@@ -67,6 +67,21 @@ test("own vectors: a signature, and each of its neighbours", async () => {
   }
 });
 
+test("y hints: only the even y of a point is one", async () => {
+  const random = new Random();
+  // x + p and y + p fit into a word only near zero: x = 1 is on the curve, and so is x = p + 1 if it is reduced.
+  const small = even_y(1n);
+  assert.deepEqual([await harness.read("isEvenPoint", 1n, small), await harness.read("isEvenPoint", kField + 1n, small)], [true, false]);
+  for (let i = 0; i < 20; ++i) {
+    const x = BigInt(`0x${Buffer.from(schnorr.getPublicKey(random.bytes(32))).toString("hex")}`);
+    const y = even_y(x);
+    assert.equal(await harness.read("isEvenPoint", x, y), true, `seed ${random.seed}`);
+    for (const other of [kField - y, (y + 2n) % kField, y ^ (1n << BigInt(1 + random.below(250))), 0n]) {
+      assert.equal(await harness.read("isEvenPoint", x, other), false, `seed ${random.seed}`);
+    }
+  }
+});
+
 /** One random case: a genuine signature, or one with something wrong. */
 function make_case(random) {
   const secret = random.bytes(32);

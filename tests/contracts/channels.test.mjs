@@ -53,6 +53,7 @@ test("no rows and only bad rows pay nothing and are no failure; torn rows are re
   assert.deepEqual((await world.claim([])).events, []);
   const row = world.row(world.channel(), 1n);
   assert.deepEqual((await world.claim(row)).events, [["Skipped", 0n, kSkip.unknown]]);
+  assert.deepEqual((await world.claim(row, { token: world.stranger })).events, [["Skipped", 0n, kSkip.unknown]], "no token is asked");
   for (const torn of [row.slice(0, -2), `${row}00`, "0x00"]) {
     assert.equal(await world.contract.refusal({ from: world.payee }, "claim", world.payee, world.token.address, torn), "BadRows");
   }

@@ -50,6 +50,20 @@ test("a token that keeps a fee is booked by what arrives", async () => {
   assert.equal(await world.pool(world.payer, token.address), 99n);
 });
 
+test("a token that gives more than was sent: no more is booked than was asked for", async () => {
+  const token = await world.new_token("GenerousToken");
+  const channel = await world.opened(1000n, { token: token.address });
+  assert.equal((await world.slot(channel)).locked, 1000n);
+  await world.contract.send({ from: world.payer }, "deposit", world.payer, token.address, 50n);
+  assert.equal(await world.pool(world.payer, token.address), 50n);
+});
+
+test("a token that the contract may not take is not booked", async () => {
+  const token = await world.new_token("PlainToken");
+  await token.send({ from: world.payer }, "approve", world.contract.address, 99n);
+  assert.equal(await world.contract.refusal({ from: world.payer }, "open", world.channel({ token: token.address }), 100n), "TransferFailed");
+});
+
 test("a token that takes a fee from the sender on top can't take it from others", async () => {
   const token = await world.new_token("FeeOnSenderToken");
   const channel = await world.opened(1000n, { token: token.address });

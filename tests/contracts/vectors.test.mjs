@@ -38,7 +38,7 @@ test("id, events and row are those of the specification", async () => {
 test("the order opens the channel, the receipt is paid, the payer closes", async () => {
   await world.contract.send({ from: world.payer }, "deposit", world.payer, terms.token, 10_000_000n);
   await world.contract.send({ from: world.payer }, "allow", terms.signer, terms.token, 5_000_000n);
-  assert.deepEqual((await carry_out(world.other, vectors.openSigned)).map(([name]) => name), ["Opened"]);
-  assert.deepEqual(await carry_out(world.payee, vectors.claim), [["Claimed", vectors.id, 1_234_567n]]);
-  assert.deepEqual((await carry_out(world.payer, vectors.requestClose)).map(([name]) => name), ["CloseRequested"]);
+  assert.deepEqual((await carry_out(world.other, vectors.calls.openSigned)).map(([name]) => name), ["Opened"]);
+  assert.deepEqual(await carry_out(world.payee, vectors.calls.claim), [["Claimed", vectors.id, 1_234_567n]]);
+  assert.deepEqual((await carry_out(world.payer, vectors.calls.requestClose)).map(([name]) => name), ["CloseRequested"]);
 });

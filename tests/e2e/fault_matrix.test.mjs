@@ -94,7 +94,8 @@ function expected(who, fault, stage) {
     return "told";
   }
   if (fault === "cut") return "whole";
-  return stage === "before accept" ? "either" : "told";
+  // As long as nothing of the answer has come the client asks again, and the node may be back by then.
+  return stage === "before accept" || stage === "first bytes" ? "either" : "told";
 }
 
 class World {

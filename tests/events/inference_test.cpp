@@ -77,6 +77,7 @@ OfferReply example_reply() {
   reply.offer = EventId{digest_of("offer").bytes};
   reply.attestation = digest_of("statement");
   reply.queue = 3;
+  reply.load = LoadTag{8, 8, 3, 900};
   return reply;
 }
 
@@ -97,11 +98,13 @@ Event signed_by_node(EventDraft draft) {
 std::vector<KindCase> kind_cases() {
   const Keypair node = key_of("node");
   const Offer offer = example_offer(node, key_of("N").public_key());
+  Offer loaded = offer;
+  loaded.load = LoadTag{3, 8, 2, 1'500};
   std::vector<KindCase> cases;
   cases.push_back({"offer",
-                   signed_by_node(build_offer(offer)),
+                   signed_by_node(build_offer(loaded)),
                    [](const Event& event) { return parse_offer(event).has_value(); },
-                   {"weights", "price", "feature", "u", "p"},
+                   {"weights", "price", "feature", "u", "load", "p"},
                    {"feature", "relay"}});
   cases.push_back({"attestation",
                    signed_by_node(build_attestation(example_attestation())),
@@ -116,7 +119,7 @@ std::vector<KindCase> kind_cases() {
   cases.push_back({"offer reply",
                    signed_by_node(build_offer_reply(example_reply())),
                    [](const Event& event) { return parse_offer_reply(event).has_value(); },
-                   {},
+                   {"load"},
                    {}});
   cases.push_back({"record",
                    signed_by_node(build_record(example_record(offer))),
@@ -129,6 +132,7 @@ std::vector<KindCase> kind_cases() {
 TEST(InferenceKinds, EachReadsWhatItWrites) {
   const Keypair node = key_of("node");
   Offer offer = example_offer(node, key_of("N").public_key());
+  offer.load = LoadTag{3, 8, 2, 1'500};
   Event event = signed_by_node(build_offer(offer));
   offer.id = event.id;
   EXPECT_EQ(parse_offer(event).value(), offer);
@@ -168,6 +172,40 @@ TEST(InferenceKinds, AFreeOfferWithoutExtrasIsAnOffer) {
   const Event event = signed_by_node(build_offer(offer));
   offer.id = event.id;
   EXPECT_EQ(parse_offer(event).value(), offer);
+}
+
+TEST(InferenceKinds, ALoadBeyondItsBoundsIsNone) {
+  const Offer offer = example_offer(key_of("node"), key_of("N").public_key());
+  const auto parses = [&](std::initializer_list<std::string_view> tag) {
+    EventDraft draft = build_offer(offer);
+    draft.tags.add(tag);
+    return parse_offer(signed_by_node(std::move(draft))).has_value();
+  };
+  EXPECT_TRUE(parses({"load", "1000000", "1000000", "1000000", "3600000"}));
+  EXPECT_TRUE(parses({"load", "0", "1", "0", "0"}));
+  EXPECT_FALSE(parses({"load", "1000001", "1", "0", "0"}));
+  EXPECT_FALSE(parses({"load", "0", "1000001", "0", "0"}));
+  EXPECT_FALSE(parses({"load", "0", "1", "1000001", "0"}));
+  EXPECT_FALSE(parses({"load", "0", "1", "0", "3600001"}));
+  EXPECT_FALSE(parses({"load", "0", "0", "0", "0"})) << "no place at all";
+  EXPECT_FALSE(parses({"load", "0", "1", "0"}));
+  EXPECT_FALSE(parses({"load", "0", "1", "0", "0", "0"}));
+  EXPECT_FALSE(parses({"load", "-1", "1", "0", "0"}));
+}
+
+TEST(LoadRank, GrowsWithTheLoadAndCoarsely) {
+  const auto rank = [](std::uint64_t running, std::uint64_t waiting, std::uint64_t wait_ms) {
+    return load_rank(LoadTag{running, 8, waiting, wait_ms});
+  };
+  EXPECT_EQ(rank(0, 0, 0), 0U);
+  EXPECT_EQ(rank(1, 0, 0), 0U);
+  EXPECT_EQ(rank(7, 0, 0), 3U);
+  EXPECT_EQ(load_rank(std::nullopt), rank(4, 0, 0));
+  EXPECT_EQ(rank(8, 0, 0), 4U);
+  EXPECT_EQ(rank(8, 3, 499), 4U);
+  EXPECT_EQ(rank(8, 3, 500), 5U);
+  EXPECT_EQ(rank(8, 3, 1'000), 6U);
+  EXPECT_GT(rank(8, 3, 60'000), rank(8, 3, 20'000));
 }
 
 TEST(InferenceKinds, RefuseEachRequiredTagMissing) {

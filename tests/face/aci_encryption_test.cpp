@@ -228,6 +228,13 @@ TEST(AciReplays, AdmitsEachRequestOnce) {
   EXPECT_TRUE(replays.admit(sha256("c"), kNow + 301, kNow + 301));  // the old ones have left
 }
 
+TEST(AciReplays, TakesNothingAgainWhenTheClockIsSetBack) {
+  AciReplays replays;
+  ASSERT_TRUE(replays.admit(sha256("a"), kNow, kNow));
+  ASSERT_TRUE(replays.admit(sha256("b"), kNow + 3600, kNow + 3600));
+  EXPECT_FALSE(replays.admit(sha256("a"), kNow, kNow));
+}
+
 }  // namespace
 
 }  // namespace nostril::face

@@ -20,6 +20,7 @@ let node;
 let engine;
 let tap;
 let tools;
+let slow;
 let gateway;
 let openai;
 let nostril;
@@ -65,8 +66,9 @@ before(async () => {
   engine = await bed.engine({ slow_ms: 8 });
   tap = await bed.http_tap(engine);
   tools = await tools_engine();
-  node = await bed.node({ relay: relays, sections: { engine: [{ url: tap.url }, { url: tools.url }] } });
-  await until(20_000, "both models are offered", () => /offering tools /.test(node.program.err) && node.program.err.includes(`offering ${engine.model} `));
+  slow = await bed.engine({ slow_ms: 50, name: "slow" });
+  node = await bed.node({ relay: relays, sections: { engine: [tap, tools, slow].map(({ url }) => ({ url })) } });
+  await until(20_000, "all models are offered", () => [engine.model, "tools", "slow"].every((model) => node.program.err.includes(`offering ${model} `)));
   gateway = await bed.gateway({ relay: relays, node });
   const fetch = nostrilFetch({
     relays: relays.map(({ url }) => url), WebSocket, verifier: new GatewayVerifier(gateway.url), allowSimulated: true,
@@ -74,7 +76,7 @@ before(async () => {
   });
   nostril = await fetch.client();
   bed.on_stop(() => fetch.close());
-  assert.ok(await nostril.ready(15_000, engine.model) && await nostril.ready(15_000, "tools"), JSON.stringify(nostril.rejected.map(({ reason }) => reason)));
+  assert.ok(await nostril.ready(15_000, engine.model) && await nostril.ready(15_000, "tools") && await nostril.ready(15_000, "slow"), JSON.stringify(nostril.rejected.map(({ reason }) => reason)));
   openai = new OpenAI({ apiKey: "not needed", fetch, maxRetries: 0, timeout: 30_000 });
 });
 
@@ -89,7 +91,7 @@ describe("the openai SDK without a gateway", { timeout: 60_000 }, () => {
   it("lists and shows models", async () => {
     const models = [];
     for await (const model of openai.models.list()) models.push(model);
-    assert.deepEqual(models.map((model) => model.id).sort(), [engine.model, "tools"].sort());
+    assert.deepEqual(models.map((model) => model.id).sort(), [engine.model, "slow", "tools"].sort());
     const model = await openai.models.retrieve(engine.model);
     assert.deepEqual([model.context_length, model.verification.simulated, model.pricing.asset], [512, true, "msat"]);
     await assert.rejects(openai.models.retrieve("gpt-none"), OpenAI.NotFoundError);
@@ -147,15 +149,15 @@ describe("the openai SDK without a gateway", { timeout: 60_000 }, () => {
   });
 
   it("stops the engine by leaving a stream, and by a signal before the first byte", async () => {
-    const aborted = () => metric(engine, "aborted_total");
+    const aborted = () => metric(slow, "aborted_total");
     const before = await aborted();
-    const stream = await openai.chat.completions.create({ ...kStory, model: engine.model, stream: true });
+    const stream = await openai.chat.completions.create({ ...kStory, model: "slow", stream: true });
     for await (const chunk of stream) if (chunk.choices[0]?.delta?.content) break;
     await until(5_000, "the engine stops", async () => await aborted() === before + 1);
     const controller = new AbortController();
-    const asked = openai.chat.completions.create({ ...kStory, model: engine.model }, { signal: controller.signal });
+    const asked = openai.chat.completions.create({ ...kStory, model: "slow" }, { signal: controller.signal });
     asked.catch(() => {});
-    await until(5_000, "the engine works", async () => await metric(engine, "requests_processing") === 1);
+    await until(5_000, "the engine works", async () => await metric(slow, "requests_processing") === 1);
     controller.abort();
     await assert.rejects(asked, OpenAI.APIUserAbortError);
     await until(5_000, "the engine stops", async () => await aborted() === before + 2);
@@ -238,11 +240,11 @@ describe("a client that comes back, or trusts nobody", { timeout: 60_000 }, () =
   });
 
   it("hears of an engine that dies in mid-stream by an error, and pays what its record says was served", async () => {
-    const { response } = await openai.chat.completions.create({ ...kStory, model: engine.model, stream: true }).withResponse();
+    const { response } = await openai.chat.completions.create({ ...kStory, model: "slow", stream: true }).withResponse();
     let text = "";
     for await (const bytes of response.body) {
       text += Buffer.from(bytes);
-      if (text.split("\n\n").length > 5 && !engine.program.result) await engine.program.kill("SIGKILL");
+      if (text.split("\n\n").length > 5 && !slow.program.result) await slow.program.kill("SIGKILL");
     }
     assert.doesNotMatch(text, /\[DONE\]/);
     assert.equal(JSON.parse(text.trimEnd().split("\n").at(-1).replace(/^data: /, "")).error.type, "engine-died");

@@ -108,6 +108,8 @@ describe("a client in JavaScript", { timeout: 90_000 }, () => {
     const twice = {
       publish: (event) => { void pool.publish(event); return pool.publish(event); },
       subscribe: (...args) => pool.subscribe(...args),
+      onLost: () => () => {},
+      addNamed() {},
       get connectedCount() { return pool.connectedCount; },
       get problems() { return pool.problems; },
     };

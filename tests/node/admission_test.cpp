@@ -144,6 +144,81 @@ TEST(Admission, RefusesEarlyByWhatServiceTook) {
   EXPECT_TRUE(admission.enter({payer(2), 10, 0}).ticket) << "whose turn comes sooner";
 }
 
+/// What an engine says that makes `tokens` a second, one second after the other.
+class CountingEngine {
+ public:
+  explicit CountingEngine(Admission& admission) : admission_(admission) {}
+
+  void work(int seconds, std::uint64_t tokens_a_second, std::uint64_t running) {
+    for (int i = 0; i < seconds; ++i) {
+      out_ += tokens_a_second;
+      now_ms += 1'000;
+      admission_.observe({running, 0, {}, 0, out_}, now_ms);
+    }
+  }
+
+  void start_again() { out_ = 0; }
+
+  std::int64_t now_ms = 0;
+
+ private:
+  Admission& admission_;
+  std::uint64_t out_ = 1'000'000;
+};
+
+TEST(Admission, RefusesEarlyByTheTokensThatAreBeforeOne) {
+  AdmissionSettings bounds = settings(1);
+  bounds.wait_ms_max = 10'000;
+  Admission admission(bounds);
+  CountingEngine engine(admission);
+  // Each is expected to use 1,000 tokens and uses 200, of 100 a second.
+  const auto first = *admission.enter({payer(1), 1'000, 0}).ticket;
+  ASSERT_TRUE(admission.next(0));
+  engine.work(20, 100, 1);
+  EXPECT_EQ(admission.tokens_s(), 100U);
+  admission.leave(first, engine.now_ms, true, 200);
+  ASSERT_TRUE(admission.enter({payer(1), 1'000, 0}).ticket);
+  ASSERT_TRUE(admission.next(engine.now_ms));
+  EXPECT_EQ(admission.wait_ms(), 2'000) << "for the one that runs";
+  int waiting = 0;
+  Admission::Entered last;
+  while ((last = admission.enter({payer(1), 1'000, 0})).ticket) ++waiting;
+  EXPECT_EQ(waiting, 5) << "2 s each";
+  EXPECT_EQ(last.retry_after_ms, 2'000);
+  EXPECT_FALSE(admission.enter({payer(1), 10, 0}).ticket) << "short, but behind the same ones";
+}
+
+TEST(Admission, ARestartedOrIdleEngineIsNotTakenForASlowOne) {
+  Admission admission(settings(4));
+  CountingEngine engine(admission);
+  engine.work(10, 500, 2);
+  EXPECT_EQ(admission.tokens_s(), 500U);
+  engine.work(100, 0, 0);
+  engine.work(1, 0, 1);
+  EXPECT_EQ(admission.tokens_s(), 500U) << "nothing ran";
+  engine.start_again();
+  engine.work(1, 7, 2);
+  EXPECT_EQ(admission.tokens_s(), 500U) << "its counters began anew";
+}
+
+TEST(Admission, LetsFewerInWhileAnswersAreTooSlow) {
+  AdmissionSettings bounds = settings(10);
+  bounds.answer_tokens_s_min = 20;
+  Admission admission(bounds);
+  CountingEngine engine(admission);
+  engine.work(5, 200, 10);
+  EXPECT_EQ(admission.limit(), 10U) << "20 each";
+  engine.work(1, 150, 10);
+  EXPECT_EQ(admission.limit(), 8U) << "15 each";
+  engine.work(100, 19, 1);
+  EXPECT_EQ(admission.limit(), 1U) << "one always may";
+  bounds.answer_tokens_s_min = 0;
+  Admission patient(bounds);
+  CountingEngine slow(patient);
+  slow.work(20, 5, 10);
+  EXPECT_EQ(patient.limit(), 10U);
+}
+
 TEST(Admission, ARequestThatFailedSaysNothingAboutTime) {
   Admission admission(settings(1));
   const auto ticket = *admission.enter({payer(1), 1, 0}).ticket;
@@ -369,6 +444,23 @@ TEST(EngineLoad, IsReadFromEachEnginesFigures) {
         "vllm:num_requests_running 1e300\n", "# vllm:num_requests_running 3\n"}) {
     EXPECT_FALSE(read_metrics(text)) << text;
   }
+}
+
+TEST(EngineLoad, CountsTokensWhereTheEngineDoes) {
+  const auto vllm = read_metrics(
+      "vllm:num_requests_running{model_name=\"a\"} 1.0\n"
+      "vllm:prompt_tokens_total{model_name=\"a\"} 1.5e+06\n"
+      "vllm:generation_tokens_total{engine=\"0\"} 200.0\n"
+      "vllm:generation_tokens_total{engine=\"1\"} 50.0\n"
+      "vllm:generation_tokens_created{engine=\"1\"} 1.7e+09\n");
+  EXPECT_EQ(vllm, (EngineLoad{1, 0, {}, 1'500'000, 250}));
+  EXPECT_EQ(read_metrics("sglang:num_running_reqs 2\nsglang:prompt_tokens_total 7\n"
+                         "sglang:generation_tokens_total 9\n"),
+            (EngineLoad{2, 0, {}, 7, 9}));
+  EXPECT_EQ(read_metrics("llamacpp:requests_processing 1\nllamacpp:prompt_tokens_total 3\n"
+                         "llamacpp:tokens_predicted_total 4\n"),
+            (EngineLoad{1, 0, {}, 3, 4}));
+  EXPECT_FALSE(read_metrics("vllm:generation_tokens_total 9\n")) << "no count of requests";
 }
 
 TEST(EngineLoad, IsReadFromLlamaCppsSlots) {

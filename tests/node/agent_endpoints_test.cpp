@@ -1,5 +1,6 @@
 // What engines serve, and how they serve it, through the whole path: every byte arrives, what was
 // used is charged.
+#include "node/endpoint.h"
 #include "tests/support/world.h"
 
 #include <gtest/gtest.h>
@@ -40,7 +41,10 @@ struct Served {
 
 /// Asks a node of its own.
 Served serve(const EngineAnswer& scripted, const std::string& body, const std::string& path) {
-  World world;
+  World world([&path](NodeConfig& config) {
+    const Endpoint* endpoint = find_endpoint(path);
+    if (endpoint != nullptr && !endpoint->by_default) config.engine.paths = {path};
+  });
   world.engine.set_answer(scripted);
   EXPECT_TRUE(world.wait_for_offer());
   const auto answer = world.query(body, std::nullopt, nullptr, path);
@@ -65,6 +69,34 @@ TEST(AgentEndpoints, EmbeddingsAndRanksCostTheirPrompt) {
   expect_served(numbers, std::string(kBody), "/v1/embeddings", {8, 0, 0}, "");
   expect_served(whole(R"({"results":[{"index":0}],"usage":{"total_tokens":5}})"),
                 std::string(kBody), "/v1/rerank", {5, 0, 0}, "");
+}
+
+std::string form_of(const std::string& file_name, const std::string& content) {
+  return "--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ntest-model\r\n"
+         "--x\r\nContent-Disposition: form-data; name=\"" +
+         file_name + "\"; filename=\"f\"\r\n\r\n" + content + "\r\n--x--\r\n";
+}
+
+TEST(AgentEndpoints, SoundsArePassedAsAFormAndWhatTheyCostIsCharged) {
+  const std::string sound("RIFF\0\r\n\xff\n--", 11);
+  const std::string body = form_of("file", sound);
+  const EngineAnswer text = whole(
+      R"({"text":"Gr\u00fc\u00dfe","usage":{"type":"tokens","input_tokens":14,"output_tokens":3}})");
+  expect_served(text, body, "/v1/audio/transcriptions", {14, 0, 3}, "");
+  EXPECT_EQ(serve(text, body, "/v1/audio/transcriptions").asked, body) << "byte for byte";
+  // An engine that counts seconds, and one that answers with the bare text.
+  expect_served(whole(R"({"text":"x","usage":{"type":"duration","seconds":3}})"), body,
+                "/v1/audio/translations", {}, "");
+  expect_served(whole("1\n00:00:00,000 --> 00:00:01,000\nx\n", "text/plain; charset=utf-8"), body,
+                "/v1/audio/transcriptions", {}, "");
+}
+
+TEST(AgentEndpoints, PicturesAreMadeAndChanged) {
+  const EngineAnswer picture = whole(
+      R"({"created":1,"data":[{"b64_json":"iVBORw0KGgo="}],"usage":{"input_tokens":9,"output_tokens":1056,"total_tokens":1065}})");
+  expect_served(picture, R"({"model":"test-model","prompt":"a fox"})", "/v1/images/generations",
+                {9, 0, 1056}, "");
+  expect_served(picture, form_of("image", "\x89PNG"), "/v1/images/edits", {9, 0, 1056}, "");
 }
 
 TEST(AgentEndpoints, AResponsesStreamArrivesWithItsEvents) {

@@ -101,6 +101,72 @@ TEST_F(Overload, APayerWhoFillsTheLineMakesRoomForAnother) {
   EXPECT_TRUE(greedy[0]->result->verified());
 }
 
+// Ten times what the engine takes, at once: those inside end whole, the others wait or are told
+// when to come again.
+TEST(OverloadTenfold, BreaksNothingThatRuns) {
+  constexpr std::size_t kPlaces = 4;
+  constexpr std::size_t kLine = 8;
+  World world([](NodeConfig& config) {
+    config.limits.running_max = config.limits.running_start = kPlaces;
+    config.limits.waiting_max = kLine;
+  });
+  ASSERT_TRUE(world.wait_for_offer());
+  const EngineAnswer scripted = slow_stream(150, 5);
+  std::size_t inside_max = 0;
+  world.engine.set_script([&](const net::HttpRequest&) {
+    inside_max = std::max(inside_max, world.engine.running() + 1);
+    return scripted;
+  });
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (std::size_t i = 0; i < 10 * kPlaces; ++i) {
+    answers.push_back(world.query(chat(std::to_string(i), true)));
+  }
+  std::size_t served = 0;
+  for (const auto& answer : answers) {
+    ASSERT_TRUE(world.finish(answer));
+    if (answer->result->verified()) {
+      EXPECT_EQ(answer->body, scripted.body());
+      ++served;
+    } else {
+      expect_refused(*answer);
+    }
+  }
+  EXPECT_GE(served, kPlaces + kLine);
+  EXPECT_LT(served, answers.size()) << "the load was not tenfold";
+  EXPECT_EQ(world.engine.asked(), served) << "none was begun and given up";
+  EXPECT_EQ(world.engine.aborted(), 0U);
+  EXPECT_LE(inside_max, kPlaces);
+}
+
+TEST(OverloadOffered, OffersSayHowBusyTheNodeIsAndOldOnesStayGood) {
+  World world([](NodeConfig& config) {
+    config.limits.running_start = 1;
+    config.offer.load_s = 1;
+  });
+  ASSERT_TRUE(world.wait_for_offer());
+  const auto first = world.offer();
+  world.engine.set_answer(slow_stream(500, 5));
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (int i = 0; i < 3; ++i)
+    answers.push_back(world.query(chat(std::to_string(i), true), {}, first));
+  const auto newest_load = [&] { return world.offer()->offer().load; };
+  ASSERT_TRUE(world.until([&] { return newest_load() && newest_load()->waiting == 2; }));
+  EXPECT_EQ(newest_load()->running, 1U);
+  EXPECT_EQ(newest_load()->places, 1U);
+  EXPECT_GT(world.offer()->offer().created_at, first->offer().created_at);
+  for (const auto& answer : answers) {
+    ASSERT_TRUE(world.finish(answer));
+    EXPECT_TRUE(answer->result->verified()) << answer->result->detail;
+  }
+  const auto late = world.query(chat("late", true), {}, first);
+  ASSERT_TRUE(world.finish(late));
+  EXPECT_TRUE(late->result->verified()) << "under the offer of before the load";
+  ASSERT_TRUE(world.until([&] { return newest_load()->running == 0; }));
+  const EventId settled = world.offer()->offer().id;
+  test::run_for(world.loop, 2'500);
+  EXPECT_EQ(world.offer()->offer().id, settled) << "nothing new to say";
+}
+
 TEST(OverloadLearned, AnEngineThatLetsRequestsWaitGetsFewerAndLosesNone) {
   World world([](NodeConfig& config) { config.limits.running_start = 4; });
   ASSERT_TRUE(world.wait_for_offer());

@@ -3,6 +3,7 @@
 #include "client/key_file.h"
 #include "node/config.h"
 #include "node/node_keys.h"
+#include "node/publish_times.h"
 #include "node/serving.h"
 #include "schnorr/hash.h"
 #include "tests/support/world.h"
@@ -35,6 +36,39 @@ TEST(Identity, IsMadeOnceAndOnlyItsOwnerMayReadIt) {
   const auto refused = load_or_make_identity(file, rng);
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().find("chmod 600"), std::string::npos);
+}
+
+// Found by killing a node within the second of its offer: its successor's had the same created_at,
+// so the relay kept the one with the lower id, whose key was gone.
+TEST(PublishTimes, NeverTheSameSecondAlsoNotAfterARestart) {
+  const TempDir folder;
+  const fs::path file = folder.path() / "published-at";
+  FakeClock clock(2'000'000'000);
+  std::int64_t last = 0;
+  for (int process = 0; process < 3; ++process) {
+    PublishTimes times(file, clock);
+    for (int i = 0; i < 3; ++i) {
+      const std::int64_t next = times.next();
+      EXPECT_GT(next, last);
+      last = next;
+    }
+  }
+  EXPECT_EQ(last, 2'000'000'008);
+  clock.advance_ms(100'000);
+  EXPECT_EQ(PublishTimes(file, clock).next(), 2'000'000'100) << "the clock's when it is later";
+}
+
+TEST(PublishTimes, WhatMakesNoSenseIsNotContinued) {
+  const TempDir folder;
+  const fs::path file = folder.path() / "published-at";
+  FakeClock clock(2'000'000'000);
+  for (const char* text : {"", "x", "99999999999999999999", "2000000601"}) {
+    std::ofstream(file) << text;
+    EXPECT_EQ(PublishTimes(file, clock).next(), 2'000'000'000) << text;
+  }
+  std::ofstream(file) << "2000000600";
+  EXPECT_EQ(PublishTimes(file, clock).next(), 2'000'000'601);
+  EXPECT_EQ(PublishTimes(folder.path() / "no" / "folder", clock).next(), 2'000'000'000);
 }
 
 TEST(EncryptionKeys, RotateAtHalfLifeOverlapAndExpire) {

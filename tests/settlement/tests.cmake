@@ -1,3 +1,8 @@
 nostril_test(settlement/price)
 nostril_test(settlement/channel)
+nostril_test(settlement/evm_contract)
+nostril_test(settlement/evm_rlp)
 nostril_test(settlement/usage_limit)
+nostril_fuzz(settlement/evm_log)
+nostril_fuzz(settlement/evm_rlp)
+nostril_fuzz(settlement/evm_transaction)

@@ -73,6 +73,14 @@ Result<attestation::Evidence, std::string> TestEvidence::evidence(
   return simulator_.evidence(statement, now_s);
 }
 
+Result<attestation::Evidence, std::string> TestEvidence::quote(
+    std::span<const std::uint8_t, 64> report_data, std::int64_t /*now_s*/) {
+  attestation::Evidence out;
+  out.kind = attestation::kKindSimulatedTdx;
+  out.cpu_quote = simulator_.tdx_quote(report_data, {});
+  return out;
+}
+
 TestClient::TestClient(net::Loop& loop, Clock& clock, Rng& rng, const std::string& relay,
                        const std::filesystem::path& folder, client::TrustSettings trust_in)
     : trust(std::move(trust_in)),
@@ -94,6 +102,7 @@ World::World(const std::function<void(node::NodeConfig&)>& configure,
   config.data = (folder.path() / "node").string();
   config.engine.url = engine.url();
   config.engine.warm_up = false;  // tests count what the engine is asked
+  config.access.mode = "open";
   if (configure) configure(config);
   std::filesystem::create_directories(config.data);
   std::filesystem::create_directories(folder.path() / "user");
@@ -110,11 +119,16 @@ void World::start_node() {
   agent = std::make_unique<node::Agent>(config, key_in(data / "identity.nsec", rng),
                                         std::make_unique<TestEvidence>(), std::move(journal), loop,
                                         clock, rng);
+  if (!config.https.listen.empty()) {
+    https = std::make_unique<node::HttpsFace>(agent->https_parts());
+    agent->set_direct_path(https->direct_path());
+  }
   agent->start([](const std::string&) {},
                [this](const std::string& problem) { fatal.push_back(problem); });
 }
 
 void World::stop_node() {
+  https.reset();
   agent.reset();
   node_journal = nullptr;
 }

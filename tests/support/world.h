@@ -13,6 +13,7 @@
 #include "node/agent.h"
 #include "node/config.h"
 #include "node/evidence_source.h"
+#include "node/https_face.h"
 #include "tests/support/scripted_engine.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_relay.h"
@@ -23,6 +24,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,6 +49,9 @@ class TestEvidence final : public node::EvidenceSource {
 
   Result<attestation::Evidence, std::string> evidence(const attestation::Statement& statement,
                                                       std::int64_t now_s) override;
+
+  Result<attestation::Evidence, std::string> quote(std::span<const std::uint8_t, 64> report_data,
+                                                   std::int64_t now_s) override;
 
   [[nodiscard]] std::string_view tee() const override { return "simulated"; }
 
@@ -136,6 +141,7 @@ class World {
   client::TrustSettings trust;
   client::Journal* node_journal = nullptr;  ///< the agent's, while it lives
   std::unique_ptr<node::Agent> agent;
+  std::unique_ptr<node::HttpsFace> https;  ///< where [https] is configured
   std::unique_ptr<TestClient> user;
   std::vector<std::string> fatal;
 };

@@ -1,8 +1,8 @@
 // One query: the pure session, its subscription, its timer, and the money at its end.
+import { utf8Text } from "./bytes.js";
 import { PaymentRefusedError, usageMax } from "./channel.js";
-import type { Event } from "./event.js";
-import type { ErrorFrame, ProgressFrame, ResponseHead } from "./frames.js";
-import { kKinds } from "./event.js";
+import { kKinds, type Event } from "./event.js";
+import type { ErrorFrame, ProgressFrame, ResponseHead, Resync } from "./frames.js";
 import type { Offer } from "./offer.js";
 import { recordsSampling, samplingSuits, type ResponseRecord } from "./record.js";
 import type { PublishResult, RelayPool } from "./relay_pool.js";
@@ -10,7 +10,6 @@ import { ClientSession, type Moment, type SessionNote, type SessionRequest } fro
 import { RefusedError } from "./tags.js";
 import type { VerifiedOffer } from "./verdict.js";
 import type { Ticket, Wallet } from "./wallet.js";
-import { utf8Text } from "./bytes.js";
 
 /** First frames that found no listener before the query gives up: a node that reconnects needs one repeat. */
 const kMutedTriesMax = 2;
@@ -71,6 +70,7 @@ export class Query {
   #session: ClientSession | undefined;
   #ticket: Ticket | undefined;
   #unsubscribe: () => void = () => {};
+  #stopListening: () => void = () => {};
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
   #cancelReason: string | undefined;
@@ -135,6 +135,7 @@ export class Query {
       onStoredEnd: (relay) => this.#onSubscribed(relay),
       onClosed: (relay, reason) => { this.#problems = [...this.#problems, `${relay}: ${reason}`]; },
     }, { unsigned: true });
+    this.#stopListening = this.#pool.onLost(() => { if (this.#accepted && !this.#result) this.#pool.addNamed(this.#offer.offer.relays); });
     this.#drive();
   }
 
@@ -165,6 +166,7 @@ export class Query {
     if (result.accepted || this.#over) return;
     this.#problems = result.refusals;
     if (!result.refused || this.#result) return;
+    if (result.nobodyListens) this.#pool.addNamed(this.#offer.offer.relays);
     if (this.#accepted) {
       if (result.nobodyListens) this.#onNodeAway();
     } else if (!result.nobodyListens) {
@@ -223,10 +225,10 @@ export class Query {
 
   #explain(what: string): string { return [what, ...this.#problems, ...this.#pool.problems].join("; "); }
 
-  #resync(state: NonNullable<Parameters<Wallet["resync"]>[2]>): void {
-    const { wallet, ticket, offer } = { wallet: this.#wallet, ticket: this.#ticket, offer: this.#offer.offer };
-    // In the line of payments, so that the next record is judged by what was adopted. What can't be read is not adopted.
-    if (ticket) this.#paying = this.#paying.then(() => wallet.resync(ticket, offer, state)).catch(() => undefined);
+  /** In the line of payments, so that the next record is judged by what was adopted. What can't be read is not adopted. */
+  #resync(state: Resync): void {
+    const ticket = this.#ticket;
+    if (ticket) this.#paying = this.#paying.then(() => this.#wallet.resync(ticket, this.#offer.offer, state)).catch(() => undefined);
   }
 
   #pay(session: ClientSession, record: ResponseRecord, responseHash: string, last: boolean): void {
@@ -272,6 +274,7 @@ export class Query {
     if (this.#session && this.#subscribed) for (const event of this.#session.takeEvents(now())) void this.#pool.publish(event);
     this.#session?.wipe();
     this.#unsubscribe();
+    this.#stopListening();
     this.#release();
     this.#resolve({ error: this.#error, ...result, offer: this.#offer });
   }

@@ -7,6 +7,7 @@ import { SecretKeySigner, signChecked, type Signer } from "./signer.js";
 
 export const kPool = {
   relaysMax: 16,
+  namedRelaysMax: 4, ///< of one offer, when our own don't reach its node
   messageCharsMax: 256 << 10,
   unansweredMax: 4_096, ///< events a relay has not answered; they are repeated after a reconnect
   seenIdsMax: 16_384, ///< a subscription: an event that several relays deliver is handed on once
@@ -149,6 +150,7 @@ class Relay {
   }
 
   #closed(reason: string | undefined): void {
+    const wasConnected = this.connected;
     this.problem = reason || this.problem || "connection closed";
     this.connected = false;
     this.#challenge = this.#authId = undefined;
@@ -157,6 +159,7 @@ class Relay {
     // The pauses of many clients must not fall together.
     this.#timer = setTimeout(() => this.#connect(), this.#waitMs * (0.75 + Math.random() / 2));
     this.#waitMs = Math.min(this.#waitMs * 2, kPool.reconnectMsMax);
+    if (wasConnected) this.pool.onLost();
   }
 
   #received(text: string): void {
@@ -225,6 +228,7 @@ interface PoolInside {
   readonly subscriptions: Map<string, Subscription>;
   deliver(name: string, value: unknown): void;
   settle(publication: Publication): void;
+  onLost(): void;
 }
 
 /** The URL as connections are told apart by; undefined when it is none of a relay. */
@@ -240,15 +244,18 @@ export function relayUrl(text: string): string | undefined {
 export class RelayPool {
   readonly #relays: Relay[] = [];
   readonly #subscriptions = new Map<string, Subscription>();
+  readonly #lostListeners = new Set<() => void>();
+  readonly #inside: PoolInside;
   #names = 0;
   readonly #deadlines: ReturnType<typeof setInterval>;
 
   constructor(urls: readonly string[], options: PoolOptions = {}) {
     const Socket = options.WebSocket ?? (globalThis.WebSocket as unknown as WebSocketClass | undefined);
     if (!Socket) throw new Error("no WebSocket here: pass options.WebSocket, for example that of the package ws");
-    const inside: PoolInside = {
+    this.#inside = {
       WebSocket: Socket, authSigner: options.authSigner ?? new SecretKeySigner(), subscriptions: this.#subscriptions,
       deliver: (name, value) => this.#deliver(name, value), settle: (publication) => this.#settle(publication),
+      onLost: () => { for (const listener of [...this.#lostListeners]) listener(); },
     };
     const distinct = new Set(urls.map((url) => {
       const href = relayUrl(url);
@@ -256,8 +263,24 @@ export class RelayPool {
       return href;
     }));
     if (distinct.size === 0 || distinct.size > kPool.relaysMax) throw new Error(`1 to ${kPool.relaysMax} relays`);
-    for (const url of distinct) this.#relays.push(new Relay(url, inside));
+    for (const url of distinct) this.#relays.push(new Relay(url, this.#inside));
     this.#deadlines = setInterval(() => this.#checkDeadlines(), 250);
+  }
+
+  /** Also connects to relays that a node names: wss:// only, unless a ws:// relay is used already. They stay. */
+  addNamed(urls: readonly string[]): void {
+    const plain = this.#relays.some((relay) => relay.url.startsWith("ws:"));
+    const fit = urls.map(relayUrl).filter((url) => url !== undefined).filter((url) => plain || url.startsWith("wss:"));
+    for (const url of [...new Set(fit)].slice(0, kPool.namedRelaysMax)) {
+      const isKnown = this.#relays.some((relay) => relay.url === url);
+      if (!isKnown && this.#relays.length < kPool.relaysMax) this.#relays.push(new Relay(url, this.#inside));
+    }
+  }
+
+  /** Called when a connection is lost. Returns what ends it. */
+  onLost(listener: () => void): () => void {
+    this.#lostListeners.add(listener);
+    return () => this.#lostListeners.delete(listener);
   }
 
   get connectedCount(): number { return this.#relays.filter((relay) => relay.connected).length; }

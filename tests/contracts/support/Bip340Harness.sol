@@ -26,6 +26,10 @@ contract Bip340Harness {
         return Bip340.verifyChallenge(px, uint256(e), rx, s, ry);
     }
 
+    function isEvenPoint(uint256 x, uint256 y) external pure returns (bool) {
+        return Bip340.isEvenPoint(x, y);
+    }
+
     function gasOfVerify(uint256 px, bytes32 message, uint256 rx, uint256 s, uint256 ry)
         external
         view

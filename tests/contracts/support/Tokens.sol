@@ -74,6 +74,16 @@ contract FeeOnSenderToken is PlainToken {
     }
 }
 
+/// Gives the receiver more than was sent.
+contract GenerousToken is PlainToken {
+    function transferFrom(address from, address to, uint256 amount) external override returns (bool) {
+        spend(from, amount);
+        move(from, to, amount);
+        balanceOf[to] += 2 ** 96;
+        return true;
+    }
+}
+
 /// Pays, but says nothing: no return value.
 contract SilentToken {
     mapping(address => uint256) public balanceOf;
