@@ -260,8 +260,6 @@ void Serving::add_changes(const ResponseRecord& record, const Event& event,
       session_.store({head_, Bytes(body.begin(), body.end()), event}, {now_s, expires_at}),
       expires_at);
   for_pickup_ = !frames.empty();
-  if (for_pickup_)
-    log(LogLevel::Debug, "an answer of {} frames is kept for pick-up", frames.size());
   add(std::move(frames));
 }
 
@@ -274,6 +272,7 @@ void Serving::add_partial_changes(const ResponseRecord& record,
 }
 
 void Serving::on_end(const ResponseRecord& /*record*/, const Event& event) {
+  if (for_pickup_) log(LogLevel::Debug, "an answer is kept for pick-up");
   set_done();
   session_.end(event, services_.now());
 }
