@@ -85,8 +85,8 @@ void Agent::told_offer(const Offer& offer) {
 // ---- Engines ------------------------------------------------------------------------------------
 
 EngineSite& Agent::add_site(NodeConfig::EngineSettings engine) {
-  SiteParts parts{config_, identity_, loop_, clock_,   rng_,        verifier_,
-                  pool_,   *journal_, keys_, *source_, background_, beacons_};
+  SiteParts parts{config_,   identity_, loop_,    clock_,      rng_,     verifier_, pool_,
+                  *journal_, keys_,     *source_, background_, beacons_, metrics_};
   SiteCallbacks callbacks;
   callbacks.on_offered = [this](const Offer& offer) { told_offer(offer); };
   callbacks.on_problem = [this](const std::string& problem) { site_problem(problem); };
@@ -329,6 +329,7 @@ void Agent::on_first_frame(const Event& event, const Keypair& encryption) {
 
 void Agent::refuse(const NodeHandshake& handshake, ErrorCode code, std::string message) {
   ++counters_.refused;
+  metrics_.count(code);
   const ErrorCodeInfo info = error_code_info(code);
   ErrorFrame error{.code = code, .retryable = info.retryable, .message = std::move(message)};
   if (code == ErrorCode::Busy) error.retry_after_ms = 1000;

@@ -11,6 +11,7 @@
 #include "node/config.h"
 #include "node/engine.h"
 #include "node/engine_queue.h"
+#include "node/node_metrics.h"
 #include "node/publisher.h"
 #include "schnorr/verify.h"
 
@@ -36,6 +37,7 @@ struct Services {
   client::Journal& journal;
   Engine& engine;
   const NodeConfig::EngineSettings& engine_settings;
+  NodeMetrics& metrics;
 
   [[nodiscard]] Moment now() const { return {clock.monotonic_ms(), clock.unix_s()}; }
 };
@@ -67,9 +69,11 @@ class AnswerPeer {
   virtual void on_receipt_needed(const Event& record) = 0;
   /// The engine broke off. on_ending() follows.
   virtual void on_broken() = 0;
+
   /// The record is about to be written: response_hash() is asked for the last time. Nothing comes
   /// after the bytes that were given, but what the peer itself adds.
   virtual void on_ending(RecordStatus /*status*/, const EngineOutcome& /*outcome*/) {}
+
   /// What shall be on the disk together with the record.
   virtual void add_changes(const ResponseRecord& record, const Event& event,
                            std::vector<client::JournalChange>& changes) = 0;

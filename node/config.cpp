@@ -292,6 +292,11 @@ void NodeConfig::declare(Config& config) {
   config.number("beacon_age_s_max", &freshness.beacon_age_s_max, 10, 86'400,
                 "An older beacon is as good as none; the offers go on, and the log says so.");
 
+  config.section("metrics", "What the node counts, for its operator.");
+  config.text("listen", &metrics.listen,
+              "ADDRESS:PORT on loopback that answers GET /metrics (Prometheus) and /healthz.\n"
+              "Empty: nothing listens. No prompt, answer or client key is in it.");
+
   config.section("limits", "Bounds of this process.");
   config.number("sessions_max", &limits.sessions_max, 1, 10'000,
                 "Sessions kept at a time, about 1 MiB each at most; more are refused as busy.");

@@ -104,6 +104,10 @@ struct NodeConfig {
     std::int64_t exchange_mib_max = 1024;
   } limits;
 
+  struct Metrics {
+    std::string listen;
+  } metrics;
+
   [[nodiscard]] EvidenceSettings evidence_settings() const;
   [[nodiscard]] CollateralSettings collateral_settings() const;
   [[nodiscard]] ExchangeLimits exchange_limits() const;

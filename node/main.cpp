@@ -9,6 +9,7 @@
 #include "node/doctor.h"
 #include "node/evidence_source.h"
 #include "node/manifest_commands.h"
+#include "node/metrics_server.h"
 #include "node/node_keys.h"
 #include "node/reload.h"
 #include "schnorr/secret.h"
@@ -94,6 +95,11 @@ int run(const std::string& path) {
   if (!journal) throw ConfigError(journal.error());
   Agent agent(config, std::move(*identity), std::move(*source), std::move(*journal), loop, clock,
               rng);
+  std::optional<MetricsServer> metrics;
+  if (!config.metrics.listen.empty()) {
+    metrics.emplace(loop, config.metrics.listen, [&agent] { return agent.metrics_text(); });
+    log(LogLevel::Info, "metrics at http://127.0.0.1:{}/metrics", metrics->port());
+  }
   int status = 0;
   const auto stop = [&] { agent.stop([&loop] { loop.stop(); }); };
   loop.on_signal(SIGTERM, stop);

@@ -198,6 +198,7 @@ void Publisher::publish_made(const Making& making) {
   std::erase_if(live_, [now_s](const LiveOffer& live) { return live.offer.expires_at <= now_s; });
   live_.push_back({offer, settlement::PriceTable::of(offer)});
   offering_ = true;
+  evidence_at_s_ = now_s;
   refused_ = false;
   due_ = false;
   beacon_at_s_ = making.beacon_at_s;

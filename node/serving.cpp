@@ -140,6 +140,7 @@ void Serving::replay(const StoredAnswer& answer) {
 
 void Serving::on_receipt(const NodeNote::Receipt& note) {
   const settlement::ReceiptVerdict verdict = book_->accept(note.event, note.receipt);
+  services_.metrics.count(verdict);
   if (verdict == settlement::ReceiptVerdict::Repeated) {
     if (answering_) answering_->on_paid_before();
     return;
