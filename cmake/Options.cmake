@@ -23,6 +23,12 @@ target_compile_options(nostril_options INTERFACE $<$<NOT:$<CONFIG:Debug>>:-U_FOR
   -fstack-protector-strong $<$<CXX_COMPILER_ID:GNU>:-fstack-clash-protection -fcf-protection>)
 target_link_options(nostril_options INTERFACE -Wl,-z,relro,-z,now)
 
+# Release builds are the same bytes wherever the folder lies (scripts/reproducible).
+if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+  target_compile_options(nostril_options INTERFACE -ffile-prefix-map=${PROJECT_BINARY_DIR}=build -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
+  target_link_options(nostril_options INTERFACE -Wl,--build-id=sha1)
+endif()
+
 if(NOSTRIL_SANITIZE)
   target_compile_options(nostril_options INTERFACE -fsanitize=${NOSTRIL_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(nostril_options INTERFACE -fsanitize=${NOSTRIL_SANITIZE})

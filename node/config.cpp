@@ -166,6 +166,7 @@ std::optional<std::string> NodeConfig::problem() const {
       !std::ranges::all_of(relays, is_relay)) {
     return "relays: 1 to 16 URLs that begin with ws:// or wss://";
   }
+  if (log_format != "text" && log_format != "json") return "log_format: \"text\" or \"json\"";
   if (!is_name(offer.profile, InferenceLimits::kProfileBytesMax)) {
     return "offer.profile: 1 to 32 printable characters without spaces";
   }
@@ -200,6 +201,7 @@ void NodeConfig::declare(Config& config) {
               "PEM file of the roots that wss:// relays are checked against; empty: the system's.");
   config.text("data", &data, "Folder for the node's identity and its journal of receipts.");
   config.text("log_level", &log_level, "debug, info, warning, error or off.");
+  config.text("log_format", &log_format, "text, or json: one object a line on standard error.");
 
   config.text(
       "evidence", &evidence,

@@ -19,6 +19,7 @@ struct NodeConfig {
   std::string ca_file;
   std::string data = "nostril-node-data";
   std::string log_level = "info";
+  std::string log_format = "text";
 
   /// Which source: "auto", "dstack", "tsm", "sev-guest" or "simulated".
   std::string evidence = "auto";
