@@ -25,8 +25,10 @@ target_link_options(nostril_options INTERFACE -Wl,-z,relro,-z,now)
 
 # Release builds are the same bytes wherever the folder lies (scripts/reproducible).
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
-  target_compile_options(nostril_options INTERFACE -ffile-prefix-map=${PROJECT_BINARY_DIR}=build -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
-  target_link_options(nostril_options INTERFACE -Wl,--build-id=sha1)
+  set(maps -ffile-prefix-map=${PROJECT_BINARY_DIR}=build -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
+  target_compile_options(nostril_options INTERFACE ${maps})
+  # Link-time optimisation compiles once more, at the link: it must not know the folder either.
+  target_link_options(nostril_options INTERFACE ${maps} $<$<CXX_COMPILER_ID:GNU>:-frandom-seed=nostril> -Wl,--build-id=sha1)
 endif()
 
 if(NOSTRIL_SANITIZE)
