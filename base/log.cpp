@@ -1,15 +1,24 @@
 #include "base/log.h"
 
+#include "base/json.h"
+#include "base/log_format.h"
+
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace nostril {
 
 namespace {
+
+constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%eZ %l %v";
+/// Beside the logger below: how its lines look.
+std::atomic<bool> g_is_json = false;
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {
@@ -32,7 +41,7 @@ spdlog::logger& logger() {
   static const auto kInstance = [] {
     auto made = std::make_shared<spdlog::logger>("nostril",
                                                  std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    made->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+    made->set_pattern(kTextPattern, spdlog::pattern_time_type::utc);
     made->set_level(spdlog::level::info);
     made->flush_on(spdlog::level::debug);
     return made;
@@ -72,8 +81,21 @@ std::string one_line(std::string_view text) {
   return clean;
 }
 
+void set_log_format(LogFormat format) {
+  g_is_json = format == LogFormat::Json;
+  logger().set_pattern(
+      g_is_json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","text":%v})" : kTextPattern,
+      spdlog::pattern_time_type::utc);
+}
+
 void log_line(LogLevel level, std::string_view text) {
-  logger().log(to_spdlog(level), "{}", one_line(text));
+  std::string line = one_line(text);
+  if (g_is_json) {
+    std::string quoted;
+    append_json_string(quoted, line);
+    line = std::move(quoted);
+  }
+  logger().log(to_spdlog(level), "{}", line);
 }
 
 }  // namespace nostril

@@ -12,6 +12,12 @@ constexpr std::array<const char*, kJournalTableCount> kTableNames = {
     "channels",  "records",        "receipts",  "answers",
     "exchanges", "exchange_names", "api_usage", "stored_frames"};
 
+std::uint64_t microseconds_since(std::chrono::steady_clock::time_point begun) {
+  const auto took = std::chrono::steady_clock::now() - begun;
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(took).count());
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Journal>, std::string> Journal::open(const std::filesystem::path& folder,
@@ -41,19 +47,23 @@ Journal::~Journal() {
 }
 
 bool Journal::commit(std::vector<JournalChange> changes, std::function<void(bool)> done) {
-  return jobs_.push(Job{std::move(changes), std::move(done)});
+  return jobs_.push(Job{std::move(changes), std::move(done), std::chrono::steady_clock::now()});
 }
 
 void Journal::write_loop() {
   bool usable = true;
   while (auto jobs = jobs_.wait_all()) {
     usable = usable && write(*jobs);
+    counters_.syncs.add();
     // Callbacks are called, and what they hold is let go, on the loop's thread only. The loop
     // outlives the journal, but the journal may be gone when the loop gets to them.
     const auto batch = std::make_shared<std::vector<Job>>(std::move(*jobs));
-    const auto report = [alive = std::weak_ptr<Alive>(alive_), batch, usable] {
+    const auto report = [this, alive = std::weak_ptr<Alive>(alive_), batch, usable] {
       for (Job& job : std::exchange(*batch, {})) {
-        if (!alive.expired() && job.done) job.done(usable);
+        if (alive.expired()) continue;
+        counters_.commits.add();
+        counters_.microseconds.add(microseconds_since(job.begun));
+        if (job.done) job.done(usable);
       }
     };
     // Nobody empties the loop's queue while the journal is being destroyed.

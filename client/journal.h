@@ -3,11 +3,13 @@
 #include "base/bytes.h"
 #include "base/lmdb.h"
 #include "base/mailbox.h"
+#include "base/metrics.h"
 #include "base/result.h"
 #include "net/loop.h"
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -41,6 +43,13 @@ struct JournalChange {
   std::optional<Bytes> value;
 };
 
+/// Written by the loop's thread and the writer; readable by any.
+struct JournalCounters {
+  Counter commits;       ///< that ended, well or not; loop thread
+  Counter microseconds;  ///< of all of them, from commit() to the callback; loop thread
+  Counter syncs;         ///< groups that shared one; writer thread
+};
+
 struct JournalLimits {
   std::size_t waiting_max = 4096;  ///< commits queued; above, commit() refuses
 };
@@ -65,6 +74,11 @@ class Journal {
   /// without a call, when too much is waiting already.
   [[nodiscard]] bool commit(std::vector<JournalChange> changes, std::function<void(bool)> done);
 
+  [[nodiscard]] const JournalCounters& counters() const { return counters_; }
+
+  /// Commits that wait for the writer.
+  [[nodiscard]] std::size_t waiting() const { return jobs_.size(); }
+
   /// What was committed; not what is still queued.
   [[nodiscard]] std::optional<Bytes> get(JournalTable name, ByteSpan key);
   /// Calls `visit` for each key from `first` on in byte order until it returns false.
@@ -79,6 +93,7 @@ class Journal {
   struct Job {
     std::vector<JournalChange> changes;
     std::function<void(bool)> done;
+    std::chrono::steady_clock::time_point begun;
   };
 
   /// Lives as long as a posted callback may still run.
@@ -99,6 +114,7 @@ class Journal {
   net::Loop& loop_;
   std::shared_ptr<Alive> alive_ = std::make_shared<Alive>();
 
+  JournalCounters counters_;
   std::atomic<bool> closing_ = false;
   Mailbox<Job> jobs_;
   std::thread writer_;

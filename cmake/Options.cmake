@@ -23,6 +23,14 @@ target_compile_options(nostril_options INTERFACE $<$<NOT:$<CONFIG:Debug>>:-U_FOR
   -fstack-protector-strong $<$<CXX_COMPILER_ID:GNU>:-fstack-clash-protection -fcf-protection>)
 target_link_options(nostril_options INTERFACE -Wl,-z,relro,-z,now)
 
+# Release builds are the same bytes wherever the folder lies (scripts/reproducible).
+if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+  set(maps -ffile-prefix-map=${PROJECT_BINARY_DIR}=build -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
+  target_compile_options(nostril_options INTERFACE ${maps})
+  # Link-time optimisation compiles once more, at the link: it must not know the folder either.
+  target_link_options(nostril_options INTERFACE ${maps} $<$<CXX_COMPILER_ID:GNU>:-frandom-seed=nostril> -Wl,--build-id=sha1)
+endif()
+
 if(NOSTRIL_SANITIZE)
   target_compile_options(nostril_options INTERFACE -fsanitize=${NOSTRIL_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(nostril_options INTERFACE -fsanitize=${NOSTRIL_SANITIZE})

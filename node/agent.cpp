@@ -92,8 +92,9 @@ void Agent::told_offer(const Offer& offer) {
 // ---- Engines ------------------------------------------------------------------------------------
 
 EngineSite& Agent::add_site(NodeConfig::EngineSettings engine) {
-  SiteParts parts{config_,  identity_, loop_, clock_,   rng_,        verifier_, pool_,  *journal_,
-                  answers_, pickup_,   keys_, *source_, background_, beacons_,  times_, direct_};
+  SiteParts parts{config_,     identity_, loop_,    clock_,  rng_,    verifier_,
+                  pool_,       *journal_, answers_, pickup_, keys_,   *source_,
+                  background_, beacons_,  times_,   direct_, metrics_};
   SiteCallbacks callbacks;
   callbacks.on_offered = [this](const Offer& offer) { told_offer(offer); };
   callbacks.on_problem = [this](const std::string& problem) { site_problem(problem); };
@@ -350,6 +351,7 @@ void Agent::on_first_frame(const Event& event, const Keypair& encryption) {
 
 void Agent::refuse(const NodeHandshake& handshake, ErrorCode code, std::string message) {
   ++counters_.refused;
+  metrics_.count(code);
   const ErrorCodeInfo info = error_code_info(code);
   ErrorFrame error{.code = code, .retryable = info.retryable, .message = std::move(message)};
   if (code == ErrorCode::Busy) error.retry_after_ms = 1000;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/metrics_text.h"
 #include "base/rng.h"
 #include "client/journal.h"
 #include "client/relay_pool.h"
@@ -15,6 +16,7 @@
 #include "node/evidence_source.h"
 #include "node/https_face.h"
 #include "node/node_keys.h"
+#include "node/node_metrics.h"
 #include "node/pickup_outbox.h"
 #include "node/serving.h"
 #include "schnorr/verify.h"
@@ -75,6 +77,9 @@ class Agent final : public ModelDirectory {
   void reconfigured(const NodeConfig& before);
   static constexpr std::uint64_t kRelayLeaveMs = 60'000;
 
+  /// For Prometheus: counts and states, no word of a client.
+  [[nodiscard]] std::string metrics_text() const;
+
   [[nodiscard]] const AgentCounters& counters() const { return counters_; }
 
  private:
@@ -87,6 +92,9 @@ class Agent final : public ModelDirectory {
   void leave_relay(const std::string& url);
   void site_problem(const std::string& problem);
   [[nodiscard]] std::pair<EngineSite*, const LiveOffer*> find_offer(const EventId& id) const;
+
+  void write_exposure(MetricsText& out) const;
+  void write_sites(MetricsText& out) const;
 
   // Keys and offers.
   void told_offer(const Offer& offer);
@@ -118,6 +126,7 @@ class Agent final : public ModelDirectory {
   PublishTimes times_;
   DirectPath direct_;
   AgentCounters counters_;
+  NodeMetrics metrics_;
 
   std::unique_ptr<DemoEngineProcess> demo_;
   std::int64_t demo_restart_ms_ = 1000;

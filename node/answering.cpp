@@ -334,6 +334,7 @@ void Answering::ask_for_receipt(const Usage& usage) {
   receipt_asked_at_ms_ = services_.clock.monotonic_ms();  // the engine waits in any case
   const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
   if (!event) return;
+  services_.metrics.count(record);
   stated_ = record.usage;
   std::vector<client::JournalChange> changes = {client::put_record(record, *event), book_->row()};
   peer_->add_partial_changes(record, changes);
@@ -363,6 +364,7 @@ void Answering::finish(RecordStatus status, const EngineOutcome& outcome) {
   record.finish = outcome.finish_reason;
   const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
   if (!event) return refuse(ErrorCode::PaymentRequired, "too many unpaid statements");
+  services_.metrics.count(record);
   state_ = State::Committing;
   std::vector<client::JournalChange> changes = {client::put_record(record, *event), book_->row()};
   peer_->add_changes(record, *event, changes);
@@ -385,6 +387,7 @@ void Answering::finish(RecordStatus status, const EngineOutcome& outcome) {
 /// Ends the request without a record: nothing was served, nothing is charged.
 void Answering::refuse(ErrorCode code, std::string message, std::int64_t retry_after_ms) {
   state_ = State::Done;
+  services_.metrics.count(code);
   peer_->on_refused({code, std::move(message), retry_after_ms});
 }
 

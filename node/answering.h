@@ -12,6 +12,7 @@
 #include "node/config.h"
 #include "node/engine.h"
 #include "node/engine_queue.h"
+#include "node/node_metrics.h"
 #include "node/pickup_outbox.h"
 #include "node/publisher.h"
 #include "schnorr/verify.h"
@@ -40,6 +41,7 @@ struct Services {
   PickupOutbox& pickup;
   Engine& engine;
   const NodeConfig::EngineSettings& engine_settings;
+  NodeMetrics& metrics;
 
   [[nodiscard]] Moment now() const { return {clock.monotonic_ms(), clock.unix_s()}; }
 };

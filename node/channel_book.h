@@ -11,6 +11,7 @@
 #include "settlement/price.h"
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -66,6 +67,13 @@ class ChannelBooks {
   /// `credit`: of a book that is opened by this call.
   [[nodiscard]] std::shared_ptr<ChannelBook> open(const settlement::ChannelTerms& terms,
                                                   Amount credit);
+
+  /// Calls `visit` for each that is in use.
+  void each(const std::function<void(const ChannelBook&)>& visit) const {
+    for (const auto& [id, weak] : books_) {
+      if (const auto book = weak.lock()) visit(*book);
+    }
+  }
 
  private:
   client::Journal& journal_;

@@ -199,6 +199,7 @@ std::optional<std::string> NodeConfig::problem() const {
       !std::ranges::all_of(relays, is_relay)) {
     return "relays: 1 to 16 URLs that begin with ws:// or wss://";
   }
+  if (log_format != "text" && log_format != "json") return "log_format: \"text\" or \"json\"";
   if (!is_name(offer.profile, InferenceLimits::kProfileBytesMax)) {
     return "offer.profile: 1 to 32 printable characters without spaces";
   }
@@ -241,6 +242,7 @@ void NodeConfig::declare(Config& config) {
               "PEM file of the roots that wss:// relays are checked against; empty: the system's.");
   config.text("data", &data, "Folder for the node's identity and its journal of receipts.");
   config.text("log_level", &log_level, "debug, info, warning, error or off.");
+  config.text("log_format", &log_format, "text, or json: one object a line on standard error.");
 
   config.text(
       "evidence", &evidence,
@@ -390,6 +392,11 @@ void NodeConfig::declare(Config& config) {
                 "Evidence is made anew over a beacon that is this much newer.");
   config.number("beacon_age_s_max", &freshness.beacon_age_s_max, 10, 86'400,
                 "An older beacon is as good as none; the offers go on, and the log says so.");
+
+  config.section("metrics", "What the node counts, for its operator.");
+  config.text("listen", &metrics.listen,
+              "ADDRESS:PORT on loopback that answers GET /metrics (Prometheus) and /healthz.\n"
+              "Empty: nothing listens. No prompt, answer or client key is in it.");
 
   config.section("limits", "Bounds of this process.");
   config.number("sessions_max", &limits.sessions_max, 1, 10'000,

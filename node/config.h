@@ -20,6 +20,7 @@ struct NodeConfig {
   std::string ca_file;
   std::string data = "nostril-node-data";
   std::string log_level = "info";
+  std::string log_format = "text";
 
   /// Which source: "auto", "dstack", "tsm", "sev-guest" or "simulated".
   std::string evidence = "auto";
@@ -133,6 +134,10 @@ struct NodeConfig {
     std::int64_t answers_kept_s = 86'400;
     std::int64_t answers_mib_max = 1024;
   } limits;
+
+  struct Metrics {
+    std::string listen;
+  } metrics;
 
   [[nodiscard]] EvidenceSettings evidence_settings() const;
   [[nodiscard]] CollateralSettings collateral_settings() const;

@@ -67,9 +67,9 @@ EngineSite::EngineSite(SiteParts parts, NodeConfig::EngineSettings engine, SiteC
       callbacks_(std::move(callbacks)),
       engine_(parts.loop, EngineAddress{settings_.url, settings_.api_key}),
       queue_(admission_of(parts.config.limits), parts.clock),
-      services_{parts.config,  parts.identity, parts.loop, parts.clock,
-                parts.rng,     parts.verifier, parts.pool, parts.journal,
-                parts.answers, parts.pickup,   engine_,    settings_},
+      services_{parts.config,   parts.identity, parts.loop,    parts.clock,   parts.rng,
+                parts.verifier, parts.pool,     parts.journal, parts.answers, parts.pickup,
+                engine_,        settings_,      parts.metrics},
       pause_ms_(kCheckMs) {
   load_timer_ = parts_.loop.every(kLoadMs, [this] {
     tell_load();
@@ -142,6 +142,7 @@ void EngineSite::poll_load() {
   if (std::exchange(asking_load_, true)) return;
   engine_.read_load([this](const std::optional<EngineLoad>& load) {
     asking_load_ = false;
+    load_ = load;
     load_misses_ = load ? 0 : load_misses_ + 1;
     if (!load) return;
     const std::size_t limit_before = queue_.admission().limit();
@@ -334,6 +335,20 @@ void EngineSite::renew(bool key_is_new) {
 
 void EngineSite::publish_again() {
   for (auto& [name, model] : models_) model.publisher->publish_again();
+}
+
+SiteFigures EngineSite::figures() const {
+  SiteFigures out;
+  out.engine = engine_.address().base_url;
+  out.running = queue_.admission().running();
+  out.waiting = queue_.admission().waiting();
+  out.limit = queue_.admission().limit();
+  out.load = load_;
+  for (const auto& [name, model] : models_) {
+    if (model.publisher->offering())
+      out.offers.emplace_back(name, model.publisher->evidence_at_s());
+  }
+  return out;
 }
 
 bool EngineSite::offers_model(const std::string& model) const {

@@ -48,6 +48,7 @@ struct SiteParts {
   const BeaconFeed& beacons;
   PublishTimes& times;
   const DirectPath& direct;
+  NodeMetrics& metrics;
 };
 
 struct SiteCallbacks {
@@ -57,6 +58,16 @@ struct SiteCallbacks {
   std::function<void(std::string)> on_problem;
   /// No other engine offers that model.
   std::function<bool(const std::string& model)> may_offer;
+};
+
+/// What one engine has to do at this moment, for metrics.
+struct SiteFigures {
+  std::string engine;  ///< its address
+  std::size_t running = 0;
+  std::size_t waiting = 0;
+  std::size_t limit = 0;
+  std::optional<EngineLoad> load;  ///< as it last said; nothing: it does not
+  std::vector<std::pair<std::string, std::int64_t>> offers;  ///< model, when its evidence was made
 };
 
 /// One engine of the node: watched, warmed up, each of its models under an offer of its own. It is
@@ -105,6 +116,8 @@ class EngineSite {
 
   /// The offer of that id while it may still be used.
   [[nodiscard]] const LiveOffer* find(const EventId& offer) const;
+
+  [[nodiscard]] SiteFigures figures() const;
 
   [[nodiscard]] bool closed() const { return closed_; }
 
@@ -155,6 +168,7 @@ class EngineSite {
   net::TimerId load_timer_ = net::TimerId::None;
   int load_misses_ = 0;  ///< in a row
   bool asking_load_ = false;
+  std::optional<EngineLoad> load_;
   /// For callbacks that this object can't cancel.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -2,7 +2,9 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
+#include "base/log_format.h"
 #include "base/rng.h"
+#include "net/service_notify.h"
 #include "node/agent.h"
 #include "node/collateral.h"
 #include "node/config.h"
@@ -11,6 +13,7 @@
 #include "node/https_face.h"
 #include "node/key_commands.h"
 #include "node/manifest_commands.h"
+#include "node/metrics_server.h"
 #include "node/node_keys.h"
 #include "node/reload.h"
 #include "schnorr/secret.h"
@@ -21,6 +24,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -53,13 +57,26 @@ int print_config() {
   return 0;
 }
 
+void set_up_log(const NodeConfig& config) {
+  set_log_level(log_level_from(config.log_level));
+  set_log_format(config.log_format == "json" ? LogFormat::Json : LogFormat::Text);
+}
+
+/// For systemd: alive as long as the loop turns.
+void feed_watchdog(net::Loop& loop) {
+  if (const auto limit_ms = net::watchdog_ms()) {
+    loop.every(std::max<std::uint64_t>(1, *limit_ms / 3),
+               [] { net::notify_service("WATCHDOG=1"); });
+  }
+}
+
 /// SIGHUP. `config` is what the agent has been lent.
 void reload(const std::string& path, NodeConfig& config, Agent& agent) {
   try {
     auto plan = plan_reload(config, read_config(path));
     if (!plan) throw ConfigError(plan.error());
     const NodeConfig before = std::exchange(config, std::move(plan->next));
-    set_log_level(log_level_from(config.log_level));
+    set_up_log(config);
     agent.reconfigured(before);
     log(LogLevel::Warning, "configuration read again: {}",
         plan->changed.empty() ? "nothing to take over"
@@ -74,7 +91,7 @@ void reload(const std::string& path, NodeConfig& config, Agent& agent) {
 
 int run(const std::string& path) {
   NodeConfig config = read_config(path);
-  set_log_level(log_level_from(config.log_level));
+  set_up_log(config);
   const std::filesystem::path data = config.data;
   std::filesystem::create_directories(data);
   std::filesystem::permissions(data, std::filesystem::perms::owner_all);
@@ -103,8 +120,14 @@ int run(const std::string& path) {
     fmt::print("serving {}\n", https->address());
     std::fflush(stdout);
   }
+  std::optional<MetricsServer> metrics;
+  if (!config.metrics.listen.empty()) {
+    metrics.emplace(loop, config.metrics.listen, [&agent] { return agent.metrics_text(); });
+    log(LogLevel::Info, "metrics at http://127.0.0.1:{}/metrics", metrics->port());
+  }
   int status = 0;
   const auto stop = [&] {
+    net::notify_service("STOPPING=1");
     if (https) https->server().stop();
     agent.stop([&loop] { loop.stop(); });
   };
@@ -123,12 +146,16 @@ int run(const std::string& path) {
       [](const std::string& line) {
         fmt::print("{}\n", line);
         std::fflush(stdout);
+        net::notify_service("STATUS=" + line);
       },
       [&](const std::string& problem) {
         fmt::print(stderr, "nostril-node: {}\n", problem);
         status = 1;
         stop();
       });
+  // The node runs; whether it has an offer out is its status.
+  net::notify_service("READY=1\nSTATUS=looking for engines, evidence and relays");
+  feed_watchdog(loop);
   loop.run();
   return status;
 }

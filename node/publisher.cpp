@@ -200,6 +200,7 @@ void Publisher::publish_made(const Making& making) {
   sign_offer(make_offer(key, attestation));
   const std::int64_t now_s = clock_.unix_s();
   offering_ = true;
+  evidence_at_s_ = now_s;
   refused_ = false;
   due_ = false;
   beacon_at_s_ = making.beacon_at_s;

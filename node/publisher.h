@@ -85,6 +85,9 @@ class Publisher {
 
   [[nodiscard]] bool offering() const { return offering_; }
 
+  /// When the evidence of the newest offer was made, Unix seconds.
+  [[nodiscard]] std::int64_t evidence_at_s() const { return evidence_at_s_; }
+
   /// No relay took the newest offer: a new one, made later, may be taken.
   [[nodiscard]] bool refused() const { return refused_; }
 
@@ -128,6 +131,7 @@ class Publisher {
   std::optional<Event> attestation_event_;
   std::optional<Event> offer_event_;
   bool offering_ = false;
+  std::int64_t evidence_at_s_ = 0;
   bool refused_ = false;
   bool due_ = false;
   std::int64_t collateral_wait_s_ = 0;

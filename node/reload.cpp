@@ -20,6 +20,7 @@ constexpr std::array kEngineKeys = {"api_key",      "input_price",        "cache
 
 constexpr std::array kKeys = {"relays",
                               "log_level",
+                              "log_format",
                               "offer.input_price",
                               "offer.cached_price",
                               "offer.output_price",

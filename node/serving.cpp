@@ -188,6 +188,7 @@ void Serving::see_to_pickup() {
 
 void Serving::on_receipt(const NodeNote::Receipt& note) {
   const settlement::ReceiptVerdict verdict = book_->accept(note.event, note.receipt);
+  services_.metrics.count(verdict);
   if (verdict == settlement::ReceiptVerdict::Repeated) {
     if (answering_) answering_->on_paid_before();
     return;

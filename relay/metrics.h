@@ -6,8 +6,6 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
-#include <string_view>
 
 namespace nostril::relay {
 
@@ -54,24 +52,6 @@ struct VerifierMetrics {
   Counter verified;
   Counter bad_signatures;
   Counter batches;
-};
-
-/// Prometheus text exposition, version 0.0.4.
-class MetricsText {
- public:
-  /// The lines that introduce a metric; `type` is "counter" or "gauge".
-  void metric(std::string_view name, std::string_view type, std::string_view help);
-  /// One sample of the metric introduced last. `labels` as in the format: `reason="x"`, or empty.
-  void sample(std::uint64_t value, std::string_view labels = {});
-  /// A metric of one sample.
-  void counter(std::string_view name, std::uint64_t value, std::string_view help);
-  void gauge(std::string_view name, std::uint64_t value, std::string_view help);
-
-  [[nodiscard]] std::string take() && { return std::move(out_); }
-
- private:
-  std::string name_;
-  std::string out_;
 };
 
 }  // namespace nostril::relay

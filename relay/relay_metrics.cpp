@@ -1,4 +1,5 @@
 // Relay::metrics_text(): the counters of all threads, added up.
+#include "base/metrics_text.h"
 #include "relay/relay.h"
 
 #include <fmt/format.h>
@@ -188,7 +189,7 @@ void write_queries(MetricsText& out, const QueryPool& queries, const Loops& loop
 }  // namespace
 
 std::string Relay::metrics_text() const {
-  MetricsText out;
+  MetricsText out("nostril_relay_");
   write_connections(out, loops_);
   write_protocol(out, loops_);
   write_ingest(out, *ingest_, loops_);

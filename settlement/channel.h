@@ -67,6 +67,7 @@ enum class ReceiptVerdict : std::uint8_t {
   UnknownHash,  ///< of no statement that awaits a receipt
   WrongAmount,  ///< hash and amount are of different statements
 };
+inline constexpr std::size_t kReceiptVerdictCount = 7;
 std::string_view to_string(ReceiptVerdict verdict);
 
 enum class ChargeError : std::uint8_t {
