@@ -69,7 +69,8 @@ Result<attestation::AppDocuments, std::string> bounded(attestation::AppDocuments
   return out;
 }
 
-/// Issuer first, the report's signer last; as evidence has them: the signer, then ASK and ARK.
+/// Issuer first, the report's signer last; as evidence has them: the signer, then ASK and ARK. An
+/// agent may leave the root out: clients then take AMD's certificates, which they have.
 std::optional<attestation::SnpCertificates> certificates_of(const std::vector<std::string>& pems) {
   attestation::SnpCertificates out;
   if (pems.empty()) return out;
@@ -83,6 +84,8 @@ std::optional<attestation::SnpCertificates> certificates_of(const std::vector<st
     const bool root = attestation::common_name(one->front()).starts_with("ARK-");
     out.chain = root ? out.chain + pem : pem + out.chain;
   }
+  constexpr std::size_t kWholeChain = 3;
+  if (pems.size() != kWholeChain) out.chain.clear();
   return out;
 }
 

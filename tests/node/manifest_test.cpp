@@ -209,7 +209,9 @@ TEST_F(Manifest, NothingLeadsOutOfTheFolder) {
 
 TEST_F(Manifest, TakesSingleFilesAndRefusesTwoOfOneName) {
   settings_.files = {settings_.folder / "b.bin", settings_.folder / "sub" / "c.bin"};
-  const auto whole = make_manifest({settings_.folder, {}, 0, {}, 0});
+  ManifestSettings folder;
+  folder.folder = settings_.folder;
+  const auto whole = make_manifest(folder);
   settings_.folder.clear();
   const auto made = make();
   ASSERT_TRUE(made) << made.error();
