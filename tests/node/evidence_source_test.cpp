@@ -668,7 +668,7 @@ TEST(DstackSnp, ReadsAGenuineRecording) {
   const auto report = parse_dstack_report(json, container->report_data);
   ASSERT_TRUE(report) << report.error();
   const auto verdict = attestation::verify_snp({report->report, report->certificates},
-                                               attestation::TrustRoots::amd(), 1'780'000'000, {});
+                                               attestation::TrustRoots::amd(), 1'782'864'000, {});
   EXPECT_EQ(attestation::test::status_of(verdict, "vek_chain"), attestation::CheckStatus::Passed)
       << attestation::explain(verdict);
   EXPECT_EQ(attestation::test::status_of(verdict, "report_signature"),
