@@ -28,6 +28,6 @@ class AnswerPrinter {
 /// record.json, receipt.json. Throws std::runtime_error with the file's name.
 void save_answer(const std::filesystem::path& folder, std::string_view request,
                  std::string_view response, const QueryResult& result);
-void save_file(const std::filesystem::path& file, std::string_view text);
+void save_file(const std::filesystem::path& path, std::string_view text);
 
 }  // namespace nostril::client::cli
