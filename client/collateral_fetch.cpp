@@ -13,7 +13,6 @@ namespace nostril::client {
 namespace {
 
 using attestation::Collateral;
-using attestation::IntelPlatform;
 
 /// The documents of one report; what failed first is kept, and nothing is asked after it.
 class Fetcher {

@@ -428,7 +428,7 @@ void NodeConfig::declare(Config& config) {
                 "Seconds that running answers have after SIGUSR1: offers are withdrawn, nothing\n"
                 "new is begun, and the node ends when the last answer has.");
   config.number(
-      "answers_kept_s", &limits.answers_kept_s, 3'600, 7 * 86'400,
+      "answers_kept_s", &limits.answers_kept_s, 3'600, 604'800,
       "Seconds that a finished answer is kept, sealed: the same request again gets the same\n"
       "answer and is charged once. As long can one be picked up from relays.");
   config.number("answers_mib_max", &limits.answers_mib_max, 1, 1 << 20,

@@ -79,6 +79,7 @@ std::optional<std::string> too_large(const attestation::Evidence& evidence,
   if (packed_bytes <= bytes_max) return std::nullopt;
   const std::vector<Part> parts = parts_of(evidence);
   std::vector<std::string> sizes;
+  sizes.reserve(parts.size());
   for (const Part& part : parts) {
     sizes.push_back(
         fmt::format("{} {} ({} packed)", part.name, part.bytes.size(), part.packed_bytes));

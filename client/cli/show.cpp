@@ -23,7 +23,7 @@ namespace {
 
 /// In the node's own words, when it signed the offer.
 std::string load_line(const LoadTag& load) {
-  const std::string at_work = fmt::format("{} of {} places taken", load.running, load.places);
+  std::string at_work = fmt::format("{} of {} places taken", load.running, load.places);
   if (load.waiting == 0 && load.wait_ms == 0) return at_work;
   constexpr double kMsPerSecond = 1'000;
   return at_work + fmt::format(", {} wait, about {:.1f} s for one more", load.waiting,
