@@ -240,6 +240,7 @@ std::optional<std::string> obstacle(std::string_view source, const TeePaths& pat
 
 std::vector<ByteSpan> reports_of(const std::vector<GpuAnswer>& devices) {
   std::vector<ByteSpan> out;
+  out.reserve(devices.size());
   for (const GpuAnswer& device : devices) out.emplace_back(device.report);
   return out;
 }

@@ -54,7 +54,7 @@ class FieldTransform final : public ApiTransform {
   }
 
  private:
-  std::optional<std::string> seal_event(std::string_view data) {
+  std::optional<std::string> seal_event(std::string_view data) const {
     auto sealed = cipher_.seal(data);
     if (!sealed) return std::nullopt;
     return *std::move(sealed);

@@ -83,7 +83,7 @@ bool read_headers(std::string_view headers, FormPart& part) {
 
 bool read_part(std::string_view raw, FormPart& part) {
   const std::size_t end = raw.find(kHeadersEnd);
-  if (end == std::string_view::npos || end > kHeadersBytesMax) return false;
+  if (end > kHeadersBytesMax) return false;  // npos, too
   part.raw = raw;
   part.content = raw.substr(end + kHeadersEnd.size());
   return read_headers(raw.substr(0, end), part);
