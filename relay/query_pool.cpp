@@ -17,7 +17,7 @@ TextBuffer& step_text() {
 
 // What a step adds to the cache when its transaction needs it no more.
 struct MadeText {
-  Sequence sequence;
+  Sequence sequence{};
   RecordView record;
   std::size_t begin = 0;  // in step_text()
   std::size_t size = 0;

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <type_traits>
@@ -37,17 +36,16 @@ std::size_t hash(Sequence sequence) {
 }  // namespace
 
 void EventCache::FreeMemory::operator()(std::byte* memory) const {
-  std::free(memory);  // NOLINT(cppcoreguidelines-no-malloc): of aligned_alloc()
+  ::operator delete[](memory, std::align_val_t{kPageBytes});
 }
 
 EventCache::EventCache(std::size_t bytes) {
   if (bytes == 0) return;
   capacity_ = std::max(bytes / kPageBytes * kPageBytes, kCapacityMin);
-  void* memory = std::aligned_alloc(kPageBytes, capacity_);  // NOLINT(cppcoreguidelines-no-malloc)
-  if (memory == nullptr) throw std::bad_alloc();
-  ring_.reset(static_cast<std::byte*>(memory));
-  (void)madvise(memory, capacity_, MADV_HUGEPAGE);  // without, it is only slower
-  end_ = capacity_;                                 // so that no place is 0
+  // Not zeroed: it is taken from the machine as it fills.
+  ring_.reset(static_cast<std::byte*>(::operator new[](capacity_, std::align_val_t{kPageBytes})));
+  (void)madvise(ring_.get(), capacity_, MADV_HUGEPAGE);  // without, it is only slower
+  end_ = capacity_;                                      // so that no place is 0
   buckets_.resize(std::bit_ceil(capacity_ / kBytesASlot / kWays));
   shown_once_.resize(std::bit_ceil(capacity_ / kBytesAShownOnce));
 }

@@ -33,7 +33,7 @@ struct ScanBudget {
 /// An event that is given out, borrowed for the call.
 struct ScanRow {
   const RecordView& record;
-  Sequence sequence;
+  Sequence sequence{};
   /// Its text, where the cache had it.
   std::optional<std::string_view> json;
 };
