@@ -39,7 +39,38 @@ bool within_board_limits(const Evidence& evidence) {
          within_limits(evidence.ocsp_answers, gpus ? kOcspCountMax : 0, kOcspBytesMax);
 }
 
+/// Each where the part it stands for could be, and no part twice.
+bool within_document_limits(const Evidence& evidence) {
+  const auto& documents = evidence.documents;
+  const auto count = [&documents](DocumentKind kind) {
+    return static_cast<std::size_t>(
+        std::count_if(documents.begin(), documents.end(),
+                      [kind](const NamedDocument& one) { return one.kind == kind; }));
+  };
+  const bool gpus = !evidence.gpu_reports.empty();
+  const std::size_t manifests = count(DocumentKind::Manifest);
+  const std::size_t answers = count(DocumentKind::OcspAnswers);
+  const std::size_t collateral = count(DocumentKind::Collateral);
+  return manifests + answers + collateral == documents.size() &&
+         std::all_of(documents.begin(), documents.end(),
+                     [](const NamedDocument& one) { return is_document_name(one.name); }) &&
+         std::is_sorted(documents.begin(), documents.end(),
+                        [](const auto& a, const auto& b) { return a.kind < b.kind; }) &&
+         manifests + evidence.gpu_manifests.size() <=
+             (gpus ? kGpuManifestCountMax : evidence.gpu_manifests.size()) &&
+         answers <= (gpus && evidence.ocsp_answers.empty() ? 1U : 0U) &&
+         collateral <= (is_snp_kind(evidence.kind) || evidence.collateral ? 0U : 1U);
+}
+
 }  // namespace
+
+bool is_document_name(std::string_view name) {
+  return !name.empty() && name.size() <= kDocumentNameBytesMax &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '_' || c == '.';
+         });
+}
 
 bool within_limits(const AppDocuments& app) {
   return !app.event_log.empty() && app.event_log.size() <= kAppLogBytesMax &&
@@ -53,7 +84,7 @@ bool within_limits(const Evidence& evidence) {
          within_limits(evidence.gpu_reports, kGpuReportCountMax, kGpuReportBytesMax) &&
          within_limits(evidence.gpu_chains, gpu_count, kGpuChainBytesMax) &&
          within_limits(evidence.gpu_manifests, kGpuManifestCountMax, kRimBytesMax) &&
-         within_board_limits(evidence) &&
+         within_board_limits(evidence) && within_document_limits(evidence) &&
          (!evidence.collateral || within_limits(*evidence.collateral)) &&
          evidence.manifest.size() <= kManifestTextBytesMax &&
          (!evidence.snp || within_limits(*evidence.snp)) &&

@@ -86,6 +86,31 @@ struct AppDocuments {
   bool operator==(const AppDocuments&) const = default;
 };
 
+/// Documents of vendors that evidence may name instead of holding them; the numbers are of the
+/// sections that they stand for (pack.h).
+enum class DocumentKind : std::uint8_t {
+  Manifest = 6,     ///< one of `gpu_manifests`
+  OcspAnswers = 9,  ///< all of `ocsp_answers`
+  Collateral = 16,  ///< Intel's
+};
+
+struct NamedDocument {
+  DocumentKind kind = DocumentKind::Manifest;
+  /// As its vendor's service names it, "NV_GPU_DRIVER_GH100_550.90.07", or what we call it; for
+  /// people: the digest decides.
+  std::string name;
+  Digest sha256;
+
+  bool operator==(const NamedDocument&) const = default;
+};
+
+inline constexpr std::size_t kDocumentNameBytesMax = 64;
+/// The manifests, the OCSP answers, the collateral.
+inline constexpr std::size_t kDocumentCountMax = kGpuManifestCountMax + 2;
+
+/// 1 to 64 letters, digits, "-", "_" and ".".
+bool is_document_name(std::string_view name);
+
 /// All that a node hands over so that a stranger can judge it. Untrusted bytes.
 struct Evidence {
   /// One of the kinds above.
@@ -115,6 +140,12 @@ struct Evidence {
   std::string manifest;
   /// Of a dstack guest.
   std::optional<AppDocuments> app;
+  /// The agent's words about the virtual machine (JSON), for other services' verifiers; never
+  /// packed.
+  std::string vm_config = {};
+  /// What is to be put in its place before the evidence is judged (vendor_documents.h); as long as
+  /// one is here, verify() refuses. By rising kind.
+  std::vector<NamedDocument> documents;
 
   bool operator==(const Evidence&) const = default;
 };

@@ -1,5 +1,6 @@
 // dstack itself: GetQuote, the attestation container, RA-TLS certificates.
 #include "attestation/der.h"
+#include "attestation/ra_tls.h"
 #include "attestation/report_form.h"
 #include "attestation/sha384.h"
 #include "attestation/x509.h"
@@ -15,8 +16,6 @@ namespace nostril::attestation {
 
 namespace {
 
-constexpr const char* kQuoteOid = "1.3.6.1.4.1.62397.1.1";
-constexpr const char* kEventLogOid = "1.3.6.1.4.1.62397.1.2";
 constexpr std::string_view kPemEnd = "-----END CERTIFICATE-----";
 constexpr std::size_t kReportDataBytes = 64;
 
@@ -89,6 +88,10 @@ Result<ParsedReport, ReportError> parse_dstack_attestation(ByteSpan bytes, ByteS
   return one_part(std::move(part));
 }
 
+std::array<std::uint8_t, 64> ra_tls_report_data(ByteSpan spki) {
+  return sha512({as_bytes("ratls-cert:"), spki});
+}
+
 Result<ParsedReport, ReportError> parse_ra_tls(std::string_view pem) {
   // The certificates above it are the application's own: the quote vouches for the leaf's key.
   const std::size_t end = pem.find(kPemEnd);
@@ -96,8 +99,8 @@ Result<ParsedReport, ReportError> parse_ra_tls(std::string_view pem) {
   const auto chain = parse_pem_chain(pem.substr(0, end + kPemEnd.size()));
   if (!chain || chain->size() != 1) return failure(ReportError::BadEncoding);
   const Certificate& leaf = chain->front();
-  const auto quote = octets_of(leaf, kQuoteOid);
-  const auto log = octets_of(leaf, kEventLogOid);
+  const auto quote = octets_of(leaf, kRaTlsQuoteOid);
+  const auto log = octets_of(leaf, kRaTlsEventLogOid);
   const Bytes spki = spki_of(leaf);
   if (!quote || !log || spki.empty()) return failure(ReportError::MissingField);
   ReportPart part;
@@ -106,7 +109,7 @@ Result<ParsedReport, ReportError> parse_ra_tls(std::string_view pem) {
   part.binding.takes_nonce = false;
   part.binding.tls_spki = sha256(ByteSpan(spki));
   part.binding.rule = "SHA-512(\"ratls-cert:\", public key)";
-  const auto digest = sha512({as_bytes("ratls-cert:"), spki});
+  const auto digest = ra_tls_report_data(spki);
   part.binding.start.emplace(digest.begin(), digest.end());
   part.claims.push_back(
       {"tls_spki_sha256", encode_hex(*part.binding.tls_spki), "certificate, bound by report_data"});

@@ -111,23 +111,4 @@ Bytes crl_from_answer(ByteSpan body) {
   return {body.begin(), body.end()};
 }
 
-std::optional<std::string> percent_decode(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    if (text.front() != '%') {
-      out += text.front();
-      text.remove_prefix(1);
-      continue;
-    }
-    if (text.size() < 3) return std::nullopt;
-    std::string digits(text.substr(1, 2));
-    for (char& c : digits) c = c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
-    std::array<std::uint8_t, 1> byte{};
-    if (!decode_hex(digits, byte)) return std::nullopt;
-    out += static_cast<char>(byte[0]);
-    text.remove_prefix(3);
-  }
-  return out;
-}
-
 }  // namespace nostril::attestation

@@ -63,7 +63,4 @@ bool put_qe_identity(Collateral& out, ByteSpan body, std::string chain);
 /// A CRL's DER from an answer: DER, or the hex of it, as a PCCS answers.
 Bytes crl_from_answer(ByteSpan body);
 
-/// "%41" is "A". Nothing when an escape is malformed.
-std::optional<std::string> percent_decode(std::string_view text);
-
 }  // namespace nostril::attestation

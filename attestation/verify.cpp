@@ -69,6 +69,7 @@ class Examination {
   void list_checks() {
     checks_.add("kind", true, "evidence, kind; root");
     checks_.add("size", true, "evidence");
+    if (!evidence_.documents.empty()) checks_.add("documents", true, "evidence, named documents");
     for (const char* name : {"node_key", "encryption_key", "encryption_key_expiry", "tls_key",
                              "gpu_evidence", "model_manifest", "nonce"}) {
       checks_.add(name, true, "evidence, statement");
@@ -101,6 +102,7 @@ class Examination {
 
   void examine() {
     if (!check_size()) return;
+    check_documents();
     check_statement();
     check_tee();
     check_gpus();
@@ -146,6 +148,18 @@ class Examination {
                   fmt::format("quote of {} bytes, {} GPU reports", evidence_.cpu_quote.size(),
                               evidence_.gpu_reports.size()),
                   "within the limits");
+  }
+
+  /// Those that the evidence only names must have been put into it; what is left is not at hand.
+  void check_documents() {
+    if (evidence_.documents.empty()) return;
+    std::string missing;
+    for (const NamedDocument& document : evidence_.documents) {
+      missing += fmt::format("{}{} (SHA-256 {})", missing.empty() ? "" : ", ", document.name,
+                             encode_hex(document.sha256));
+    }
+    record("documents", false, "not at hand: " + missing,
+           "every vendor's document that the evidence names, with that SHA-256");
   }
 
   /// The node's claims against what the caller expects, field by field: the hash alone would not

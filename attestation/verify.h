@@ -70,6 +70,7 @@ struct Policy {
 };
 
 /// Judges `evidence` (of TDX or SNP, by its kind) against what the caller expects it to commit to.
+/// Evidence that still names documents is refused, whatever the policy allows to be missing.
 /// Pure: no clock, no file, no network; safe from any thread. Never throws on any bytes; about 2 ms
 /// with collateral.
 Verdict verify(const Evidence& evidence, const Statement& expected, const TrustRoots& roots,

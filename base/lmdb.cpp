@@ -238,6 +238,18 @@ std::uint64_t Txn::used_bytes(Dbi table) {
   return (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize;
 }
 
+std::size_t Txn::page_bytes() {
+  MDB_stat stat{};
+  if (ok()) note(mdb_env_stat(env_->env_, &stat));
+  return stat.ms_psize;
+}
+
+std::uint64_t Txn::pages() {
+  MDB_envinfo info{};
+  if (ok()) note(mdb_env_info(env_->env_, &info));
+  return info.me_last_pgno + 1;
+}
+
 void WriteTxn::put(Dbi table, ByteSpan key, ByteSpan value) {
   if (!ok()) return;
   MDB_val key_val = as_val(key);

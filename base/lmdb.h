@@ -113,6 +113,9 @@ class Txn {
   [[nodiscard]] std::uint64_t entries(Dbi table);
   /// Pages in use by the table, in bytes.
   [[nodiscard]] std::uint64_t used_bytes(Dbi table);
+  /// Of the file: a page, and how many there are at least in the transaction's view of it.
+  [[nodiscard]] std::size_t page_bytes();
+  [[nodiscard]] std::uint64_t pages();
 
   [[nodiscard]] Error error() const { return error_; }
 

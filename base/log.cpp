@@ -88,8 +88,8 @@ void set_log_format(LogFormat format) {
       spdlog::pattern_time_type::utc);
 }
 
-void log_line(LogLevel level, std::string_view text) {
-  std::string line = one_line(text);
+void log_line(LogLevel level, const LogText& text) {
+  std::string line = one_line(text.view());
   if (g_is_json) {
     std::string quoted;
     append_json_string(quoted, line);

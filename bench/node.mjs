@@ -1,99 +1,79 @@
 // The node's part of ./scripts/bench: what a node adds to a paced engine, what a frame costs, and many streams at once.
 // The engine is scripted (tests/e2e/scripted_engine.mjs), so that each token's way is known to the microsecond and each byte can be checked.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import fs from "node:fs";
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Bed, until, within } from "../tests/e2e/lib.mjs";
+import { Bed, until, WebSocket, within } from "../tests/e2e/lib.mjs";
+import { ask, checked, now_ms } from "../tests/e2e/paced.mjs";
 import { cpu_ns, median } from "./measure.mjs";
 
 const kGoals = { first_ms: 3, token_ms: 0.2, frame_us: 120, token_bytes: 60 };
 /** Record and receipt follow the last byte: their CPU belongs to the answer. */
 const kSettleMs = 150;
+/** Base units: what one gateway with 500 streams owes between two receipts. */
+const kCredit = 1_000_000;
 const kPaces = [{ token_ms: 40, tokens: 60 }, { token_ms: 10, tokens: 150 }, { token_ms: 4, tokens: 300 }];
-/** Of a gateway's one connection to the relay. */
-const kStreamsAGateway = 50;
-const now_ms = () => performance.timeOrigin + performance.now();
 
 const ready = (base) => until(20_000, "the gateway knows the node's offer", async () =>
   (await (await fetch(`${base}/models`)).json()).data?.length > 0);
 
-async function start(bed, { gateways, relay_seen_by_gateways, limits = {} }) {
+async function start(bed, { limits = {} } = {}) {
   const relay = await bed.relay();
   const engine = await bed.scripted_engine();
-  const node = await bed.node({ relay, engine_url: engine.url, settings: { log_level: "warn" }, sections: { limits } });
-  const seen = relay_seen_by_gateways ? await bed.websocket_tap(relay) : relay;
-  const starting = Array.from({ length: gateways }, (_, i) => bed.gateway({ relay: seen, node, home: `home-${i}` }));
-  const all = await Promise.all(starting);
-  for (const gateway of all) await ready(gateway.url);
-  return { relay, engine, node, gateways: all, tap: seen };
+  const node = await bed.node({ relay, engine_url: engine.url, settings: { log_level: "warn" }, sections: { limits, offer: { credit: kCredit } } });
+  const gateway = await bed.gateway({ relay, node });
+  await ready(gateway.url);
+  return { relay, engine, node, gateway };
 }
 
-/** Our own words in the stream, which the engine did not send. */
-const kRecordLine = /^: nostril-record .*\n\n/m;
-
-/** One streamed answer: its exact bytes without our record, when each token came, whether it is whole. */
-function ask(agent, base, model, asked) {
-  const body = JSON.stringify({ model, messages: [{ role: "user", content: JSON.stringify(asked) }], stream: true,
-    max_tokens: 4096, stream_options: { include_usage: true } });
-  return new Promise((resolve, reject) => {
-    const start = now_ms();
-    const times_ms = [];
-    const parts = [];
-    const request = http.request(`${base}/chat/completions`, { method: "POST", agent, headers: { "content-type": "application/json" } },
-      (answer) => {
-        answer.on("data", (bytes) => {
-          const at = now_ms();
-          parts.push(bytes);
-          for (let i = bytes.indexOf('"delta":{"content":'); i >= 0; i = bytes.indexOf('"delta":{"content":', i + 1)) times_ms.push(at);
-        });
-        answer.on("error", reject);
-        answer.on("end", () => {
-          const text = Buffer.concat(parts).toString();
-          const engine_bytes = Buffer.from(text.replace(kRecordLine, ""));
-          resolve({ id: asked.id, start, end: now_ms(), times_ms, status: answer.statusCode, recorded: kRecordLine.test(text),
-            sha256: createHash("sha256").update(engine_bytes).digest("hex"), tail: engine_bytes.toString().trimEnd().slice(-200) });
-        });
-      });
-    request.on("error", reject);
-    request.end(body);
-  });
-}
-
-/** When the engine sent each token of this answer; fails unless every byte arrived. */
-async function checked(engine, answer, tokens) {
-  const sent = await (await fetch(`${engine.url}/answer?id=${answer.id}`)).json();
-  const is_right = answer.status === 200 && sent?.whole && answer.sha256 === sent.sha256 && answer.times_ms.length === tokens;
-  assert.ok(is_right, `${answer.id}: status ${answer.status}, ${answer.times_ms.length} of ${sent?.times_ms.length} tokens; ended with ${answer.tail}`);
-  return sent.times_ms;
-}
-
-/** Milliseconds of an answer: to its first token, between two tokens, and of each token's way. */
+/** Milliseconds of an answer: to its first token, between two tokens, of each token's way, and from the last token to the end. */
 function timing(answer, sent_ms) {
   const last = answer.times_ms.length - 1;
   return {
     first_ms: answer.times_ms[0] - answer.start,
     token_ms: (answer.times_ms[last] - answer.times_ms[0]) / last,
     way_ms: median(answer.times_ms.map((at, i) => at - sent_ms[i])),
+    end_ms: answer.end - answer.times_ms[last],
   };
 }
 
-const medians = (timings) => Object.fromEntries(["first_ms", "token_ms", "way_ms"].map((key) => [key, median(timings.map((t) => t[key]))]));
+const medians = (timings) => Object.fromEntries(["first_ms", "token_ms", "way_ms", "end_ms"].map((key) => [key, median(timings.map((t) => t[key]))]));
 
-/** Event messages of sealed frames that one answer takes, as a relay sees them. */
-function frames_in(messages) {
-  const frames = messages.filter((m) => m.text.startsWith('["EVENT"') && m.text.includes('"kind":21472'));
-  const down = frames.filter((m) => m.from === "relay");
-  return { down: down.length, up: frames.length - down.length, down_bytes: down.reduce((sum, m) => sum + m.text.length, 0) };
+/** Reads all sealed frames from a relay, as a client that asks for compression or does not, and counts what came over the socket. */
+class FrameReader {
+  frames = [];  // {author, to, bytes}
+
+  static async start(bed, relay, compressed) {
+    const reader = new FrameReader();
+    const socket = new WebSocket(relay.url, { perMessageDeflate: compressed });
+    bed.on_stop(() => socket.terminate());
+    let seen = 0;
+    const listening = new Promise((resolve, reject) => {
+      socket.on("error", reject);
+      socket.on("open", () => socket.send('["REQ","all",{"kinds":[21472]}]'));
+      socket.on("message", (text) => {
+        const bytes = socket._socket.bytesRead - seen;
+        seen += bytes;
+        const [word, , event] = JSON.parse(text);
+        if (word === "EOSE") resolve();
+        if (word === "EVENT") reader.frames.push({ author: event.pubkey, to: event.tags[0][1], bytes });
+      });
+    });
+    await listening;
+    return reader;
+  }
+
+  /** Of one answer: the first frame is its client's. */
+  take() {
+    const frames = this.frames.splice(0);
+    const down = frames.filter((frame) => frame.to === frames[0].author);
+    return { down: down.length, up: frames.length - down.length, down_bytes: down.reduce((sum, frame) => sum + frame.bytes, 0) };
+  }
 }
 
 async function latency(bed, { rounds }) {
-  const { relay, engine, node, gateways: [gateway], tap } = await start(bed, { gateways: 1, relay_seen_by_gateways: false });
-  assert.ok(tap);
-  const counted = await bed.websocket_tap(relay);
-  const watched = await bed.gateway({ relay: counted, node, home: "counted" });
-  await ready(watched.url);
+  const { relay, engine, node, gateway } = await start(bed);
   const agent = new http.Agent({ keepAlive: true });
   bed.on_stop(() => agent.destroy());
   const pids = { node: node.program.pid, relay: relay.program.pid, gateway: gateway.program.pid };
@@ -116,31 +96,35 @@ async function latency(bed, { rounds }) {
       } };
       for (const way of round % 2 ? ["through", "direct"] : ["direct", "through"]) await one[way]();
     }
-    const from = counted.messages.length;
-    await once(watched.url);
-    await sleep(kSettleMs);
-    const frames = frames_in(counted.messages.slice(from));
-    out.push({ token_ms, tokens, rounds, direct: medians(ways.direct), through: medians(ways.through), frames,
+    out.push({ token_ms, tokens, rounds, direct: medians(ways.direct), through: medians(ways.through),
       cpu_us: Object.fromEntries(Object.entries(cpu).map(([name, values]) => [name, median(values)])) });
+  }
+  // Last, so that what reads along costs none of the answers above.
+  const readers = { plain: await FrameReader.start(bed, relay, false), deflated: await FrameReader.start(bed, relay, true) };
+  for (const pace of out) {
+    const answer = await within(60_000, "an answer", ask(agent, gateway.url, engine.model, { id: `bytes-${serial++}`, tokens: pace.tokens, token_ms: pace.token_ms }));
+    await checked(engine, answer, pace.tokens);
+    await sleep(kSettleMs);
+    pace.frames = readers.plain.take();
+    pace.deflated_bytes = readers.deflated.take().down_bytes;
   }
   return out;
 }
 
 const status_kib = (pid, key) => Number(new RegExp(`^${key}:\\s+(\\d+) kB`, "m").exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
 
-/** `streams` answers at once through several gateways: all whole, or it throws. */
+/** `streams` answers at once through one gateway: all whole, or it throws. */
 async function crowd(bed, { streams, token_ms, tokens }) {
-  const { relay, engine, node, gateways } = await start(bed, { gateways: Math.ceil(streams / kStreamsAGateway),
-    limits: { sessions_max: 2 * streams, running_max: Math.min(1000, streams), running_start: Math.min(1000, streams), waiting_max: streams } });
+  const { relay, engine, node, gateway } = await start(bed, { limits: { sessions_max: 2 * streams, running_max: Math.min(1000, streams), running_start: Math.min(1000, streams), waiting_max: streams } });
   const agent = new http.Agent({ keepAlive: true, maxSockets: Infinity });
   bed.on_stop(() => agent.destroy());
-  const pids = { node: [node.program.pid], relay: [relay.program.pid], gateways: gateways.map(({ program }) => program.pid), engine: [engine.program.pid] };
-  const cpu = () => Object.fromEntries(Object.entries(pids).map(([name, all]) => [name, all.reduce((sum, pid) => sum + cpu_ns(pid), 0)]));
+  const pids = { node: node.program.pid, relay: relay.program.pid, gateway: gateway.program.pid, engine: engine.program.pid };
+  const cpu = () => Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, cpu_ns(pid)]));
   const memory = () => status_kib(node.program.pid, "VmRSS");
-  await ask(agent, gateways[0].url, engine.model, { id: "warm", tokens: 10, token_ms: 10 });
+  await ask(agent, gateway.url, engine.model, { id: "warm", tokens: 10, token_ms: 10 });
   const before = { cpu: cpu(), kib: memory(), at: now_ms() };
   const running = Array.from({ length: streams }, (_, i) =>
-    ask(agent, gateways[i % gateways.length].url, engine.model, { id: `crowd-${i}`, tokens, token_ms }));
+    ask(agent, gateway.url, engine.model, { id: `crowd-${i}`, tokens, token_ms }));
   const answers = Promise.all(running);
   let peak_running = 0, peak_kib = 0, over = false;
   const watch = (async () => {
@@ -182,21 +166,24 @@ function latency_tables(paces) {
   const added = [];
   const costs = [];
   const results = [];
-  for (const { token_ms, tokens, rounds, direct, through, frames, cpu_us } of paces) {
+  for (const { token_ms, tokens, rounds, direct, through, frames, deflated_bytes, cpu_us } of paces) {
     const name = `${Math.round(1000 / token_ms)} tokens/s`;
-    const more = { first_ms: through.first_ms - direct.first_ms, token_ms: through.token_ms - direct.token_ms, way_ms: through.way_ms - direct.way_ms };
+    const more = { first_ms: through.first_ms - direct.first_ms, token_ms: through.token_ms - direct.token_ms, way_ms: through.way_ms - direct.way_ms, end_ms: through.end_ms - direct.end_ms };
     const sent = frames.down + frames.up;
     const token_bytes = frames.down_bytes / tokens;
     added.push([name, "to the first token", ms(direct.first_ms), ms(through.first_ms), ...of_goal(more.first_ms, kGoals.first_ms, ms(more.first_ms))]);
     added.push([name, "between two tokens", ms(direct.token_ms), ms(through.token_ms), ...of_goal(more.token_ms, kGoals.token_ms, ms(more.token_ms))]);
     added.push([name, "a token's way", ms(direct.way_ms), ms(through.way_ms), ms(more.way_ms), ""]);
+    added.push([name, "from the last token to the end", ms(direct.end_ms), ms(through.end_ms), ms(more.end_ms), ""]);
     costs.push([name, "bytes a token", `${frames.down} frames`, ...of_goal(token_bytes, kGoals.token_bytes, `${token_bytes.toFixed(0)} B`)]);
+    costs.push([name, "… to a reader that asks for permessage-deflate", `${frames.down} frames`,
+      ...of_goal(deflated_bytes / tokens, kGoals.token_bytes, `${(deflated_bytes / tokens).toFixed(0)} B`)]);
     for (const [program, us] of Object.entries(cpu_us)) {
       const frame_us = us / (program === "node" ? frames.down : sent);
       costs.push([name, `CPU a frame, ${program}`, `${program === "node" ? frames.down : sent} frames`,
         ...(program === "node" ? of_goal(frame_us, kGoals.frame_us, `${frame_us.toFixed(0)} us`) : [`${frame_us.toFixed(0)} us`, ""])]);
     }
-    results.push({ question: name, rounds, tokens, direct, through, added: more, frames, token_bytes, cpu_us });
+    results.push({ question: name, rounds, tokens, direct, through, added: more, frames, token_bytes, deflated_token_bytes: deflated_bytes / tokens, cpu_us });
   }
   return [
     { title: `node: a paced answer through gateway, relay and node, against the engine directly; medians of ${paces[0].rounds} each way, in turns`,
@@ -208,9 +195,9 @@ function latency_tables(paces) {
 
 function crowd_table(runs) {
   return { title: "node: many streams at once; all answers byte for byte what the engine sent, with their records",
-    columns: ["streams", "pace", "at once", "first token", "a token's way p50", "p99", "memory a stream", "CPU a token: node", "relay", "gateways"],
+    columns: ["streams", "pace", "at once", "first token", "a token's way p50", "p99", "memory a stream", "CPU a token: node", "relay", "gateway"],
     rows: runs.map((run) => [`${run.streams}`, `${(1000 / run.token_ms).toFixed(0)} tokens/s`, `${run.peak_running}`, ms(run.first_ms), ms(run.p50_ms), ms(run.p99_ms),
-      `${run.memory_kib.toFixed(0)} KiB`, ...["node", "relay", "gateways"].map((name) => `${run.cpu_us[name].toFixed(0)} us`)]),
+      `${run.memory_kib.toFixed(0)} KiB`, ...["node", "relay", "gateway"].map((name) => `${run.cpu_us[name].toFixed(0)} us`)]),
     results: runs.map((run) => ({ question: `${run.streams} streams`, ...run })) };
 }
 

@@ -1,12 +1,11 @@
 #include "client/asker.h"
 
 #include "base/json.h"
-#include "settlement/price.h"
+#include "client/node_choice.h"
+#include "schnorr/hash.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 namespace nostril::client {
@@ -16,18 +15,12 @@ namespace {
 /// A longer pause is as good as for ever.
 constexpr std::uint64_t kRetryAfterMsRead = 1ULL << 40U;
 
-/// What a million tokens in and a million out would cost: good enough to rank by.
-Uint128 rank(const Offer& offer) {
-  const settlement::PriceTable prices = settlement::PriceTable::of(offer);
-  return prices.amount(PriceUnit::Input).value() + prices.amount(PriceUnit::Output).value() +
-         prices.amount(PriceUnit::Request).value();
-}
-
 bool worth_another_try(const QueryResult& result) {
   switch (result.failure) {
     case QueryFailure::NobodyListens:
     case QueryFailure::NotTaken:
     case QueryFailure::NoAnswer:
+    case QueryFailure::NoChannel:
       return true;
     case QueryFailure::Refused:
       return result.error && result.error->retryable;
@@ -38,6 +31,14 @@ bool worth_another_try(const QueryResult& result) {
 
 }  // namespace
 
+/// One node that was asked.
+struct Asker::Try {
+  std::shared_ptr<const VerifiedOffer> offer;
+  QueryId query = QueryId::None;
+  std::int64_t began_at_ms = 0;  ///< loop time
+  bool dropped = false;          ///< another node answers
+};
+
 struct Asker::Ask {
   AskId id = AskId::None;
   std::string model;
@@ -46,16 +47,20 @@ struct Asker::Ask {
   AskCallbacks callbacks;
   std::set<PublicKey> tried;
   std::map<PublicKey, std::int64_t> not_before_ms;  ///< loop time, of nodes that asked for a pause
-  std::shared_ptr<const VerifiedOffer> offer;
+  std::vector<std::shared_ptr<Try>> running;
+  std::shared_ptr<Try> answering;
   std::vector<Offer> earlier;  ///< that the request was sent under
-  QueryId query = QueryId::None;
   RequestId request;
+  AskChoice choice;
+  Digest seed;  ///< of what is left to chance
   std::optional<std::int64_t> first_sent_at_ms;
   QueryOptions options;
   int tries = 0;
   bool bytes_came = false;
+  bool cancelled = false;
   bool waiting_for_offer = false;
   net::TimerId timer = net::TimerId::None;
+  net::TimerId hedge_timer = net::TimerId::None;
   std::int64_t wait_ms = 0;  ///< of `timer` while waiting for an offer
   std::string last_problem;  ///< of the try before
 };
@@ -65,11 +70,14 @@ Asker::Asker(OfferBook& book, InferenceClient& inference, net::Loop& loop, Rng& 
     : book_(book), inference_(inference), loop_(loop), rng_(rng), limits_(limits) {}
 
 Asker::~Asker() {
-  for (const auto& [id, ask] : asks_) loop_.cancel(ask->timer);
+  for (const auto& [id, ask] : asks_) {
+    loop_.cancel(ask->timer);
+    loop_.cancel(ask->hedge_timer);
+  }
 }
 
 AskId Asker::ask(std::string model, std::string path, std::string body, AskCallbacks callbacks,
-                 QueryOptions options) {
+                 QueryOptions options, AskChoice choice) {
   const auto ask = std::make_shared<Ask>();
   ask->id = AskId{next_++};
   ask->model = std::move(model);
@@ -77,7 +85,13 @@ AskId Asker::ask(std::string model, std::string path, std::string body, AskCallb
   ask->body = std::move(body);
   ask->callbacks = std::move(callbacks);
   ask->options = options;
+  ask->choice = std::move(choice);
   rng_.fill(ask->request.bytes);
+  if (ask->choice.sticky.empty()) {
+    rng_.fill(ask->seed.bytes);
+  } else {
+    ask->seed = sha256(ask->choice.sticky);
+  }
   asks_.emplace(ask->id, ask);
   ask->waiting_for_offer = true;
   // In a later turn, so that the caller knows the id before anything is called back.
@@ -97,36 +111,100 @@ void Asker::on_offers_changed() {
 }
 
 void Asker::try_next(const std::shared_ptr<Ask>& ask) {
-  ask->offer = choose(*ask);
-  if (!ask->offer) {
+  auto offer = choose(*ask);
+  if (!offer) {
     wait_for_offer(ask);
     return;
   }
   ask->waiting_for_offer = false;
   loop_.cancel(std::exchange(ask->timer, net::TimerId::None));
+  start(ask, std::move(offer), false);
+}
+
+void Asker::start(const std::shared_ptr<Ask>& ask, std::shared_ptr<const VerifiedOffer> verified,
+                  bool is_hedge) {
   ++ask->tries;
-  const Offer& offer = ask->offer->offer();
+  const Offer& offer = verified->offer();
   ask->tried.insert(offer.node);
-  if (ask->callbacks.on_offer) ask->callbacks.on_offer(*ask->offer);
+  if (ask->callbacks.on_offer) ask->callbacks.on_offer(*verified);
   QueryRequest request;
   request.path = ask->path;
-  request.body = with_model(ask->body, offer.model);
-  request.request = ask->request;
-  request.earlier_offers = ask->earlier;
+  request.body = ask->body;
+  if (ask->callbacks.prepare && !ask->callbacks.prepare(*verified, request.path, request.body)) {
+    if (!is_hedge) finish(ask, {.failure = QueryFailure::Refused, .detail = "it was not sent"});
+    return;
+  }
+  request.body = with_model(request.body, offer.model);
+  // Two nodes at a time are two requests.
+  if (!is_hedge) request.request = ask->request;
+  if (!is_hedge) request.earlier_offers = ask->earlier;
   if (!ask->first_sent_at_ms) ask->first_sent_at_ms = inference_.now_ms();
   request.first_sent_at_ms = ask->first_sent_at_ms;
-  ask->earlier.push_back(ask->offer->offer());
+  if (!is_hedge) ask->earlier.push_back(offer);
   request.options = ask->options;
-  QueryCallbacks callbacks;
-  callbacks.on_delivered = ask->callbacks.on_delivered;
-  callbacks.on_head = ask->callbacks.on_head;
-  callbacks.on_progress = ask->callbacks.on_progress;
-  callbacks.on_data = [ask](ByteSpan bytes) {
+  const auto attempt = std::make_shared<Try>();
+  attempt->offer = std::move(verified);
+  attempt->began_at_ms = static_cast<std::int64_t>(loop_.now_ms());
+  ask->running.push_back(attempt);
+  if (!is_hedge) arm_hedge(ask);
+  attempt->query = inference_.start(attempt->offer, std::move(request), callbacks_of(ask, attempt));
+}
+
+QueryCallbacks Asker::callbacks_of(const std::shared_ptr<Ask>& ask,
+                                   const std::shared_ptr<Try>& attempt) {
+  QueryCallbacks out;
+  out.on_delivered = [ask, attempt] {
+    if (!attempt->dropped && ask->callbacks.on_delivered) ask->callbacks.on_delivered();
+  };
+  out.on_head = [this, ask, attempt](const ResponseHead& head) {
+    if (attempt->dropped) return;
+    on_head(ask, attempt);
+    if (ask->callbacks.on_head) ask->callbacks.on_head(head);
+  };
+  out.on_progress = [ask, attempt](const ProgressFrame& progress) {
+    if (!attempt->dropped && ask->callbacks.on_progress) ask->callbacks.on_progress(progress);
+  };
+  out.on_data = [ask, attempt](ByteSpan bytes) {
+    if (attempt->dropped) return;
     ask->bytes_came = true;
     if (ask->callbacks.on_data) ask->callbacks.on_data(bytes);
   };
-  callbacks.on_end = [this, ask](const QueryResult& result) { on_query_end(ask, result); };
-  ask->query = inference_.start(ask->offer, std::move(request), std::move(callbacks));
+  out.on_end = [this, ask, attempt](const QueryResult& result) {
+    on_query_end(ask, attempt, result);
+  };
+  return out;
+}
+
+void Asker::arm_hedge(const std::shared_ptr<Ask>& ask) {
+  loop_.cancel(std::exchange(ask->hedge_timer, net::TimerId::None));
+  if (ask->choice.hedge_ms <= 0) return;
+  ask->hedge_timer =
+      loop_.after(static_cast<std::uint64_t>(ask->choice.hedge_ms), [this, ask] { hedge(ask); });
+}
+
+/// One second node at a time, that was not asked yet.
+void Asker::hedge(const std::shared_ptr<Ask>& ask) {
+  ask->hedge_timer = net::TimerId::None;
+  if (ask->answering || ask->cancelled || ask->running.size() != 1) return;
+  auto offer = choose(*ask);
+  if (offer && !ask->tried.contains(offer->offer().node)) start(ask, std::move(offer), true);
+}
+
+void Asker::on_head(const std::shared_ptr<Ask>& ask, const std::shared_ptr<Try>& attempt) {
+  if (ask->answering == attempt) return;
+  ask->answering = attempt;
+  loop_.cancel(std::exchange(ask->hedge_timer, net::TimerId::None));
+  const auto now_ms = static_cast<std::int64_t>(loop_.now_ms());
+  const std::int64_t waited_ms =
+      std::clamp<std::int64_t>(now_ms - attempt->began_at_ms, 0, 1 << 30);
+  history_.answered(attempt->offer->offer().node, static_cast<std::uint32_t>(waited_ms), now_ms);
+  const auto running = ask->running;  // cancelling may end them at once
+  for (const auto& other : running) {
+    if (other == attempt) continue;
+    other->dropped = true;
+    inference_.cancel(other->query, "another node answers");
+  }
+  if (ask->callbacks.on_answering) ask->callbacks.on_answering(*attempt->offer);
 }
 
 void Asker::wait_for_offer(const std::shared_ptr<Ask>& ask) {
@@ -155,7 +233,9 @@ void Asker::give_up(const std::shared_ptr<Ask>& ask) {
 std::vector<std::shared_ptr<const VerifiedOffer>> Asker::candidates(const Ask& ask) const {
   auto usable = book_.usable();
   std::erase_if(usable, [&ask](const auto& candidate) {
-    return !ask.model.empty() && candidate->offer().model != ask.model;
+    const Offer& offer = candidate->offer();
+    return (!ask.model.empty() && offer.model != ask.model) ||
+           (ask.choice.suits && !ask.choice.suits(offer));
   });
   return usable;
 }
@@ -176,39 +256,58 @@ std::int64_t Asker::pause_ms(const Ask& ask, const VerifiedOffer& offer) const {
   return std::max<std::int64_t>(0, found->second - static_cast<std::int64_t>(loop_.now_ms()));
 }
 
-/// The cheapest, of equals the least busy; a node that was tried already only when there is no
-/// other.
+/// A node that was tried already only when there is no other.
 std::shared_ptr<const VerifiedOffer> Asker::choose(const Ask& ask) {
   auto usable = candidates(ask);
   std::erase_if(usable, [&](const auto& candidate) { return pause_ms(ask, *candidate) > 0; });
   if (usable.empty()) return nullptr;
-  const auto order = [&ask](const auto& candidate) {
-    const Offer& offer = candidate->offer();
-    return std::tuple(ask.tried.contains(offer.node), rank(offer), load_rank(offer.load));
-  };
-  const auto best = order(*std::ranges::min_element(usable, {}, order));
-  std::erase_if(usable, [&](const auto& candidate) { return order(candidate) != best; });
-  std::array<std::uint8_t, 4> random{};
-  rng_.fill(random);
-  const std::uint32_t word = random[0] | static_cast<std::uint32_t>(random[1]) << 8U;
-  return usable[word % usable.size()];
+  const auto now_ms = static_cast<std::int64_t>(loop_.now_ms());
+  std::vector<NodeCandidate> known;
+  known.reserve(usable.size());
+  for (const auto& verified : usable) {
+    const Offer& offer = verified->offer();
+    known.push_back({offer.node, ask.tried.contains(offer.node), verified->verdict().simulated,
+                     history_.failures(offer.node, now_ms), price_rank(offer),
+                     history_.first_byte_ms(offer.node), load_rank(offer.load)});
+  }
+  return usable[order_nodes(known, ask.seed).front()];
 }
 
-void Asker::on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& result) {
+void Asker::note_failure(Ask& ask, const Try& attempt, const QueryResult& result) {
+  const PublicKey& node = attempt.offer->offer().node;
+  const auto now_ms = static_cast<std::int64_t>(loop_.now_ms());
+  // What the relays or our own disk did is not the node's.
+  const bool own = result.failure == QueryFailure::None ||
+                   result.failure == QueryFailure::NotTaken ||
+                   result.failure == QueryFailure::JournalFailed;
+  const bool asked_wrongly =
+      result.failure == QueryFailure::Refused && (!result.error || !result.error->retryable);
+  if (!own && !asked_wrongly && !ask.cancelled) history_.failed(node, now_ms);
   if (result.error && result.error->retry_after_ms > 0) {
     const std::uint64_t wait_ms = std::min(result.error->retry_after_ms, kRetryAfterMsRead);
-    ask->not_before_ms[ask->offer->offer().node] =
-        static_cast<std::int64_t>(loop_.now_ms() + wait_ms);
+    ask.not_before_ms[node] = now_ms + static_cast<std::int64_t>(wait_ms);
   }
+}
+
+void Asker::on_query_end(const std::shared_ptr<Ask>& ask, const std::shared_ptr<Try>& attempt,
+                         const QueryResult& result) {
+  std::erase(ask->running, attempt);
+  if (result.failure == QueryFailure::None && result.record && ask->callbacks.on_record) {
+    ask->callbacks.on_record(*attempt->offer, *result.record);
+  }
+  if (attempt->dropped) return;
+  note_failure(*ask, *attempt, result);
+  // The other node may still answer.
+  if (!ask->answering && !ask->running.empty() && worth_another_try(result)) return;
   const std::int64_t wait_ms = std::max(limits_.retry_ms, pause_ms(*ask));
-  const bool again = !ask->bytes_came && ask->tries < limits_.tries_max &&
-                     worth_another_try(result) &&
+  const bool again = !ask->bytes_came && !ask->cancelled && ask->running.empty() &&
+                     ask->tries < limits_.tries_max && worth_another_try(result) &&
                      wait_ms <= std::max(limits_.retry_ms, limits_.retry_after_ms_max);
   if (!again) {
     finish(ask, result);
     return;
   }
-  ask->query = QueryId::None;
+  ask->answering = nullptr;
   ask->last_problem = result.detail;
   ask->timer = loop_.after(static_cast<std::uint64_t>(wait_ms), [this, ask] {
     ask->timer = net::TimerId::None;
@@ -218,7 +317,13 @@ void Asker::on_query_end(const std::shared_ptr<Ask>& ask, const QueryResult& res
 
 void Asker::finish(const std::shared_ptr<Ask>& ask, const QueryResult& result) {
   loop_.cancel(ask->timer);
+  loop_.cancel(ask->hedge_timer);
   asks_.erase(ask->id);
+  const auto running = ask->running;
+  for (const auto& other : running) {
+    other->dropped = true;
+    inference_.cancel(other->query, "another node has answered");
+  }
   if (ask->callbacks.on_end) ask->callbacks.on_end(result);
 }
 
@@ -226,8 +331,11 @@ void Asker::cancel(AskId id, const std::string& reason) {
   const auto found = asks_.find(id);
   if (found == asks_.end()) return;
   const auto ask = found->second;
-  if (ask->query != QueryId::None) {
-    inference_.cancel(ask->query, reason);  // on_end still comes, with a record
+  ask->cancelled = true;
+  const auto running = ask->running;  // cancelling may end them at once
+  if (!running.empty()) {
+    // on_end still comes, with a record
+    for (const auto& attempt : running) inference_.cancel(attempt->query, reason);
     return;
   }
   QueryResult cancelled;
@@ -239,6 +347,11 @@ void Asker::cancel(AskId id, const std::string& reason) {
 std::string Asker::why_no_offer(const Ask& ask) const {
   std::string out =
       ask.model.empty() ? "no node offers a model" : "no node offers the model " + ask.model;
+  const bool unsuited =
+      ask.choice.suits && std::ranges::any_of(book_.usable(), [&](const auto& one) {
+        return one->offer().model == ask.model && !ask.choice.suits(one->offer());
+      });
+  if (unsuited) out += " as the rules want it";
   if (!ask.last_problem.empty()) out += " any longer; the last try: " + ask.last_problem;
   if (!book_.complete()) {
     out += ": no relay has answered yet";

@@ -55,14 +55,50 @@ std::vector<Event> all_events(Journal& journal, JournalTable table, const Channe
 
 }  // namespace
 
+void write_terms(JsonWriter& w, const settlement::ChannelTerms& terms) {
+  w.key("signer").string(encode_hex(terms.signer));
+  w.key("node").string(encode_hex(terms.node));
+  w.key("asset").string(terms.asset);
+  w.key("salt").string(encode_hex(ByteSpan(terms.salt)));
+  if (terms.lightning) w.key("lightning").boolean(true);
+  if (!terms.chain) return;
+  w.key("chain").string(to_decimal(terms.chain->place.chain_id));
+  w.key("contract").string(encode_hex(terms.chain->place.contract));
+  w.key("payer").string(encode_hex(terms.chain->payer));
+  w.key("payee").string(encode_hex(terms.chain->payee));
+  w.key("token").string(encode_hex(terms.chain->token));
+}
+
+std::optional<settlement::ChannelTerms> read_terms(const Json& row) {
+  settlement::ChannelTerms out;
+  const auto asset = row.find_string("asset");
+  const auto salt = row.find_string("salt");
+  if (!asset || !salt || !read_hex_member(row, "signer", out.signer) ||
+      !read_hex_member(row, "node", out.node) ||
+      !decode_hex(*salt, std::span<std::uint8_t>(out.salt))) {
+    return std::nullopt;
+  }
+  out.asset = *asset;
+  out.lightning = row.find_boolean("lightning").value_or(false);
+  const auto chain = row.find_string("chain");
+  if (!chain) return out;
+  settlement::ChainTerms terms;
+  const auto chain_id = parse_decimal_u64(*chain);
+  if (!chain_id || !read_hex_member(row, "contract", terms.place.contract) ||
+      !read_hex_member(row, "payer", terms.payer) || !read_hex_member(row, "payee", terms.payee) ||
+      !read_hex_member(row, "token", terms.token)) {
+    return std::nullopt;
+  }
+  terms.place.chain_id = *chain_id;
+  out.chain = terms;
+  return out;
+}
+
 std::string encode_channel(const StoredChannel& channel) {
   const settlement::ChannelSnapshot& book = channel.snapshot;
   JsonWriter w;
   w.begin_object();
-  w.key("signer").string(encode_hex(channel.terms.signer));
-  w.key("node").string(encode_hex(channel.terms.node));
-  w.key("asset").string(channel.terms.asset);
-  w.key("salt").string(encode_hex(ByteSpan(channel.terms.salt)));
+  write_terms(w, channel.terms);
   w.key("n").string(to_decimal(book.n));
   w.key("last_record");
   if (book.last_record) {
@@ -95,20 +131,16 @@ std::optional<StoredChannel> decode_channel(std::string_view text) {
   const auto row = Json::parse(text);
   if (!row) return std::nullopt;
   StoredChannel out;
-  const auto asset = row->find_string("asset");
-  const auto salt = row->find_string("salt");
+  const auto terms = read_terms(*row);
   const auto n = row->find_string("n");
   const auto micro = row->find_string("micro");
   const auto accepted = row->find_string("accepted");
-  if (!asset || !salt || !n || !micro || !accepted) return std::nullopt;
-  if (!read_hex_member(*row, "signer", out.terms.signer) ||
-      !read_hex_member(*row, "node", out.terms.node) ||
-      !decode_hex(*salt, std::span<std::uint8_t>(out.terms.salt)) ||
-      !read_hex_member(*row, "running_hash", out.snapshot.running_hash) ||
+  if (!terms || !n || !micro || !accepted) return std::nullopt;
+  if (!read_hex_member(*row, "running_hash", out.snapshot.running_hash) ||
       !read_hex_member(*row, "previous_hash", out.snapshot.previous_hash)) {
     return std::nullopt;
   }
-  out.terms.asset = *asset;
+  out.terms = *terms;
   const auto n_value = parse_decimal_u64(*n);
   const auto micro_value = parse_decimal(*micro, settlement::kMicroMax);
   const auto accepted_value = Amount::parse(*accepted);
@@ -155,7 +187,8 @@ std::optional<StoredChannel> get_channel(Journal& journal, const ChannelId& id) 
   const auto row = journal.get(JournalTable::Channels, id.span());
   if (!row) return std::nullopt;
   auto channel = decode_channel(as_text(*row));
-  if (!channel) log(LogLevel::Error, "journal: the row of channel {} is damaged", encode_hex(id));
+  if (!channel)
+    log(LogLevel::Error, "journal: the row of channel {} is damaged", public_text(encode_hex(id)));
   return channel;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/json.h"
 #include "client/journal.h"
 #include "events/event.h"
 #include "events/frames.h"
@@ -41,6 +42,10 @@ struct StoredChannel {
                                              std::size_t count_max);
 [[nodiscard]] std::vector<Event> all_receipts(Journal& journal, const ChannelId& id,
                                               std::size_t count_max);
+
+/// Members of a JSON object that hold the terms, and back.
+void write_terms(JsonWriter& w, const settlement::ChannelTerms& terms);
+[[nodiscard]] std::optional<settlement::ChannelTerms> read_terms(const Json& row);
 
 /// The JSON text of a row, and back; for tests.
 [[nodiscard]] std::string encode_channel(const StoredChannel& channel);

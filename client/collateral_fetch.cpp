@@ -1,6 +1,7 @@
 #include "client/collateral_fetch.h"
 
 #include "attestation/report_form.h"
+#include "base/percent.h"
 #include "client/http_get.h"
 
 #include <fmt/format.h>
@@ -94,7 +95,7 @@ class Fetcher {
     }
     Document out{std::move(reply->body), {}};
     if (chain_header == nullptr) return out;
-    auto chain = attestation::percent_decode(reply->headers.find(chain_header).value_or(""));
+    auto chain = percent_decode(reply->headers.find(chain_header).value_or(""));
     if (!chain || chain->empty() || chain->size() > attestation::kIssuerChainBytesMax) {
       fail(fmt::format("{}: no issuer chain in {}", url, chain_header));
       return {};

@@ -22,14 +22,18 @@ VerifiedEvent read_event_file(const std::filesystem::path& path, Verifier& verif
   }
   text.resize(static_cast<std::size_t>(file.gcount()));
   while (!text.empty() && text.back() == '\n') text.pop_back();
+  return read_event_text(text, path.string(), verifier);
+}
+
+VerifiedEvent read_event_text(const std::string& text, const std::string& name,
+                              Verifier& verifier) {
   EventLimits limits;
   limits.json_bytes_max = 1U << 20;
   limits.content_bytes_max = 1U << 20;
   auto event = parse_event(text, limits);
-  if (!event)
-    throw std::runtime_error(path.string() + ": " + std::string(to_string(event.error())));
+  if (!event) throw std::runtime_error(name + ": " + std::string(to_string(event.error())));
   auto verified = VerifiedEvent::verify(std::move(*event), verifier);
-  if (!verified) throw std::runtime_error(path.string() + ": the signature is wrong");
+  if (!verified) throw std::runtime_error(name + ": the signature is wrong");
   return std::move(*verified);
 }
 

@@ -97,12 +97,20 @@ void add_rim(ShownChains& chains, ByteSpan rim) {
   add(chains, "rim " + parsed->version, certificates);
 }
 
-void add_gpus(ShownChains& chains, const std::string& prefix,
-              std::span<const attestation::GpuEvidence> gpus) {
-  for (std::size_t i = 0; i < gpus.size(); ++i) {
-    const auto chain = attestation::parse_gpu_chain(gpus[i].chain);
-    if (chain) add(chains, prefix + "gpu" + std::to_string(i), *chain);
+/// `name`: "gpu" or "switch", with the machine's prefix.
+void add_devices(ShownChains& chains, const std::string& name,
+                 std::span<const attestation::GpuEvidence> devices) {
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    const auto chain = attestation::parse_gpu_chain(devices[i].chain);
+    if (chain) add(chains, name + std::to_string(i), *chain);
   }
+}
+
+std::vector<attestation::GpuEvidence> without_reports(const std::vector<Bytes>& chains) {
+  std::vector<attestation::GpuEvidence> out;
+  out.reserve(chains.size());
+  for (const Bytes& chain : chains) out.push_back({{}, chain});
+  return out;
 }
 
 }  // namespace
@@ -120,9 +128,11 @@ ShownChains chains_of_snp(const attestation::SnpEvidence& evidence) {
 }
 
 ShownChains chains_of_gpus(std::span<const attestation::GpuEvidence> gpus,
+                           std::span<const attestation::GpuEvidence> switches,
                            std::span<const Bytes> rims) {
   ShownChains out;
-  add_gpus(out, "", gpus);
+  add_devices(out, "gpu", gpus);
+  add_devices(out, "switch", switches);
   for (const Bytes& rim : rims) add_rim(out, rim);
   return out;
 }
@@ -158,7 +168,7 @@ ShownChains chains_of_report(const attestation::ReportInput& input) {
     } else {
       add_quote(out, prefix, part.evidence);
     }
-    add_gpus(out, prefix, part.gpus);
+    add_devices(out, prefix + "gpu", part.gpus);
     if (part.post_boot) add_quote(out, prefix + "post_boot.", part.post_boot->quote);
   }
   for (const Bytes& rim : input.rims) add_rim(out, rim);
@@ -172,9 +182,8 @@ ShownChains chains_of_evidence(const attestation::Evidence& evidence) {
   } else {
     add_quote(out, "", evidence.cpu_quote);
   }
-  std::vector<attestation::GpuEvidence> gpus;
-  for (const Bytes& chain : evidence.gpu_chains) gpus.push_back({{}, chain});
-  add_gpus(out, "", gpus);
+  add_devices(out, "gpu", without_reports(evidence.gpu_chains));
+  add_devices(out, "switch", without_reports(evidence.switch_chains));
   for (const Bytes& rim : evidence.gpu_manifests) add_rim(out, rim);
   return out;
 }

@@ -35,6 +35,7 @@ using ShownChains = std::map<std::string, std::vector<ShownCertificate>, std::le
 [[nodiscard]] ShownChains chains_of_quote(ByteSpan quote);
 [[nodiscard]] ShownChains chains_of_snp(const attestation::SnpEvidence& evidence);
 [[nodiscard]] ShownChains chains_of_gpus(std::span<const attestation::GpuEvidence> gpus,
+                                         std::span<const attestation::GpuEvidence> switches,
                                          std::span<const Bytes> rims);
 [[nodiscard]] ShownChains chains_of_nras(const attestation::NrasEvidence& evidence);
 [[nodiscard]] ShownChains chains_of_report(const attestation::ReportInput& input);

@@ -25,6 +25,8 @@ std::string read_file(const std::string& path) {
   return out;
 }
 
+}  // namespace
+
 Keypair payment_key(const std::filesystem::path& home, Rng& rng) {
   const std::filesystem::path file = home / "payment.nsec";
   if (std::filesystem::exists(file)) {
@@ -38,8 +40,6 @@ Keypair payment_key(const std::filesystem::path& home, Rng& rng) {
   }
   return key;
 }
-
-}  // namespace
 
 std::filesystem::path default_home() {
   if (const char* set = std::getenv("NOSTRIL_HOME")) return set;  // NOLINT(concurrency-mt-unsafe)

@@ -55,6 +55,13 @@ class ClientHome {
 
   [[nodiscard]] Asker& asker() { return *asker_; }
 
+  [[nodiscard]] InferenceClient& inference() { return *inference_; }
+
+  [[nodiscard]] Journal& journal() { return *journal_; }
+
+  /// Most that one node may be owed in one asset.
+  [[nodiscard]] Amount budget() const { return wallet_->budget(); }
+
   [[nodiscard]] PickupStore& pending() { return pending_; }
 
   /// Not started yet.
@@ -78,6 +85,9 @@ class ClientHome {
   std::unique_ptr<Asker> asker_;
   std::function<void()> changed_;
 };
+
+/// Whose receipts pay; made when the home has none. Throws std::runtime_error.
+[[nodiscard]] Keypair payment_key(const std::filesystem::path& home, Rng& rng);
 
 /// The home's journal alone, for commands that only read it.
 [[nodiscard]] std::unique_ptr<Journal> open_home_journal(const std::filesystem::path& home,

@@ -1,8 +1,7 @@
 #include "client/inference_client.h"
 
 #include "base/check.h"
-#include "base/hex.h"
-#include "events/kinds.h"
+#include "events/nip19.h"
 #include "events/sampling.h"
 #include "schnorr/hash.h"
 
@@ -52,6 +51,8 @@ std::string_view to_string(QueryFailure failure) {
       return "the node's record is wrong; nothing was paid";
     case QueryFailure::JournalFailed:
       return "the receipt could not be stored; nothing was paid";
+    case QueryFailure::NoChannel:
+      return "no channel that is backed pays this node, or it is used up";
   }
   return "unknown";
 }
@@ -61,17 +62,22 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
  public:
   Query(InferenceClient& owner, QueryId id, std::shared_ptr<const VerifiedOffer> offer,
         QueryRequest request, QueryCallbacks callbacks)
-      : owner_(owner), id_(id), offer_(std::move(offer)), callbacks_(std::move(callbacks)) {
+      : owner_(owner),
+        id_(id),
+        offer_(std::move(offer)),
+        callbacks_(std::move(callbacks)),
+        unpaid_(request.unpaid) {
     request_.method = std::move(request.method);
     request_.path = std::move(request.path);
     const ByteSpan body = as_bytes(request.body);
     request_.body.assign(body.begin(), body.end());
     request_.headers = {{"content-type", "application/json"}};
-    ticket_ = owner_.wallet_.open(offer_->offer());
-    request_.payment = ticket_.terms;
+    if (!unpaid_) ticket_ = owner_.wallet_.open(offer_->offer());
+    if (ticket_) request_.payment = ticket_->terms;
     request_.earlier_offers = std::move(request.earlier_offers);
     request_.durable = request.options.durable;
     limits_.features.quiet = request.options.quiet;
+    limits_.features.again = request.options.again;
     if (request.request) {
       request_.request = *request.request;
     } else {
@@ -83,17 +89,28 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
 
   ~Query() {
     owner_.loop_.cancel(timer_);
-    owner_.pool_.unsubscribe(subscription_);
+    if (address_) owner_.inbox_.release(*address_);
     // Without its record nobody here knows what the node has booked.
-    owner_.wallet_.close(ticket_, !accepted_ || settled_);
+    if (ticket_) owner_.wallet_.close(*ticket_, !accepted_ || settled_);
   }
 
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
 
   void begin() {
+    if (!ticket_ && !unpaid_) {
+      const std::string_view command = offer_->offer().lightning
+                                           ? "`nostril wallet lightning deposit` pays in advance"
+                                           : "`nostril wallet open` locks money for this node";
+      end({.failure = QueryFailure::NoChannel,
+           .detail =
+               std::string(command) + ": " + nip19::encode(nip19::Npub{offer_->offer().node})});
+      return;
+    }
+    Keypair key = owner_.inbox_.take(address_callbacks());
+    address_ = key.public_key();
     auto session = ClientSession::start(offer_->offer(), request_, limits_, now(), owner_.verifier_,
-                                        owner_.rng_);
+                                        owner_.rng_, std::move(key));
     if (!session) {
       end({.failure = QueryFailure::Broken, .detail = std::string(to_string(session.error()))});
       return;
@@ -103,21 +120,10 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
       end({.failure = QueryFailure::JournalFailed, .detail = kept.error()});
       return;
     }
-    Filter filter;
-    filter.kinds = {kinds::kFrame};
-    filter.tags.push_back({'p', {encode_hex(session_->client_key())}});
-    SubscriptionCallbacks callbacks;
-    const auto weak = weak_from_this();
-    callbacks.on_event = [weak](const VerifiedEvent& event) {
-      if (const auto self = weak.lock()) self->on_event(event.event());
-    };
-    callbacks.on_stored_end = [weak](const std::string& relay) {
-      if (const auto self = weak.lock()) self->on_subscribed(relay);
-    };
-    callbacks.on_closed = [weak](const std::string& relay, const std::string& reason) {
-      if (const auto self = weak.lock()) self->problems_.push_back(relay + ": " + reason);
-    };
-    subscription_ = owner_.pool_.subscribe({std::move(filter)}, std::move(callbacks));
+    for (std::string& relay : owner_.inbox_.ready_relays(*address_)) {
+      ready_relays_.insert(std::move(relay));
+    }
+    subscribed_ = !ready_relays_.empty();
     drive();
   }
 
@@ -131,6 +137,21 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   }
 
  private:
+  [[nodiscard]] AddressCallbacks address_callbacks() {
+    AddressCallbacks callbacks;
+    const auto weak = weak_from_this();
+    callbacks.on_frame = [weak](const Event& event) {
+      if (const auto self = weak.lock()) self->on_event(event);
+    };
+    callbacks.on_ready = [weak](const std::string& relay) {
+      if (const auto self = weak.lock()) self->on_subscribed(relay);
+    };
+    callbacks.on_closed = [weak](const std::string& relay, const std::string& reason) {
+      if (const auto self = weak.lock()) self->problems_.push_back(relay + ": " + reason);
+    };
+    return callbacks;
+  }
+
   [[nodiscard]] Moment now() const {
     return {owner_.clock_.monotonic_ms(), owner_.clock_.unix_s()};
   }
@@ -232,17 +253,22 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   }
 
   void arm_timer() {
-    owner_.loop_.cancel(timer_);
     std::optional<std::int64_t> due_ms = session_->next_timer_ms();
     if (result_) due_ms = std::min(due_ms.value_or(linger_until_ms_), linger_until_ms_);
     if (pay_until_ms_) due_ms = std::min(due_ms.value_or(*pay_until_ms_), *pay_until_ms_);
     if (look_at_ms_) due_ms = std::min(due_ms.value_or(*look_at_ms_), *look_at_ms_);
     if (!due_ms) return;
-    const std::int64_t wait_ms =
-        std::clamp<std::int64_t>(*due_ms - owner_.clock_.monotonic_ms(), 1, 60'000);
+    // One that comes too early finds nothing to do and waits on: most are moved before they are
+    // due.
+    if (timer_ != net::TimerId::None && timer_due_ms_ <= *due_ms) return;
+    owner_.loop_.cancel(timer_);
+    const std::int64_t now_ms = owner_.clock_.monotonic_ms();
+    const std::int64_t wait_ms = std::clamp<std::int64_t>(*due_ms - now_ms, 1, 60'000);
+    timer_due_ms_ = now_ms + wait_ms;
     timer_ = owner_.loop_.after(static_cast<std::uint64_t>(wait_ms), [weak = weak_from_this()] {
       const auto self = weak.lock();
       if (!self) return;
+      self->timer_ = net::TimerId::None;
       self->look_for_node();
       self->session_->on_timer(self->now());
       self->drive();
@@ -315,6 +341,11 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   }
 
   void pay(const ResponseRecord& record, const Event& event, bool last) {
+    if (unpaid_) {
+      if (last) record_came_ = true;
+      on_paid(record, event, last, {});
+      return;
+    }
     if (lacks_sampling(record)) {
       end({.failure = QueryFailure::NotPayable,
            .detail = "the record lacks the sampling that was asked for, which the offer promises",
@@ -389,13 +420,15 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   QueryCallbacks callbacks_;
   ClientRequest request_;
   ClientSessionLimits limits_;
-  Wallet::Ticket ticket_;
+  const bool unpaid_;
+  std::optional<Wallet::Ticket> ticket_;
   Digest request_hash_;
   std::int64_t first_sent_at_ms_ = 0;
   Sha256 response_hash_;
   std::optional<ClientSession> session_;
-  SubscriptionId subscription_ = SubscriptionId::None;
+  std::optional<PublicKey> address_;  ///< of the session, in the inbox
   net::TimerId timer_ = net::TimerId::None;
+  std::int64_t timer_due_ms_ = 0;
   bool subscribed_ = false;
   bool accepted_ = false;
   bool delivered_ = false;
@@ -417,17 +450,18 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
 
 InferenceClient::InferenceClient(RelayPool& pool, Wallet& wallet, net::Loop& loop, Clock& clock,
                                  Rng& rng)
-    : pool_(pool), wallet_(wallet), loop_(loop), clock_(clock), rng_(rng) {
-  pool_.on_connection_change([this](const std::string&, bool connected) {
-    if (!connected) on_relay_lost();
-  });
+    : pool_(pool), wallet_(wallet), loop_(loop), clock_(clock), rng_(rng), inbox_(pool, loop, rng) {
+  pool_.on_connection_change(
+      [this](const std::string& relay, bool connected) { on_connection_change(relay, connected); });
 }
 
 InferenceClient::~InferenceClient() {
   pool_.on_connection_change({});
 }
 
-void InferenceClient::on_relay_lost() {
+void InferenceClient::on_connection_change(const std::string& relay, bool connected) {
+  inbox_.on_connection_change(relay, connected);
+  if (connected) return;
   for (const auto& [id, query] : queries_) query->on_relay_lost();
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "client/frame_inbox.h"
 #include "client/offer_book.h"
 #include "client/pickup_store.h"
 #include "client/relay_pool.h"
@@ -28,6 +29,9 @@ struct QueryOptions {
   /// Frames of one size at a fixed rate (spec/05-session.md, Features); slower, and dearer for
   /// relays.
   bool quiet = false;
+  /// The request was sent long ago: a node that does not know it any more refuses it, and makes and
+  /// charges no second answer.
+  bool again = false;
 };
 
 /// One HTTP request to be answered by an engine behind a node.
@@ -41,6 +45,8 @@ struct QueryRequest {
   /// When it was sent first, on the client's monotonic clock; nothing: now.
   std::optional<std::int64_t> first_sent_at_ms = {};
   QueryOptions options = {};
+  /// For a path that the node answers itself, for nothing: no channel is named, no receipt signed.
+  bool unpaid = false;
 };
 
 enum class QueryFailure : std::uint8_t {
@@ -53,6 +59,7 @@ enum class QueryFailure : std::uint8_t {
   Broken,         ///< the session's rules or the record's signature and hashes were violated
   NotPayable,     ///< the record does not fit price, usage or history; nothing was paid
   JournalFailed,
+  NoChannel,  ///< the node is paid on a chain, and no channel to it is open there, or it is used up
 };
 std::string_view to_string(QueryFailure failure);
 
@@ -113,7 +120,7 @@ class InferenceClient {
  private:
   class Query;
   void remove(QueryId id);
-  void on_relay_lost();
+  void on_connection_change(const std::string& relay, bool connected);
 
   RelayPool& pool_;
   Wallet& wallet_;
@@ -121,6 +128,7 @@ class InferenceClient {
   Clock& clock_;
   Rng& rng_;
   Verifier verifier_;
+  FrameInbox inbox_;
   PickupStore* pending_ = nullptr;
   std::uint64_t next_ = 1;
   std::map<QueryId, std::shared_ptr<Query>> queries_;

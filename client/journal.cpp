@@ -9,8 +9,8 @@ namespace nostril::client {
 namespace {
 
 constexpr std::array<const char*, kJournalTableCount> kTableNames = {
-    "channels",  "records",        "receipts",  "answers",
-    "exchanges", "exchange_names", "api_usage", "stored_frames"};
+    "channels",       "records",   "receipts",      "answers", "exchanges",
+    "exchange_names", "api_usage", "stored_frames", "funded",  "lightning"};
 
 std::uint64_t microseconds_since(std::chrono::steady_clock::time_point begun) {
   const auto took = std::chrono::steady_clock::now() - begun;
@@ -91,7 +91,8 @@ bool Journal::write(const std::vector<Job>& jobs) {
       error = committed.error();
     }
     if (error.is_map_full() && env_->grow(map_bytes)) continue;
-    log(LogLevel::Error, "journal: {}; nothing more is accepted until a restart", error.text());
+    log(LogLevel::Error, "journal: {}; nothing more is accepted until a restart",
+        public_text(error.text()));
     return false;
   }
 }

@@ -23,7 +23,8 @@
 namespace nostril::client {
 
 /// Tables of a journal. Keys and values of each: client/channel_store.h, node/answer_store.h,
-/// node/exchange_store.h, node/api_budget.h, node/pickup_outbox.h.
+/// node/exchange_store.h, client/api_budget.h, node/pickup_outbox.h, client/funded_channel.h,
+/// client/lightning_book.h.
 enum class JournalTable : std::uint8_t {
   Channels,
   Records,
@@ -33,8 +34,10 @@ enum class JournalTable : std::uint8_t {
   ExchangeNames,
   ApiUsage,
   StoredFrames,
+  Funded,
+  Lightning,
 };
-inline constexpr std::size_t kJournalTableCount = 8;
+inline constexpr std::size_t kJournalTableCount = 10;
 
 /// One change: a value to keep, or none to forget the key.
 struct JournalChange {
@@ -59,7 +62,7 @@ struct JournalLimits {
 ///
 /// After a failed commit it refuses all work, because nobody knows what reached the disk: every
 /// later `done` gets false.
-/// Threads: all methods on the loop's thread; `done` is called there too.
+/// Threads: get() and scan() from any; all else on the loop's thread; `done` is called there too.
 class Journal {
  public:
   /// Opens or creates `folder`. The error is one line for the user.

@@ -1,87 +1,86 @@
 #include "client/key_file.h"
 
+#include "base/hex.h"
+#include "client/private_file.h"
 #include "events/nip19.h"
+#include "events/nip49.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
-#include <system_error>
+#include <array>
+#include <optional>
 #include <utility>
 
 namespace nostril::client {
 
 namespace {
 
-constexpr std::size_t kKeyFileBytesMax = 256;
+constexpr std::size_t kLineBytesMax = 4096;  // a bunker's URL names relays
+constexpr mode_t kOwnerOnly = S_IRUSR | S_IWUSR;
 
-class File {
- public:
-  File(const std::filesystem::path& path, int flags, mode_t mode)
-      : descriptor_(open(path.c_str(), flags | O_CLOEXEC, mode)) {}  // NOLINT(*-vararg)
-
-  ~File() {
-    if (descriptor_ >= 0) close(descriptor_);
+std::optional<Keypair> plain_key(std::string_view line) {
+  std::array<std::uint8_t, 32> bytes{};
+  if (decode_hex(line, bytes)) {
+    auto key = Keypair::from_secret(bytes);
+    wipe(bytes);
+    return key;
   }
-
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  [[nodiscard]] int get() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
-
-/// A new name is on the disk when its folder is.
-bool sync_folder(const std::filesystem::path& file) {
-  const File folder(file.has_parent_path() ? file.parent_path() : ".", O_RDONLY | O_DIRECTORY, 0);
-  return folder.get() >= 0 && fsync(folder.get()) == 0;
-}
-
-tl::unexpected<std::string> system_failure(const std::filesystem::path& file) {
-  return failure(file.string() + ": " + std::generic_category().message(errno));
+  auto decoded = nip19::decode(line);
+  auto* secret = decoded ? std::get_if<nip19::Nsec>(&*decoded) : nullptr;
+  return secret != nullptr ? Keypair::from_secret(secret->secret.expose()) : std::nullopt;
 }
 
 }  // namespace
 
-Result<Keypair, std::string> read_key_file(const std::filesystem::path& file) {
-  const File opened(file, O_RDONLY, 0);
+bool is_encrypted_key_line(std::string_view line) {
+  return line.starts_with("ncryptsec1");
+}
 
-  struct stat status {};
+Result<SecretText, std::string> read_key_line(const std::filesystem::path& file) {
+  return read_secret_line(file, kLineBytesMax);
+}
 
-  if (opened.get() < 0 || fstat(opened.get(), &status) != 0) return system_failure(file);
-  if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    return failure(file.string() + ": others may read this secret key; chmod 600 it");
+Result<Keypair, std::string> open_key_line(std::string_view line, const std::string& name,
+                                           const PassphraseSource& source) {
+  if (!is_encrypted_key_line(line)) {
+    auto key = plain_key(line);
+    if (!key) return failure(name + ": not an nsec or ncryptsec line");
+    return std::move(*key);
   }
-  std::string text(kKeyFileBytesMax, '\0');
-  const ssize_t got = read(opened.get(), text.data(), text.size());
-  if (got < 0) return system_failure(file);
-  const std::size_t line_end = std::min(text.find('\n'), static_cast<std::size_t>(got));
-  auto decoded = nip19::decode(std::string_view(text).substr(0, line_end));
-  wipe({reinterpret_cast<std::uint8_t*>(text.data()), text.size()});
-  auto* secret = decoded ? std::get_if<nip19::Nsec>(&*decoded) : nullptr;
-  auto key = secret != nullptr ? Keypair::from_secret(secret->secret.expose()) : std::nullopt;
-  if (!key) return failure(file.string() + ": not an nsec line");
+  const auto encrypted = decode_ncryptsec(line);
+  if (!encrypted) {
+    return failure(name + ": not an ncryptsec line: " + std::string(to_string(encrypted.error())));
+  }
+  const auto passphrase = source(name);
+  if (!passphrase) return failure(passphrase.error());
+  auto key = decrypt_key(*encrypted, *passphrase);
+  if (!key) return failure(name + ": " + std::string(to_string(key.error())));
   return std::move(*key);
 }
 
+Result<Keypair, std::string> read_key_file(const std::filesystem::path& file,
+                                           const PassphraseSource& source) {
+  const auto line = read_key_line(file);
+  if (!line) return failure(line.error());
+  return open_key_line(line->expose(), file.string(), source);
+}
+
+SecretText to_key_line(const Keypair& key) {
+  return SecretText(nip19::encode(nip19::Nsec{SecretBytes<32>(key.expose_secret())}));
+}
+
+Result<std::string, std::string> to_encrypted_key_line(const Keypair& key,
+                                                       const Passphrase& passphrase,
+                                                       KeyHandling handling, unsigned log_n,
+                                                       Rng& rng) {
+  const auto encrypted = encrypt_key(key, passphrase, handling, log_n, rng);
+  if (!encrypted) return failure(std::string(to_string(EncryptedKeyError::OutOfMemory)));
+  return encode_ncryptsec(*encrypted);
+}
+
 Result<void, std::string> write_key_file(const std::filesystem::path& file, const Keypair& key) {
-  std::error_code error;
-  if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path(), error);
-  const File opened(file, O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
-  if (opened.get() < 0) return system_failure(file);
-  std::string line = nip19::encode(nip19::Nsec{SecretBytes<32>(key.expose_secret())}) + "\n";
-  const ssize_t put = write(opened.get(), line.data(), line.size());
-  wipe({reinterpret_cast<std::uint8_t*>(line.data()), line.size()});
-  if (put != static_cast<ssize_t>(line.size()) || fsync(opened.get()) != 0 || !sync_folder(file)) {
-    auto failed = system_failure(file);
-    std::filesystem::remove(file, error);  // half a key would stop every later start
-    return failed;
-  }
-  return {};
+  const SecretText with_end(std::string(to_key_line(key).expose()) + "\n");
+  return create_file(file, as_bytes(with_end.expose()), kOwnerOnly);
 }
 
 }  // namespace nostril::client

@@ -8,6 +8,7 @@
 #include "schnorr/hash.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace nostril::client {
@@ -41,7 +42,11 @@ attestation::Policy policy_for_offer(const VerifyPolicy& policy, const Offer& of
 }
 
 OfferBook::OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock)
-    : pool_(pool), trust_(trust), clock_(clock), roots_digest_(trust.roots.digest()) {
+    : pool_(pool),
+      trust_(trust),
+      clock_(clock),
+      documents_(pool),
+      roots_digest_(trust.roots.digest()) {
   Filter offers;
   offers.kinds = {kinds::kOffer, kinds::kAttestation};
   Filter deletions;
@@ -53,8 +58,13 @@ OfferBook::OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock)
   callbacks.on_event = [this](const VerifiedEvent& event) { on_event(event.event()); };
   callbacks.on_stored_end = [this](const std::string&) {
     ++stored_ends_;
+    want_documents();
     if (changed_) changed_();
   };
+  documents_.on_document([this](const Digest& digest) { on_document(digest); });
+  documents_.on_stored_end([this] {
+    if (changed_) changed_();
+  });
   subscription_ = pool_.subscribe({std::move(offers), std::move(deletions)}, std::move(callbacks));
 }
 
@@ -79,12 +89,13 @@ void OfferBook::on_offer(const Event& event) {
   const std::int64_t now_s = clock_.unix_s();
   std::erase_if(offers_,
                 [now_s](const auto& entry) { return entry.second.offer.expires_at <= now_s; });
-  std::erase_if(attestations_, [this, now_s](const auto& entry) {
+  const std::size_t ended = std::erase_if(attestations_, [this, now_s](const auto& entry) {
     const AttestationEvent& old = entry.second.event;
     if (old.expires_at > now_s) return false;
     evidence_bytes_ -= old.evidence.size();
     return true;
   });
+  if (ended > 0) want_documents();
   const std::string address = address_of(*offer);
   if (offer->expires_at <= now_s) return;
   const auto found = offers_.find(address);
@@ -102,11 +113,36 @@ void OfferBook::on_attestation(const Event& event) {
   if (attestations_.contains(key)) return;  // the digest names it: another one says nothing else
   if (evidence_bytes_ + attestation->evidence.size() > kEvidenceBytesMax) return;
   evidence_bytes_ += attestation->evidence.size();
-  const Digest evidence_digest = sha256(attestation->evidence);
-  attestations_.emplace(key, Attestation{std::move(*attestation), evidence_digest});
+  Attestation added{std::move(*attestation), {}, {}};
+  added.evidence_digest = sha256(added.event.evidence);
+  if (const auto evidence = attestation::unpack_evidence(added.event.evidence)) {
+    for (const auto& document : evidence->documents) added.documents.push_back(document.sha256);
+  }
+  attestations_.emplace(key, std::move(added));
+  want_documents();
   for (auto& [address, entry] : offers_) {
     if (entry.offer.node == key.first && entry.offer.attestation == key.second) judge(entry);
   }
+}
+
+/// Asked for once a relay has sent what it stores: one question for all that is stored.
+void OfferBook::want_documents() {
+  if (stored_ends_ == 0) return;
+  std::set<Digest> wanted;
+  for (const auto& [key, attestation] : attestations_) {
+    wanted.insert(attestation.documents.begin(), attestation.documents.end());
+  }
+  documents_.want(wanted);
+}
+
+void OfferBook::on_document(const Digest& digest) {
+  for (auto& [address, entry] : offers_) {
+    const auto found = attestations_.find({entry.offer.node, entry.offer.attestation});
+    if (found == attestations_.end() || entry.verified) continue;
+    const auto& named = found->second.documents;
+    if (std::ranges::find(named, digest) != named.end()) judge(entry);
+  }
+  if (changed_) changed_();
 }
 
 void OfferBook::on_deletion(const Event& event) {
@@ -139,7 +175,10 @@ void OfferBook::judge(Entry& entry) {
   entry.verdict = verdict_on(expected, attestation, entry);
   if (!entry.verdict) return;
   if (!entry.verdict->accepted) {
-    entry.reason = attestation::summary(*entry.verdict);
+    const attestation::Check* documents = entry.verdict->find("documents");
+    entry.reason = documents != nullptr && attestation::refuses(*documents)
+                       ? "vendors' documents are " + documents->found
+                       : attestation::summary(*entry.verdict);
     return;
   }
   entry.reason.clear();
@@ -155,14 +194,16 @@ std::shared_ptr<const attestation::Verdict> OfferBook::verdict_on(
   const VerdictKey key{attestation.evidence_digest, entry.offer.attestation, Digest{},
                        wanted.digest, roots_digest_};
   if (auto known = verdicts_.find(key, now_s)) return known;
-  const auto evidence = attestation::unpack_evidence(attestation.event.evidence);
+  auto evidence = attestation::unpack_evidence(attestation.event.evidence);
   if (!evidence) {
     entry.reason = "evidence: " + std::string(to_string(evidence.error()));
     return nullptr;
   }
+  put_documents(*evidence);
   auto verdict = std::make_shared<const attestation::Verdict>(
       attestation::verify(*evidence, expected, trust_.roots, now_s, wanted.policy));
-  verdicts_.put(key, verdict, now_s);
+  // The evidence fixes the documents; without them the verdict is of this moment only.
+  if (evidence->documents.empty()) verdicts_.put(key, verdict, now_s);
   return verdict;
 }
 
@@ -203,9 +244,18 @@ std::vector<RejectedOffer> OfferBook::rejected() const {
   return out;
 }
 
-std::string_view OfferBook::evidence_of(const Offer& offer) const {
+std::optional<attestation::Evidence> OfferBook::evidence_of(const Offer& offer) const {
   const auto found = attestations_.find({offer.node, offer.attestation});
-  return found == attestations_.end() ? std::string_view() : found->second.event.evidence;
+  if (found == attestations_.end()) return std::nullopt;
+  auto evidence = attestation::unpack_evidence(found->second.event.evidence);
+  if (!evidence) return std::nullopt;
+  put_documents(*evidence);
+  return std::move(*evidence);
+}
+
+void OfferBook::put_documents(attestation::Evidence& evidence) const {
+  attestation::put_documents(evidence,
+                             [this](const Digest& digest) { return documents_.find(digest); });
 }
 
 std::optional<Digest> OfferBook::evidence_digest_of(const Offer& offer) const {

@@ -2,6 +2,7 @@
 
 #include "attestation/verify.h"
 #include "base/clock.h"
+#include "client/document_book.h"
 #include "client/policy_file.h"
 #include "client/relay_pool.h"
 #include "client/verdict_cache.h"
@@ -60,9 +61,9 @@ struct RejectedOffer {
   std::shared_ptr<const attestation::Verdict> verdict;
 };
 
-/// Reads offers (31470) and attestations (31471) from the pool and judges each pair: anew only
-/// when its verdict has ended or the trust has changed. Keeps the newest offer of an address;
-/// forgets what expires or is withdrawn (NIP-09).
+/// Reads offers (31470), attestations (31471) and the vendors' documents that these name (31474)
+/// from the pool and judges each pair: anew only when its verdict has ended or the trust has
+/// changed. Keeps the newest offer of an address; forgets what expires or is withdrawn (NIP-09).
 /// Threads: the loop's only.
 class OfferBook {
  public:
@@ -78,17 +79,17 @@ class OfferBook {
   /// Called after anything changed.
   void on_change(std::function<void()> callback) { changed_ = std::move(callback); }
 
-  /// True once a relay has sent all that it stores.
-  [[nodiscard]] bool complete() const { return stored_ends_ > 0; }
+  /// True once a relay has sent all that it stores, vendors' documents included.
+  [[nodiscard]] bool complete() const { return stored_ends_ > 0 && documents_.complete(); }
 
   /// Usable now, any model; newest first. Shared: a running session keeps its offer.
   [[nodiscard]] std::vector<std::shared_ptr<const VerifiedOffer>> usable() const;
   [[nodiscard]] std::vector<RejectedOffer> rejected() const;
 
-  /// The evidence of an offer as its node published it (attestation/pack.h); empty when it has not
-  /// arrived. Valid until the next turn of the loop.
-  [[nodiscard]] std::string_view evidence_of(const Offer& offer) const;
-  /// Its SHA-256; nothing when it has not arrived.
+  /// The evidence of an offer, with the documents that it names as far as they are here; nothing
+  /// when it has not arrived or can't be read.
+  [[nodiscard]] std::optional<attestation::Evidence> evidence_of(const Offer& offer) const;
+  /// SHA-256 of the evidence as its node published it; nothing when it has not arrived.
   [[nodiscard]] std::optional<Digest> evidence_digest_of(const Offer& offer) const;
 
   /// The trust given to the constructor has other lists or beacons now: every pair is looked at
@@ -108,6 +109,7 @@ class OfferBook {
   struct Attestation {
     AttestationEvent event;
     Digest evidence_digest;
+    std::vector<Digest> documents;  ///< that it names
   };
 
   /// The policy for an offer, with the name that verdicts are kept under.
@@ -120,6 +122,9 @@ class OfferBook {
   void on_offer(const Event& event);
   void on_attestation(const Event& event);
   void on_deletion(const Event& event);
+  void on_document(const Digest& digest);
+  void want_documents();
+  void put_documents(attestation::Evidence& evidence) const;
   void judge(Entry& entry);
   std::shared_ptr<const attestation::Verdict> verdict_on(const attestation::Statement& expected,
                                                          const Attestation& attestation,
@@ -136,6 +141,7 @@ class OfferBook {
   // By "node:d" of the offer, and by node and digest of the attestation.
   std::map<std::string, Entry> offers_;
   std::map<std::pair<PublicKey, Digest>, Attestation> attestations_;
+  DocumentBook documents_;
   VerdictCache verdicts_;
   Digest roots_digest_;
   /// By model, "seed" and the machine that is claimed.

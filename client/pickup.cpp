@@ -14,6 +14,8 @@ namespace nostril::client {
 namespace {
 
 constexpr std::uint64_t kLookMs = 100;
+/// How long nodes keep answers at least (spec/05-session.md).
+constexpr std::int64_t kAnswersKeptSMin = 3'600;
 
 OpenFrame open_frame(const PendingAnswer& pending) {
   OpenFrame open;
@@ -156,6 +158,7 @@ void Pickup::send_again(std::shared_ptr<const VerifiedOffer> offer) {
   request.body = pending_.body;
   request.request = pending_.request;
   request.earlier_offers = {pending_.offer};
+  request.options.again = clock_.unix_s() - pending_.sent_at_s >= kAnswersKeptSMin;
   request.first_sent_at_ms = clock_.monotonic_ms() -
                              std::max<std::int64_t>(0, clock_.unix_s() - pending_.sent_at_s) * 1000;
   QueryCallbacks callbacks;

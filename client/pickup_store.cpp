@@ -131,7 +131,7 @@ std::vector<PendingAnswer> PickupStore::all() const {
   for (const auto& entry : fs::directory_iterator(folder_, error)) {
     auto pending = read_pending(entry.path());
     if (!pending) {
-      log(LogLevel::Warning, "{} does not read", entry.path().string());
+      log(LogLevel::Warning, "{} does not read", public_text(entry.path().string()));
       continue;
     }
     out.push_back(*std::move(pending));

@@ -37,6 +37,9 @@ struct SubscriptionCallbacks {
   /// A matching event with a checked signature, once, from whichever relay is first. What does not
   /// match the filters was not asked for and is dropped.
   std::function<void(const VerifiedEvent& event)> on_event;
+  /// In place of on_event, when set: the signature is not checked. For what proves itself by other
+  /// means.
+  std::function<void(const UnverifiedEvent& event)> on_unverified;
   /// This relay has sent what it stores; live events follow. Again after each reconnect.
   std::function<void(const std::string& relay)> on_stored_end;
   /// The relay refused or ended the subscription; `reason` is its text.

@@ -1,6 +1,7 @@
 #include "client/report_fetch.h"
 
 #include "base/hex.h"
+#include "base/percent.h"
 #include "client/http_get.h"
 #include "net/url.h"
 #include "schnorr/hash.h"
@@ -15,17 +16,6 @@ namespace nostril::client {
 namespace {
 
 constexpr std::string_view kUsualPath = "/v1/attestation/report";
-
-/// RFC 3986: what is not unreserved is written as %XX.
-std::string percent_encode(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '.' || c == '_' || c == '~';
-    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out;
-}
 
 /// The query has a parameter of that name.
 bool names(std::string_view query, std::string_view name) {

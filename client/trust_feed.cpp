@@ -66,14 +66,14 @@ void TrustFeed::on_list(const VerifiedEvent& event) {
   const auto outcome = book_.add(event, clock_.unix_s());
   if (outcome == KnownGoodBook::Outcome::Older) return;
   if (outcome != KnownGoodBook::Outcome::Taken) {
-    log(LogLevel::Warning, "known-good list {} is not taken: {}", encode_hex(event.event().id),
-        to_string(outcome));
+    log(LogLevel::Warning, "known-good list {} is not taken: {}",
+        public_text(encode_hex(event.event().id)), outcome);
     return;
   }
   for (const auto& [key, kept] : book_.lists()) {
     if (kept.event.id != event.event().id) continue;
     if (!save_list(folder_, kept))
-      log(LogLevel::Warning, "{}: lists can't be kept", folder_.string());
+      log(LogLevel::Warning, "{}: lists can't be kept", public_text(folder_.string()));
   }
   book_.apply_to(trust_.policy);
   if (changed_) changed_();

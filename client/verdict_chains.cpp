@@ -288,6 +288,16 @@ Chain gpu_chain(const Machine& machine) {
   return out;
 }
 
+/// From the root of NVIDIA's manifests to one.
+std::vector<Box> manifest_boxes(const Words& chain, const Words& signer, const Words& manifest,
+                                const Words& shown) {
+  return {{"Root of the manifests", chain, {}, "signed", subject(3)},
+          {"Reference value CA", chain, {}, "signed", subject(2)},
+          {"Its issuer for the product", chain, {}, "signed", subject(1)},
+          {"Signer", signer, {}, "signed", subject(0)},
+          {"Manifest", manifest, shown, ""}};
+}
+
 /// The manifest of a driver or a VBIOS, as the first GPU names its version.
 Chain manifest_chain(const Machine& machine, const std::string& kind, const std::string& title) {
   const auto claims = gpu_claims(machine, 0);
@@ -298,16 +308,43 @@ Chain manifest_chain(const Machine& machine, const std::string& kind, const std:
     shown.push_back(rim + "." + name);                             // of one GPU alone
     shown.push_back(claims.value_or("gpu0.") + rim + "_" + name);  // of one of several
   }
-  return {title,
-          "rim " + version,
-          {{"Root of the manifests", {rim + "_chain"}, {}, "signed", subject(3)},
-           {"Reference value CA", {rim + "_chain"}, {}, "signed", subject(2)},
-           {"Its issuer for the product", {rim + "_chain"}, {}, "signed", subject(1)},
-           {"Signer", {rim + "_chain", rim + "_signer"}, {}, "signed", subject(0)},
-           {"Manifest",
-            {"gpu_" + rim, rim + "_format", rim + "_digest", rim + "_signature"},
-            shown,
-            ""}}};
+  return {
+      title, "rim " + version,
+      manifest_boxes({rim + "_chain"}, {rim + "_chain", rim + "_signer"},
+                     {"gpu_" + rim, rim + "_format", rim + "_digest", rim + "_signature"}, shown)};
+}
+
+/// The switches between the GPUs; what is judged of all stands with each.
+Chain switch_chain(const Machine& machine) {
+  Chain out{"NVSwitches: NVIDIA",
+            machine.prefix() + "switch0",
+            {{"Root of the devices", {"switch_chain"}, {}, "signed", subject(4)},
+             {"Identity CA of the chip",
+              {"switch_chain", "switch_revocation"},
+              {},
+              "signed the keys of",
+              subject(3)}}};
+  for (std::size_t i = 0; i == 0 || machine.claim(fmt::format("switch{}.pdi", i)); ++i) {
+    Box one{fmt::format("NVSwitch {}", i),
+            {"switch_count", "switch_report", "switch_nonce", "switch_signature", "switch_distinct",
+             "switch_gpus", "gpu_switches"},
+            {},
+            "and",
+            {{"provisioner", 2}, {"chip key", 1}, {"firmware key", 0}}};
+    for (const char* name : {"pdi", "vbios", "serial"}) {
+      one.claims.push_back(fmt::format("switch{}.{}", i, name));
+    }
+    one.chain = fmt::format("{}switch{}", machine.prefix(), i);
+    out.boxes.push_back(std::move(one));
+  }
+  out.boxes.back().next = "must equal";
+  out.boxes.push_back({"Reference values", {"switch_measurements"}, {}, ""});
+  return out;
+}
+
+Chain switch_manifest_chain(const Machine& machine) {
+  return {"Reference values of the switches", "rim " + machine.text("switch0.vbios"),
+          manifest_boxes({"switch_rim"}, {"switch_rim"}, {"switch_rim"}, {"switch0.vbios"})};
 }
 
 Chain service_chain(const Machine& machine) {
@@ -352,6 +389,10 @@ std::vector<Chain> chains_of(const Machine& machine) {
     out.push_back(gpu_chain(machine));
     out.push_back(manifest_chain(machine, "driver", "Reference values of the driver"));
     out.push_back(manifest_chain(machine, "vbios", "Reference values of the VBIOS"));
+  }
+  if (machine.has("switch_chain")) {
+    out.push_back(switch_chain(machine));
+    out.push_back(switch_manifest_chain(machine));
   }
   if (machine.has("key_chain")) out.push_back(service_chain(machine));
   return out;

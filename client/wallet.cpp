@@ -1,8 +1,11 @@
 #include "client/wallet.h"
 
 #include "base/log.h"
+#include "client/funded_channel.h"
+#include "client/lightning_book.h"
 #include "events/event.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace nostril::client {
@@ -10,7 +13,7 @@ namespace nostril::client {
 namespace {
 
 /// Records of one channel that wait for the one before them.
-constexpr std::size_t kEarlyMax = 256;
+constexpr std::size_t kEarlyMax = settlement::NodeChannel::kUnpaidStatementsMax;
 
 }  // namespace
 
@@ -24,31 +27,88 @@ Wallet::Wallet(Journal& journal, Keypair signer, Amount budget, Clock& clock, Rn
                     std::move(stored.paid),
                     0,
                     stored.open,
+                    std::nullopt,
                     {}};
     const ChannelId id = channel.book.id();
     channels_.emplace(id, std::move(channel));
-    if (!stored.open) current_.emplace(key, id);
+    if (!stored.open && !stored.terms.chain && !stored.terms.lightning) current_.emplace(key, id);
   }
 }
 
-Wallet::Ticket Wallet::open(const Offer& offer) {
+/// One that is open on the chain with this node as its payee. Other processes of this home open and
+/// close them, so the journal is looked at each time.
+std::optional<ChannelId> Wallet::funded(const Offer& offer) {
+  std::optional<ChannelId> out;
+  for (const FundedChannel& row : funded_channels(journal_)) {
+    if (row.state != FundedState::Open || row.terms.signer != signer_.public_key() ||
+        row.terms.node != offer.node || row.terms.asset != offer.asset ||
+        row.terms.chain != settlement::chain_terms(offer, row.terms.chain->payer)) {
+      continue;
+    }
+    settlement::PayerChannel book(row.terms, budget_);
+    const ChannelId id = book.id();
+    Channel& channel =
+        channels_
+            .try_emplace(id, Channel{std::move(book), std::nullopt, std::nullopt, 0, false, {}, {}})
+            .first->second;
+    channel.locked = row.locked;
+    if (!channel.retired && channel.book.spent() < row.locked) out = id;
+  }
+  return out;
+}
+
+/// One with deposits left, or with what the node gives on trust. Other processes of this home pay
+/// deposits, so the journal is looked at each time.
+std::optional<ChannelId> Wallet::deposited(const Offer& offer) {
+  const LightningBook book(journal_);
+  std::optional<ChannelId> out;
+  for (StoredChannel& stored : all_channels(journal_)) {
+    const settlement::ChannelTerms& terms = stored.terms;
+    if (!terms.lightning || terms.signer != signer_.public_key() || terms.node != offer.node ||
+        terms.asset != offer.asset) {
+      continue;
+    }
+    const ChannelId id = settlement::channel_id(terms);
+    Channel fresh{settlement::PayerChannel(terms, budget_, stored.snapshot),
+                  std::move(stored.record),
+                  std::move(stored.paid),
+                  0,
+                  stored.open,
+                  std::nullopt,
+                  {}};
+    Channel& channel = channels_.try_emplace(id, std::move(fresh)).first->second;
+    channel.locked = settlement::lightning::backing_of(
+        book.sums(id), static_cast<std::uint64_t>(offer.lightning->step.value()));
+    if (!channel.retired && channel.book.spent() < *channel.locked) out = id;
+  }
+  return out;
+}
+
+std::optional<Wallet::Ticket> Wallet::open(const Offer& offer) {
   const Key key(offer.node, offer.asset);
-  const auto current = current_.find(key);
-  const bool fresh = current == current_.end();
-  ChannelId id;
-  if (fresh) {
+  std::optional<ChannelId> id;
+  if (offer.rail && !settlement::PriceTable::of(offer).free()) {
+    id = funded(offer);
+    if (!id) return std::nullopt;
+  } else if (offer.lightning && !settlement::PriceTable::of(offer).free()) {
+    id = deposited(offer);
+    if (!id) return std::nullopt;
+  } else if (const auto current = current_.find(key); current != current_.end()) {
+    id = current->second;
+  } else {
     settlement::ChannelTerms terms{signer_.public_key(), offer.node, offer.asset, {}};
     rng_.fill(terms.salt);
     settlement::PayerChannel book(terms, budget_);
     id = book.id();
-    channels_.emplace(id, Channel{std::move(book), std::nullopt, std::nullopt, 0, false, {}});
-    current_.emplace(key, id);
-  } else {
-    id = current->second;
+    channels_.emplace(*id, Channel{std::move(book), std::nullopt, std::nullopt, 0, false, {}, {}});
+    current_.emplace(key, *id);
   }
-  Channel& channel = channels_.at(id);
+  Channel& channel = channels_.at(*id);
   if (++channel.answers == 1) store(channel);
-  return {id, {channel.book.terms().signer, channel.book.terms().salt}};
+  const settlement::ChannelTerms& terms = channel.book.terms();
+  PaymentTerms payment{terms.signer, terms.salt};
+  if (terms.chain) payment.payer = terms.chain->payer;
+  return Ticket{*id, payment};
 }
 
 void Wallet::close(const Ticket& ticket, bool settled) {
@@ -100,16 +160,18 @@ void Wallet::pay(const Offer& offer, const ResponseRecord& record, const Event& 
   Channel& channel = found->second;
   const Key key(offer.node, offer.asset);
   const Digest previous_hash = channel.book.snapshot().running_hash;
-  channel.book.set_budget(
-      Amount::from(channel.book.spent().value() + budget_left(key).value()).value_or(Amount{}));
+  const auto budget =
+      Amount::from(channel.book.spent().value() + budget_left(key).value()).value_or(Amount{});
+  // What is not locked could never be claimed: who states more has not looked at the chain.
+  channel.book.set_budget(std::min(budget, channel.locked.value_or(budget)));
   auto judged =
       channel.book.pay(record, expected, settlement::PriceTable::of(offer), clock_.unix_s());
   if (!judged && judged.error() == settlement::PayerRefusal::Early &&
       channel.early.size() < kEarlyMax) {
-    channel.early.emplace_back(
-        [this, offer, record, record_event, expected, done = std::move(done)] {
-          pay(offer, record, record_event, expected, done);
-        });
+    channel.early.emplace(record.n,
+                          [this, offer, record, record_event, expected, done = std::move(done)] {
+                            pay(offer, record, record_event, expected, done);
+                          });
     return;
   }
   if (!judged) {
@@ -135,7 +197,16 @@ void Wallet::pay(const Offer& offer, const ResponseRecord& record, const Event& 
     done(payment);
   });
   if (!queued) done({std::nullopt, std::nullopt, false});
-  for (const auto& again : std::exchange(channel.early, {})) again();
+  catch_up(channel);
+}
+
+void Wallet::catch_up(Channel& channel) {
+  if (std::exchange(channel.catching_up, true)) return;  // called by what is judged below
+  while (!channel.early.empty() && channel.early.begin()->first <= channel.book.snapshot().n + 1) {
+    const auto waiting = channel.early.extract(channel.early.begin());
+    waiting.mapped()();
+  }
+  channel.catching_up = false;
 }
 
 void Wallet::resync(const Offer& offer, const ChannelResync& state, Verifier& verifier) {

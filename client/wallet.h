@@ -8,13 +8,13 @@
 #include "schnorr/keys.h"
 #include "settlement/channel.h"
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace nostril::client {
 
@@ -30,14 +30,18 @@ class Wallet {
 
   [[nodiscard]] const PublicKey& signer() const { return signer_.public_key(); }
 
+  [[nodiscard]] Amount budget() const { return budget_; }
+
   /// One answer's use of a channel.
   struct Ticket {
     ChannelId channel;
     PaymentTerms terms;
   };
 
-  /// The channel that pays `offer`, made on first use. Ended by one close().
-  [[nodiscard]] Ticket open(const Offer& offer);
+  /// The channel that pays `offer`, made on first use; where the offer names a rail, one that was
+  /// opened on the chain (`nostril wallet open`) or has deposits (`nostril wallet lightning
+  /// deposit`) and is not used up, or nothing. Ended by one close().
+  [[nodiscard]] std::optional<Ticket> open(const Offer& offer);
   /// `settled`: the node has stated nothing for this answer, or its last record was paid.
   void close(const Ticket& ticket, bool settled);
 
@@ -63,14 +67,21 @@ class Wallet {
     std::optional<ChannelResync> paid;
     std::size_t answers = 0;  ///< under way
     bool retired = false;
-    std::vector<std::function<void()>> early;  ///< to be judged again after each payment
+    std::optional<Amount> locked;  ///< on the chain, or deposited
+    /// By their number: to be judged when the one before has been paid.
+    std::multimap<std::uint64_t, std::function<void()>> early = {};
+    bool catching_up = false;
   };
 
   using Key = std::pair<PublicKey, std::string>;  // node and asset
 
+  [[nodiscard]] std::optional<ChannelId> funded(const Offer& offer);
+  [[nodiscard]] std::optional<ChannelId> deposited(const Offer& offer);
   [[nodiscard]] JournalChange row(const Channel& channel) const;
   [[nodiscard]] Amount budget_left(const Key& key) const;
   void store(const Channel& channel);
+  /// Judges those that waited for what the book has now.
+  void catch_up(Channel& channel);
 
   Journal& journal_;
   const Keypair signer_;
@@ -78,7 +89,7 @@ class Wallet {
   Clock& clock_;
   Rng& rng_;
   std::map<ChannelId, Channel> channels_;
-  std::map<Key, ChannelId> current_;
+  std::map<Key, ChannelId> current_;  ///< of channels on no chain
 };
 
 }  // namespace nostril::client

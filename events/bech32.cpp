@@ -4,6 +4,7 @@
 #include "schnorr/secret.h"
 
 #include <array>
+#include <utility>
 
 namespace nostril {
 
@@ -56,13 +57,13 @@ bool is_prefix_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-/// 5-bit characters to bytes. False when what is left over is not zero padding of under 5 bits.
-bool to_bytes(std::string_view characters, Bytes& out) {
-  out.reserve(characters.size() * 5 / 8);  // exact: a secret is never moved by growth
+/// Groups of 5 bits to bytes. False when what is left over is not zero padding of under 5 bits.
+bool to_bytes(ByteSpan groups, Bytes& out) {
+  out.reserve(groups.size() * 5 / 8);  // exact: a secret is never moved by growth
   std::uint32_t bits = 0;
   unsigned count = 0;
-  for (const char c : characters) {
-    bits = (bits << 5 | value_of(c)) & 0xfff;
+  for (const std::uint8_t group : groups) {
+    bits = (bits << 5 | group) & 0xfff;
     count += 5;
     if (count >= 8) {
       count -= 8;
@@ -74,8 +75,9 @@ bool to_bytes(std::string_view characters, Bytes& out) {
 
 }  // namespace
 
-Result<Bech32, Bech32Error> decode_bech32(std::string_view code) {
-  if (code.size() > kBech32CharactersMax) return failure(Bech32Error::BadForm);
+Result<Bech32Groups, Bech32Error> decode_bech32_groups(std::string_view code,
+                                                       std::size_t characters_max) {
+  if (code.size() > characters_max) return failure(Bech32Error::BadForm);
   const std::size_t separator = code.rfind('1');
   if (separator == std::string_view::npos || separator == 0 ||
       code.size() - separator - 1 < kChecksumCharacters) {
@@ -86,16 +88,32 @@ Result<Bech32, Bech32Error> decode_bech32(std::string_view code) {
     if (!is_prefix_character(c)) return failure(Bech32Error::BadForm);
   }
   Checksum checksum(prefix);
-  std::string_view characters = code.substr(separator + 1);
+  const std::string_view characters = code.substr(separator + 1);
+  Bech32Groups out{std::string(prefix), {}};
+  out.groups.reserve(characters.size());  // exact: a secret is never moved by growth
   for (const char c : characters) {
-    if (value_of(c) == kNotInCharset) return failure(Bech32Error::BadForm);
+    if (value_of(c) == kNotInCharset) {
+      wipe(out.groups);
+      return failure(Bech32Error::BadForm);
+    }
     checksum.add(value_of(c));
+    out.groups.push_back(value_of(c));
   }
-  if (checksum.state() != 1) return failure(Bech32Error::BadChecksum);
-  characters.remove_suffix(kChecksumCharacters);
+  if (checksum.state() != 1) {
+    wipe(out.groups);
+    return failure(Bech32Error::BadChecksum);
+  }
+  out.groups.resize(out.groups.size() - kChecksumCharacters);
+  return out;
+}
 
-  Bech32 out{std::string(prefix), {}};
-  if (!to_bytes(characters, out.data)) {
+Result<Bech32, Bech32Error> decode_bech32(std::string_view code) {
+  auto groups = decode_bech32_groups(code, kBech32CharactersMax);
+  if (!groups) return failure(groups.error());
+  Bech32 out{std::move(groups->prefix), {}};
+  const bool padded = to_bytes(groups->groups, out.data);
+  wipe(groups->groups);
+  if (!padded) {
     wipe(out.data);
     return failure(Bech32Error::BadPadding);
   }

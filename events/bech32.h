@@ -22,6 +22,16 @@ enum class Bech32Error : std::uint8_t { BadForm, BadChecksum, BadPadding };
 
 /// Lowercase only: NIP-19 codes are written so, and one code then has one spelling.
 [[nodiscard]] Result<Bech32, Bech32Error> decode_bech32(std::string_view code);
+
+/// The same before groups of five bits become bytes: invoices (BOLT 11) are made of them.
+struct Bech32Groups {
+  std::string prefix;
+  Bytes groups;  ///< one a character, each below 32; without the checksum
+};
+
+/// Lowercase only; at most `characters_max` long.
+[[nodiscard]] Result<Bech32Groups, Bech32Error> decode_bech32_groups(std::string_view code,
+                                                                     std::size_t characters_max);
 /// `prefix` must be lowercase letters and digits.
 [[nodiscard]] std::string encode_bech32(std::string_view prefix, ByteSpan data);
 

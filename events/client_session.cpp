@@ -56,9 +56,16 @@ OpenFrame open_frame(const Offer& offer, const ClientRequest& request,
 Result<ClientSession, SessionError> ClientSession::start(const Offer& offer, ClientRequest request,
                                                          const ClientSessionLimits& limits,
                                                          Moment now, Verifier& verifier, Rng& rng) {
-  auto handshake = ClientHandshake::start(
+  return start(offer, std::move(request), limits, now, verifier, rng, Keypair::generate(rng));
+}
+
+Result<ClientSession, SessionError> ClientSession::start(const Offer& offer, ClientRequest request,
+                                                         const ClientSessionLimits& limits,
+                                                         Moment now, Verifier& verifier, Rng& rng,
+                                                         Keypair client) {
+  auto handshake = ClientHandshake::start_with_key(
       offer.encryption_key, open_frame(offer, request, limits.features, limits.link.window_bytes),
-      rng);
+      std::move(client));
   if (!handshake) return failure(handshake.error());
   return ClientSession(offer, std::move(request), limits, *std::move(handshake), now, verifier,
                        rng);
@@ -178,6 +185,7 @@ void ClientSession::on_frame(Frame frame, Moment now) {
     on_record(need->record, true);
   } else if (auto* end = std::get_if<EndFrame>(&frame)) {
     on_record(end->record, false);
+    if (state_ == State::Ended) link_->acknowledge(now, *rng_);  // and may be gone soon
   } else if (auto* error = std::get_if<ErrorFrame>(&frame)) {
     if (error->final) state_ = State::Ended;
     notes_.emplace_back(ClientNote::Error{std::move(*error)});

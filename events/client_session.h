@@ -110,6 +110,12 @@ class ClientSession {
                                                                  const ClientSessionLimits& limits,
                                                                  Moment now, Verifier& verifier,
                                                                  Rng& rng);
+  /// The same with a given c, which nobody has used before.
+  [[nodiscard]] static Result<ClientSession, SessionError> start(const Offer& offer,
+                                                                 ClientRequest request,
+                                                                 const ClientSessionLimits& limits,
+                                                                 Moment now, Verifier& verifier,
+                                                                 Rng& rng, Keypair client);
 
   ClientSession(ClientSession&&) noexcept = default;
   ClientSession& operator=(ClientSession&&) = delete;

@@ -17,19 +17,20 @@ bool Coalescer::due(std::int64_t now_ms) const {
 
 std::optional<std::int64_t> Coalescer::deadline_ms() const {
   if (buffer_.empty()) return std::nullopt;
-  if (remainder_ || taken_count_ < limits_.eager_count || buffer_.size() >= limits_.bytes_max) {
-    return oldest_ms_;
-  }
-  return std::max(oldest_ms_, taken_ms_ + limits_.delay_ms);
+  if (remainder_ || buffer_.size() >= limits_.bytes_max) return oldest_ms_;
+  return std::max(oldest_ms_, next_frame_ms_);
 }
 
 Bytes Coalescer::take(std::size_t bytes_max, std::int64_t now_ms) {
   const auto count = static_cast<std::ptrdiff_t>(std::min(bytes_max, buffer_.size()));
   Bytes out(buffer_.begin(), buffer_.begin() + count);
   buffer_.erase(buffer_.begin(), buffer_.begin() + count);
+  overflows_ = now_ms < next_frame_ms_ || !buffer_.empty();
   remainder_ = !buffer_.empty();
-  taken_ms_ = now_ms;
-  taken_count_ = std::min(taken_count_ + 1, limits_.eager_count);
+  // What was saved up in a pause is `burst_count` frames at most; frames that could not wait are
+  // not made up for.
+  const std::int64_t saved_from_ms = now_ms - (limits_.burst_count - 1) * limits_.delay_ms;
+  next_frame_ms_ = std::clamp(next_frame_ms_, saved_from_ms, now_ms) + limits_.delay_ms;
   return out;
 }
 

@@ -13,6 +13,9 @@ namespace nostril {
 struct SessionFeatures {
   bool zstd = false;   ///< "zstd": data frames may be parts of a zstd stream
   bool quiet = false;  ///< "quiet": frames of one size at a fixed rate
+  /// "again": the request was sent before, and is refused where its id is not known (any more).
+  /// Never in an accept.
+  bool again = false;
 
   bool operator==(const SessionFeatures&) const = default;
 };

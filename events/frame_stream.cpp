@@ -11,12 +11,14 @@ namespace nostril {
 
 namespace {
 
-/// Small tables: thousands of sessions have one each, and answers repeat themselves closely.
+/// Small tables: thousands of sessions have one each, and the chunks of an answer repeat the one
+/// before. A window of 64 KiB and tables of 16,384 entries take 6 times the memory and save 0.6
+/// bytes a token (of 17; 0.5 of 9 with four tokens a frame), which NIP-44's padding mostly eats.
 constexpr std::array<std::pair<ZSTD_cParameter, int>, 6> kParameters = {{
-    {ZSTD_c_compressionLevel, 3},
-    {ZSTD_c_windowLog, kStreamWindowLog},
-    {ZSTD_c_hashLog, 14},
-    {ZSTD_c_chainLog, 14},
+    {ZSTD_c_compressionLevel, 1},
+    {ZSTD_c_windowLog, kSentWindowLog},
+    {ZSTD_c_hashLog, 12},
+    {ZSTD_c_strategy, ZSTD_fast},
     {ZSTD_c_contentSizeFlag, 0},
     {ZSTD_c_checksumFlag, 0},
 }};
@@ -30,6 +32,7 @@ void FrameCompressor::Free::operator()(ZSTD_CCtx_s* context) const {
 
 FrameCompressor::FrameCompressor() : context_(ZSTD_createCCtx()) {
   CHECK(context_ != nullptr);
+  static_assert(kSentWindowLog <= kStreamWindowLog);
   for (const auto& [parameter, value] : kParameters) {
     CHECK(ZSTD_isError(ZSTD_CCtx_setParameter(context_.get(), parameter, value)) == 0);
   }

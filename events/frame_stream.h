@@ -18,7 +18,10 @@ namespace nostril {
 /// go beyond.
 inline constexpr int kStreamWindowLog = 16;
 
-/// Memory: about 330 KiB from the first part on.
+/// Of the window of what we send: 8 KiB, longer than any part.
+inline constexpr int kSentWindowLog = 13;
+
+/// Memory: 94 KiB from the first part on.
 class FrameCompressor {
  public:
   FrameCompressor();
@@ -39,7 +42,8 @@ class FrameCompressor {
   std::unique_ptr<ZSTD_CCtx_s, Free> context_;
 };
 
-/// Memory: about 250 KiB from the first part on, however the stream was made.
+/// Memory from the first part on: 160 KiB, of which a stream of short parts touches a third, and
+/// for the window that its sender chose: 85 KiB more for 8 KiB, 253 KiB for 64.
 class FrameDecompressor {
  public:
   FrameDecompressor();

@@ -177,6 +177,7 @@ void write(JsonWriter& w, const OpenFrame& frame) {
   if (frame.payment) {
     w.key("signer").string(encode_hex(frame.payment->signer));
     w.key("salt").string(encode_hex(frame.payment->salt));
+    if (frame.payment->payer) w.key("payer").string(encode_hex(*frame.payment->payer));
   }
   put_u64(w, "credit", frame.credit);
 }
@@ -430,6 +431,7 @@ Frame read_open(FrameReader& r) {
     PaymentTerms payment;
     payment.signer = r.fixed<PublicKey>("signer");
     payment.salt = r.fixed<RequestId>("salt").bytes;
+    if (r.has("payer")) payment.payer = r.fixed<EthereumAddress>("payer");
     frame.payment = payment;
   }
   frame.credit = r.number("credit");

@@ -43,6 +43,7 @@ struct Header {
 struct PaymentTerms {
   PublicKey signer;                     ///< payment signer: author of the receipts
   std::array<std::uint8_t, 16> salt{};  ///< makes channels of one signer with one node distinct
+  std::optional<EthereumAddress> payer = {};  ///< of a channel on a chain: who locked the money
 
   bool operator==(const PaymentTerms&) const = default;
 };

@@ -20,6 +20,8 @@ constexpr std::array<std::string_view, kPriceUnitCount> kUnitNames = {
 constexpr std::array<std::string_view, kRecordStatusCount> kStatusNames = {
     "ok", "partial", "cancelled", "client-lost", "unpaid", "error", "engine-died"};
 constexpr std::string_view kVersion = "1";
+constexpr std::string_view kEvmRail = "evm";
+constexpr std::string_view kLightningRail = "ln";
 constexpr std::int64_t kReceiptTimeMin = 1'000'000'000;
 constexpr std::int64_t kReceiptTimeMax = 0xFFFFFFFF;
 
@@ -110,6 +112,47 @@ std::optional<LoadTag> read_load(TagReader& reader) {
   return load;
 }
 
+std::string address_text(const EthereumAddress& address) {
+  return "0x" + encode_hex(address);
+}
+
+EthereumAddress read_address(TagReader& reader, std::string_view text) {
+  const auto address =
+      text.starts_with("0x") ? from_hex<EthereumAddress>(text.substr(2)) : std::nullopt;
+  if (!address || address->is_zero()) reader.fail(InferenceError::BadTag);
+  return address.value_or(EthereumAddress{});
+}
+
+/// The one that we know, among those of others.
+std::optional<EvmRail> read_rail(TagReader& reader) {
+  std::optional<EvmRail> out;
+  for (const Tags::View tag : reader.all("rail", Limits::kRailsMax)) {
+    if (tag.size() < 2 || tag[1] != kEvmRail) continue;
+    if (out || tag.size() != 4) {
+      reader.fail(out ? InferenceError::DoubleTag : InferenceError::BadTag);
+      return std::nullopt;
+    }
+    out = EvmRail{read_address(reader, tag[2]), read_address(reader, tag[3])};
+  }
+  return out;
+}
+
+std::optional<LightningRail> read_lightning(TagReader& reader, std::string_view asset) {
+  constexpr std::array<std::string_view, 4> kNetworks = {"bc", "tb", "tbs", "bcrt"};
+  std::optional<LightningRail> out;
+  for (const Tags::View tag : reader.all("rail", Limits::kRailsMax)) {
+    if (tag.size() < 2 || tag[1] != kLightningRail) continue;
+    if (out || tag.size() != 5 || asset != kLightningAsset ||
+        std::ranges::find(kNetworks, tag[2]) == kNetworks.end()) {
+      reader.fail(out ? InferenceError::DoubleTag : InferenceError::BadTag);
+      return std::nullopt;
+    }
+    out = LightningRail{std::string(tag[2]), reader.amount(tag[3]), reader.amount(tag[4])};
+    if (out->most.is_zero()) reader.fail(InferenceError::BadTag);
+  }
+  return out;
+}
+
 template <typename T>
 Result<T, InferenceError> finish(const TagReader& reader, T value) {
   if (reader.error()) return failure(*reader.error());
@@ -182,6 +225,14 @@ EventDraft build_offer(const Offer& offer) {
   if (offer.weights) tags.add({"weights", encode_hex(*offer.weights)});
   add_prices(tags, "price", offer.prices, offer.asset);
   tags.add({"credit", offer.credit.to_string(), offer.asset});
+  if (offer.rail) {
+    tags.add(
+        {"rail", kEvmRail, address_text(offer.rail->contract), address_text(offer.rail->payee)});
+  }
+  if (offer.lightning) {
+    tags.add({"rail", kLightningRail, offer.lightning->network, offer.lightning->step.to_string(),
+              offer.lightning->most.to_string()});
+  }
   tags.add({"context", decimal(offer.context_tokens)});
   tags.add({"output", decimal(offer.output_tokens_max)});
   for (const std::string& feature : offer.features) tags.add({"feature", feature});
@@ -225,6 +276,8 @@ Result<Offer, InferenceError> parse_offer(const Event& event) {
     offer.asset = reader.checked_name((*tag)[2], Limits::kAssetBytesMax);
   }
   offer.prices = read_prices(reader, "price", offer.asset);
+  offer.rail = read_rail(reader);
+  offer.lightning = read_lightning(reader, offer.asset);
   offer.context_tokens = reader.number("context", Limits::kTokensMax);
   offer.output_tokens_max = reader.number("output", Limits::kTokensMax);
   for (const Tags::View tag : reader.all("feature", Limits::kFeaturesMax)) {

@@ -46,6 +46,7 @@ struct InferenceLimits {
   static constexpr std::size_t kRelaysMax = 16;
   static constexpr std::size_t kPricesMax = 6;  ///< one a unit
   static constexpr std::size_t kTeeKindsMax = 8;
+  static constexpr std::size_t kRailsMax = 8;
   static constexpr std::size_t kSamplingBytesMax = 1024;
   static constexpr std::size_t kEvidenceBytesMax = 96U << 10;
   static constexpr std::uint64_t kTokensMax = std::uint64_t{1} << 40;
@@ -102,6 +103,30 @@ struct LoadTag {
 /// the wait from 500 ms. Who says nothing counts as half taken.
 [[nodiscard]] std::uint32_t load_rank(const std::optional<LoadTag>& load);
 
+// ---- Rails --------------------------------------------------------------------------------------
+
+/// Where an offer's channels are backed: ["rail","evm",contract,payee], addresses as 0x and 40
+/// lowercase hex digits. Chain and token are the asset's (spec/12-contract.md). Rails of other
+/// names are ignored.
+struct EvmRail {
+  EthereumAddress contract;
+  EthereumAddress payee;
+
+  bool operator==(const EvmRail&) const = default;
+};
+
+/// Deposits over Lightning: ["rail","ln",network,step,most], network as invoices spell it (bc, tb,
+/// tbs, bcrt), amounts in msat, which is then the asset. spec/13-lightning.md.
+struct LightningRail {
+  std::string network;
+  Amount step;  ///< owed by receipts before a deposit is asked for; 0: paid in advance
+  Amount most;  ///< of one deposit
+
+  bool operator==(const LightningRail&) const = default;
+};
+
+inline constexpr std::string_view kLightningAsset = "msat";
+
 // ---- 31470 offer --------------------------------------------------------------------------------
 
 struct Offer {
@@ -119,6 +144,8 @@ struct Offer {
   std::string asset;                           ///< of all prices and of credit
   std::vector<PriceTag> prices;                ///< one a unit at most; empty: free
   Amount credit;                               ///< unreceipted spending that the node bears
+  std::optional<EvmRail> rail;                 ///< none: no contract backs a channel
+  std::optional<LightningRail> lightning;      ///< never with `rail`
   std::uint64_t context_tokens = 0;
   std::uint64_t output_tokens_max = 0;
   std::vector<std::string> features;  ///< "tools", "json_schema", "seed", …

@@ -33,6 +33,7 @@ inline constexpr std::uint32_t kFrame = 21472;
 inline constexpr std::uint32_t kOffer = 31470;
 inline constexpr std::uint32_t kAttestation = 31471;
 inline constexpr std::uint32_t kKnownGood = 31473;
+inline constexpr std::uint32_t kDocument = 31474;
 }  // namespace kinds
 
 }  // namespace nostril

@@ -3,6 +3,7 @@
 #include "base/check.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace nostril {
@@ -25,10 +26,17 @@ constexpr std::int64_t kAcceptGapMs = 200;
 Result<NodeSession, SessionError> NodeSession::accept(NodeHandshake handshake, AcceptFrame accept,
                                                       const NodeSessionLimits& limits, Moment now,
                                                       Verifier& verifier, Rng& rng) {
+  return NodeSession::accept(std::move(handshake), std::move(accept), limits, now, verifier, rng,
+                             Keypair::generate(rng));
+}
+
+Result<NodeSession, SessionError> NodeSession::accept(NodeHandshake handshake, AcceptFrame accept,
+                                                      const NodeSessionLimits& limits, Moment now,
+                                                      Verifier& verifier, Rng& rng,
+                                                      Keypair session) {
   if (handshake.open().body_bytes > limits.request_bytes_max) {
     return failure(SessionError::BadFrame);
   }
-  Keypair session = Keypair::generate(rng);
   auto keys = handshake.derive(session);
   if (!keys) return failure(keys.error());
   accept.request = handshake.open().request;
@@ -124,6 +132,8 @@ void NodeSession::finish_request_if_whole() {
 }
 
 void NodeSession::on_receipt(const Event& event, Moment now) {
+  // The client holds the end of its stream until it knows that its last receipt came.
+  if (state_ == State::Ended) link_.acknowledge(now, *rng_);
   auto checked = check_id(event);
   if (!checked) return fail(ErrorCode::BadReceipt, now);
   auto verified = VerifiedEvent::verify(*std::move(checked), *verifier_);
@@ -181,7 +191,12 @@ void NodeSession::push_response_bytes(ByteSpan bytes, Moment now) {
   pushed_hash_.update(bytes);
   pushed_bytes_ += bytes.size();
   coalescer_.add(bytes, now.monotonic_ms);
-  flush(now);
+}
+
+std::int64_t NodeSession::next_data_ms() const {
+  constexpr std::int64_t kAtOnce = std::numeric_limits<std::int64_t>::min();
+  const bool idle = state_ == State::Answering && after_bytes_.empty() && coalescer_.size() == 0;
+  return idle && !coalescer_.overflows() ? coalescer_.next_frame_ms() : kAtOnce;
 }
 
 void NodeSession::push_progress(const ProgressFrame& progress, Moment now) {

@@ -61,9 +61,16 @@ using NodeNotes = std::variant<NodeNote::Request, NodeNote::Cancelled, NodeNote:
 /// Threads: one; `verifier` and `rng` are borrowed for the session's life.
 class NodeSession {
  public:
-  /// `accept`: queue and resync are the owner's; the rest is filled in.
+  /// `accept`: queue and resync are the owner's; the rest is filled in. `session`: s, which nobody
+  /// has used before.
   /// The accept event is the first of take_events(). BadKey when c is no point of the curve,
   /// BadFrame when the body is larger than the limit (then refuse it).
+  [[nodiscard]] static Result<NodeSession, SessionError> accept(NodeHandshake handshake,
+                                                                AcceptFrame accept,
+                                                                const NodeSessionLimits& limits,
+                                                                Moment now, Verifier& verifier,
+                                                                Rng& rng, Keypair session);
+  /// The same with an s of its own making.
   [[nodiscard]] static Result<NodeSession, SessionError> accept(NodeHandshake handshake,
                                                                 AcceptFrame accept,
                                                                 const NodeSessionLimits& limits,
@@ -93,8 +100,14 @@ class NodeSession {
   /// kStoredBodyBytesMax.
   [[nodiscard]] bool wants_more() const;
   void push_response_head(const ResponseHead& head);
-  /// Bytes as the engine sent them. More than wants_more() asked for is kept, not lost.
+  /// Bytes as the engine sent them. More than wants_more() asked for is kept, not lost. They leave
+  /// with flush(), so that what came together leaves together.
   void push_response_bytes(ByteSpan bytes, Moment now);
+  /// Sends what is due.
+  void flush(Moment now);
+  /// Until then (monotonic milliseconds) nothing that an engine may say would leave: it need not be
+  /// listened to. In the past where it would, or where so much comes that it must be read on.
+  [[nodiscard]] std::int64_t next_data_ms() const;
   void push_progress(const ProgressFrame& progress, Moment now);
   /// Sends what is buffered first, as everything below does.
   void push_checkpoint(const Usage& usage, Moment now);
@@ -145,7 +158,6 @@ class NodeSession {
   void on_receipt(const Event& event, Moment now);
   void on_next_open(OpenFrame open, Moment now);
   void finish_request_if_whole();
-  void flush(Moment now);
   void send_data(std::size_t bytes_max, Moment now);
   void queue(Frame frame, Moment now);
   void fail(ErrorCode code, Moment now);

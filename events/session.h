@@ -128,7 +128,7 @@ class ClientHandshake {
   /// BadKey when the offer's encryption key is no point of the curve.
   [[nodiscard]] static Result<ClientHandshake, SessionError> start(const PublicKey& encryption_key,
                                                                    OpenFrame open, Rng& rng);
-  /// The same with a given key: for test vectors.
+  /// The same with a given key, which nobody has used before.
   [[nodiscard]] static Result<ClientHandshake, SessionError> start_with_key(
       const PublicKey& encryption_key, OpenFrame open, Keypair client);
 

@@ -67,6 +67,9 @@ class SessionLink {
 
   [[nodiscard]] std::uint64_t receive_credit() const { return receive_credit_; }
 
+  /// Acknowledges now what came: the peer waits to hear it.
+  void acknowledge(Moment now, Rng& rng) { send_ack(now, rng, false); }
+
   /// Sends a resume: after a relay was lost.
   void resume(Moment now, Rng& rng);
   /// Acks, keep-alives and repairs that are due.

@@ -39,8 +39,15 @@ std::string nvidia_payload(const LegacyReport& report) {
   return std::move(out).take();
 }
 
+std::string without_braces(const JsonWriter& object) {
+  const std::string& text = object.text();
+  return text.substr(1, text.size() - 2);
+}
+
+enum class LogForm : std::uint8_t { Array, Text };
+
 /// The members, without the braces.
-std::string report_members(const LegacyReport& report, const LegacySigner& signer) {
+std::string report_members(const LegacyReport& report, const LegacySigner& signer, LogForm form) {
   JsonWriter out;
   out.begin_object();
   out.key("model_name").string(report.model);
@@ -49,13 +56,20 @@ std::string report_members(const LegacyReport& report, const LegacySigner& signe
   out.key("signing_public_key").string(signer.public_key(report.algorithm));
   out.key("request_nonce").string(encode_hex(report.nonce));
   out.key("intel_quote").string(encode_hex(report.quote));
+  const ReportData data =
+      legacy_report_data(signer, report.algorithm, report.nonce, report.tls_spki);
+  out.key("report_data").string(encode_hex(data));
   out.key("nvidia_payload").string(nvidia_payload(report));
-  out.key("event_log").raw(report.event_log);
+  out.key("event_log");
+  if (form == LogForm::Text) {
+    out.string(report.event_log);
+  } else {
+    out.raw(report.event_log);
+  }
   out.key("info").raw(report.info);
   if (report.tls_spki) out.key("tls_cert_fingerprint").string(encode_hex(*report.tls_spki));
   out.end_object();
-  const std::string& text = out.text();
-  return text.substr(1, text.size() - 2);
+  return without_braces(out);
 }
 
 }  // namespace
@@ -123,12 +137,36 @@ ReportData legacy_report_data(const LegacySigner& signer, SigningAlgorithm algor
   return out;
 }
 
+namespace {
+
+/// The key configuration with the signature of an address that reports bind.
+std::string ohttp_members(std::string_view config, const LegacySigner& signer) {
+  const std::string hex = encode_hex(as_bytes(config));
+  JsonWriter out;
+  out.begin_object().key("ohttp_key_config").string(hex);
+  out.key("ohttp_attestation").begin_object().key("signing_algo").string("ed25519");
+  out.key("signing_key").string(signer.public_key(SigningAlgorithm::Ed25519));
+  out.key("key_config").string(hex);
+  out.key("signature").string(encode_hex(signer.ed25519().sign(as_bytes(config))));
+  out.end_object().end_object();
+  return without_braces(out);
+}
+
+}  // namespace
+
 std::string report_json(const LegacyReport& report, const LegacySigner& signer, bool with_gateway) {
-  const std::string members = report_members(report, signer);
+  const std::string members = report_members(report, signer, LogForm::Array);
   std::string out = "{" + members;
   out += ",\"all_attestations\":[{" + members + "}]";
   out += ",\"model_attestations\":[{" + members + "}]";
-  if (with_gateway) out += ",\"gateway_attestation\":{" + members + "}";
+  if (with_gateway) {
+    out += ",\"gateway_attestation\":{" + report_members(report, signer, LogForm::Text) + "}";
+  }
+  if (!report.tls_certificate.empty()) {
+    out += ",\"tls_certificate\":";
+    append_json_string(out, report.tls_certificate);
+  }
+  if (!report.ohttp_key_config.empty()) out += "," + ohttp_members(report.ohttp_key_config, signer);
   return out + "}";
 }
 

@@ -58,6 +58,8 @@ struct LegacyReport {
   SigningAlgorithm algorithm = SigningAlgorithm::Ecdsa;
   ReportNonce nonce{};
   std::optional<Digest> tls_spki;  ///< when the report data names it
+  std::string tls_certificate;     ///< PEM, beside it
+  std::string ohttp_key_config;    ///< ohttp.h; empty: none. Signed by the Ed25519 key
   Bytes quote;                     ///< over legacy_report_data()
   std::vector<ReportGpu> gpus;     ///< over the nonce
   std::string gpu_architecture = "HOPPER";
@@ -67,7 +69,8 @@ struct LegacyReport {
 
 /// The flat form with `all_attestations` and `model_attestations` (of one, this machine), so that
 /// verifiers of either form read it. `with_gateway`: `gateway_attestation` too, for those who ask
-/// the gateway's form of a machine that is both.
+/// the gateway's form of a machine that is both: there the event log is a text, as dstack's agent
+/// gives it.
 [[nodiscard]] std::string report_json(const LegacyReport& report, const LegacySigner& signer,
                                       bool with_gateway);
 

@@ -4,6 +4,8 @@
 #include "base/hex.h"
 #include "base/json.h"
 
+#include "face/text.h"
+
 #include <algorithm>
 #include <array>
 
@@ -15,11 +17,6 @@ constexpr std::string_view kRequestInfo = "ehbp request";
 constexpr std::string_view kExportLabel = "ehbp response";
 constexpr std::size_t kSizeBytes = 4;
 constexpr std::size_t kPartBytesMax = 1U << 20;  // readers keep a whole frame in memory
-
-void append_u16(std::string& out, std::uint16_t value) {
-  out += static_cast<char>(value >> 8);
-  out += static_cast<char>(value & 0xff);
-}
 
 std::size_t frame_size(std::string_view head) {
   std::size_t size = 0;
@@ -55,7 +52,7 @@ std::string ehbp_key_config(const X25519PublicKey& key) {
   out += as_text(key.bytes);
   append_u16(out, 4);  // bytes of suites
   append_u16(out, kHpkeKdf);
-  append_u16(out, kHpkeAead);
+  append_u16(out, static_cast<std::uint16_t>(HpkeAead::Aes256Gcm));
   return out;
 }
 
@@ -128,7 +125,8 @@ EhbpResponse EhbpRequest::answer(Rng& rng) const {
   CHECK(opened_ > 0);
   std::array<std::uint8_t, kResponseNonceBytes> nonce{};
   rng.fill(nonce);
-  return {response_sequence(context_.export_secret(kExportLabel), enc_, nonce), encode_hex(nonce)};
+  return {response_sequence(context_.export_secret(kExportLabel).expose(), enc_, nonce),
+          encode_hex(nonce)};
 }
 
 }  // namespace nostril::face

@@ -86,7 +86,8 @@ constexpr std::array kChoiceText{FieldPlace{"choices.*.text"}};
 constexpr std::array kInputs{FieldPlace{"input"}, FieldPlace{"input.*"}};
 constexpr std::array kEmbedding{FieldPlace{"data.*.embedding", FieldForm::Json}};
 constexpr std::array kPrompt{FieldPlace{"prompt"}};
-constexpr std::array kImages{FieldPlace{"data.*.b64_json"}, FieldPlace{"data.*.revised_prompt"}};
+constexpr std::array kImages{FieldPlace{"data.*.b64_json"}, FieldPlace{"data.*.revised_prompt"},
+                             FieldPlace{"b64_json"}};  // the last: of an event
 constexpr std::array kText{FieldPlace{"text"}};
 constexpr std::array kRerankRequest{FieldPlace{"query"}, FieldPlace{"documents.*"},
                                     FieldPlace{"documents.*.text"}};
@@ -230,13 +231,20 @@ Result<std::string, ApiError> FieldEncryption::decrypt_request(Endpoint endpoint
           writer.value(value);
           return true;
         }
-        const auto sealed = text ? decode_hex(ascii_lower(*text)) : std::nullopt;
-        const auto plain = sealed ? open(*sealed, signer) : std::nullopt;
-        return plain && write_field(writer, as_text(*plain), form);
+        const auto plain = text ? decrypt_field(*text, signer) : std::nullopt;
+        return plain && write_field(writer, *plain, form);
       });
   // One message for every cause: which one it was helps only who guesses.
   if (!out) return failure(bad_request("Decryption failed"));
   return *std::move(out);
+}
+
+std::optional<std::string> FieldEncryption::decrypt_field(std::string_view hex,
+                                                          const LegacySigner& signer) {
+  const auto sealed = decode_hex(ascii_lower(hex));
+  const auto plain = sealed ? open(*sealed, signer) : std::nullopt;
+  if (!plain) return std::nullopt;
+  return std::string(as_text(*plain));
 }
 
 Result<std::string, ApiError> FieldEncryption::encrypt_response(Endpoint endpoint,

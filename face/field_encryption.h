@@ -47,6 +47,9 @@ class FieldEncryption {
   [[nodiscard]] Result<std::string, ApiError> decrypt_request(Endpoint endpoint,
                                                               std::string_view body,
                                                               const LegacySigner& signer);
+  /// One field that stands by itself, as in a form; nothing when it does not open.
+  [[nodiscard]] std::optional<std::string> decrypt_field(std::string_view hex,
+                                                         const LegacySigner& signer);
   /// A whole answer, or the data of one event of a streamed one. The caller must not send the
   /// plaintext when this fails.
   [[nodiscard]] Result<std::string, ApiError> encrypt_response(Endpoint endpoint,

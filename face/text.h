@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,12 @@ inline std::string ascii_lower(std::string_view text) {
 
 inline std::string_view without_0x(std::string_view text) {
   return text.starts_with("0x") ? text.substr(2) : text;
+}
+
+/// Two bytes, the larger half first.
+inline void append_u16(std::string& out, std::uint16_t value) {
+  out += static_cast<char>(value >> 8);
+  out += static_cast<char>(value & 0xff);
 }
 
 }  // namespace nostril::face

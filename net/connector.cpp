@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include <algorithm>
@@ -38,7 +37,7 @@ struct Connector::Impl : std::enable_shared_from_this<Impl> {
   void try_next();
   void attempt_over(int error);
   void stop_attempt();
-  void done(int fd, const std::string& why);
+  void done(UniqueFd fd, const std::string& why);
 
   Loop& loop;
   OnDone on_done;
@@ -60,7 +59,7 @@ struct Lookup {
 
 struct Attempt {
   uv_poll_t handle{};
-  int fd = -1;
+  UniqueFd fd;
   Connector::Impl* owner = nullptr;
 };
 
@@ -82,7 +81,7 @@ void Connector::start(const std::string& host, std::uint16_t port, std::uint64_t
   impl_->deadline_ms = impl_->loop.now_ms() + wait_ms_max;
   impl_->timer = impl_->loop.after(wait_ms_max, [impl = impl_.get()] {
     impl->timer = TimerId::None;
-    impl->done(-1, "timed out");
+    impl->done({}, "timed out");
   });
   auto lookup = std::make_unique<Lookup>();
   lookup->owner = impl_;
@@ -107,7 +106,7 @@ void Connector::start(const std::string& host, std::uint16_t port, std::uint64_t
 void Connector::Impl::looked_up(int status, const addrinfo* found) {
   if (!on_done) return;
   if (status != 0) {
-    done(-1, std::string("name look-up: ") + uv_strerror(status));
+    done({}, std::string("name look-up: ") + uv_strerror(status));
     return;
   }
   for (const addrinfo* entry = found; entry != nullptr && addresses.size() < kAddressesMax;
@@ -123,24 +122,25 @@ void Connector::Impl::looked_up(int status, const addrinfo* found) {
 
 void Connector::Impl::try_next() {
   if (next == addresses.size()) {
-    done(-1, last_error);
+    done({}, last_error);
     return;
   }
   const Address& address = addresses[next++];
-  const int fd = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) {
+  UniqueFd fd(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.is_open()) {
     attempt_over(errno);
     return;
   }
   const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   auto made = std::make_unique<Attempt>();
-  made->fd = fd;
+  made->fd = std::move(fd);
   made->owner = this;
   made->handle.data = made.get();
-  CHECK(uv_poll_init(loop.uv(), &made->handle, fd) == 0);
+  CHECK(uv_poll_init(loop.uv(), &made->handle, made->fd.get()) == 0);
   attempt = made.release();
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.bytes) != 0 &&
+  if (::connect(attempt->fd.get(), reinterpret_cast<const sockaddr*>(&address.storage),
+                address.bytes) != 0 &&
       errno != EINPROGRESS) {
     attempt_over(errno);
     return;
@@ -149,7 +149,8 @@ void Connector::Impl::try_next() {
           Attempt* self = static_cast<Attempt*>(handle->data);
           int error = 0;
           socklen_t bytes = sizeof error;
-          if (::getsockopt(self->fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0) error = errno;
+          if (::getsockopt(self->fd.get(), SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
+            error = errno;
           const auto keep = self->owner->weak_from_this().lock();
           keep->attempt_over(error);
         }) == 0);
@@ -168,15 +169,14 @@ void Connector::Impl::try_next() {
     loop.cancel(timer);
     timer = loop.after(deadline_ms - std::min(deadline_ms, now), [this] {
       timer = TimerId::None;
-      done(-1, "timed out");
+      done({}, "timed out");
     });
   }
 }
 
 void Connector::Impl::attempt_over(int error) {
   if (error == 0) {
-    const int fd = std::exchange(attempt->fd, -1);
-    done(fd, {});
+    done(std::move(attempt->fd), {});
     return;
   }
   last_error = std::generic_category().message(error);
@@ -187,7 +187,7 @@ void Connector::Impl::attempt_over(int error) {
 void Connector::Impl::stop_attempt() {
   if (attempt == nullptr) return;
   uv_poll_stop(&attempt->handle);
-  if (attempt->fd >= 0) ::close(attempt->fd);
+  attempt->fd.close_now();
   uv_close(reinterpret_cast<uv_handle_t*>(&attempt->handle), [](uv_handle_t* handle) noexcept {
     const std::unique_ptr<Attempt> owned(static_cast<Attempt*>(handle->data));
   });
@@ -195,13 +195,13 @@ void Connector::Impl::stop_attempt() {
 }
 
 // The callback may destroy the Connector.
-void Connector::Impl::done(int fd, const std::string& why) {
+void Connector::Impl::done(UniqueFd fd, const std::string& why) {
   const auto keep = weak_from_this().lock();
   loop.cancel(timer);
   timer = TimerId::None;
   stop_attempt();
   const OnDone callback = std::exchange(on_done, nullptr);
-  if (callback) callback(fd, why);
+  if (callback) callback(std::move(fd), why);
 }
 
 }  // namespace nostril::net

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/file.h"
 #include "net/loop.h"
 
 #include <cstdint>
@@ -14,9 +15,8 @@ namespace nostril::net {
 /// gives up without a callback.
 class Connector {
  public:
-  /// A connected, non-blocking descriptor to take over, or -1 and why. Once; not from inside
-  /// start().
-  using OnDone = std::function<void(int fd, const std::string& why)>;
+  /// A connected, non-blocking descriptor, or a closed one and why. Once; not from inside start().
+  using OnDone = std::function<void(UniqueFd fd, const std::string& why)>;
 
   explicit Connector(Loop& loop);
   ~Connector();

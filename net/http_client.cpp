@@ -86,6 +86,14 @@ std::string peer_certificate_of(CURL* easy) {
 }  // namespace
 
 struct HttpClient::Impl {
+  struct Watch {
+    uv_poll_t handle{};
+    Impl* client = nullptr;
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    int events = 0;        ///< that libcurl wants to know of
+    bool resting = false;  ///< and is not told of
+  };
+
   struct Call {
     Impl* client = nullptr;
     CallId id = CallId::None;
@@ -107,6 +115,7 @@ struct HttpClient::Impl {
     bool head_done = false;
     bool paused = false;
     bool cancelled = false;
+    Watch* watch = nullptr;  ///< of its socket, while there is one
 
     Call() = default;
     Call(const Call&) = delete;
@@ -118,12 +127,6 @@ struct HttpClient::Impl {
       if (easy != nullptr) curl_easy_cleanup(easy);
       curl_slist_free_all(fields);
     }
-  };
-
-  struct Watch {
-    uv_poll_t handle{};
-    Impl* client = nullptr;
-    curl_socket_t fd = CURL_SOCKET_BAD;
   };
 
   Impl(Loop& the_loop, std::size_t calls_max);
@@ -150,9 +153,11 @@ struct HttpClient::Impl {
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) noexcept;
   std::size_t head_line(Call& call, std::string_view line);
   std::size_t body_piece(Call& call, std::string_view bytes);
-  static int on_socket(CURL*, curl_socket_t fd, int what, void* user, void* socket_user) noexcept;
+  static int on_socket(CURL* easy, curl_socket_t fd, int what, void* user,
+                       void* socket_user) noexcept;
   static int on_timer(CURLM*, long wait_ms, void* user) noexcept;
-  void set_watch(curl_socket_t fd, int what, Watch* watch);
+  void set_watch(Call* call, curl_socket_t fd, int what, Watch* watch);
+  static void listen(Watch& watch);
   static void close_watch(Watch* watch);
 
   Loop& loop;
@@ -439,13 +444,15 @@ int HttpClient::Impl::on_timer(CURLM*, long wait_ms, void* user) noexcept {
   return 0;
 }
 
-int HttpClient::Impl::on_socket(CURL*, curl_socket_t fd, int what, void* user,
+int HttpClient::Impl::on_socket(CURL* easy, curl_socket_t fd, int what, void* user,
                                 void* socket_user) noexcept {
-  static_cast<Impl*>(user)->set_watch(fd, what, static_cast<Watch*>(socket_user));
+  Call* call = nullptr;
+  curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
+  static_cast<Impl*>(user)->set_watch(call, fd, what, static_cast<Watch*>(socket_user));
   return 0;
 }
 
-void HttpClient::Impl::set_watch(curl_socket_t fd, int what, Watch* watch) {
+void HttpClient::Impl::set_watch(Call* call, curl_socket_t fd, int what, Watch* watch) {
   if (what == CURL_POLL_REMOVE) {
     if (watch != nullptr) close_watch(watch);
     return;
@@ -460,9 +467,14 @@ void HttpClient::Impl::set_watch(curl_socket_t fd, int what, Watch* watch) {
     watches.push_back(watch);
     curl_multi_assign(multi, fd, watch);
   }
-  const int events = ((what & CURL_POLL_IN) != 0 ? UV_READABLE : 0) |
-                     ((what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0);
-  uv_poll_start(&watch->handle, events, [](uv_poll_t* handle, int status, int ready) noexcept {
+  if (call != nullptr) call->watch = watch;
+  watch->events = ((what & CURL_POLL_IN) != 0 ? UV_READABLE : 0) |
+                  ((what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0);
+  if (!watch->resting) listen(*watch);
+}
+
+void HttpClient::Impl::listen(Watch& watch) {
+  uv_poll_start(&watch.handle, watch.events, [](uv_poll_t* handle, int status, int ready) noexcept {
     const auto* self = static_cast<Watch*>(handle->data);
     int action = 0;
     if (status < 0) action |= CURL_CSELECT_ERR;
@@ -473,6 +485,9 @@ void HttpClient::Impl::set_watch(curl_socket_t fd, int what, Watch* watch) {
 }
 
 void HttpClient::Impl::close_watch(Watch* watch) {
+  for (auto& [id, call] : watch->client->calls) {
+    if (call->watch == watch) call->watch = nullptr;
+  }
   auto& all = watch->client->watches;
   all.erase(std::remove(all.begin(), all.end(), watch), all.end());
   uv_poll_stop(&watch->handle);
@@ -508,6 +523,18 @@ void HttpClient::resume(CallId id) {
     curl_easy_pause(call->easy, CURLPAUSE_CONT);
     impl->act(CURL_SOCKET_TIMEOUT, 0);
   });
+}
+
+void HttpClient::rest(CallId id, bool resting) {
+  CHECK(impl_->loop.on_loop_thread());
+  Impl::Call* call = impl_->find(id);
+  if (call == nullptr || call->watch == nullptr || call->watch->resting == resting) return;
+  call->watch->resting = resting;
+  if (resting) {
+    uv_poll_stop(&call->watch->handle);
+  } else {
+    Impl::listen(*call->watch);
+  }
 }
 
 std::size_t HttpClient::calls_under_way() const {

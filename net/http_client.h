@@ -87,6 +87,10 @@ class HttpClient {
   void cancel(CallId id);
   /// Continues a call whose on_data returned false.
   void resume(CallId id);
+  /// While `resting` the call's socket is not looked at: what comes stays with the kernel, and many
+  /// small pieces are read at once when the rest is over. Unlike a pause it costs no work when the
+  /// next piece comes. Only for a body that streams; the caller ends it.
+  void rest(CallId id, bool resting);
   [[nodiscard]] std::size_t calls_under_way() const;
 
  private:

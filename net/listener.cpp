@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include <cerrno>
@@ -52,20 +51,32 @@ Address parse_address(const std::string& host, std::uint16_t port) {
   return out;
 }
 
-int open_listening_socket(const std::string& host, std::uint16_t port, int backlog) {
-  const Address address = parse_address(host, port);
-  const int fd = ::socket(address.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+bool set_option(const UniqueFd& fd, int level, int name) {
   const int on = 1;
-  const bool open = fd >= 0 && ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-                    ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
-                    ::bind(fd, address.get(), address.bytes) == 0 && ::listen(fd, backlog) == 0;
-  if (!open) {
-    const std::string why = std::generic_category().message(errno);
-    if (fd >= 0) ::close(fd);
-    throw std::runtime_error("cannot listen on " + host + " port " + std::to_string(port) + ": " +
-                             why);
+  return ::setsockopt(fd.get(), level, name, &on, sizeof on) == 0;
+}
+
+/// SO_REUSEPORT counts when a socket is bound, for it and for those that have the port. So who
+/// comes first is bound without it, alone; and has it afterwards, for those that join.
+bool bind_socket(const UniqueFd& fd, const Address& address, bool joins) {
+  return set_option(fd, SOL_SOCKET, SO_REUSEADDR) &&
+         (!joins || set_option(fd, SOL_SOCKET, SO_REUSEPORT)) &&
+         ::bind(fd.get(), address.get(), address.bytes) == 0 &&
+         (joins || set_option(fd, SOL_SOCKET, SO_REUSEPORT));
+}
+
+UniqueFd open_listening_socket(const std::string& host, std::uint16_t port, bool joins,
+                               int backlog) {
+  const Address address = parse_address(host, port);
+  UniqueFd fd(::socket(address.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (fd.is_open() && bind_socket(fd, address, joins) && ::listen(fd.get(), backlog) == 0) {
+    return fd;
   }
-  return fd;
+  const std::string why = errno == EADDRINUSE
+                              ? "another program does; end it, or choose another port"
+                              : std::generic_category().message(errno);
+  throw std::runtime_error("cannot listen on " + host + " port " + std::to_string(port) + ": " +
+                           why);
 }
 
 }  // namespace
@@ -73,21 +84,21 @@ int open_listening_socket(const std::string& host, std::uint16_t port, int backl
 struct Listener::Watch {
   uv_poll_t handle{};
   Listener* listener = nullptr;
-  int fd = -1;
+  UniqueFd fd;
 };
 
-Listener::Listener(Loop& loop, const std::string& host, std::uint16_t port, int backlog,
+Listener::Listener(Loop& loop, const std::string& host, std::uint16_t port, bool joins, int backlog,
                    OnAccept on_accept)
     : loop_(loop), on_accept_(std::move(on_accept)) {
   CHECK(loop.on_loop_thread());
   auto watch = std::make_unique<Watch>();
-  watch->fd = open_listening_socket(host, port, backlog);
+  watch->fd = open_listening_socket(host, port, joins, backlog);
   watch->listener = this;
   Address bound;
   bound.bytes = sizeof bound.storage;
-  CHECK(::getsockname(watch->fd, bound.get(), &bound.bytes) == 0);
+  CHECK(::getsockname(watch->fd.get(), bound.get(), &bound.bytes) == 0);
   local_port_ = PeerAddress::from(*bound.get()).port;
-  CHECK(uv_poll_init(loop.uv(), &watch->handle, watch->fd) == 0);
+  CHECK(uv_poll_init(loop.uv(), &watch->handle, watch->fd.get()) == 0);
   watch->handle.data = watch.get();
   watch_ = watch.release();
   start_watching();
@@ -101,7 +112,7 @@ void Listener::stop() {
   loop_.cancel(rest_timer_);
   if (watch_ == nullptr) return;
   uv_poll_stop(&watch_->handle);
-  ::close(watch_->fd);
+  watch_->fd.close_now();
   uv_close(reinterpret_cast<uv_handle_t*>(&watch_->handle), [](uv_handle_t* handle) noexcept {
     const std::unique_ptr<Watch> owned(static_cast<Watch*>(handle->data));
   });
@@ -120,11 +131,10 @@ void Listener::accept_some() {
   for (int i = 0; i < kAcceptsATurn && watch_ != nullptr; ++i) {
     Address from;
     from.bytes = sizeof from.storage;
-    const int fd = ::accept4(watch_->fd, from.get(), &from.bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      const int on = 1;
-      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-      on_accept_(fd, PeerAddress::from(*from.get()));
+    UniqueFd fd(::accept4(watch_->fd.get(), from.get(), &from.bytes, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd.is_open()) {
+      (void)set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+      on_accept_(std::move(fd), PeerAddress::from(*from.get()));
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/file.h"
 #include "net/loop.h"
 #include "net/peer_address.h"
 
@@ -9,15 +10,17 @@
 
 namespace nostril::net {
 
-/// A listening TCP socket on a loop. SO_REUSEPORT: several loops may listen on one port.
-/// Threads: the loop's only.
+/// A listening TCP socket on a loop. Several loops of a process may listen on one port: the first
+/// as on any other, the rest join it. Two processes may not: each would get a part of the
+/// connections. Threads: the loop's only.
 class Listener {
  public:
-  /// Takes over the accepted, non-blocking descriptor.
-  using OnAccept = std::function<void(int fd, const PeerAddress& peer)>;
+  /// The accepted, non-blocking descriptor.
+  using OnAccept = std::function<void(UniqueFd fd, const PeerAddress& peer)>;
 
-  /// `host`: numeric address. Throws std::runtime_error naming the address.
-  Listener(Loop& loop, const std::string& host, std::uint16_t port, int backlog,
+  /// `host`: numeric address. `joins`: a Listener of this process has the port already. Throws
+  /// std::runtime_error naming the address.
+  Listener(Loop& loop, const std::string& host, std::uint16_t port, bool joins, int backlog,
            OnAccept on_accept);
   ~Listener();
   Listener(const Listener&) = delete;

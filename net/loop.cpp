@@ -45,7 +45,7 @@ std::mutex& context_mutex() {
 void emit_lws_log(int level, const char* line) {
   std::string_view text(line);
   while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
-  log_line(level == LLL_ERR ? LogLevel::Warning : LogLevel::Debug, text);
+  log_line(level == LLL_ERR ? LogLevel::Warning : LogLevel::Debug, public_text(text));
 }
 
 // libwebsockets 4.1 closes the descriptor of a context's event pipe twice: in lws_context_destroy,
@@ -175,7 +175,7 @@ Loop::~Loop() {
   CHECK(on_loop_thread());
   self.hooks.clear();
   if (!self.destroy_context()) {
-    log_line(LogLevel::Warning, "an event loop's memory is kept: its descriptor was taken");
+    log(LogLevel::Warning, "an event loop's memory is kept: its descriptor was taken");
     static_cast<void>(impl_.release());
     return;
   }

@@ -55,13 +55,13 @@ int raw_socket_event(lws* wsi, int reason, void* in, std::size_t bytes) {
 
 RawSocket::RawSocket(RawSocketOwner& owner) : owner_(&owner) {}
 
-std::unique_ptr<RawSocket> RawSocket::adopt(Loop& loop, int fd, RawSocketOwner& owner,
+std::unique_ptr<RawSocket> RawSocket::adopt(Loop& loop, UniqueFd fd, RawSocketOwner& owner,
                                             const std::shared_ptr<TlsContext>& tls,
                                             const std::string& host) {
   CHECK(loop.on_loop_thread());
   std::unique_ptr<RawSocket> made(new RawSocket(owner));
   lws_sock_file_fd_type descriptor{};
-  descriptor.sockfd = fd;
+  descriptor.sockfd = fd.release();  // libwebsockets closes it, also when it fails
   made->wsi_ =
       lws_adopt_descriptor_vhost(loop.vhost(), LWS_ADOPT_SOCKET, descriptor, "raw", nullptr);
   if (made->wsi_ == nullptr) return nullptr;

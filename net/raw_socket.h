@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/file.h"
 #include "net/loop.h"
 #include "net/tls.h"
 
@@ -34,8 +35,8 @@ class RawSocketOwner {
 /// by itself while choked(). Threads: the loop's only.
 class RawSocket {
  public:
-  /// Takes `fd` over, also when it fails (nullptr). `host`: see TlsStream.
-  static std::unique_ptr<RawSocket> adopt(Loop& loop, int fd, RawSocketOwner& owner,
+  /// Nothing when it fails. `host`: see TlsStream.
+  static std::unique_ptr<RawSocket> adopt(Loop& loop, UniqueFd fd, RawSocketOwner& owner,
                                           const std::shared_ptr<TlsContext>& tls = nullptr,
                                           const std::string& host = {});
   /// Closes without a word.

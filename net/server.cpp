@@ -7,7 +7,6 @@
 #include "net/tls_identity.h"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <span>
@@ -144,7 +143,7 @@ struct Server::Impl {
   Connection* live(ConnectionId id);
 
   // Life of a connection.
-  void accept(int fd, const PeerAddress& peer);
+  void accept(UniqueFd fd, const PeerAddress& peer);
   void place(std::unique_ptr<Connection> connection);
   void peer_left(Connection& connection);
   void doom(Connection& connection, std::optional<ServerError> error);
@@ -225,9 +224,9 @@ Server::Impl::Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfi
   } else if (listen.tls.enabled()) {
     tls = TlsIdentity::load(listen.tls.certificate_path, listen.tls.key_path).server_context();
   }
-  listener =
-      std::make_unique<Listener>(loop, listen.host, listen.port, listen.backlog,
-                                 [this](int fd, const PeerAddress& peer) { accept(fd, peer); });
+  listener = std::make_unique<Listener>(
+      loop, listen.host, listen.port, listen.joins, listen.backlog,
+      [this](UniqueFd fd, const PeerAddress& peer) { accept(std::move(fd), peer); });
   hook = loop.on_turn_end([this] { end_turn(); });
   sweeper = loop.every(sweep_period_ms(limits), [this] { sweep(); });
 }
@@ -257,17 +256,16 @@ void Server::Impl::count_error(const PeerAddress& peer, ServerError error) {
   handler.on_error(peer, error);
 }
 
-void Server::Impl::accept(int fd, const PeerAddress& peer) {
+void Server::Impl::accept(UniqueFd fd, const PeerAddress& peer) {
   counters.connections_accepted.add();
   const bool full = open_count >= limits.connections_count_max;
   if (full || !handler.accept_connection(peer)) {
-    ::close(fd);
     counters.connections_closed.add();
     count_error(peer, full ? ServerError::TooManyConnections : ServerError::RefusedAddress);
     return;
   }
   if (limits.send_buffer_bytes > 0) {
-    ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &limits.send_buffer_bytes,
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &limits.send_buffer_bytes,
                  sizeof limits.send_buffer_bytes);
   }
   auto connection = std::make_unique<Connection>(*this);
@@ -276,7 +274,7 @@ void Server::Impl::accept(int fd, const PeerAddress& peer) {
   connection->ready = tls == nullptr;
   connection->heard_ms = loop.now_ms();
   connection->deadline_ms = loop.now_ms() + limits.handshake_ms_max;
-  connection->socket = RawSocket::adopt(loop, fd, *connection, tls);
+  connection->socket = RawSocket::adopt(loop, std::move(fd), *connection, tls);
   if (!connection->socket) {
     counters.connections_closed.add();
     handler.connection_closed(peer);

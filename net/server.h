@@ -63,6 +63,7 @@ struct TlsConfig {
 struct ListenConfig {
   std::string host = "127.0.0.1";  ///< numeric IPv4 or IPv6 address; "::" takes both
   std::uint16_t port = 0;          ///< 0: the system picks, see local_port()
+  bool joins = false;              ///< see Listener
   int backlog = 4'096;
   TlsConfig tls;
   WsDeflateOptions deflate;  ///< permessage-deflate, where a client offers it

@@ -1,8 +1,9 @@
 #include "net/service_notify.h"
 
+#include "base/file.h"
+
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -28,12 +29,12 @@ bool notify_service(const std::string& state) {
   if (path.empty() || path.size() >= sizeof address.sun_path) return false;
   std::ranges::copy(path, &address.sun_path[0]);
   if (path.front() == '@') address.sun_path[0] = '\0';  // Linux' abstract names
-  const int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (descriptor < 0) return false;
+  const UniqueFd descriptor(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!descriptor.is_open()) return false;
   const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
-  const ssize_t sent = sendto(descriptor, state.data(), state.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
-                              reinterpret_cast<const sockaddr*>(&address), bytes);
-  close(descriptor);
+  const ssize_t sent =
+      sendto(descriptor.get(), state.data(), state.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
+             reinterpret_cast<const sockaddr*>(&address), bytes);
   return sent == static_cast<ssize_t>(state.size());
 }
 

@@ -1,6 +1,7 @@
 #include "net/tls.h"
 
 #include "base/check.h"
+#include "net/tls_error.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -19,18 +20,11 @@ namespace nostril::net {
 
 namespace {
 
-std::string last_error() {
-  std::array<char, 256> text{};
-  const unsigned long code = ERR_get_error();
-  ERR_clear_error();
-  if (code == 0) return "unknown TLS error";
-  ERR_error_string_n(code, text.data(), text.size());
-  return text.data();
-}
+constexpr std::string_view kNoError = "unknown TLS error";
 
 SSL_CTX* new_context(const SSL_METHOD* method) {
   SSL_CTX* context = SSL_CTX_new(method);
-  if (context == nullptr) throw std::runtime_error("OpenSSL: " + last_error());
+  if (context == nullptr) throw std::runtime_error("OpenSSL: " + take_tls_error(kNoError));
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
   // Renegotiation is a way to make us work for nothing.
@@ -83,7 +77,7 @@ std::shared_ptr<TlsContext> TlsContext::client(const std::string& ca_path) {
                          ? SSL_CTX_set_default_verify_paths(made->get())
                          : SSL_CTX_load_verify_locations(made->get(), ca_path.c_str(), nullptr);
   if (loaded != 1)
-    throw std::runtime_error("cannot load TLS roots " + ca_path + ": " + last_error());
+    throw std::runtime_error("cannot load TLS roots " + ca_path + ": " + take_tls_error(kNoError));
   shared[ca_path] = made;
   return made;
 }
@@ -148,7 +142,7 @@ TlsStream::Status TlsStream::handshake() {
   status_ = Status::Failed;
   const long verified = SSL_get_verify_result(ssl_);
   error_ = verified == X509_V_OK
-               ? last_error()
+               ? take_tls_error(kNoError)
                : std::string("certificate: ") + X509_verify_cert_error_string(verified);
   return status_;
 }
@@ -164,7 +158,7 @@ std::size_t TlsStream::read(std::span<std::uint8_t> out) {
     status_ = Status::Closed;
   } else if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
     status_ = Status::Failed;
-    error_ = last_error();
+    error_ = take_tls_error(kNoError);
   }
   return 0;
 }
@@ -177,7 +171,7 @@ bool TlsStream::write(std::string_view bytes) {
   if (!bytes.empty() &&
       (SSL_write_ex(ssl_, bytes.data(), bytes.size(), &written) != 1 || written != bytes.size())) {
     status_ = Status::Failed;
-    error_ = last_error();
+    error_ = take_tls_error(kNoError);
     return false;
   }
   return true;

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "net/tls.h"
+#include "net/tls_error.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -15,6 +16,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <ctime>
 #include <stdexcept>
 #include <utility>
 
@@ -41,18 +43,8 @@ using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, Freed<GENERAL_NAMES_free>
 constexpr int kSerialBits = 127;
 constexpr int kChainCountMax = 16;
 
-/// The newest error's words; the queue is empty afterwards.
-std::string last_error() {
-  std::array<char, 256> text{};
-  const unsigned long code = ERR_get_error();
-  ERR_clear_error();
-  if (code == 0) return "no PEM of that kind";
-  ERR_error_string_n(code, text.data(), text.size());
-  return text.data();
-}
-
 [[noreturn]] void fail(const std::string& what) {
-  throw std::runtime_error(what + ": " + last_error());
+  throw std::runtime_error(what + ": " + take_tls_error("no PEM of that kind"));
 }
 
 void need(bool done, const char* what) {
@@ -109,14 +101,22 @@ void add_names(X509& certificate, const std::vector<std::string>& names) {
       "certificate names");
 }
 
-void add_own_extension(X509& certificate, const CertificateDraft& draft) {
-  const ObjectPtr oid(OBJ_txt2obj(draft.extension_oid.c_str(), 1));
-  const OctetsPtr octets(ASN1_OCTET_STRING_new());
-  need(oid && octets &&
-           ASN1_OCTET_STRING_set(octets.get(), draft.extension.data(),
-                                 static_cast<int>(draft.extension.size())) == 1,
-       "certificate extension");
-  const ExtensionPtr made(X509_EXTENSION_create_by_OBJ(nullptr, oid.get(), 0, octets.get()));
+OctetsPtr octets_of(const std::vector<std::uint8_t>& bytes) {
+  OctetsPtr out(ASN1_OCTET_STRING_new());
+  const bool set =
+      out && ASN1_OCTET_STRING_set(out.get(), bytes.data(), static_cast<int>(bytes.size())) == 1;
+  need(set, "certificate extension");
+  return out;
+}
+
+void add_own_extension(X509& certificate, const CertificateExtension& extension) {
+  const ObjectPtr oid(OBJ_txt2obj(extension.oid.c_str(), 1));
+  unsigned char* der = nullptr;
+  const int size = i2d_ASN1_OCTET_STRING(octets_of(extension.octets).get(), &der);
+  need(oid && size > 0, "certificate extension");
+  const OctetsPtr value = octets_of({der, der + size});
+  OPENSSL_free(der);
+  const ExtensionPtr made(X509_EXTENSION_create_by_OBJ(nullptr, oid.get(), 0, value.get()));
   need(made && X509_add_ext(&certificate, made.get(), -1) == 1, "certificate extension");
 }
 
@@ -193,7 +193,12 @@ TlsIdentity TlsIdentity::self_signed(const CertificateDraft& draft) const {
   add_extension(*made, NID_basic_constraints, "critical,CA:FALSE");
   add_extension(*made, NID_key_usage, "critical,digitalSignature");
   add_extension(*made, NID_ext_key_usage, "serverAuth");
-  if (!draft.extension_oid.empty()) add_own_extension(*made, draft);
+  if (!draft.comment.empty()) {
+    add_extension(*made, NID_netscape_comment, draft.comment.c_str());
+  }
+  for (const CertificateExtension& extension : draft.extensions) {
+    add_own_extension(*made, extension);
+  }
   need(X509_sign(made.get(), key_.get(), EVP_sha256()) > 0, "certificate signature");
   TlsIdentity out;
   out.key_ = key_;
@@ -202,15 +207,19 @@ TlsIdentity TlsIdentity::self_signed(const CertificateDraft& draft) const {
   return out;
 }
 
-std::array<std::uint8_t, 32> TlsIdentity::spki_digest() const {
+std::vector<std::uint8_t> TlsIdentity::spki() const {
   unsigned char* der = nullptr;
   const int size = i2d_PUBKEY(key_.get(), &der);
   CHECK(size > 0);
-  std::array<std::uint8_t, 32> out{};
-  const bool hashed = EVP_Digest(der, static_cast<std::size_t>(size), out.data(), nullptr,
-                                 EVP_sha256(), nullptr) == 1;
+  std::vector<std::uint8_t> out(der, der + size);
   OPENSSL_free(der);
-  CHECK(hashed);
+  return out;
+}
+
+std::array<std::uint8_t, 32> TlsIdentity::spki_digest() const {
+  const std::vector<std::uint8_t> der = spki();
+  std::array<std::uint8_t, 32> out{};
+  CHECK(EVP_Digest(der.data(), der.size(), out.data(), nullptr, EVP_sha256(), nullptr) == 1);
   return out;
 }
 
@@ -224,6 +233,13 @@ std::string TlsIdentity::certificate_pem() const {
   CHECK(BIO_read(out.get(), text.data(), static_cast<int>(text.size())) ==
         static_cast<int>(text.size()));
   return text;
+}
+
+std::int64_t TlsIdentity::not_after() const {
+  CHECK(chain_ != nullptr);
+  std::tm end{};
+  need(ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain_.get(), 0)), &end) == 1, "its end");
+  return timegm(&end);
 }
 
 std::shared_ptr<TlsContext> TlsIdentity::server_context() const {

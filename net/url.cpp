@@ -121,26 +121,6 @@ std::string Url::to_string() const {
   return out.append("://").append(authority()).append(target);
 }
 
-std::optional<std::string> percent_decode(std::string_view text) {
-  constexpr std::size_t kEscapeBytes = 3;
-  std::string out;
-  while (!text.empty()) {
-    if (text.front() != '%') {
-      out += text.front();
-      text.remove_prefix(1);
-      continue;
-    }
-    unsigned value = 0;
-    const std::string_view digits = text.substr(1, 2);
-    const auto [end, error] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-    if (digits.size() != 2 || error != std::errc() || end != digits.data() + 2) return std::nullopt;
-    out += static_cast<char>(value);
-    text.remove_prefix(kEscapeBytes);
-  }
-  return out;
-}
-
 std::optional<HostPort> parse_host_port(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;

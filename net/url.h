@@ -35,9 +35,6 @@ struct Url {
   [[nodiscard]] std::string to_string() const;
 };
 
-/// The bytes that %XX stands for; nothing when a percent sign is not followed by two hex digits.
-[[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
-
 /// Where to listen: a numeric address, without its brackets, and a port.
 struct HostPort {
   std::string host;

@@ -47,7 +47,7 @@ struct WsClient::Impl final : RawSocketOwner, std::enable_shared_from_this<Impl>
   void on_socket_closed(std::string_view why) override;
 
   void connect(const Url& url, const WsClientOptions& options);
-  void connected(int fd, const std::string& why);
+  void connected(UniqueFd fd, const std::string& why);
   void send_handshake();
   bool read_handshake(std::span<std::uint8_t>& bytes);
   void begin_frames(const std::optional<WsDeflateAgreement>& agreed);
@@ -114,17 +114,17 @@ void WsClient::Impl::connect(const Url& url, const WsClientOptions& options) {
   });
   connector = std::make_unique<Connector>(loop);
   connector->start(url.host, url.port, limits.connect_ms_max,
-                   [this](int fd, const std::string& why) { connected(fd, why); });
+                   [this](UniqueFd fd, const std::string& why) { connected(std::move(fd), why); });
 }
 
-void WsClient::Impl::connected(int fd, const std::string& why) {
+void WsClient::Impl::connected(UniqueFd fd, const std::string& why) {
   const auto keep = shared_from_this();
-  if (fd < 0) {
+  if (!fd.is_open()) {
     info.reason = why;
     finish();
     return;
   }
-  socket = RawSocket::adopt(loop, fd, *this, tls, target.host);
+  socket = RawSocket::adopt(loop, std::move(fd), *this, tls, target.host);
   connector.reset();
   if (!socket) {
     info.reason = "cannot take over the socket";

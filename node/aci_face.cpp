@@ -1,10 +1,13 @@
 #include "node/aci_face.h"
 
+#include "attestation/app_identity.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/percent.h"
 #include "net/url.h"
 #include "node/field_transform.h"
+#include "node/report_info.h"
 
 #include "face/field_places.h"
 
@@ -29,42 +32,50 @@ ApiRefusal busy() {
   return come_again(429, "rate_limited", "too many reports are asked for; come again");
 }
 
-Result<face::AciEncryptionHeaders, ApiRefusal> read_headers(const net::HttpHeaders& headers) {
+Result<face::AciEncryptionHeaders, ApiRefusal> encryption_headers(const net::HttpHeaders& headers) {
   face::AciEncryptionHeaders out;
-  const std::array<std::pair<std::string_view, std::optional<std::string_view>*>, 6> places{{
-      {"X-E2EE-Version", &out.version},
-      {"X-Client-Pub-Key", &out.client_public_key},
-      {"X-Model-Pub-Key", &out.model_public_key},
-      {"X-E2EE-Nonce", &out.nonce},
-      {"X-E2EE-Timestamp", &out.timestamp},
-      {"X-Signing-Algo", &out.signing_algo},
-  }};
-  for (const auto& [name, place] : places) {
-    const auto value = single_header(headers, name);
-    if (!value) return failure(value.error());
-    *place = *value;
-  }
+  const auto read = read_headers(headers, {
+                                              {"X-E2EE-Version", &out.version},
+                                              {"X-Client-Pub-Key", &out.client_public_key},
+                                              {"X-Model-Pub-Key", &out.model_public_key},
+                                              {"X-E2EE-Nonce", &out.nonce},
+                                              {"X-E2EE-Timestamp", &out.timestamp},
+                                              {"X-Signing-Algo", &out.signing_algo},
+                                          });
+  if (!read) return failure(read.error());
   return out;
 }
 
-/// The quote and what a verifier replays into it.
+/// The quote and what a verifier replays into it: texts, as dstack's agent hands them over.
 std::string evidence_json(const attestation::Evidence& evidence) {
   JsonWriter out;
-  out.begin_object().key("quote").string(encode_hex(evidence.cpu_quote)).key("event_log");
-  const auto log = evidence.app ? Json::parse(evidence.app->event_log) : Json::parse("null");
-  if (log) {
-    out.value(*log);
-  } else {
-    out.null();
-  }
-  out.key("app_compose");
-  if (evidence.app && !evidence.app->compose.empty()) {
-    out.string(evidence.app->compose);
-  } else {
-    out.null();
-  }
+  const auto text_or_null = [&out](std::string_view name, std::string_view text) {
+    out.key(name);
+    if (text.empty()) {
+      out.null();
+    } else {
+      out.string(text);
+    }
+  };
+  out.begin_object().key("quote").string(encode_hex(evidence.cpu_quote));
+  text_or_null("event_log", evidence.app ? full_event_log(evidence) : std::string());
+  text_or_null("app_compose", evidence.app ? evidence.app->compose : std::string());
+  text_or_null("vm_config", vm_config_of(evidence));
   out.end_object();
   return std::move(out).take();
+}
+
+/// What the measured compose text runs first; its hash is what a verifier holds it to.
+face::AciProvenance provenance_of(const attestation::Evidence& evidence) {
+  face::AciProvenance out;
+  const auto images = evidence.app ? attestation::images_of(evidence.app->compose) : std::nullopt;
+  if (!images) return out;
+  for (const attestation::ImageReference& image : *images) {
+    if (image.digest.empty()) continue;
+    out.image_digest = "sha256:" + image.digest;
+    break;
+  }
+  return out;
 }
 
 /// Takes from a body what only this protocol reads; leaves answers alone.
@@ -156,7 +167,7 @@ ApiTransformMaker AciFace::encryption() {
 
 Result<std::unique_ptr<ApiTransform>, ApiRefusal> AciFace::begin_encryption(
     const net::HttpRequest& request) {
-  const auto headers = read_headers(request.headers);
+  const auto headers = encryption_headers(request.headers);
   if (!headers) return failure(headers.error());
   const std::int64_t now_s = parts_.clock.unix_s();
   auto begun = face::AciEncryption::from_headers(*headers, encryption_keys_, now_s);
@@ -230,6 +241,7 @@ void AciFace::answer_report(const net::HttpRequest& request, const net::PeerAddr
         }
         if (evidence->snp) report.tee = "sev_snp";
         report.evidence = evidence_json(*evidence);
+        report.provenance = provenance_of(*evidence);
       },
       [this, alive = std::weak_ptr(alive_), making] {
         if (!alive.expired()) made(*making);
@@ -241,7 +253,7 @@ void AciFace::answer_report(const net::HttpRequest& request, const net::PeerAddr
 void AciFace::made(Making& making) {
   --waiting_;
   if (!making.problem.empty()) {
-    log(LogLevel::Error, "no ACI report: {}", making.problem);
+    log(LogLevel::Error, "no ACI report: {}", public_text(making.problem));
     return making.reply(
         to_response(come_again(503, "server_error", "this machine gives no evidence at present")));
   }
@@ -253,7 +265,7 @@ net::HttpResponse AciFace::receipt(const net::HttpRequest& request,
   const auto caller = parts_.access.admit(request, peer);
   if (!caller) return to_response(caller.error());
   const ApiRefusal unknown(404, "not_found", "No such receipt");
-  const auto id = net::percent_decode(std::string_view(request.path).substr(kReceipts.size()));
+  const auto id = percent_decode(std::string_view(request.path).substr(kReceipts.size()));
   if (!id || id->empty() || id->size() > Exchange::kIdBytesMax) return to_response(unknown);
   auto found = parts_.store.find_receipt(caller->id, *id);
   if (!found) found = parts_.store.find(caller->id, *id);

@@ -2,13 +2,16 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "client/api_budget.h"
 #include "client/channel_store.h"
 #include "events/kinds.h"
 #include "events/nip19.h"
+#include "node/lightning_desk.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace nostril::node {
@@ -18,14 +21,22 @@ namespace {
 constexpr std::uint64_t kKeyCheckMs = 1'000;
 constexpr std::uint64_t kSweepMs = 1'000;
 constexpr std::size_t kExpiredAnswersAtOnce = 1'000;
+/// About 2 ms of the loop, each second while a pass lasts.
+constexpr std::size_t kSweptRowsAtOnce = 200;
 constexpr std::int64_t kDemoRestartMsMax = 60'000;
 /// Longest that a clean stop waits for records and the withdrawal.
 constexpr std::uint64_t kStopMsMax = 3'000;
 
+settlement::PriceTable free_of(Offer offer) {
+  offer.prices.clear();
+  return settlement::PriceTable::of(offer);
+}
+
 }  // namespace
 
 Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<EvidenceSource> source,
-             std::unique_ptr<client::Journal> journal, net::Loop& loop, Clock& clock, Rng& rng)
+             std::unique_ptr<client::Journal> journal, net::Loop& loop, Clock& clock, Rng& rng,
+             std::shared_ptr<const Rail> rail)
     : config_(config),
       identity_(std::move(identity)),
       loop_(loop),
@@ -33,7 +44,9 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       rng_(rng),
       source_(std::move(source)),
       journal_(std::move(journal)),
+      turn_end_(loop),
       pool_(loop, clock, {}, config.ca_file),
+      inbox_(pool_, loop, rng),
       answers_(*journal_,
                {.kept_s = config.limits.answers_kept_s,
                 .bytes_max = static_cast<std::uint64_t>(config.limits.answers_mib_max) << 20U},
@@ -44,7 +57,10 @@ Agent::Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<Evidenc
       beacons_(pool_, config.witnesses().value_or(std::vector<PublicKey>()),
                config.freshness.beacon_age_s_max, clock),
       times_(std::filesystem::path(config.data) / "published-at", clock),
-      books_(*journal_) {}
+      rail_(rail ? std::move(rail) : std::make_shared<const UnsettledRail>()),
+      books_(*journal_, *rail_),
+      journal_sweep_(
+          *journal_, [this](const ChannelId& id) { return books_.in_use(id); }, clock) {}
 
 Agent::~Agent() {
   for (const net::TimerId timer : timers_) loop_.cancel(timer);
@@ -66,7 +82,8 @@ void Agent::start(std::function<void(std::string)> on_serving,
     }
   }
   pool_.on_connection_change([this](const std::string& relay, bool connected) {
-    log(LogLevel::Info, "{} {}", relay, connected ? "connected" : "lost");
+    log(LogLevel::Info, "{} {}", public_text(relay), public_text(connected ? "connected" : "lost"));
+    inbox_.on_connection_change(relay, connected);
     if (!connected) return;
     for (const auto& site : sites_) site->publish_again();
     pickup_.send_due();
@@ -80,7 +97,7 @@ void Agent::start(std::function<void(std::string)> on_serving,
 }
 
 void Agent::told_offer(const Offer& offer) {
-  log(LogLevel::Info, "offering {} until {}", offer.model, offer.expires_at);
+  log(LogLevel::Info, "offering {} until {}", public_text(offer.model), offer.expires_at);
   if (!on_serving_) return;
   std::exchange(on_serving_, nullptr)(
       fmt::format("serving {} as {} on {} relay{}, evidence {}", offer.model,
@@ -92,9 +109,9 @@ void Agent::told_offer(const Offer& offer) {
 // ---- Engines ------------------------------------------------------------------------------------
 
 EngineSite& Agent::add_site(NodeConfig::EngineSettings engine) {
-  SiteParts parts{config_,     identity_, loop_,    clock_,  rng_,    verifier_,
-                  pool_,       *journal_, answers_, pickup_, keys_,   *source_,
-                  background_, beacons_,  times_,   direct_, metrics_};
+  const NodeParts node{config_, identity_, loop_,    clock_,  rng_,     verifier_,
+                       pool_,   *journal_, answers_, pickup_, metrics_, turn_end_};
+  const SiteParts parts{node, keys_, *source_, background_, beacons_, times_, direct_};
   SiteCallbacks callbacks;
   callbacks.on_offered = [this](const Offer& offer) { told_offer(offer); };
   callbacks.on_problem = [this](const std::string& problem) { site_problem(problem); };
@@ -113,7 +130,7 @@ void Agent::site_problem(const std::string& problem) {
   if (sites_.size() == 1) {
     on_fatal_(problem);
   } else {
-    log(LogLevel::Error, "{}", problem);
+    log(LogLevel::Error, "{}", public_text(problem));
   }
 }
 
@@ -143,7 +160,8 @@ void Agent::find_engines() {
 void Agent::reconfigured(const NodeConfig& before) {
   if (stopping_ || on_drained_) return;
   for (const std::string& url : config_.relays) {
-    if (!pool_.add_relay(url)) log(LogLevel::Error, "{}: more relays than can be used", url);
+    if (!pool_.add_relay(url))
+      log(LogLevel::Error, "{}: more relays than can be used", public_text(url));
   }
   for (const std::string& url : before.relays) {
     if (std::ranges::find(config_.relays, url) == config_.relays.end()) leave_relay(url);
@@ -207,7 +225,7 @@ void Agent::demo_engine_ended(const std::string& why) {
     on_fatal_(why);
     return;
   }
-  log(LogLevel::Error, "{}; starting it again in {} ms", why, demo_restart_ms_);
+  log(LogLevel::Error, "{}; starting it again in {} ms", public_text(why), demo_restart_ms_);
   timers_.push_back(loop_.after(static_cast<std::uint64_t>(demo_restart_ms_), [this] {
     if (!stopping_) start_demo_engine();
   }));
@@ -254,35 +272,39 @@ void Agent::rotate_keys() {
 
 // ---- Frames -------------------------------------------------------------------------------------
 
-/// One subscription for all keys: those of first frames and those of running sessions.
+/// To first frames; the inbox sees to those of running sessions.
 void Agent::subscribe() {
   Filter filter;
   filter.kinds = {kinds::kFrame};
   Filter::TagValues recipients{'p', {}};
   for (const PublicKey& key : keys_.public_keys()) recipients.values.push_back(encode_hex(key));
-  for (const auto& [key, session] : sessions_) recipients.values.push_back(encode_hex(key));
   std::ranges::sort(recipients.values);
   filter.tags.push_back(std::move(recipients));
-  if (frames_ != client::SubscriptionId::None) {
-    pool_.change_filters(frames_, {std::move(filter)});
+  if (first_frames_ != client::SubscriptionId::None) {
+    pool_.change_filters(first_frames_, {std::move(filter)});
     return;
   }
   client::SubscriptionCallbacks callbacks;
-  callbacks.on_event = [this](const VerifiedEvent& event) { on_frame(event); };
+  callbacks.on_event = [this](const VerifiedEvent& event) { on_first_frame(event); };
   callbacks.on_closed = [](const std::string& relay, const std::string& reason) {
-    log(LogLevel::Error, "{} refuses our subscription: {}", relay, reason);
+    log(LogLevel::Error, "{} refuses our subscription: {}", public_text(relay),
+        public_text(reason));
   };
-  frames_ = pool_.subscribe({std::move(filter)}, std::move(callbacks));
+  first_frames_ = pool_.subscribe({std::move(filter)}, std::move(callbacks));
 }
 
-void Agent::on_frame(const VerifiedEvent& event) {
+void Agent::on_session_frame(const Event& event) {
+  const auto recipient = frame_recipient(event);
+  if (!recipient) return;
+  const auto session = sessions_.find(*recipient);
+  if (session == sessions_.end()) return;
+  const auto held = session->second;
+  held->on_event(event);
+}
+
+void Agent::on_first_frame(const VerifiedEvent& event) {
   const auto recipient = frame_recipient(event.event());
   if (!recipient) return;
-  if (const auto session = sessions_.find(*recipient); session != sessions_.end()) {
-    const auto held = session->second;
-    held->on_event(event.event());
-    return;
-  }
   if (const Keypair* encryption = keys_.find(*recipient, clock_.unix_s())) {
     on_first_frame(event.event(), *encryption);
   }
@@ -322,30 +344,46 @@ void Agent::on_first_frame(const Event& event, const Keypair& encryption) {
   }
   const auto sessions_max = static_cast<std::size_t>(config_.limits.sessions_max);
   if (sessions_.size() >= sessions_max) {
-    std::erase_if(sessions_, [](const auto& entry) { return entry.second->settled(); });
+    drop_sessions([](const Serving& session) { return session.settled(); });
   }
   if (sessions_.size() >= sessions_max) {
     return refuse(*handshake, ErrorCode::Busy, "all sessions are taken");
   }
-  if (!offer->prices.free() && !handshake->open().payment) {
+  const bool at_desk =
+      lightning_ != nullptr && handshake->open().path == settlement::lightning::kDeskPath;
+  if (!at_desk && !offer->prices.free() && !handshake->open().payment) {
     return refuse(*handshake, ErrorCode::PaymentRequired, "this offer is not free");
   }
-  auto book = book_for(*handshake, *offer);
+  // What the desk answers costs nothing, and the session's own key stands for a payer.
+  const LiveOffer terms = at_desk ? LiveOffer{offer->offer, free_of(offer->offer)} : *offer;
+  auto found = book_for(*handshake, terms);
+  if (!found) return refuse(*handshake, ErrorCode::PaymentRequired, std::move(found.error()));
+  auto book = std::move(*found);
   AcceptFrame accept;
   accept.queue = site->queue().admission().waiting();
   accept.resync = book->paid();
   NodeSessionLimits limits;
   limits.client_lost_ms = config_.limits.client_lost_s * 1000;
+  // Relays hear of the key before the accept leaves: its answer comes to it.
+  Keypair key = inbox_.take({.on_frame = [this](const Event& frame) { on_session_frame(frame); },
+                             .on_ready = {},
+                             .on_closed =
+                                 [](const std::string& relay, const std::string& reason) {
+                                   log(LogLevel::Error, "{} refuses our subscription: {}",
+                                       public_text(relay), public_text(reason));
+                                 }});
+  const PublicKey address = key.public_key();
   auto session = NodeSession::accept(std::move(*handshake), std::move(accept), limits,
-                                     site->services().now(), verifier_, rng_);
+                                     site->services().now(), verifier_, rng_, std::move(key));
   if (!session) {
+    inbox_.release(address);
     ++counters_.refused;
     return;
   }
   const auto serving = std::make_shared<Serving>(site->services(), site->queue(),
-                                                 std::move(*session), *offer, std::move(book));
+                                                 std::move(*session), terms, std::move(book));
+  if (at_desk) serving->ask_desk(*lightning_);
   sessions_.emplace(serving->session_key(), serving);
-  subscribe();  // before the accept leaves: its answer comes to the session's key
   serving->begin();
 }
 
@@ -358,25 +396,42 @@ void Agent::refuse(const NodeHandshake& handshake, ErrorCode code, std::string m
   pool_.publish(handshake.refuse_event(error, clock_.unix_s(), rng_));
 }
 
-std::shared_ptr<ChannelBook> Agent::book_for(const NodeHandshake& handshake,
-                                             const LiveOffer& offer) {
-  // A free offer needs no payer: the session's own key stands for one.
-  const PaymentTerms payer =
-      handshake.open().payment.value_or(PaymentTerms{handshake.client(), {}});
-  return books_.open({payer.signer, identity_.public_key(), offer.offer.asset, payer.salt},
-                     offer.offer.credit);
+Result<std::shared_ptr<ChannelBook>, std::string> Agent::book_for(const NodeHandshake& handshake,
+                                                                  const LiveOffer& offer) {
+  const auto& payment = handshake.open().payment;
+  if (offer.prices.free() || !payment) {
+    // A free offer needs no payer: the session's own key stands for one.
+    const PaymentTerms payer = payment.value_or(PaymentTerms{handshake.client(), {}});
+    return books_.open({payer.signer, identity_.public_key(), offer.offer.asset, payer.salt},
+                       offer.offer.credit);
+  }
+  const auto terms = rail_->channel(*payment, offer.offer);
+  if (!terms) return failure(terms.error());
+  return books_.open(*terms, offer.offer.credit);
+}
+
+void Agent::drop_sessions(const std::function<bool(const Serving&)>& which) {
+  std::erase_if(sessions_, [&](const auto& entry) {
+    if (!which(*entry.second)) return false;
+    inbox_.release(entry.first);
+    return true;
+  });
 }
 
 void Agent::sweep() {
-  const std::size_t before = sessions_.size();
-  std::erase_if(sessions_, [](const auto& entry) { return entry.second->removable(); });
-  if (sessions_.size() != before) subscribe();
-  if (auto expired = answers_.expired(kExpiredAnswersAtOnce); !expired.empty()) {
-    // What is not committed now comes up again when the node starts.
-    (void)journal_->commit(std::move(expired), {});
-  }
+  drop_sessions([](const Serving& session) { return session.removable(); });
+  sweep_journal();
   const bool idle = sessions_.empty() && (!direct_.running || direct_.running() == 0);
   if (on_drained_ && !stopping_ && idle) std::exchange(on_drained_, nullptr)();
+}
+
+void Agent::sweep_journal() {
+  std::vector<client::JournalChange> erased = answers_.expired(kExpiredAnswersAtOnce);
+  std::ranges::move(
+      journal_sweep_.next(config_.limits.records_days * client::kSecondsPerDay, kSweptRowsAtOnce),
+      std::back_inserter(erased));
+  // What is not committed now comes up again: an answer when the node starts, the rest before.
+  if (!erased.empty()) (void)journal_->commit(std::move(erased), {});
 }
 
 void Agent::drain(std::function<void()> done) {

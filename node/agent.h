@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/metrics_text.h"
 #include "base/rng.h"
+#include "client/frame_inbox.h"
 #include "client/journal.h"
 #include "client/relay_pool.h"
 #include "net/loop.h"
@@ -15,6 +16,7 @@
 #include "node/engine_site.h"
 #include "node/evidence_source.h"
 #include "node/https_face.h"
+#include "node/journal_sweep.h"
 #include "node/node_keys.h"
 #include "node/node_metrics.h"
 #include "node/pickup_outbox.h"
@@ -46,8 +48,10 @@ struct AgentCounters {
 /// sessions without a word; stop() is the clean way.
 class Agent final : public ModelDirectory {
  public:
+  /// `rail`: none is "unsettled", where nothing but the credit stands behind a channel.
   Agent(const NodeConfig& config, Keypair identity, std::unique_ptr<EvidenceSource> source,
-        std::unique_ptr<client::Journal> journal, net::Loop& loop, Clock& clock, Rng& rng);
+        std::unique_ptr<client::Journal> journal, net::Loop& loop, Clock& clock, Rng& rng,
+        std::shared_ptr<const Rail> rail = nullptr);
   ~Agent() override;
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
@@ -80,6 +84,20 @@ class Agent final : public ModelDirectory {
   /// For Prometheus: counts and states, no word of a client.
   [[nodiscard]] std::string metrics_text() const;
 
+  /// Answers requests for its path; borrowed, it goes before the agent does. Before start().
+  void set_lightning(LightningDesk& desk) { lightning_ = &desk; }
+
+  /// What a channel's statements come to.
+  [[nodiscard]] Amount spent(const settlement::ChannelTerms& terms) {
+    return books_.open(terms, {})->channel().spent();
+  }
+
+  /// What the rail says of channels has changed.
+  void backing_changed() { books_.refresh_backing(); }
+
+  /// Outlives what others make of it until the agent goes.
+  [[nodiscard]] client::Journal& journal() { return *journal_; }
+
   [[nodiscard]] const AgentCounters& counters() const { return counters_; }
 
  private:
@@ -102,12 +120,15 @@ class Agent final : public ModelDirectory {
 
   // Frames.
   void subscribe();
-  void on_frame(const VerifiedEvent& event);
+  void on_first_frame(const VerifiedEvent& event);
+  void on_session_frame(const Event& event);
+  void drop_sessions(const std::function<bool(const Serving&)>& which);
   void on_first_frame(const Event& event, const Keypair& encryption);
   void refuse(const NodeHandshake& handshake, ErrorCode code, std::string message);
-  [[nodiscard]] std::shared_ptr<ChannelBook> book_for(const NodeHandshake& handshake,
-                                                      const LiveOffer& offer);
+  [[nodiscard]] Result<std::shared_ptr<ChannelBook>, std::string> book_for(
+      const NodeHandshake& handshake, const LiveOffer& offer);
   void sweep();
+  void sweep_journal();
 
   const NodeConfig& config_;
   const Keypair identity_;
@@ -116,7 +137,9 @@ class Agent final : public ModelDirectory {
   Rng& rng_;
   std::unique_ptr<EvidenceSource> source_;
   std::unique_ptr<client::Journal> journal_;
+  TurnEnd turn_end_;
   client::RelayPool pool_;
+  client::FrameInbox inbox_;  ///< of the sessions
   AnswerStore answers_;
   PickupOutbox pickup_;
   Verifier verifier_;
@@ -125,6 +148,7 @@ class Agent final : public ModelDirectory {
   BeaconFeed beacons_;
   PublishTimes times_;
   DirectPath direct_;
+  LightningDesk* lightning_ = nullptr;  ///< none: not paid so
   AgentCounters counters_;
   NodeMetrics metrics_;
 
@@ -137,8 +161,10 @@ class Agent final : public ModelDirectory {
 
   std::vector<std::unique_ptr<EngineSite>> sites_;
   std::unordered_map<PublicKey, std::shared_ptr<Serving>, FixedBytesHash> sessions_;
+  const std::shared_ptr<const Rail> rail_;
   ChannelBooks books_;
-  client::SubscriptionId frames_ = client::SubscriptionId::None;
+  JournalSweep journal_sweep_;
+  client::SubscriptionId first_frames_ = client::SubscriptionId::None;
   std::vector<net::TimerId> timers_;
 
   std::function<void(std::string)> on_serving_;

@@ -77,6 +77,13 @@ void Answering::start(const std::weak_ptr<AnswerPeer>& peer, const AnswerRequest
       !channel.may_serve(id_, one_token, 0, offer_.prices)) {
     return refuse(ErrorCode::PaymentRequired, "earlier answers of this channel are not paid");
   }
+  const auto& backing = channel.backing();
+  if (backing && channel.spent() >= *backing) {
+    return refuse(
+        ErrorCode::PaymentRequired,
+        "nothing is left of what backs the channel, or it is closing, or was paid for too "
+        "short a time ago");
+  }
   enter_queue(*prepared, request);
 }
 
@@ -85,7 +92,8 @@ void Answering::enter_queue(const EngineRequest& request, const AnswerRequest& a
   AdmissionRequest wanted;
   wanted.payer = asked.line;
   wanted.tokens = asked.body.size() / kBytesPerToken;
-  if (request.form != AnswerForm::Whole) wanted.tokens += usage_max_.output;
+  const bool writes = request.form != AnswerForm::Whole && request.form != AnswerForm::Transcript;
+  if (writes) wanted.tokens += usage_max_.output;
   wanted.price =
       static_cast<std::uint64_t>(services_.config.terms_of(services_.engine_settings).output_price);
   QueueCallbacks callbacks;
@@ -173,6 +181,12 @@ void Answering::pump() {
   services_.engine.resume(call_);
 }
 
+void Answering::rest(bool resting) {
+  if (call_ == Engine::Call::None || resting == resting_) return;
+  resting_ = resting;
+  services_.engine.rest(call_, resting);
+}
+
 /// Lets the held piece go when the credit covers it. Else what was delivered has to be paid first,
 /// and then, should the piece alone be worth more than the credit, a part of it at a time.
 void Answering::pass_held() {
@@ -211,7 +225,7 @@ void Answering::on_engine_done(const EngineOutcome& outcome) {
       break;
     case EngineFailure::Broken:
     case EngineFailure::TooLarge:
-      log(LogLevel::Warning, "{}: {}", to_string(outcome.failure), outcome.detail);
+      log(LogLevel::Warning, "{}: {}", outcome.failure, public_text(outcome.detail));
       peer_->on_broken();
       finish(RecordStatus::EngineDied, outcome);
       break;
@@ -252,14 +266,14 @@ void Answering::on_timer() {
 /// Tokens that the engine counted, or, as long as it has not said so, the pieces it sent: a piece
 /// is a token at least. Never less than what an earlier statement named, never more than the payer
 /// could accept: what an engine does beyond its limits is not sold.
-Usage Answering::usage_of(const EngineOutcome& outcome) const {
+Usage Answering::usage_of(const EngineCount& count) const {
   Usage usage;
-  if (outcome.usage) {
-    usage.input = static_cast<std::uint64_t>(outcome.usage->input);
-    usage.cached = static_cast<std::uint64_t>(outcome.usage->cached);
-    usage.output = static_cast<std::uint64_t>(outcome.usage->output);
+  if (count.usage) {
+    usage.input = static_cast<std::uint64_t>(count.usage->input);
+    usage.cached = static_cast<std::uint64_t>(count.usage->cached);
+    usage.output = static_cast<std::uint64_t>(count.usage->output);
   } else {
-    usage.output = static_cast<std::uint64_t>(outcome.output_chunks);
+    usage.output = static_cast<std::uint64_t>(count.output_chunks);
   }
   return at_least(at_most(usage, usage_max_), stated_);
 }
@@ -306,19 +320,24 @@ std::optional<Usage> Answering::instalment(const Usage& wanted) const {
   return after(covered);
 }
 
-ResponseRecord Answering::draft_record(RecordStatus status, const Usage& usage) const {
+ResponseRecord begin_record(const Services& services, const Offer& offer) {
   ResponseRecord record;
-  record.node = services_.identity.public_key();
-  record.created_at = services_.clock.unix_s();
+  record.node = services.identity.public_key();
+  record.created_at = services.clock.unix_s();
+  record.offer = offer.id;
+  record.attestation = offer.attestation;
+  record.model = offer.model;
+  record.weights = offer.weights;
+  record.engine = offer.engine;
+  record.engine_version = offer.engine_version;
+  return record;
+}
+
+ResponseRecord Answering::draft_record(RecordStatus status, const Usage& usage) const {
+  ResponseRecord record = begin_record(services_, offer_.offer);
   record.request = id_;
   record.request_hash = request_hash_;
   record.response_hash = peer_->response_hash();
-  record.offer = offer_.offer.id;
-  record.attestation = offer_.offer.attestation;
-  record.model = offer_.offer.model;
-  record.weights = offer_.offer.weights;
-  record.engine = offer_.offer.engine;
-  record.engine_version = offer_.offer.engine_version;
   record.sampling = sampling_;
   record.usage = usage;
   record.milliseconds = elapsed_ms();

@@ -1,21 +1,13 @@
 #pragma once
 
-#include "base/clock.h"
-#include "base/rng.h"
 #include "client/journal.h"
-#include "client/relay_pool.h"
 #include "events/frames.h"
-#include "events/session_link.h"
-#include "net/loop.h"
-#include "node/answer_store.h"
 #include "node/channel_book.h"
 #include "node/config.h"
 #include "node/engine.h"
 #include "node/engine_queue.h"
-#include "node/node_metrics.h"
-#include "node/pickup_outbox.h"
+#include "node/node_parts.h"
 #include "node/publisher.h"
-#include "schnorr/verify.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -28,22 +20,9 @@
 namespace nostril::node {
 
 /// What every answer of one engine is made with. Borrowed; outlives them all.
-struct Services {
-  const NodeConfig& config;
-  const Keypair& identity;
-  net::Loop& loop;
-  Clock& clock;
-  Rng& rng;
-  Verifier& verifier;
-  client::RelayPool& pool;
-  client::Journal& journal;
-  AnswerStore& answers;
-  PickupOutbox& pickup;
+struct Services : NodeParts {
   Engine& engine;
   const NodeConfig::EngineSettings& engine_settings;
-  NodeMetrics& metrics;
-
-  [[nodiscard]] Moment now() const { return {clock.monotonic_ms(), clock.unix_s()}; }
 };
 
 /// Why nothing was served, and nothing is charged.
@@ -102,6 +81,9 @@ struct AnswerRequest {
   std::string_view cache_salt;
 };
 
+/// A record of now that says whose it is and under which offer; the rest is the caller's.
+[[nodiscard]] ResponseRecord begin_record(const Services& services, const Offer& offer);
+
 /// One request from admission to record: engine, meter and book. The record is on the disk before
 /// the peer is told the end; no byte reaches the peer that the channel's credit does not cover.
 /// Threads: the loop's only. Held by shared_ptr, as is its peer: callbacks that come late find them
@@ -126,6 +108,8 @@ class Answering : public std::enable_shared_from_this<Answering> {
 
   /// The peer may want more than before.
   void pump();
+  /// While `resting` what the engine says is not read: it could not leave yet.
+  void rest(bool resting);
   /// Stops the engine; a record of what was delivered. Nothing when it is over already.
   void end_early(RecordStatus status);
   /// A receipt that the book accepted is on the disk.
@@ -171,7 +155,7 @@ class Answering : public std::enable_shared_from_this<Answering> {
   [[nodiscard]] bool covers(const Usage& usage) const;
   [[nodiscard]] std::optional<Usage> instalment(const Usage& wanted) const;
 
-  [[nodiscard]] Usage usage_of(const EngineOutcome& outcome) const;
+  [[nodiscard]] Usage usage_of(const EngineCount& count) const;
   [[nodiscard]] ResponseRecord draft_record(RecordStatus status, const Usage& usage) const;
   void finish(RecordStatus status, const EngineOutcome& outcome);
   void refuse(ErrorCode code, std::string message, std::int64_t retry_after_ms = 0);
@@ -191,6 +175,7 @@ class Answering : public std::enable_shared_from_this<Answering> {
   Engine::Call call_ = Engine::Call::None;
   std::string sampling_;
   bool engine_paused_ = false;
+  bool resting_ = false;
   std::string held_;  ///< what the engine sent last, while the credit does not cover it
   Usage delivered_;   ///< what all bytes before held_ came to
   std::optional<std::int64_t> receipt_asked_at_ms_;

@@ -3,14 +3,19 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "events/big_endian.h"
-#include "settlement/usage_limit.h"
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <utility>
 
 namespace nostril::node {
+
+using client::ApiBudget;
+using client::ApiKey;
+using client::ApiSpending;
+using client::BudgetRefusal;
+using client::caller_id;
+using client::decode_usage;
 
 namespace {
 
@@ -42,27 +47,6 @@ bool strip(std::string_view& text, std::string_view scheme) {
   }
   text.remove_prefix(scheme.size());
   return true;
-}
-
-std::uint64_t narrow(Uint128 value) {
-  return static_cast<std::uint64_t>(
-      std::min<Uint128>(value, std::numeric_limits<std::uint64_t>::max()));
-}
-
-/// The most that a request with this body may come to. No token is shorter than a byte, so a short
-/// body needs no room for the model's whole context.
-ApiSpending most_of(const LiveOffer& offer, std::string_view body) {
-  Usage usage = settlement::usage_max(offer.offer, body);
-  usage.input = std::min<std::uint64_t>(usage.input, body.size() + settlement::kTemplateTokensMax);
-  usage.cached = 0;
-  const auto micro = offer.prices.charge(usage, 0);
-  const Uint128 amount =
-      micro ? (*micro + settlement::kMicroPerUnit - 1) / settlement::kMicroPerUnit : Amount::kMax;
-  return {usage.input + usage.output, narrow(amount)};
-}
-
-ApiSpending spent_by(const ResponseRecord& record) {
-  return {record.usage.input + record.usage.output, narrow(record.cost.value())};
 }
 
 Digest process_secret(Rng& rng) {
@@ -115,8 +99,8 @@ class ApiGate::Hold final : public ApiHold {
   void settle(const ResponseRecord& record, std::vector<client::JournalChange>& changes) override {
     // Nobody in particular has no account.
     if (caller_.is_zero()) return;
-    changes.push_back(put_usage(
-        caller_, gate_.budgets_.charge(caller_, spent_by(record), gate_.parts_.clock.unix_s())));
+    changes.push_back(put_usage(caller_, gate_.budgets_.charge(caller_, client::spent_by(record),
+                                                               gate_.parts_.clock.unix_s())));
   }
 
   /// A channel of the account that no other exchange uses: its statements wait for no receipt.
@@ -152,6 +136,14 @@ ApiGate::ApiGate(ApiGateSettings settings, ApiGateParts parts)
     }
     return true;
   });
+}
+
+void ApiGate::reconfigure(ApiGateSettings settings) {
+  const bool moved = settings.keys_file != settings_.keys_file;
+  settings_ = std::move(settings);
+  if (!moved) return;
+  keys_.move_to(settings_.keys_file);
+  keys_.refresh(parts_.clock.monotonic_ms());
 }
 
 // ---- Who asks -----------------------------------------------------------------------------------
@@ -278,7 +270,7 @@ Result<ApiBooking, ApiRefusal> ApiGate::book_account(const ApiCaller& caller,
   const auto entry = std::ranges::find(keys_.keys(), caller.id, &ApiKey::caller_id);
   const bool listed = entry != keys_.keys().end();
   if (!listed && settings_.mode != ApiMode::Open) return failure(unauthorized("no such API key"));
-  const ApiSpending most = most_of(offer, body);
+  const ApiSpending most = client::most_of(offer.offer, offer.prices, body);
   const auto refusal = budgets_.reserve(caller.id, listed ? entry->budget : ApiBudget{}, most,
                                         parts_.clock.unix_s());
   if (refusal == BudgetRefusal::TooLarge) {
@@ -296,6 +288,11 @@ Result<ApiBooking, ApiRefusal> ApiGate::book_account(const ApiCaller& caller,
 
 Result<ApiBooking, ApiRefusal> ApiGate::book_payer(const ApiCaller& caller,
                                                    const LiveOffer& offer) {
+  if (offer.offer.rail || offer.offer.lightning) {
+    return failure(
+        unpaid("this node is paid over channels that are backed; these come through "
+               "relays"));
+  }
   ApiBooking out{channel_of(*caller.payer), nullptr};
   if (caller.receipt) {
     if (const auto taken = take_receipt(out.book, *caller.receipt); !taken) {

@@ -2,12 +2,12 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "client/api_budget.h"
+#include "client/api_keys.h"
 #include "client/journal.h"
 #include "net/http.h"
 #include "net/peer_address.h"
-#include "node/api_budget.h"
 #include "node/api_exchange.h"
-#include "node/api_keys.h"
 #include "node/balance_headers.h"
 #include "node/channel_book.h"
 #include "node/nip98.h"
@@ -66,6 +66,10 @@ class ApiGate final : public ApiAccess, public ApiHook {
  public:
   ApiGate(ApiGateSettings settings, ApiGateParts parts);
 
+  /// From now on; what was admitted goes on. Another keys file that does not read leaves the keys
+  /// of the old one in force.
+  void reconfigure(ApiGateSettings settings);
+
   [[nodiscard]] Result<ApiCaller, ApiRefusal> admit(const net::HttpRequest& request,
                                                     const net::PeerAddress& peer) override;
   [[nodiscard]] Result<ApiBooking, ApiRefusal> book(const ApiCaller& caller, const LiveOffer& offer,
@@ -104,10 +108,10 @@ class ApiGate final : public ApiAccess, public ApiHook {
   [[nodiscard]] net::HttpResponse balance(const net::HttpRequest& request,
                                           const net::PeerAddress& peer);
 
-  const ApiGateSettings settings_;
+  ApiGateSettings settings_;
   ApiGateParts parts_;
-  ApiKeyFile keys_;
-  ApiBudgets budgets_;
+  client::ApiKeyFile keys_;
+  client::ApiBudgets budgets_;
   Nip98Replays replays_;
   const HmacKey salts_;  ///< prompts of two callers never meet in the engine's cache
   /// Numbers of an account's channels that are in use.

@@ -2,7 +2,10 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "node/endpoint.h"
+#include "node/engine_request.h"
 #include "node/exchange_store.h"
+#include "node/form_body.h"
 #include "settlement/price.h"
 
 #include <algorithm>
@@ -63,14 +66,33 @@ RequestId draw_request_id(Rng& rng) {
   return out;
 }
 
+/// The model that a request asks for.
+Result<std::string, ApiRefusal> model_in(std::string_view path, std::string_view body) {
+  const Endpoint* endpoint = find_endpoint(path);
+  if (endpoint != nullptr && endpoint->is_form) {
+    const auto form = parse_form_body(body);
+    if (!form) return failure(refusal_with(400, to_string(RequestError::NotAForm)));
+    const auto part = std::ranges::find_if(
+        form->parts, [](const FormPart& each) { return each.name == "model" && !each.is_file; });
+    if (part != form->parts.end()) return std::string(part->content);
+  } else {
+    const auto json = Json::parse(body);
+    if (!json || !json->is_object()) {
+      return failure(refusal_with(400, "the body must be a JSON object"));
+    }
+    if (const auto model = json->find_string("model")) return std::string(*model);
+  }
+  return failure(refusal_with(400, "the body must name a model"));
+}
+
 bool is_whole(RecordStatus status) {
   return status == RecordStatus::Ok || status == RecordStatus::Error;
 }
 
 }  // namespace
 
-ApiAnswer::ApiAnswer(ApiContext context, net::ConnectionId id, std::function<void()> over)
-    : context_(context), id_(id), over_(std::move(over)) {}
+ApiAnswer::ApiAnswer(ApiContext context, std::shared_ptr<ApiWire> wire, std::function<void()> over)
+    : context_(context), wire_(std::move(wire)), over_(std::move(over)) {}
 
 // ---- The request --------------------------------------------------------------------------------
 
@@ -124,14 +146,10 @@ Result<std::string, ApiRefusal> ApiAnswer::open_body(const net::HttpRequest& req
 }
 
 Result<ModelPlace, ApiRefusal> ApiAnswer::place_of(std::string_view body) {
-  const auto json = Json::parse(body);
-  if (!json || !json->is_object()) {
-    return failure(refusal_with(400, "the body must be a JSON object"));
-  }
-  const auto model = json->find_string("model");
-  if (!model) return failure(refusal_with(400, "the body must name a model"));
-  exchange_.model = *model;
-  auto place = context_.parts.models.find_model(*model);
+  auto model = model_in(exchange_.path, body);
+  if (!model) return failure(std::move(model.error()));
+  exchange_.model = *std::move(model);
+  auto place = context_.parts.models.find_model(exchange_.model);
   if (place) return *std::move(place);
   ApiRefusal refusal = refusal_with(404, "this node serves no such model at present");
   refusal.code = "model_not_found";
@@ -159,7 +177,7 @@ void ApiAnswer::on_changed() {
 // ---- The answer ---------------------------------------------------------------------------------
 
 bool ApiAnswer::wants_more() const {
-  return !started_ || context_.server.pending_bytes(id_) < context_.limits.unsent_bytes_max;
+  return !started_ || wire_->pending_bytes() < context_.limits.unsent_bytes_max;
 }
 
 void ApiAnswer::on_bytes(std::string_view bytes) {
@@ -183,7 +201,7 @@ void ApiAnswer::start_stream() {
   headers_.add("Cache-Control", "no-cache");
   begin_transforms(headers_);
   for (ApiHook* hook : context_.hooks) hook->add_headers(exchange_, headers_);
-  if (!closed_) context_.server.start_stream(id_, head_.status, headers_);
+  if (!closed_) wire_->start_stream(head_.status, headers_);
 }
 
 void ApiAnswer::stream(std::string_view bytes) {
@@ -197,7 +215,7 @@ void ApiAnswer::stream(std::string_view bytes) {
     held_ += out;
     return;
   }
-  if (!closed_) context_.server.write_stream(id_, out);
+  if (!closed_) wire_->write(out);
 }
 
 void ApiAnswer::begin_transforms(net::HttpHeaders& headers) {
@@ -337,8 +355,8 @@ void ApiAnswer::keep(std::vector<client::JournalChange>& changes) {
 void ApiAnswer::on_end(const ResponseRecord& record, const Event& event) {
   if (started_) {
     if (!closed_) {
-      context_.server.write_stream(id_, held_);
-      context_.server.end_stream(id_);
+      wire_->write(held_);
+      wire_->end_stream();
     }
     return over();
   }
@@ -347,14 +365,14 @@ void ApiAnswer::on_end(const ResponseRecord& record, const Event& event) {
   for (ApiHook* hook : context_.hooks) hook->add_headers(exchange_, headers_);
   exchange_.record = nullptr;
   exchange_.record_event = nullptr;
-  if (!closed_) context_.server.respond(id_, {exchange_.status, headers_, std::move(whole_)});
+  if (!closed_) wire_->respond({exchange_.status, headers_, std::move(whole_)});
   over();
 }
 
 void ApiAnswer::on_refused(const AnswerRefusal& refusal) {
   if (started_) {
     // Without a record the stream must not look whole.
-    if (!closed_) context_.server.drop(id_);
+    if (!closed_) wire_->drop();
     return over();
   }
   refuse(to_api(refusal));
@@ -372,7 +390,7 @@ void ApiAnswer::refuse(const ApiRefusal& refusal) {
     log(LogLevel::Warning, "the journal is full; nothing is kept of a refusal");
   }
   for (ApiHook* hook : context_.hooks) hook->add_headers(exchange_, headers_);
-  if (!closed_) context_.server.respond(id_, {exchange_.status, headers_, std::move(whole_)});
+  if (!closed_) wire_->respond({exchange_.status, headers_, std::move(whole_)});
   over();
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/server.h"
+#include "net/http.h"
 #include "node/answering.h"
 #include "node/api_exchange.h"
 #include "node/api_server.h"
@@ -22,7 +22,6 @@ struct ApiContext {
   const ApiLimits& limits;
   const std::vector<ApiTransformMaker>& transforms;
   const std::vector<ApiHook*>& hooks;
-  net::Server& server;
 };
 
 /// One POST to an engine over the HTTPS face: opens its body, lets it be answered, seals what comes
@@ -30,7 +29,7 @@ struct ApiContext {
 class ApiAnswer final : public AnswerPeer, public std::enable_shared_from_this<ApiAnswer> {
  public:
   /// `over`: once, when nothing more will be sent.
-  ApiAnswer(ApiContext context, net::ConnectionId id, std::function<void()> over);
+  ApiAnswer(ApiContext context, std::shared_ptr<ApiWire> wire, std::function<void()> over);
 
   /// Once.
   void begin(const net::HttpRequest& request, const net::PeerAddress& peer);
@@ -81,7 +80,7 @@ class ApiAnswer final : public AnswerPeer, public std::enable_shared_from_this<A
   void over();
 
   ApiContext context_;
-  const net::ConnectionId id_;
+  const std::shared_ptr<ApiWire> wire_;
   std::function<void()> over_;
   ApiExchange exchange_;
   /// Outermost first; those before `opened_` have read the request's body.

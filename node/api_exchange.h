@@ -7,6 +7,7 @@
 #include "events/inference.h"
 #include "net/http.h"
 #include "net/peer_address.h"
+#include "node/api_wire.h"
 #include "node/channel_book.h"
 #include "node/publisher.h"
 #include "schnorr/types.h"
@@ -156,6 +157,21 @@ class ApiHook {
   /// store will have of it, to be filled in further; null: it keeps nothing of this one.
   virtual void on_finish(const ApiExchange& /*exchange*/, Exchange* /*kept*/,
                          std::vector<client::JournalChange>& /*changes*/) {}
+};
+
+/// A request that came inside of another one's body, and where its answer goes.
+struct ApiInner {
+  net::HttpRequest request;
+  std::shared_ptr<ApiWire> wire;
+};
+
+/// An encryption of whole requests, at one path.
+struct ApiEnvelope {
+  std::string path;
+  /// `wire`: where the outer answer goes; the inner one may hold it.
+  std::function<Result<ApiInner, ApiRefusal>(const net::HttpRequest& request,
+                                             const std::shared_ptr<ApiWire>& wire)>
+      open;
 };
 
 /// Answers one request; at once or later, once. Nothing happens when the client is gone.

@@ -8,6 +8,20 @@
 
 namespace nostril::node {
 
+namespace {
+
+/// What a browser asks before a page may send a key, or JSON.
+net::HttpResponse preflight() {
+  constexpr int kNoContent = 204;
+  return {kNoContent,
+          {{"Access-Control-Allow-Methods", "GET, POST"},
+           {"Access-Control-Allow-Headers", "Authorization, *"},
+           {"Access-Control-Max-Age", "86400"}},
+          {}};
+}
+
+}  // namespace
+
 ApiServer::ApiServer(ApiServerParts parts, const net::ListenConfig& listen, const ApiLimits& limits)
     : parts_(parts), limits_(limits), server_(parts.loop, *this, listen, limits.server) {}
 
@@ -25,6 +39,10 @@ void ApiServer::add_transform(ApiTransformMaker maker) {
 
 void ApiServer::add_hook(ApiHook& hook) {
   hooks_.push_back(&hook);
+}
+
+void ApiServer::add_envelope(ApiEnvelope envelope) {
+  envelopes_.push_back(std::move(envelope));
 }
 
 void ApiServer::stop_listening() {
@@ -62,35 +80,48 @@ const ApiRoute* ApiServer::route_of(const net::HttpRequest& request) const {
   return other == routes_.end() ? nullptr : &*other;
 }
 
-ApiReply ApiServer::reply_to(net::ConnectionId id) {
-  return [this, alive = std::weak_ptr(alive_), id](const net::HttpResponse& response) {
-    if (!alive.expired()) server_.respond(id, response);
-  };
+ApiReply ApiServer::reply_to(std::shared_ptr<ApiWire> wire) {
+  return
+      [alive = std::weak_ptr(alive_), wire = std::move(wire)](const net::HttpResponse& response) {
+        if (!alive.expired()) wire->respond(response);
+      };
 }
 
-void ApiServer::refuse(net::ConnectionId id, int status, std::string_view message) {
-  server_.respond(id, refusal(status, message));
+void ApiServer::refuse(ApiWire& wire, int status, std::string_view message) {
+  wire.respond(refusal(status, message));
 }
 
 void ApiServer::on_http(net::ConnectionId id, const net::HttpRequest& request) {
+  const auto wire = std::make_shared<ConnectionWire>(server_, id);
+  if (request.method == "OPTIONS") return wire->respond(preflight());
+  const auto envelope = std::ranges::find(envelopes_, request.path, &ApiEnvelope::path);
+  if (envelope == envelopes_.end()) return dispatch(id, request, wire);
+  if (request.method != "POST") return refuse(*wire, 405, "no such method on this path");
+  const auto inner = envelope->open(request, wire);
+  if (!inner) return wire->respond(to_response(inner.error()));
+  dispatch(id, inner->request, inner->wire);
+}
+
+void ApiServer::dispatch(net::ConnectionId id, const net::HttpRequest& request,
+                         const std::shared_ptr<ApiWire>& wire) {
   const ApiRoute* route = route_of(request);
   const bool is_endpoint = find_endpoint(request.path) != nullptr;
-  if (route == nullptr && !is_endpoint) return refuse(id, 404, "no such path");
+  if (route == nullptr && !is_endpoint) return refuse(*wire, 404, "no such path");
   if (request.method != (route == nullptr ? "POST" : route->method)) {
-    return refuse(id, 405, "no such method on this path");
+    return refuse(*wire, 405, "no such method on this path");
   }
   const auto peer = server_.peer(id);
   if (!peer) return;
-  if (route != nullptr) return route->answer(request, *peer, reply_to(id));
-  ask(id, request);
+  if (route != nullptr) return route->answer(request, *peer, reply_to(wire));
+  ask(id, request, wire);
 }
 
-void ApiServer::ask(net::ConnectionId id, const net::HttpRequest& request) {
-  const auto answer =
-      std::make_shared<ApiAnswer>(ApiContext{parts_, limits_, transforms_, hooks_, server_}, id,
-                                  [this, alive = std::weak_ptr(alive_), id] {
-                                    if (!alive.expired()) answers_.erase(id);
-                                  });
+void ApiServer::ask(net::ConnectionId id, const net::HttpRequest& request,
+                    const std::shared_ptr<ApiWire>& wire) {
+  const auto answer = std::make_shared<ApiAnswer>(ApiContext{parts_, limits_, transforms_, hooks_},
+                                                  wire, [this, alive = std::weak_ptr(alive_), id] {
+                                                    if (!alive.expired()) answers_.erase(id);
+                                                  });
   answers_.insert_or_assign(id, answer);
   answer->begin(request, *server_.peer(id));
 }

@@ -80,6 +80,8 @@ class ApiServer final : public net::ServerHandler {
   /// The first is the outermost.
   void add_transform(ApiTransformMaker maker);
   void add_hook(ApiHook& hook);
+  /// Of inner requests all is as of others, but that none is inside of them.
+  void add_envelope(ApiEnvelope envelope);
 
   [[nodiscard]] net::Server& server() { return server_; }
 
@@ -104,15 +106,19 @@ class ApiServer final : public net::ServerHandler {
 
  private:
   [[nodiscard]] const ApiRoute* route_of(const net::HttpRequest& request) const;
-  [[nodiscard]] ApiReply reply_to(net::ConnectionId id);
-  void refuse(net::ConnectionId id, int status, std::string_view message);
-  void ask(net::ConnectionId id, const net::HttpRequest& request);
+  [[nodiscard]] ApiReply reply_to(std::shared_ptr<ApiWire> wire);
+  void refuse(ApiWire& wire, int status, std::string_view message);
+  void dispatch(net::ConnectionId id, const net::HttpRequest& request,
+                const std::shared_ptr<ApiWire>& wire);
+  void ask(net::ConnectionId id, const net::HttpRequest& request,
+           const std::shared_ptr<ApiWire>& wire);
 
   ApiServerParts parts_;
   const ApiLimits limits_;
   std::vector<ApiRoute> routes_;
   std::vector<ApiTransformMaker> transforms_;
   std::vector<ApiHook*> hooks_;
+  std::vector<ApiEnvelope> envelopes_;
   std::map<net::ConnectionId, std::shared_ptr<ApiAnswer>> answers_;
   std::map<std::array<std::uint8_t, 16>, std::size_t> peers_;  ///< connections of each
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -38,7 +38,8 @@ void BeaconFeed::start() {
   client::SubscriptionCallbacks callbacks;
   callbacks.on_event = [this](const VerifiedEvent& event) { on_event(event.event()); };
   callbacks.on_closed = [](const std::string& relay, const std::string& reason) {
-    log(LogLevel::Warning, "{} refuses to send beacons: {}", relay, reason);
+    log(LogLevel::Warning, "{} refuses to send beacons: {}", public_text(relay),
+        public_text(reason));
   };
   subscription_ = pool_.subscribe(std::move(filters), std::move(callbacks));
 }

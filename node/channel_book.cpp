@@ -11,7 +11,7 @@ std::optional<Event> ChannelBook::state(ResponseRecord& record,
                                         const settlement::PriceTable& prices,
                                         const Keypair& identity, Rng& rng) {
   if (auto stated = channel_.statement(record, prices); !stated) {
-    log(LogLevel::Warning, "no statement: {}", to_string(stated.error()));
+    log(LogLevel::Warning, "no statement: {}", stated.error());
     return std::nullopt;
   }
   const Digest previous_hash = channel_.running_hash();
@@ -42,14 +42,21 @@ std::shared_ptr<ChannelBook> ChannelBooks::open(const settlement::ChannelTerms& 
                                                 Amount credit) {
   const ChannelId id = settlement::channel_id(terms);
   if (const auto found = books_.find(id); found != books_.end()) {
-    if (auto book = found->second.lock()) return book;
+    if (auto book = found->second.lock()) return book;  // its backing is fresh
   }
   const auto stored = client::get_channel(journal_, id);
   auto book = stored ? std::make_shared<ChannelBook>(*stored, credit)
                      : std::make_shared<ChannelBook>(terms, credit);
   std::erase_if(books_, [](const auto& entry) { return entry.second.expired(); });
+  book->set_backing(rail_.backing(terms));
   books_[id] = book;
   return book;
+}
+
+void ChannelBooks::refresh_backing() {
+  for (const auto& [id, weak] : books_) {
+    if (const auto book = weak.lock()) book->set_backing(rail_.backing(book->channel().terms()));
+  }
 }
 
 }  // namespace nostril::node

@@ -6,6 +6,7 @@
 #include "events/event.h"
 #include "events/frames.h"
 #include "events/inference.h"
+#include "node/rail.h"
 #include "schnorr/keys.h"
 #include "settlement/channel.h"
 #include "settlement/price.h"
@@ -30,6 +31,8 @@ class ChannelBook {
         paid_(stored.paid) {}
 
   [[nodiscard]] const settlement::NodeChannel& channel() const { return channel_; }
+
+  void set_backing(std::optional<Amount> backing) { channel_.set_backing(backing); }
 
   /// Signs and books the next statement with what `record` says was used. Nothing when the channel
   /// can't state more.
@@ -62,11 +65,20 @@ class ChannelBook {
 /// has a row. Threads: the loop's only.
 class ChannelBooks {
  public:
-  explicit ChannelBooks(client::Journal& journal) : journal_(journal) {}
+  /// `rail` says what stands behind a channel.
+  ChannelBooks(client::Journal& journal, const Rail& rail) : journal_(journal), rail_(rail) {}
 
   /// `credit`: of a book that is opened by this call.
   [[nodiscard]] std::shared_ptr<ChannelBook> open(const settlement::ChannelTerms& terms,
                                                   Amount credit);
+
+  [[nodiscard]] bool in_use(const ChannelId& id) const {
+    const auto found = books_.find(id);
+    return found != books_.end() && !found->second.expired();
+  }
+
+  /// What the rail knows has changed.
+  void refresh_backing();
 
   /// Calls `visit` for each that is in use.
   void each(const std::function<void(const ChannelBook&)>& visit) const {
@@ -77,6 +89,7 @@ class ChannelBooks {
 
  private:
   client::Journal& journal_;
+  const Rail& rail_;
   std::map<ChannelId, std::weak_ptr<ChannelBook>> books_;
 };
 

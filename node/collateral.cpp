@@ -161,7 +161,7 @@ class CollateralSource final : public EvidenceSource {
   std::optional<VendorDocument> obtain(const VendorRequest& request, std::int64_t now_s) {
     auto document = store_.obtain(request, now_s);
     if (document) return std::move(*document);
-    log(LogLevel::Error, "collateral: {}", document.error());
+    log(LogLevel::Error, "collateral: {}", public_text(document.error()));
     return std::nullopt;
   }
 
@@ -177,7 +177,7 @@ class CollateralSource final : public EvidenceSource {
       if (document) {
         out.push_back(std::move(document->body));
       } else if (!url.empty()) {
-        log(LogLevel::Warning, "collateral: {}", document.error());
+        log(LogLevel::Warning, "collateral: {}", public_text(document.error()));
         url.clear();
       }
     }

@@ -3,6 +3,7 @@
 #include "attestation/evidence.h"
 #include "attestation/vendor_services.h"
 #include "base/log.h"
+#include "base/percent.h"
 #include "node/http_request.h"
 
 #include <fmt/format.h>
@@ -80,8 +81,8 @@ Result<VendorDocument, std::string> CollateralStore::obtain(const VendorRequest&
   }
   failed_at_[request.name] = now_s;
   if (!usable) return fetched;
-  log(LogLevel::Warning, "{}; the one from {} s ago is used while it is valid", fetched.error(),
-      kept->age_s);
+  log(LogLevel::Warning, "{}; the one from {} s ago is used while it is valid",
+      public_text(fetched.error()), kept->age_s);
   return std::move(kept->document);
 }
 
@@ -108,7 +109,8 @@ void CollateralStore::write(const std::string& name, const VendorDocument& docum
                                                               as_bytes(document.chain))) &&
                        write_whole(settings_.folder / (name + ".body"), document.body);
   if (!written) {
-    log(LogLevel::Warning, "{}: collateral can't be kept there", settings_.folder.string());
+    log(LogLevel::Warning, "{}: collateral can't be kept there",
+        public_text(settings_.folder.string()));
   }
 }
 
@@ -138,7 +140,7 @@ Result<VendorDocument, std::string> CollateralStore::fetch(const VendorRequest& 
   out.body.assign(body.begin(), body.end());
   if (request.chain_header != nullptr) {
     const auto header = reply->headers.find(request.chain_header);
-    auto chain = attestation::percent_decode(header.value_or(""));
+    auto chain = percent_decode(header.value_or(""));
     if (!header || !chain || chain->size() > attestation::kIssuerChainBytesMax) {
       return failure(fmt::format("{}: no issuer chain in {}", request.url, request.chain_header));
     }

@@ -2,6 +2,7 @@
 
 #include "events/inference.h"
 #include "events/tag_reader.h"
+#include "net/utf8.h"
 #include "node/json_skim.h"
 
 #include <algorithm>
@@ -60,6 +61,23 @@ bool has_output(const Json& choice) {
          has_items(delta, "tool_calls");
 }
 
+/// Of the text of a JSON string, up to the quote that ends it or to what is rarer: \uXXXX, or what
+/// can't stand there.
+std::size_t plain_string_bytes(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const auto c = static_cast<unsigned char>(text[at]);
+    if (c == '"' || c < 0x20) break;
+    if (c == '\\') {
+      constexpr std::string_view kShortForms = "\"\\/bfnrt";
+      if (at + 1 == text.size() || kShortForms.find(text[at + 1]) == std::string_view::npos) break;
+      ++at;
+    }
+    ++at;
+  }
+  return at;
+}
+
 }  // namespace
 
 // ---- Splitting ----------------------------------------------------------------------------------
@@ -102,8 +120,7 @@ std::string AnswerSplitter::take_rest() {
 
 bool CompletionTap::feed(std::string_view bytes) {
   if (!stream_) {
-    const std::size_t bytes_max =
-        form_ == AnswerForm::Whole ? kSkimmedBodyBytesMax : kParsedBodyBytesMax;
+    const std::size_t bytes_max = is_skimmed() ? kSkimmedBodyBytesMax : kParsedBodyBytesMax;
     if (body_.size() + bytes.size() > bytes_max) return false;
     body_ += bytes;
     return true;
@@ -113,7 +130,7 @@ bool CompletionTap::feed(std::string_view bytes) {
   if (!parser_.feed(bytes, events)) return false;
   for (const net::SseEvent& event : events) {
     if (event.data == "[DONE]") {
-      done_ = done_ || form_ == AnswerForm::Completion;
+      done_ = done_ || form_ == AnswerForm::Completion || form_ == AnswerForm::Transcript;
     } else {
       read_text(event.data);
     }
@@ -140,15 +157,45 @@ void CompletionTap::finish() {
     return;
   }
   done_ = !body_.empty();
-  if (form_ == AnswerForm::Whole) {
+  if (is_skimmed()) {
     read_whole();
   } else {
     read_text(body_);
   }
 }
 
+void CompletionTap::Repeated::learn(std::string_view json) {
+  // In JSON an unescaped quote begins or ends a string, so this is no part of one.
+  constexpr std::string_view kText = R"("delta":{"content":")";
+  forget();
+  const std::size_t at = json.find(kText);
+  if (at == std::string_view::npos) return;
+  const std::size_t begin = at + kText.size();
+  const std::size_t bytes = plain_string_bytes(json.substr(begin));
+  if (bytes == 0) return;
+  prefix_ = json.substr(0, begin);
+  suffix_ = json.substr(begin + bytes);
+}
+
+bool CompletionTap::Repeated::matches(std::string_view json) const {
+  if (prefix_.empty() || json.size() <= prefix_.size() + suffix_.size()) return false;
+  if (!json.starts_with(prefix_) || !json.ends_with(suffix_)) return false;
+  const std::string_view text =
+      json.substr(prefix_.size(), json.size() - prefix_.size() - suffix_.size());
+  return plain_string_bytes(text) == text.size() && net::is_utf8(text);
+}
+
 void CompletionTap::read_text(std::string_view json) {
-  if (const auto object = Json::parse(json)) read(*object);
+  if (repeated_.matches(json)) {
+    ++output_chunks_;
+    return;
+  }
+  const auto object = Json::parse(json);
+  if (!object) return;
+  const std::int64_t before = output_chunks_;
+  read(*object);
+  repeated_.forget();
+  if (output_chunks_ == before + 1) repeated_.learn(json);
 }
 
 void CompletionTap::read(const Json& object) {
@@ -172,9 +219,16 @@ void CompletionTap::read(const Json& object) {
     case AnswerForm::Ollama:
       read_ollama(object);
       break;
+    case AnswerForm::Transcript:
+      read_transcript(object);
+      break;
     case AnswerForm::Whole:
       break;
   }
+}
+
+bool CompletionTap::is_skimmed() const {
+  return !stream_ && (form_ == AnswerForm::Whole || form_ == AnswerForm::Transcript);
 }
 
 /// In a stream of the newer forms it stands inside of the document that the event is about.
@@ -270,6 +324,17 @@ void CompletionTap::read_ollama(const Json& object) {
   usage_ = counted;
 }
 
+/// Of a stream: vLLM writes chunks as of chat, OpenAI events of their own, the last with all again.
+void CompletionTap::read_transcript(const Json& object) {
+  const auto type = object.find_string("type").value_or("");
+  if (!type.starts_with("transcript.")) return read_completion(object);
+  if (type == "transcript.text.delta" && has_text(&object, {"delta"})) ++output_chunks_;
+  if (type != "transcript.text.done") return;
+  done_ = true;
+  set_finish("stop");
+  read_usage(object.find("usage"));
+}
+
 /// Embeddings and ranks: numbers by the million beside one count of the prompt. What writes down
 /// sounds, or draws, may count its answer, too.
 void CompletionTap::read_whole() {
@@ -294,7 +359,7 @@ void CompletionTap::read_whole() {
 }
 
 bool CompletionTap::complete() const {
-  return !failed_ && done_ && (form_ == AnswerForm::Whole || !finish_reason_.empty());
+  return !failed_ && done_ && (is_skimmed() || !finish_reason_.empty());
 }
 
 }  // namespace nostril::node

@@ -57,7 +57,8 @@ class CompletionTap {
   CompletionTap(AnswerForm form, bool stream) : form_(form), stream_(stream) {}
 
   /// False when the response is beyond what any engine sends (limits of net/sse.h; a line of 1 MiB;
-  /// 8 MiB for a response that is not a stream, 32 MiB in AnswerForm::Whole): stop it.
+  /// 8 MiB for a response that is not a stream, 32 MiB in AnswerForm::Whole and Transcript): stop
+  /// it.
   [[nodiscard]] bool feed(std::string_view bytes);
   /// No more bytes will come; the connection ended in good order.
   void finish();
@@ -83,6 +84,23 @@ class CompletionTap {
   [[nodiscard]] std::int64_t output_chunks() const { return output_chunks_; }
 
  private:
+  /// The event that was read last. Nearly all that follow are the same but for the text of their
+  /// piece; what such a one says was said already, so it only counts.
+  class Repeated {
+   public:
+    /// `json` was read, and counted as one chunk of output.
+    void learn(std::string_view json);
+
+    void forget() { prefix_.clear(); }
+
+    /// The same but for its text, which isn't empty.
+    [[nodiscard]] bool matches(std::string_view json) const;
+
+   private:
+    std::string prefix_;  ///< up to its text; empty: nothing learned
+    std::string suffix_;  ///< from its closing quote on
+  };
+
   [[nodiscard]] bool feed_lines(std::string_view bytes);
   void read_text(std::string_view json);
   void read(const Json& object);
@@ -90,7 +108,10 @@ class CompletionTap {
   void read_responses(const Json& object);
   void read_messages(const Json& object);
   void read_ollama(const Json& object);
+  void read_transcript(const Json& object);
   void read_whole();
+  /// Numbers, sounds and pictures by the megabyte around one small member.
+  [[nodiscard]] bool is_skimmed() const;
   void read_usage(const Json* usage);
   void read_id(const Json& object);
   void set_finish(std::string_view reason);
@@ -98,6 +119,7 @@ class CompletionTap {
   AnswerForm form_;
   bool stream_;
   net::SseParser parser_;
+  Repeated repeated_;
   std::string body_;  ///< of a stream of lines: the line that is not complete
   std::optional<TokenUsage> usage_;
   std::string finish_reason_;

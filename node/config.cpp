@@ -7,6 +7,7 @@
 #include "net/url.h"
 #include "node/api_access.h"
 #include "node/endpoint.h"
+#include "settlement/lightning/bolt11.h"
 
 #include <algorithm>
 
@@ -21,7 +22,12 @@ constexpr std::size_t kWitnessesMax = 16;
 bool credit_covers_a_token(const NodeConfig::OfferSettings& terms) {
   const std::int64_t dearest =
       std::max({terms.input_price, terms.cached_price, terms.output_price});
-  return terms.credit >= dearest / 1'000'000 + (dearest % 1'000'000 == 0 ? 0 : 1);
+  // The first statement may have to hold what stands beside the tokens, too.
+  const auto fixed = static_cast<Uint128>(terms.request_price) +
+                     static_cast<Uint128>(terms.session_price) +
+                     static_cast<Uint128>(terms.second_price);
+  const std::int64_t token = dearest / 1'000'000 + (dearest % 1'000'000 == 0 ? 0 : 1);
+  return static_cast<Uint128>(terms.credit) >= static_cast<Uint128>(token) + fixed;
 }
 
 std::optional<std::string> unknown_path(const NodeConfig::EngineSettings& engine) {
@@ -49,6 +55,27 @@ std::optional<std::string> problem_of(const NodeConfig::Https& https) {
   if (!https.url.empty() && (!https.url.starts_with("https://") || !url ||
                              https.url.size() > InferenceLimits::kUrlBytesMax)) {
     return "https.url: https://HOST[:PORT]";
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> problem_of(const NodeConfig::Settlement& settlement,
+                                      const std::string& asset) {
+  if (!settlement.enabled()) return std::nullopt;
+  if (auto found = settlement.problem()) return "settlement." + *found;
+  if (!settlement::evm::parse_asset(asset)) {
+    return "offer.asset: with [settlement] eip155:CHAIN/erc20:0x… or eip155:CHAIN/slip44:60";
+  }
+  const auto payee = settlement::evm::parse_address(settlement.payee);
+  if (!settlement.payee.empty() && (!payee || payee->is_zero())) {
+    return "settlement.payee: 0x and 40 hex digits";
+  }
+  const auto shares = settlement.shares();
+  if (!shares) {
+    return "settlement.split: up to 16 of \"0x…=BASIS POINTS\", 10000 together at most";
+  }
+  if (!shares->empty() && !settlement.payee.empty()) {
+    return "settlement.split: without payee, for the account itself pays the shares";
   }
   return std::nullopt;
 }
@@ -110,6 +137,14 @@ void declare_one_of_several(Config& config, NodeConfig::EngineSettings& engine) 
   declare_engine(config, engine);
 }
 
+NodeConfig NodeConfig::read(const std::string& path) {
+  NodeConfig out;
+  Config config;
+  out.declare(config);
+  if (!path.empty()) config.load(path);
+  return out;
+}
+
 EvidenceSettings NodeConfig::evidence_settings() const {
   EvidenceSettings out;
   out.source = evidence;
@@ -143,9 +178,33 @@ std::filesystem::path NodeConfig::keys_file() const {
   return std::filesystem::path(data) / "keys.toml";
 }
 
+std::optional<std::vector<RevenueShare>> NodeConfig::Settlement::shares() const {
+  std::vector<RevenueShare> out;
+  for (const std::string& text : split) {
+    const auto share = settlement::parse_share(text);
+    if (!share) return std::nullopt;
+    out.push_back(*share);
+  }
+  if (!settlement::is_split(out)) return std::nullopt;
+  return out;
+}
+
+std::optional<EvmRail> NodeConfig::rail() const {
+  const auto contract = settlement::evm::parse_address(settlement.contract);
+  const auto payee = settlement.payee.empty() ? settlement.account
+                                              : settlement::evm::parse_address(settlement.payee);
+  if (!settlement.enabled() || !contract || !payee) return std::nullopt;
+  return EvmRail{*contract, *payee};
+}
+
+std::filesystem::path NodeConfig::account_file() const {
+  if (!settlement.key_file.empty()) return settlement.key_file;
+  return std::filesystem::path(data) / "account.nsec";
+}
+
 ExchangeLimits NodeConfig::exchange_limits() const {
   constexpr std::uint64_t kMiB = 1U << 20;
-  return {https.signature_days * kSecondsPerDay,
+  return {https.signature_days * client::kSecondsPerDay,
           static_cast<std::uint64_t>(https.signature_mib_max) * kMiB};
 }
 
@@ -169,6 +228,7 @@ NodeConfig::EngineSettings NodeConfig::single_engine() const {
 
 NodeConfig::OfferSettings NodeConfig::terms_of(const EngineSettings& engine_settings) const {
   OfferSettings out = offer;
+  out.paths = engine_settings.paths;
   const auto take = [](std::int64_t& term, std::int64_t own, std::int64_t own_min) {
     if (own >= own_min) term = own;
   };
@@ -229,10 +289,29 @@ std::optional<std::string> NodeConfig::problem() const {
     if (auto found = unknown_path(one)) return found;
   }
   if (auto found = problem_of(https)) return found;
+  if (auto found = problem_of(settlement, offer.asset)) return found;
+  if (lightning.enabled()) {
+    if (settlement.enabled()) return "lightning: not together with [settlement]";
+    if (!settlement::lightning::parse_network(lightning.network)) {
+      return "lightning.network: bc, tb, tbs or bcrt";
+    }
+    const auto in_msat = [this](const EngineSettings& one) {
+      return terms_of(one).asset == kLightningAsset;
+    };
+    if (offer.asset != kLightningAsset || !std::ranges::all_of(engines, in_msat)) {
+      return "offer.asset: msat, with [lightning]";
+    }
+  }
   if (!offer.operator_key.empty() && !from_hex<PublicKey>(offer.operator_key)) {
     return "offer.operator: a public key of 64 lowercase hex digits";
   }
   return std::nullopt;
+}
+
+std::optional<LightningRail> NodeConfig::lightning_rail() const {
+  if (!lightning.enabled()) return std::nullopt;
+  return LightningRail{lightning.network, Amount::of(static_cast<std::uint64_t>(lightning.step)),
+                       Amount::of(static_cast<std::uint64_t>(lightning.deposit_max))};
 }
 
 void NodeConfig::declare(Config& config) {
@@ -321,6 +400,13 @@ void NodeConfig::declare(Config& config) {
                 "The same for prompt tokens found in the engine's prefix cache.");
   config.number("output_price", &offer.output_price, 0, INT64_MAX,
                 "The same for generated tokens.");
+  config.number("request_price", &offer.request_price, 0, INT64_MAX,
+                "Base units for each request, beside its tokens.");
+  config.number("session_price", &offer.session_price, 0, INT64_MAX,
+                "Base units once for each channel.");
+  config.number("second_price", &offer.second_price, 0, INT64_MAX,
+                "Base units for each second that an engine works on a request, begun ones counted\n"
+                "whole. The credit must cover the time until its first token.");
   config.number("credit", &offer.credit, 0, INT64_MAX,
                 "Base units that a client may owe before a signed receipt is asked for.");
   config.number("output_tokens_max", &offer.output_tokens_max, 1, 1 << 24,
@@ -357,8 +443,10 @@ void NodeConfig::declare(Config& config) {
                 "Open connections, of all clients. Each may hold one body.");
   config.number("connections_per_peer_max", &https.connections_per_peer_max, 1, 100'000,
                 "The same of one address, or of one /64 of IPv6.");
-  config.number("body_bytes_max", &https.body_bytes_max, 1'024, 8 << 20,
-                "Of one request, held in memory.");
+  config.number(
+      "body_bytes_max", &https.body_bytes_max, 1'024, 128 << 20,
+      "Of one request, held in memory. Uploads of sounds and pictures may want more; JSON is read\n"
+      "up to 8 MiB.");
   config.number("signature_days", &https.signature_days, 1, 3'650,
                 "How long signatures and receipts of answers are kept: hashes, no text.");
   config.number("signature_mib_max", &https.signature_mib_max, 1, 1 << 20,
@@ -393,6 +481,54 @@ void NodeConfig::declare(Config& config) {
   config.number("beacon_age_s_max", &freshness.beacon_age_s_max, 10, 86'400,
                 "An older beacon is as good as none; the offers go on, and the log says so.");
 
+  config.section("settlement",
+                 "Channels on an EVM chain: what users lock there is what they can spend here,\n"
+                 "and a contract turns their receipts into money. UNAUDITED: docs/security.md.\n"
+                 "Off while contract is empty. Prices and credit are in offer.asset, which names\n"
+                 "chain and token. `nostril-node settle status` shows where it stands.");
+  settlement.declare(config);
+  config.text("payee", &settlement.payee,
+              "Address that is paid; its key need not be here. Empty: the account's. Each node of\n"
+              "yours has its own.");
+  config.text("key_file", &settlement.key_file,
+              "Key of the account that sends claims and pays their gas, as `nostril key new`\n"
+              "writes it. Empty: DATA/account.nsec, made when it is not there.");
+  config.number("claim_at", &settlement.claim_at, 1, INT64_MAX,
+                "Claim when receipts are worth so many base units more than what was claimed.\n"
+                "About fifty times a claim's gas is reasonable.");
+  config.number("claim_least", &settlement.claim_least, 1, INT64_MAX,
+                "A channel with less to claim is left for later; above what a row costs in gas.");
+  config.number("claim_after_s", &settlement.claim_after_s, 60, 31'536'000,
+                "Claim at the latest so long after the last claim. Where a user asks to close,\n"
+                "his channel is claimed at once, whatever stands above.");
+
+  config.list(
+      "split", &settlement.split,
+      "Who gets how much of what is claimed, as \"0x…=BASIS POINTS\" (10000 are all): model\n"
+      "owner, operator, relay. Claims then go into the account's pool in the contract,\n"
+      "and are paid from there; what is not given away stays in it. Without payee.");
+  config.number("split_at", &settlement.split_at, 1, INT64_MAX,
+                "Base units that somebody is owed before they are sent.");
+
+  config.section(
+      "lightning",
+      "Deposits over Lightning: users pay an invoice of your wallet service in advance and\n"
+      "get back what they don't spend. UNAUDITED. Off while nwc_file is empty. offer.asset is\n"
+      "then \"msat\", and so are prices and credit.");
+  config.text("nwc_file", &lightning.nwc_file,
+              "File (mode 0600) with a nostr+walletconnect:// line that may make_invoice and\n"
+              "lookup_invoice.");
+  config.text("refund_nwc_file", &lightning.refund_nwc_file,
+              "Another one that may pay_invoice and lookup_invoice, with a budget of its own:\n"
+              "refunds. Empty: the one above pays them.");
+  config.text("network", &lightning.network, "bc, tb (testnet), tbs (signet) or bcrt (regtest).");
+  config.number(
+      "step", &lightning.step, 0, 1'000'000'000,
+      "What a channel may come to before anything was deposited: lost when its user goes\n"
+      "away, and anybody can have many channels. 0: paid in advance.");
+  config.number("deposit_max", &lightning.deposit_max, 1'000, 1'000'000'000'000,
+                "Most of one deposit, msat: you hold it for the user.");
+
   config.section("metrics", "What the node counts, for its operator.");
   config.text("listen", &metrics.listen,
               "ADDRESS:PORT on loopback that answers GET /metrics (Prometheus) and /healthz.\n"
@@ -400,7 +536,8 @@ void NodeConfig::declare(Config& config) {
 
   config.section("limits", "Bounds of this process.");
   config.number("sessions_max", &limits.sessions_max, 1, 10'000,
-                "Sessions kept at a time, about 1 MiB each at most; more are refused as busy.");
+                "Sessions kept at a time, those that end among them; more are refused as busy.\n"
+                "200 KiB each while they stream, 1 MiB at most.");
   config.number(
       "running_max", &limits.running_max, 1, 1'000,
       "Requests inside one engine at a time. Beneath it the node learns from the engine's\n"
@@ -433,6 +570,10 @@ void NodeConfig::declare(Config& config) {
       "answer and is charged once. As long can one be picked up from relays.");
   config.number("answers_mib_max", &limits.answers_mib_max, 1, 1 << 20,
                 "MiB of them on the disk; the oldest go first.");
+  config.number(
+      "records_days", &limits.records_days, 1, 36'500,
+      "Days that the journal keeps records and receipts, but for the newest of each channel\n"
+      "with an accepted receipt, which stay; and channels that nobody signed a receipt for.");
 }
 
 }  // namespace nostril::node

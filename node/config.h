@@ -1,10 +1,12 @@
 #pragma once
 
 #include "base/config.h"
+#include "client/chain/settings.h"
 #include "node/collateral.h"
 #include "node/evidence_source.h"
 #include "node/exchange_store.h"
 #include "node/manifest.h"
+#include "settlement/split.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -14,8 +16,13 @@
 
 namespace nostril::node {
 
+using RevenueShare = settlement::Share;
+
 /// Everything an operator sets. Read once at the start; comments and defaults: --print-config.
 struct NodeConfig {
+  /// From that TOML file; empty: the defaults. Throws ConfigError.
+  [[nodiscard]] static NodeConfig read(const std::string& path);
+
   std::vector<std::string> relays = {"ws://127.0.0.1:7447"};
   std::string ca_file;
   std::string data = "nostril-node-data";
@@ -85,12 +92,46 @@ struct NodeConfig {
     std::int64_t input_price = 100'000;
     std::int64_t cached_price = 50'000;
     std::int64_t output_price = 400'000;
+    std::int64_t request_price = 0;
+    std::int64_t session_price = 0;
+    std::int64_t second_price = 0;
     std::int64_t credit = 1'000;
     std::int64_t output_tokens_max = 4096;
     std::string operator_key;
     std::int64_t load_s = 15;
     bool auditable = false;
+    std::vector<std::string> paths;  ///< EngineSettings::paths, by terms_of(); not in the file
   } offer;
+
+  /// [settlement]: receipts that a contract pays (docs/money.md). On when `contract` is set.
+  struct Settlement : client::chain::ChainSettings {
+    std::string payee;
+    std::string key_file;
+    std::int64_t claim_at = 10'000'000;
+    std::int64_t claim_least = 1;
+    std::int64_t claim_after_s = 86'400;
+    std::vector<std::string> split;
+    std::int64_t split_at = 10'000'000;
+
+    /// Of key_file, once it was read: the payee where none is named. Not a key of the file.
+    std::optional<EthereumAddress> account;
+
+    [[nodiscard]] bool enabled() const { return !contract.empty(); }
+
+    /// Of `split`; nothing when it is none.
+    [[nodiscard]] std::optional<std::vector<RevenueShare>> shares() const;
+  } settlement;
+
+  /// [lightning]: deposits over a wallet service (lightning_desk.h).
+  struct Lightning {
+    std::string nwc_file;
+    std::string refund_nwc_file;
+    std::string network = "bc";
+    std::int64_t step = 0;
+    std::int64_t deposit_max = 5'000'000;
+
+    [[nodiscard]] bool enabled() const { return !nwc_file.empty(); }
+  } lightning;
 
   /// [access]: who may use the HTTPS face (api_access.h).
   struct Access {
@@ -121,7 +162,7 @@ struct NodeConfig {
   } freshness;
 
   struct Limits {
-    std::int64_t sessions_max = 64;
+    std::int64_t sessions_max = 1'024;
     std::int64_t running_max = 256;
     std::int64_t running_start = 16;
     std::int64_t waiting_max = 256;
@@ -133,6 +174,7 @@ struct NodeConfig {
     std::int64_t drain_s = 600;
     std::int64_t answers_kept_s = 86'400;
     std::int64_t answers_mib_max = 1024;
+    std::int64_t records_days = 90;
   } limits;
 
   struct Metrics {
@@ -142,6 +184,10 @@ struct NodeConfig {
   [[nodiscard]] EvidenceSettings evidence_settings() const;
   [[nodiscard]] CollateralSettings collateral_settings() const;
   [[nodiscard]] ExchangeLimits exchange_limits() const;
+  /// What offers say of it; none when it is off. Without a problem() and with a payee.
+  [[nodiscard]] std::optional<EvmRail> rail() const;
+  [[nodiscard]] std::optional<LightningRail> lightning_rail() const;
+  [[nodiscard]] std::filesystem::path account_file() const;
   [[nodiscard]] std::filesystem::path keys_file() const;
   [[nodiscard]] ManifestSettings manifest_settings(const EngineSettings& engine) const;
   /// [engine] as one of several.

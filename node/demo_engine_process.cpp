@@ -72,11 +72,11 @@ Result<void, std::string> DemoEngineProcess::start() {
   if (pipe2(pipe_ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
     return failure(std::string("demo engine: ") + std::generic_category().message(errno));
   }
+  output_ = UniqueFd(pipe_ends[0]);
+  const UniqueFd child_output(pipe_ends[1]);
   const pid_t parent = getpid();
   child_ = fork();
-  if (child_ == 0) become(arguments, pipe_ends[1], parent);
-  close(pipe_ends[1]);
-  output_ = pipe_ends[0];
+  if (child_ == 0) become(arguments, child_output.get(), parent);
   if (child_ < 0) {
     return failure(std::string("demo engine: ") + std::generic_category().message(errno));
   }
@@ -86,7 +86,7 @@ Result<void, std::string> DemoEngineProcess::start() {
 
 void DemoEngineProcess::poll() {
   std::array<char, 512> piece{};
-  const ssize_t got = read(output_, piece.data(), piece.size());
+  const ssize_t got = read(output_.get(), piece.data(), piece.size());
   if (got > 0) read_lines(std::string_view(piece.data(), static_cast<std::size_t>(got)));
   int status = 0;
   if (child_ <= 0 || waitpid(child_, &status, WNOHANG) != child_) return;
@@ -112,7 +112,6 @@ void DemoEngineProcess::read_lines(std::string_view output) {
 
 DemoEngineProcess::~DemoEngineProcess() {
   loop_.cancel(poll_timer_);
-  if (output_ >= 0) close(output_);
   if (child_ <= 0) return;
   kill(child_, SIGTERM);
   for (int i = 0; i < kStopTries; ++i) {

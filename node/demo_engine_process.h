@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/file.h"
 #include "base/result.h"
 #include "net/loop.h"
 
@@ -46,7 +47,7 @@ class DemoEngineProcess {
   std::function<void(std::string)> on_ready_;
   std::function<void(std::string)> on_exit_;
   pid_t child_ = -1;
-  int output_ = -1;    // read end of its standard output
+  UniqueFd output_;    // read end of its standard output
   std::string lines_;  ///< of its output, not read yet
   net::TimerId poll_timer_ = net::TimerId::None;
 };

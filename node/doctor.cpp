@@ -1,6 +1,7 @@
 #include "node/doctor.h"
 
 #include "base/log.h"
+#include "node/listen_checks.h"
 #include "node/network_checks.h"
 
 #include <fmt/core.h>
@@ -30,10 +31,8 @@ void show(const Findings& findings, bool json) {
 
 Findings examine_file(const std::string& path) {
   NodeConfig values;
-  Config config;
-  values.declare(config);
   try {
-    if (!path.empty()) config.load(path);
+    values = NodeConfig::read(path);
   } catch (const ConfigError& error) {
     return {{"settings", Health::Wrong, error.what(), "mend the configuration file"}};
   }
@@ -62,6 +61,8 @@ Findings examine_node(const NodeConfig& config, const Judge& judge, net::Loop& l
   add(check_engines(config, loop));
   begin("the relays and the clock");
   add(check_relays(config, loop, clock, rng));
+  begin("where it listens");
+  add(check_listeners(config, judge.now_s));
   begin("the disk");
   add(check_data(config.data));
   add({check_journal(config.data, loop)});

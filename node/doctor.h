@@ -1,10 +1,10 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/finding.h"
 #include "base/rng.h"
 #include "net/loop.h"
 #include "node/config.h"
-#include "node/finding.h"
 #include "node/machine_checks.h"
 
 #include <functional>

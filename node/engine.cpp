@@ -182,10 +182,10 @@ struct Engine::Pending {
     return tap.complete() ? EngineFailure::None : EngineFailure::Broken;
   }
 
+  [[nodiscard]] EngineCount count() const { return {tap.usage(), tap.output_chunks()}; }
+
   [[nodiscard]] EngineOutcome outcome(EngineFailure failure, std::string detail) const {
-    return {
-        failure,         status,           tap.finish_reason(), tap.usage(), tap.output_chunks(),
-        tap.answer_id(), std::move(detail)};
+    return {count(), failure, status, tap.finish_reason(), tap.answer_id(), std::move(detail)};
   }
 };
 
@@ -275,7 +275,7 @@ Engine::Call Engine::ask(const EngineRequest& request, EngineCallbacks callbacks
     deliver(pending);
   };
   pending->call = http_.start(std::move(call), std::move(http));
-  pending_.push_back(pending);
+  pending_.emplace(pending->call, pending);
   return pending->call;
 }
 
@@ -289,13 +289,13 @@ void Engine::deliver(const std::shared_ptr<Pending>& pending) {
   }
   pending->delivering = false;
   if (pending->paused || pending->cancelled || !pending->ended) return;
-  std::erase(pending_, pending);
+  pending_.erase(pending->call);
   pending->callbacks.on_done(pending->outcome(pending->failure(), pending->ended->detail));
 }
 
 std::shared_ptr<Engine::Pending> Engine::find(Call call) const {
-  const auto found = std::ranges::find(pending_, call, &Pending::call);
-  return found == pending_.end() ? nullptr : *found;
+  const auto found = pending_.find(call);
+  return found == pending_.end() ? nullptr : found->second;
 }
 
 EngineOutcome Engine::cancel(Call call) {
@@ -304,7 +304,7 @@ EngineOutcome Engine::cancel(Call call) {
   if (!pending) return {};
   pending->cancelled = true;
   if (!pending->abort_id.empty()) abort_by_name(pending->abort_id);
-  std::erase(pending_, pending);
+  pending_.erase(call);
   return pending->outcome(EngineFailure::None, {});
 }
 
@@ -323,14 +323,14 @@ void Engine::abort_by_name(const std::string& id) {
   callbacks.on_status = [](int, const net::HttpHeaders&) {};
   callbacks.on_data = [](std::string_view) { return true; };
   callbacks.on_done = [](const net::HttpCallResult& result) {
-    if (!result.ok()) log(LogLevel::Warning, "abort was not heard: {}", result.detail);
+    if (!result.ok()) log(LogLevel::Warning, "abort was not heard: {}", public_text(result.detail));
   };
   http_.start(std::move(call), std::move(callbacks));
 }
 
-EngineOutcome Engine::peek(Call call) const {
-  const auto pending = find(call);
-  return pending ? pending->outcome(EngineFailure::None, {}) : EngineOutcome{};
+EngineCount Engine::peek(Call call) const {
+  const auto found = pending_.find(call);
+  return found == pending_.end() ? EngineCount{} : found->second->count();
 }
 
 void Engine::resume(Call call) {

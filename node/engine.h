@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -46,13 +47,17 @@ enum class EngineFailure : std::uint8_t {
 };
 std::string_view to_string(EngineFailure failure);
 
-/// How one request ended. `usage` is the engine's own count when it gave one.
-struct EngineOutcome {
+/// What was counted of one request. `usage` is the engine's own count when it gave one.
+struct EngineCount {
+  std::optional<TokenUsage> usage;
+  std::int64_t output_chunks = 0;
+};
+
+/// How one request ended.
+struct EngineOutcome : EngineCount {
   EngineFailure failure = EngineFailure::None;
   int status = 0;
   std::string finish_reason;
-  std::optional<TokenUsage> usage;
-  std::int64_t output_chunks = 0;
   std::string answer_id;  ///< the answer's own `id`; empty: none
   std::string detail;     ///< for the operator's log
 };
@@ -95,8 +100,12 @@ class Engine {
   EngineOutcome cancel(Call call);
   /// May call on_bytes and on_done before it returns.
   void resume(Call call);
+
+  /// Reads on later (net::HttpClient::rest()).
+  void rest(Call call, bool resting) { http_.rest(call, resting); }
+
   /// What a request has come to so far.
-  [[nodiscard]] EngineOutcome peek(Call call) const;
+  [[nodiscard]] EngineCount peek(Call call) const;
 
   [[nodiscard]] const EngineAddress& address() const { return address_; }
 
@@ -113,7 +122,7 @@ class Engine {
 
   EngineAddress address_;
   net::HttpClient http_;
-  std::vector<std::shared_ptr<Pending>> pending_;
+  std::unordered_map<Call, std::shared_ptr<Pending>> pending_;
 };
 
 /// Asks the ports where engines listen by custom (vLLM 8000, SGLang 30000, llama-server 8080,

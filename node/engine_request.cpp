@@ -247,6 +247,7 @@ class Preparation {
       case AnswerForm::Ollama:
         return write_ollama_options();
       case AnswerForm::Whole:
+      case AnswerForm::Transcript:
         return true;
     }
     return false;
@@ -314,6 +315,9 @@ class Preparation {
   bool sets_seed_ = false;
 };
 
+/// What makes vLLM end a streamed transcript with its usage.
+constexpr std::string_view kFormUsage = "stream_include_usage";
+
 bool is_open(const Endpoint& endpoint, const RequestRules& rules) {
   if (rules.paths.empty()) return endpoint.by_default;
   return std::ranges::find(rules.paths, endpoint.path) != rules.paths.end();
@@ -331,6 +335,11 @@ bool is_foreign(const FormPart& part) {
          !is_data_url(part.content);
 }
 
+bool read_stream(const FormPart& part, const Endpoint& endpoint, EngineRequest& out) {
+  out.stream = part.content == "true";
+  return part.content == "false" || (out.stream && endpoint.form == AnswerForm::Transcript);
+}
+
 Result<EngineRequest, RequestError> prepare_form(const Endpoint& endpoint, std::string_view body,
                                                  const RequestRules& rules) {
   const auto form = parse_form_body(body);
@@ -343,9 +352,11 @@ Result<EngineRequest, RequestError> prepare_form(const Endpoint& endpoint, std::
   bool names_model = false;
   for (const FormPart& part : form->parts) {
     if (is_doubled(*form, part)) return failure(RequestError::NotAForm);
-    if (is_one_of(kDropped, part.name)) continue;
+    if (is_one_of(kDropped, part.name) || part.name == kFormUsage) continue;
     if (is_foreign(part)) return failure(RequestError::ForeignMedia);
-    if (part.name == "stream" && part.content != "false") return failure(RequestError::BadField);
+    if (part.name == "stream" && !read_stream(part, endpoint, out)) {
+      return failure(RequestError::BadField);
+    }
     if (part.name == "model") {
       if (part.is_file || part.content != rules.model) return failure(RequestError::UnknownModel);
       names_model = true;
@@ -353,6 +364,10 @@ Result<EngineRequest, RequestError> prepare_form(const Endpoint& endpoint, std::
     out.body.append(delimiter).append("\r\n").append(part.raw).append("\r\n");
   }
   if (!names_model) return failure(RequestError::UnknownModel);
+  if (out.stream && rules.engine == "vllm") {
+    out.body.append(delimiter).append("\r\nContent-Disposition: form-data; name=\"");
+    out.body.append(kFormUsage).append("\"\r\n\r\ntrue\r\n");
+  }
   out.body.append(delimiter).append("--\r\n");
   return out;
 }

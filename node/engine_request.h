@@ -57,8 +57,8 @@ struct RequestRules {
 /// processors, other machines) are dropped; pictures and sounds come inside the request, for an
 /// engine inside a TEE must not be sent to fetch what a client names. All else passes as it came.
 ///
-/// A form (sounds, pictures to change) passes part by part as it came, but for the same members,
-/// and is never answered by a stream.
+/// A form (sounds, pictures to change) passes part by part as it came, but for the same members;
+/// what is written down of sounds may be streamed.
 ///
 /// Sessions must not learn of each other's prompts by how fast theirs are read: vLLM and SGLang get
 /// the session's `cache_salt`; llama.cpp, which knows none, `cache_prompt: false`. Ollama can't be

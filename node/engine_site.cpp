@@ -67,9 +67,7 @@ EngineSite::EngineSite(SiteParts parts, NodeConfig::EngineSettings engine, SiteC
       callbacks_(std::move(callbacks)),
       engine_(parts.loop, EngineAddress{settings_.url, settings_.api_key}),
       queue_(admission_of(parts.config.limits), parts.clock),
-      services_{parts.config,   parts.identity, parts.loop,    parts.clock,   parts.rng,
-                parts.verifier, parts.pool,     parts.journal, parts.answers, parts.pickup,
-                engine_,        settings_,      parts.metrics},
+      services_{static_cast<const NodeParts&>(parts), engine_, settings_},
       pause_ms_(kCheckMs) {
   load_timer_ = parts_.loop.every(kLoadMs, [this] {
     tell_load();
@@ -130,7 +128,7 @@ void EngineSite::on_checked(std::optional<FoundEngine> found) {
   }
   if (++failed_checks_ == kFailedChecksMax) {
     log(LogLevel::Warning, "{} does not answer /v1/models; waiting for it",
-        engine_.address().base_url);
+        public_text(engine_.address().base_url));
     lost();
   }
   if (failed_checks_ > kFailedChecksMax) pause_ms_ = std::min(2 * pause_ms_, kCheckMsMax);
@@ -148,8 +146,9 @@ void EngineSite::poll_load() {
     const std::size_t limit_before = queue_.admission().limit();
     queue_.observe(*load);
     if (queue_.admission().limit() == limit_before) return;
-    log(LogLevel::Debug, "{}: {} run, {} wait inside; {} are let in", engine_.address().base_url,
-        load->running, load->waiting, queue_.admission().limit());
+    log(LogLevel::Debug, "{}: {} run, {} wait inside; {} are let in",
+        public_text(engine_.address().base_url), load->running, load->waiting,
+        queue_.admission().limit());
   });
 }
 
@@ -163,7 +162,7 @@ void EngineSite::lost() {
   for (auto& [name, model] : models_) {
     model.warm = false;
     if (!model.publisher->offering() && !model.publisher->making()) continue;
-    log(LogLevel::Error, "the engine of {} is gone; withdrawing the offers", name);
+    log(LogLevel::Error, "the engine of {} is gone; withdrawing the offers", public_text(name));
     model.publisher->withdraw();
   }
 }
@@ -209,8 +208,8 @@ void EngineSite::start_manifest(const std::shared_ptr<const FoundEngine>& found)
         }
         manifest_ = **made;
         log(LogLevel::Info, "weights: {} {}",
-            attestation::is_verity_text(*manifest_) ? "dm-verity device" : "manifest",
-            encode_hex(attestation::weights_digest(*manifest_)));
+            public_text(attestation::is_verity_text(*manifest_) ? "dm-verity device" : "manifest"),
+            public_text(encode_hex(attestation::weights_digest(*manifest_))));
         check();
       });
   if (!taken) hashing_ = false;
@@ -262,7 +261,8 @@ void EngineSite::serve(const FoundEngine& found) {
     const bool is_listed =
         std::ranges::find(found.models, name, &EngineModel::id) != found.models.end();
     if (is_listed || !model.publisher->offering()) continue;
-    log(LogLevel::Warning, "the engine no longer lists {}; withdrawing its offer", name);
+    log(LogLevel::Warning, "the engine no longer lists {}; withdrawing its offer",
+        public_text(name));
     model.warm = false;
     model.publisher->withdraw();
   }
@@ -287,7 +287,8 @@ void EngineSite::offer(const FoundEngine& found, const EngineModel& model) {
   if (parts_.config.offer.auditable && found.version == kUnknownVersion) {
     log(LogLevel::Warning, "the engine does not say its version, so this offer is not auditable");
   }
-  log(LogLevel::Info, "engine {} at {} serves {}", found.name, found.address.base_url, model.id);
+  log(LogLevel::Info, "engine {} at {} serves {}", public_text(found.name),
+      public_text(found.address.base_url), public_text(model.id));
   publisher.set_engine(found, model, *manifest_, parts_.config.terms_of(settings_));
   publisher.publish();
 }
@@ -302,8 +303,8 @@ void EngineSite::warm_up(const std::string& name) {
   callbacks.on_done = [this, name, &model](const EngineOutcome& outcome) {
     model.warming = Engine::Call::None;
     if (!answered(outcome)) {
-      log(LogLevel::Warning, "{} does not answer yet: {} (status {})", name,
-          to_string(outcome.failure), outcome.status);
+      log(LogLevel::Warning, "{} does not answer yet: {} (status {})", public_text(name),
+          outcome.failure, outcome.status);
       return;  // the next check tries again
     }
     model.warm = true;

@@ -1,9 +1,5 @@
 #pragma once
 
-#include "base/clock.h"
-#include "base/rng.h"
-#include "client/journal.h"
-#include "client/relay_pool.h"
 #include "net/loop.h"
 #include "node/background.h"
 #include "node/beacon_feed.h"
@@ -11,10 +7,10 @@
 #include "node/engine.h"
 #include "node/evidence_source.h"
 #include "node/node_keys.h"
+#include "node/node_parts.h"
 #include "node/publish_times.h"
 #include "node/publisher.h"
 #include "node/serving.h"
-#include "schnorr/verify.h"
 
 #include <atomic>
 #include <cstdint>
@@ -31,24 +27,13 @@
 namespace nostril::node {
 
 /// What the node lends to each of its engines. Borrowed; outlives them.
-struct SiteParts {
-  const NodeConfig& config;
-  const Keypair& identity;
-  net::Loop& loop;
-  Clock& clock;
-  Rng& rng;
-  Verifier& verifier;
-  client::RelayPool& pool;
-  client::Journal& journal;
-  AnswerStore& answers;
-  PickupOutbox& pickup;
+struct SiteParts : NodeParts {
   EncryptionKeys& keys;
   EvidenceSource& source;
   Background& background;
   const BeaconFeed& beacons;
   PublishTimes& times;
   const DirectPath& direct;
-  NodeMetrics& metrics;
 };
 
 struct SiteCallbacks {

@@ -92,7 +92,8 @@ class MachineSource : public EvidenceSource {
     if (switches) {
       out.switches = std::move(*switches);
     } else {
-      log(LogLevel::Error, "no reports of NVSwitches for clients: {}", switches.error());
+      log(LogLevel::Error, "no reports of NVSwitches for clients: {}",
+          public_text(switches.error()));
     }
     return out;
   }
@@ -117,6 +118,7 @@ class DstackSource final : public MachineSource {
     if (!answer) return snp(report_data, answer.error());
     Evidence out = tdx_evidence(std::move(answer->quote));
     add_app(out, *answer);
+    out.vm_config = std::move(answer->vm_config);
     return within_bounds(std::move(out));
   }
 
@@ -132,7 +134,7 @@ class DstackSource final : public MachineSource {
     if (app) {
       out.app = std::move(*app);
     } else {
-      log(LogLevel::Error, "no event log for clients: {}", app.error());
+      log(LogLevel::Error, "no event log for clients: {}", public_text(app.error()));
     }
     out.cpu_quote = std::move(report->report);
     out.snp = std::move(report->certificates);
@@ -142,12 +144,12 @@ class DstackSource final : public MachineSource {
   /// A quote without these is evidence, too, of a machine that says nothing of its application.
   void add_app(Evidence& out, const DstackQuote& quote) const {
     const auto info = dstack_info(socket_);
-    if (!info) log(LogLevel::Error, "no compose text for clients: {}", info.error());
+    if (!info) log(LogLevel::Error, "no compose text for clients: {}", public_text(info.error()));
     auto app = dstack_app(quote, info.value_or(DstackInfo{}));
     if (app) {
       out.app = std::move(*app);
     } else {
-      log(LogLevel::Error, "no event log for clients: {}", app.error());
+      log(LogLevel::Error, "no event log for clients: {}", public_text(app.error()));
     }
   }
 

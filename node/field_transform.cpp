@@ -1,9 +1,14 @@
 #include "node/field_transform.h"
 
+#include "net/utf8.h"
+#include "node/endpoint.h"
+#include "node/form_body.h"
+
 #include "face/field_places.h"
 #include "face/sse_rewriter.h"
 
-#include <array>
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -67,27 +72,64 @@ class FieldTransform final : public ApiTransform {
   bool stream_ = false;
 };
 
-Result<face::FieldEncryptionHeaders, ApiRefusal> read_headers(const net::HttpHeaders& headers) {
+Result<face::FieldEncryptionHeaders, ApiRefusal> encryption_headers(
+    const net::HttpHeaders& headers) {
   face::FieldEncryptionHeaders out;
-  const std::array<std::pair<std::string_view, std::optional<std::string_view>*>, 5> places{{
-      {"X-Signing-Algo", &out.signing_algo},
-      {"X-Client-Pub-Key", &out.client_public_key},
-      {"X-Model-Pub-Key", &out.model_public_key},
-      {"X-Encryption-Version", &out.encryption_version},
-      {"X-Encrypt-All-Fields", &out.encrypt_all_fields},
-  }};
-  for (const auto& [name, place] : places) {
-    const auto value = single_header(headers, name);
-    if (!value) return failure(value.error());
-    *place = *value;
+  const auto read = read_headers(headers, {
+                                              {"X-Signing-Algo", &out.signing_algo},
+                                              {"X-Client-Pub-Key", &out.client_public_key},
+                                              {"X-Model-Pub-Key", &out.model_public_key},
+                                              {"X-Encryption-Version", &out.encryption_version},
+                                              {"X-Encrypt-All-Fields", &out.encrypt_all_fields},
+                                          });
+  if (!read) return failure(read.error());
+  return out;
+}
+
+Result<std::string, face::ApiError> refuse_form(std::string_view message) {
+  return failure(face::ApiError{400, "bad_request", message});
+}
+
+/// Whether the answer has content where no field is: tokens, segments, events, addresses.
+bool answers_beside_fields(const FormPart& part) {
+  if (part.name == "stream") return part.content != "false";
+  if (part.name == "response_format") return part.content != "json" && part.content != "b64_json";
+  return part.name.starts_with("include") || part.name.starts_with("timestamp_granularities");
+}
+
+/// The `prompt` of an uploaded form is its only field; files come as they are.
+Result<std::string, face::ApiError> open_form(std::string_view body,
+                                              face::FieldEncryption& encryption,
+                                              const face::LegacySigner& signer) {
+  const auto form = parse_form_body(body);
+  if (!form) return refuse_form("The body is not a form");
+  const FormPart* prompt = nullptr;
+  for (const FormPart& part : form->parts) {
+    if (answers_beside_fields(part)) {
+      return refuse_form("Encryption is not supported for this form of answer");
+    }
+    if (part.name != "prompt" || part.content.empty()) continue;
+    if (prompt != nullptr || part.is_file) return refuse_form("The form has no single prompt");
+    prompt = &part;
   }
+  if (prompt == nullptr) return std::string(body);
+  const auto text = encryption.decrypt_field(prompt->content, signer);
+  if (!text || !net::is_utf8(*text)) return refuse_form("Decryption failed");
+  const auto at = static_cast<std::size_t>(prompt->content.data() - body.data());
+  std::string out(body);
+  out.replace(at, prompt->content.size(), *text);
+  // The text must not end its part and begin others.
+  const auto opened = parse_form_body(out);
+  const bool same = opened && std::ranges::equal(opened->parts, form->parts, {}, &FormPart::name,
+                                                 &FormPart::name);
+  if (!same) return refuse_form("Decryption failed");
   return out;
 }
 
 Result<std::unique_ptr<ApiTransform>, ApiRefusal> make(const net::HttpRequest& request,
                                                        const face::LegacySigner& signer, Rng& rng) {
   if (request.headers.find("X-E2EE-Version")) return std::unique_ptr<ApiTransform>();
-  const auto headers = read_headers(request.headers);
+  const auto headers = encryption_headers(request.headers);
   if (!headers) return failure(headers.error());
   auto encryption = face::FieldEncryption::from_headers(*headers, signer);
   if (!encryption) return failure(ApiRefusal(encryption.error()));
@@ -97,8 +139,11 @@ Result<std::unique_ptr<ApiTransform>, ApiRefusal> make(const net::HttpRequest& r
     return failure(ApiRefusal(400, "bad_request", "Encryption is not supported on this path"));
   }
   const auto shared = std::make_shared<face::FieldEncryption>(**std::move(encryption));
+  const Endpoint* served = find_endpoint(request.path);
+  const bool is_form = served != nullptr && served->is_form;
   return make_field_transform({
-      [shared, endpoint, &signer](std::string_view body) {
+      [shared, endpoint, is_form, &signer](std::string_view body) {
+        if (is_form) return open_form(body, *shared, signer);
         return shared->decrypt_request(*endpoint, body, signer);
       },
       [shared, endpoint, &rng](std::string_view body) {
@@ -113,12 +158,15 @@ std::unique_ptr<ApiTransform> make_field_transform(FieldCipher cipher) {
   return std::make_unique<FieldTransform>(std::move(cipher));
 }
 
-Result<std::optional<std::string_view>, ApiRefusal> single_header(const net::HttpHeaders& headers,
-                                                                  std::string_view name) {
-  if (headers.count(name) > 1) {
-    return failure(ApiRefusal(400, "bad_request", "a header is given twice"));
+Result<void, ApiRefusal> read_headers(const net::HttpHeaders& headers,
+                                      std::initializer_list<HeaderPlace> places) {
+  for (const HeaderPlace& place : places) {
+    if (headers.count(place.name) > 1) {
+      return failure(ApiRefusal(400, "bad_request", "a header is given twice"));
+    }
+    *place.value = headers.find(place.name);
   }
-  return headers.find(name);
+  return {};
 }
 
 ApiTransformMaker field_transforms(const face::LegacySigner& signer, Rng& rng) {

@@ -9,6 +9,7 @@
 #include "face/legacy_signature.h"
 
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,8 +34,14 @@ struct FieldCipher {
 /// refused. Requests of another version (X-E2EE-Version) are passed over. Both are borrowed.
 [[nodiscard]] ApiTransformMaker field_transforms(const face::LegacySigner& signer, Rng& rng);
 
-/// The value of a header; an error when it comes twice.
-[[nodiscard]] Result<std::optional<std::string_view>, ApiRefusal> single_header(
-    const net::HttpHeaders& headers, std::string_view name);
+/// Where the value of a header goes that may be there once.
+struct HeaderPlace {
+  std::string_view name;
+  std::optional<std::string_view>* value;
+};
+
+/// Fills the places with views of `headers`; an error when one of them comes twice.
+[[nodiscard]] Result<void, ApiRefusal> read_headers(const net::HttpHeaders& headers,
+                                                    std::initializer_list<HeaderPlace> places);
 
 }  // namespace nostril::node

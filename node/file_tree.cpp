@@ -83,17 +83,6 @@ std::optional<std::string> list_below(UniqueFd folder, const std::string& prefix
 
 }  // namespace
 
-UniqueFd::~UniqueFd() {
-  if (fd_ >= 0) close(fd_);
-}
-
-UniqueFd::UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
 Result<FileIdentity, std::string> identity_of(const UniqueFd& file, const std::string& name) {
   struct stat status {};
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/file.h"
 #include "base/result.h"
 
 #include <cstdint>
@@ -10,27 +11,6 @@
 struct stat;
 
 namespace nostril::node {
-
-/// A descriptor that is closed. Threads: one owner.
-class UniqueFd {
- public:
-  UniqueFd() = default;
-
-  explicit UniqueFd(int fd) : fd_(fd) {}
-
-  ~UniqueFd();
-  UniqueFd(UniqueFd&& other) noexcept;
-  UniqueFd& operator=(UniqueFd&& other) noexcept;
-  UniqueFd(const UniqueFd&) = delete;
-  UniqueFd& operator=(const UniqueFd&) = delete;
-
-  [[nodiscard]] int get() const { return fd_; }
-
-  [[nodiscard]] bool is_open() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 /// What tells one state of a file from another without reading it.
 struct FileIdentity {

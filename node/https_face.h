@@ -55,8 +55,15 @@ class HttpsFace {
   /// Listens at once. Throws std::runtime_error for files or an address that can't be used.
   explicit HttpsFace(const HttpsParts& parts);
 
+  ~HttpsFace();
+  HttpsFace(const HttpsFace&) = delete;
+  HttpsFace& operator=(const HttpsFace&) = delete;
+
   /// For the agent, before it starts; the agent outlives the face but asks it no more then.
   [[nodiscard]] DirectPath direct_path();
+
+  /// The configuration that was lent has new values for [access] and the offers' credit.
+  void reconfigured();
 
   /// Reads the files of the certificate again, for connections from now on. The error: why the old
   /// one stays; another key is refused, since the evidence names this one.
@@ -74,6 +81,7 @@ class HttpsFace {
 
  private:
   void add_routes();
+  void sweep();
 
   HttpsParts parts_;
   net::TlsIdentity tls_;
@@ -82,10 +90,12 @@ class HttpsFace {
   Verifier verifier_;
   ApiGate access_;
   AciFace aci_;
-  const X25519Key ehbp_key_;  ///< of this start
+  const X25519Key ehbp_key_;   ///< of this start
+  const X25519Key ohttp_key_;  ///< the same
   ReportRoute report_;
   SignatureRoute signature_;
   ApiServer server_;
+  const net::TimerId sweep_timer_;
 };
 
 }  // namespace nostril::node

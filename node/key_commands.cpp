@@ -1,34 +1,27 @@
 #include "node/key_commands.h"
 
 #include "base/clock.h"
-#include "base/config.h"
-#include "base/lmdb.h"
 #include "base/rng.h"
+#include "client/api_budget.h"
+#include "client/api_keys.h"
 #include "events/nip19.h"
-#include "node/api_budget.h"
-#include "node/api_keys.h"
 #include "node/config.h"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <variant>
 #include <vector>
 
 namespace nostril::node {
 
-namespace {
+using client::ApiKey;
+using client::ApiUsage;
+using client::kSecondsPerDay;
 
-NodeConfig read_config(const std::string& path) {
-  NodeConfig values;
-  Config config;
-  values.declare(config);
-  if (!path.empty()) config.load(path);
-  return values;
-}
+namespace {
 
 int failed(std::string_view message) {
   fmt::print(stderr, "nostril-node: {}\n", message);
@@ -39,30 +32,11 @@ std::string limit_text(std::uint64_t limit) {
   return limit == 0 ? "-" : std::to_string(limit);
 }
 
-/// From the journal of a node that may be running.
-std::map<Digest, ApiUsage> read_usage(const NodeConfig& config) {
-  std::map<Digest, ApiUsage> out;
-  const auto folder = std::filesystem::path(config.data) / "journal";
-  if (!std::filesystem::exists(folder / "data.mdb")) return out;
-  auto env = lmdb::Env::open(folder, {.read_only = true});
-  if (!env) return out;
-  const auto table = (*env)->open_table("api_usage", false);
-  if (!table) return out;
-  lmdb::ReadTxn txn(**env);
-  lmdb::Cursor cursor(txn, *table);
-  for (bool there = cursor.first(); there; there = cursor.next()) {
-    const auto caller = Digest::from(cursor.key());
-    const auto usage = decode_usage(cursor.value());
-    if (caller && usage) out.emplace(*caller, *usage);
-  }
-  return out;
-}
-
 }  // namespace
 
 int keys_add(const KeyOptions& options) {
-  const auto file = read_config(options.config).keys_file();
-  auto keys = read_api_keys(file);
+  const auto file = NodeConfig::read(options.config).keys_file();
+  auto keys = client::read_api_keys(file);
   if (!keys) return failed(keys.error());
   ApiKey made;
   made.name = options.name;
@@ -72,8 +46,8 @@ int keys_add(const KeyOptions& options) {
   std::string secret;
   if (options.npub.empty()) {
     SystemRng rng;
-    secret = make_api_key(rng);
-    made.sha256 = api_key_hash(secret);
+    secret = client::make_api_key(rng);
+    made.sha256 = client::api_key_hash(secret);
   } else {
     const auto code = nip19::decode(options.npub);
     const auto* npub = code ? std::get_if<nip19::Npub>(&*code) : nullptr;
@@ -89,10 +63,10 @@ int keys_add(const KeyOptions& options) {
 }
 
 int keys_list(const KeyOptions& options) {
-  const NodeConfig config = read_config(options.config);
-  const auto keys = read_api_keys(config.keys_file());
+  const NodeConfig config = NodeConfig::read(options.config);
+  const auto keys = client::read_api_keys(config.keys_file());
   if (!keys) return failed(keys.error());
-  const auto usage = read_usage(config);
+  const auto usage = client::read_usage(std::filesystem::path(config.data) / "journal");
   fmt::print("{:<24} {:<6} {:>30} {:>30} {:>30} {:>30}\n", "name", "kind", "tokens today / limit",
              "tokens / limit", "amount today / limit", "amount / limit");
   const std::int64_t today = SystemClock().unix_s() / kSecondsPerDay;
@@ -113,8 +87,8 @@ int keys_list(const KeyOptions& options) {
 }
 
 int keys_revoke(const KeyOptions& options) {
-  const auto file = read_config(options.config).keys_file();
-  auto keys = read_api_keys(file);
+  const auto file = NodeConfig::read(options.config).keys_file();
+  auto keys = client::read_api_keys(file);
   if (!keys) return failed(keys.error());
   if (std::erase_if(*keys, [&](const ApiKey& key) { return key.name == options.name; }) == 0) {
     return failed("no key is named " + options.name);

@@ -63,7 +63,7 @@ LeafCache::LeafCache(const std::filesystem::path& folder, const std::string& key
   Bytes head(kHeadBytes);
   if (!file.is_open()) {
     log(LogLevel::Warning, "{}: can't be written; the weights will be hashed anew each time",
-        path.string());
+        public_text(path.string()));
     return;
   }
   static_assert(sizeof(Digest) == 32);

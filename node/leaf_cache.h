@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/file.h"
 #include "node/file_tree.h"
 #include "schnorr/types.h"
 

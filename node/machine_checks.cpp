@@ -2,6 +2,7 @@
 
 #include "attestation/tee_tag.h"
 #include "attestation/utc_time.h"
+#include "base/file.h"
 #include "client/channel_store.h"
 #include "client/key_file.h"
 #include "node/collateral.h"
@@ -54,7 +55,8 @@ attestation::Statement trial_statement(Judge& judge, Rng& rng) {
 std::string refusals_of(const attestation::Verdict& verdict) {
   std::string out;
   for (const attestation::Check& check : verdict.checks) {
-    if (!attestation::refuses(check)) continue;
+    // What was not reached says nothing.
+    if (!attestation::refuses(check) || check.found.empty()) continue;
     out += fmt::format("\n{}: {}{}{}", check.name, check.found,
                        check.wanted.empty() ? "" : ", wanted ", check.wanted);
   }
@@ -114,12 +116,11 @@ std::string describe(const GpuSummary& gpus) {
 /// Milliseconds that one small write and its sync take; nothing when it can't be written.
 std::optional<std::int64_t> sync_ms(const fs::path& folder) {
   std::string path = (folder / "doctor-XXXXXX").string();
-  const int file = mkstemp(path.data());
-  if (file < 0) return std::nullopt;
+  const UniqueFd file(mkstemp(path.data()));
+  if (!file.is_open()) return std::nullopt;
   const auto begin = std::chrono::steady_clock::now();
-  const bool written = write(file, "nostril", 7) == 7 && fsync(file) == 0;
+  const bool written = write(file.get(), "nostril", 7) == 7 && fsync(file.get()) == 0;
   const auto took = std::chrono::steady_clock::now() - begin;
-  close(file);
   unlink(path.c_str());
   if (!written) return std::nullopt;
   return std::chrono::duration_cast<std::chrono::milliseconds>(took).count();

@@ -2,11 +2,11 @@
 
 #include "attestation/trust_roots.h"
 #include "attestation/verify.h"
+#include "base/finding.h"
 #include "base/rng.h"
 #include "net/loop.h"
 #include "node/config.h"
 #include "node/evidence_source.h"
-#include "node/finding.h"
 
 #include <cstdint>
 #include <filesystem>

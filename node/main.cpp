@@ -1,6 +1,8 @@
 // nostril-node: the agent beside an inference engine inside a confidential VM.
 #include "base/clock.h"
+#include "base/command_tree.h"
 #include "base/config.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/log_format.h"
 #include "base/rng.h"
@@ -12,10 +14,13 @@
 #include "node/evidence_source.h"
 #include "node/https_face.h"
 #include "node/key_commands.h"
+#include "node/lightning_desk.h"
 #include "node/manifest_commands.h"
 #include "node/metrics_server.h"
 #include "node/node_keys.h"
 #include "node/reload.h"
+#include "node/settle_commands.h"
+#include "node/settling.h"
 #include "schnorr/secret.h"
 
 #include <CLI/CLI.hpp>
@@ -25,6 +30,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -32,6 +38,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -40,14 +48,6 @@ namespace nostril::node {
 namespace {
 
 constexpr const char* kVersion = "0.1.0";
-
-NodeConfig read_config(const std::string& path) {
-  NodeConfig values;
-  Config config;
-  values.declare(config);
-  if (!path.empty()) config.load(path);
-  return values;
-}
 
 int print_config() {
   NodeConfig values;
@@ -71,30 +71,46 @@ void feed_watchdog(net::Loop& loop) {
 }
 
 /// SIGHUP. `config` is what the agent has been lent.
-void reload(const std::string& path, NodeConfig& config, Agent& agent) {
+void reload(const std::string& path, NodeConfig& config, Agent& agent, HttpsFace* https) {
   try {
-    auto plan = plan_reload(config, read_config(path));
+    auto plan = plan_reload(config, NodeConfig::read(path));
     if (!plan) throw ConfigError(plan.error());
+    plan->next.settlement.account = config.settlement.account;
     const NodeConfig before = std::exchange(config, std::move(plan->next));
     set_up_log(config);
     agent.reconfigured(before);
+    if (https != nullptr) https->reconfigured();
     log(LogLevel::Warning, "configuration read again: {}",
-        plan->changed.empty() ? "nothing to take over"
-                              : fmt::format("{}", fmt::join(plan->changed, ", ")));
+        public_text(plan->changed.empty() ? "nothing to take over"
+                                          : fmt::format("{}", fmt::join(plan->changed, ", "))));
     if (plan->needs_restart.empty()) return;
     log(LogLevel::Error, "these keys keep their old values until a restart: {}",
-        fmt::join(plan->needs_restart, ", "));
+        public_text(fmt::format("{}", fmt::join(plan->needs_restart, ", "))));
   } catch (const ConfigError& error) {
-    log(LogLevel::Error, "the configuration stays as it is: {}", error.what());
+    log(LogLevel::Error, "the configuration stays as it is: {}", public_text(error.what()));
   }
 }
 
+/// What a channel came to is in memory while a node runs: two on one journal would state, and
+/// charge, each without the other.
+FileLock lock_data(const std::filesystem::path& data) {
+  auto lock = FileLock::take(data / "node.lock");
+  if (lock) return std::move(*lock);
+  throw ConfigError(lock.error() == EWOULDBLOCK
+                        ? fmt::format("{}: another nostril-node runs on this folder; end it, or "
+                                      "set another `data`",
+                                      data.string())
+                        : fmt::format("{}: {}", (data / "node.lock").string(),
+                                      std::generic_category().message(lock.error())));
+}
+
 int run(const std::string& path) {
-  NodeConfig config = read_config(path);
+  NodeConfig config = NodeConfig::read(path);
   set_up_log(config);
   const std::filesystem::path data = config.data;
   std::filesystem::create_directories(data);
   std::filesystem::permissions(data, std::filesystem::perms::owner_all);
+  const FileLock lock = lock_data(data);
 
   SystemClock clock;
   SystemRng rng;
@@ -111,8 +127,40 @@ int run(const std::string& path) {
   net::Loop loop;
   auto journal = client::Journal::open(data / "journal", loop);
   if (!journal) throw ConfigError(journal.error());
+  std::shared_ptr<ContractRail> rail;
+  std::shared_ptr<DepositRail> lightning_rail;
+  if (config.lightning.enabled() && !config.problem()) {
+    lightning_rail =
+        std::make_shared<DepositRail>(static_cast<std::uint64_t>(config.lightning.step));
+  }
+  std::optional<EcdsaKey> account;
+  if (config.settlement.enabled() && !config.problem()) {
+    account = settlement_key(config, rng);
+    config.settlement.account = account->address();
+    rail = std::make_shared<ContractRail>(clock);
+  }
+  const PublicKey node = identity->public_key();
+  std::shared_ptr<const Rail> backing = rail;
+  if (lightning_rail) backing = lightning_rail;
   Agent agent(config, std::move(*identity), std::move(*source), std::move(*journal), loop, clock,
-              rng);
+              rng, backing);
+  std::optional<LightningDesk> desk;
+  if (lightning_rail) {
+    desk.emplace(config, agent.journal(), node, loop, clock, rng,
+                 LightningDesk::Callbacks{
+                     [&agent](const settlement::ChannelTerms& terms) { return agent.spent(terms); },
+                     [&agent] { agent.backing_changed(); }});
+    lightning_rail->follow(desk->book());
+    agent.set_lightning(*desk);
+  }
+  std::optional<Settling> settling;
+  if (account) {
+    settling.emplace(config, agent.journal(), std::move(*account), loop, clock,
+                     [&agent, rail](std::shared_ptr<const ChainView> view) {
+                       rail->update(std::move(view));
+                       agent.backing_changed();
+                     });
+  }
   std::unique_ptr<HttpsFace> https;
   if (!config.https.listen.empty() && !config.problem()) {
     https = std::make_unique<HttpsFace>(agent.https_parts());
@@ -134,9 +182,9 @@ int run(const std::string& path) {
   loop.on_signal(SIGTERM, stop);
   loop.on_signal(SIGINT, stop);
   loop.on_signal(SIGHUP, [&] {
-    reload(path, config, agent);
+    reload(path, config, agent, https.get());
     const auto renewed = https ? https->renew_certificate() : Result<void, std::string>();
-    if (!renewed) log(LogLevel::Error, "{}", renewed.error());
+    if (!renewed) log(LogLevel::Error, "{}", public_text(renewed.error()));
   });
   loop.on_signal(SIGUSR1, [&] {
     if (https) https->server().stop_listening();
@@ -202,6 +250,29 @@ void add_manifest(CLI::App& app, ManifestOptions& options, std::function<int()>&
   show->get_option("folder")->excludes(file);
 }
 
+/// Sub-commands of `settle`.
+void add_settle(CLI::App& app, SettleOptions& options, std::function<int()>& run) {
+  auto* settle = app.add_subcommand("settle", "what a contract on a chain owes this node");
+  settle->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, int (*command)(const SettleOptions&)) {
+    auto* sub = settle->add_subcommand(name, what);
+    sub->add_option("--config", options.config, "the node's configuration file (TOML)")->required();
+    sub->callback(
+        [&options, &run, command] { run = [&options, command] { return command(options); }; });
+    return sub;
+  };
+  auto* status =
+      add("status", "account, channels, what can be claimed, transactions", settle_status);
+  status->add_flag("--json", options.json, "one JSON object");
+  status->add_flag("--csv", options.csv, "the channels, one a line");
+  add("claim", "claim now all that is worth something; a running node does it when told so here",
+      settle_claim);
+  add("watch",
+      "a watchtower: claims by policy, and at once where a close was asked for, until SIGTERM; "
+      "with the node's journal, while the node itself is away",
+      settle_watch);
+}
+
 /// Sub-commands of `keys`.
 void add_keys(CLI::App& app, KeyOptions& options, std::function<int()>& run) {
   auto* keys = app.add_subcommand("keys", "who may use the HTTPS face");
@@ -237,7 +308,7 @@ int main(int argc, char** argv) {
   try {
     nostril::protect_process_memory();
     CLI::App app(
-        "nostril-node: serves an OpenAI-compatible engine, attested and sealed, to clients "
+        "serves an OpenAI-compatible engine, attested and sealed, to clients "
         "that come through Nostr relays");
     app.set_version_flag("--version", nostril::node::kVersion);
     bool print = false;
@@ -248,10 +319,11 @@ int main(int argc, char** argv) {
         "serve until SIGTERM; after SIGUSR1 until running answers have ended. SIGHUP: read the "
         "configuration again; the log says what is taken over and what needs a restart");
     run->add_option("--config", config, "configuration file (TOML)")->required();
-    auto* doctor = app.add_subcommand(
-        "doctor",
-        "look at TEE, evidence, GPUs, engines, relays, clock, disk and journal, and say what to "
-        "do; exit status 0: all is well, 1: warnings, 2: something is wrong");
+    auto* doctor =
+        app.add_subcommand("doctor",
+                           "look at TEE, evidence, GPUs, engines, relays, clock, HTTPS, disk and "
+                           "journal, and say what to "
+                           "do; exit status 0: all is well, 1: warnings, 2: something is wrong");
     doctor->add_option("--config", config, "configuration file (TOML)");
     bool json = false;
     doctor->add_flag("--json", json, "one JSON object");
@@ -260,7 +332,10 @@ int main(int argc, char** argv) {
     std::function<int()> command;
     nostril::node::add_manifest(app, manifest, command);
     nostril::node::add_keys(app, keys, command);
+    nostril::node::SettleOptions settle;
+    nostril::node::add_settle(app, settle, command);
     app.require_subcommand(0, 1);
+    nostril::add_program_pages(app, "nostril-node");
     CLI11_PARSE(app, argc, argv);
     if (print) return nostril::node::print_config();
     if (*run) return nostril::node::run(config);

@@ -2,6 +2,7 @@
 
 #include "base/hex.h"
 #include "base/json.h"
+#include "base/percent.h"
 #include "events/nip19.h"
 #include "net/url.h"
 
@@ -45,7 +46,7 @@ net::HttpResponse list_models(ModelDirectory& models) {
 }
 
 net::HttpResponse show_model(ModelDirectory& models, std::string_view id) {
-  const auto name = net::percent_decode(id);
+  const auto name = percent_decode(id);
   const auto place = name ? models.find_model(*name) : std::nullopt;
   if (!place) {
     ApiRefusal refusal(404, "not_found", "this node serves no such model at present");

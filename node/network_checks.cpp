@@ -1,11 +1,12 @@
 #include "node/network_checks.h"
 
+#include "client/clock_check.h"
+#include "client/relay_probe.h"
+#include "client/run_until.h"
 #include "node/beacon_feed.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <sys/timex.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -17,20 +18,6 @@ namespace nostril::node {
 namespace {
 
 constexpr std::uint64_t kEngineMsMax = 5'000;
-constexpr std::uint64_t kLookMs = 20;
-/// Clients take encryption keys of an hour's life, and offers name one of 55 minutes.
-constexpr std::int64_t kAheadMsMax = 60'000;
-constexpr std::int64_t kAheadMsWanted = 3'000;
-
-/// Runs `loop` until `done`, or so long.
-void run_until(net::Loop& loop, std::uint64_t wait_ms, const std::function<bool()>& done) {
-  const std::uint64_t end_ms = loop.now_ms() + wait_ms;
-  const net::TimerId timer = loop.every(kLookMs, [&] {
-    if (done() || loop.now_ms() >= end_ms) loop.stop();
-  });
-  loop.run();
-  loop.cancel(timer);
-}
 
 /// What one engine said; in the order of the questions.
 struct Examined {
@@ -100,11 +87,6 @@ Finding judge(const Examined& one, bool auditable) {
   return out;
 }
 
-bool kernel_in_step() {
-  timex state{};
-  return adjtimex(&state) != TIME_ERROR;
-}
-
 }  // namespace
 
 Findings check_engines(const NodeConfig& config, net::Loop& loop) {
@@ -119,7 +101,7 @@ Findings check_engines(const NodeConfig& config, net::Loop& loop) {
       configured.push_back(config.single_engine());
       configured.back().url = found.front().address.base_url;
     });
-    run_until(loop, kEngineMsMax, [&looked] { return looked; });
+    client::run_until(loop, kEngineMsMax, [&looked] { return looked; });
   }
   if (configured.empty()) {
     if (!config.engine.demo_folder.empty()) {
@@ -136,7 +118,8 @@ Findings check_engines(const NodeConfig& config, net::Loop& loop) {
         std::make_unique<Engine>(loop, EngineAddress{all[i].settings.url, all[i].settings.api_key});
     examine(all[i]);
   }
-  run_until(loop, kEngineMsMax, [&all] { return std::ranges::all_of(all, &Examined::done); });
+  client::run_until(loop, kEngineMsMax,
+                    [&all] { return std::ranges::all_of(all, &Examined::done); });
   Findings out;
   for (const Examined& one : all) out.push_back(judge(one, config.offer.auditable));
   return out;
@@ -144,12 +127,12 @@ Findings check_engines(const NodeConfig& config, net::Loop& loop) {
 
 Findings check_relays(const NodeConfig& config, net::Loop& loop, Clock& clock, Rng& rng,
                       std::uint64_t wait_ms) {
-  std::vector<std::unique_ptr<RelayProbe>> probes;
+  std::vector<std::unique_ptr<client::RelayProbe>> probes;
   for (const std::string& url : config.relays) {
-    probes.push_back(std::make_unique<RelayProbe>(url, config.ca_file, loop, clock, rng));
+    probes.push_back(std::make_unique<client::RelayProbe>(url, config.ca_file, loop, clock, rng));
   }
-  ClockFacts time;
-  time.kernel_in_step = kernel_in_step();
+  client::ClockFacts time;
+  time.kernel_in_step = client::kernel_in_step();
   client::RelayPool pool(loop, clock, {}, config.ca_file);
   BeaconFeed beacons(pool, config.witnesses().value_or(std::vector<PublicKey>()),
                      config.freshness.beacon_age_s_max, clock);
@@ -158,7 +141,7 @@ Findings check_relays(const NodeConfig& config, net::Loop& loop, Clock& clock, R
     for (const std::string& url : config.relays) static_cast<void>(pool.add_relay(url));
     beacons.start();
   }
-  run_until(loop, wait_ms, [&] {
+  client::run_until(loop, wait_ms, [&] {
     return std::ranges::all_of(probes, [](const auto& one) { return one->done(); }) &&
            (!time.beacons_wanted || beacons.newest());
   });
@@ -167,51 +150,11 @@ Findings check_relays(const NodeConfig& config, net::Loop& loop, Clock& clock, R
   }
   Findings out;
   for (const auto& probe : probes) {
-    const RelayFacts facts = probe->facts();
+    const client::RelayFacts facts = probe->facts();
     if (facts.ahead_ms) time.ahead_ms.push_back(*facts.ahead_ms);
-    out.push_back(judge_relay(facts));
+    out.push_back(client::judge_relay(facts));
   }
-  out.push_back(judge_clock(time));
-  return out;
-}
-
-Finding judge_clock(const ClockFacts& facts) {
-  Finding out{"clock", Health::Ok, {}, {}};
-  const char* remedy = "run chrony or systemd-timesyncd in this guest (timedatectl set-ntp true)";
-  if (facts.ahead_ms.empty()) {
-    out.found = "no relay says the time";
-  } else {
-    std::vector<std::int64_t> sorted = facts.ahead_ms;
-    std::ranges::sort(sorted);
-    const std::int64_t middle = sorted[sorted.size() / 2];
-    out.found =
-        fmt::format("{:.1f} s {} by {} relays", static_cast<double>(std::abs(middle)) / 1000,
-                    middle < 0 ? "behind" : "ahead", sorted.size());
-    if (std::abs(middle) > kAheadMsWanted) {
-      out.health = std::abs(middle) > kAheadMsMax ? Health::Wrong : Health::Warning;
-      out.remedy = remedy;
-    }
-  }
-  if (!facts.kernel_in_step) {
-    out.found += ", the kernel's clock is not kept in step by anybody";
-    out.health = std::max(out.health, Health::Warning);
-    out.remedy = remedy;
-  }
-  if (!facts.beacons_wanted) return out;
-  if (!facts.beacon_age_s) {
-    out.health = std::max(out.health, Health::Warning);
-    out.found += ", no fresh beacon of the witnesses";
-    out.remedy += fmt::format(
-        "{}ask the witnesses of freshness.beacons; or it is our clock that is "
-        "ahead: clients that require a beacon refuse",
-        out.remedy.empty() ? "" : "\n");
-  } else {
-    out.found += fmt::format(", the newest beacon is {} s old", *facts.beacon_age_s);
-    if (*facts.beacon_age_s * 1000 < -kAheadMsWanted) {
-      out.health = std::max(out.health, Health::Warning);
-      out.remedy = remedy;
-    }
-  }
+  out.push_back(client::judge_clock(time));
   return out;
 }
 

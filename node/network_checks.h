@@ -1,16 +1,14 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/finding.h"
 #include "base/rng.h"
 #include "net/loop.h"
 #include "node/config.h"
 #include "node/engine.h"
-#include "node/finding.h"
-#include "node/relay_probe.h"
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,16 +23,5 @@ namespace nostril::node {
 /// answered, or `wait_ms`.
 [[nodiscard]] Findings check_relays(const NodeConfig& config, net::Loop& loop, Clock& clock,
                                     Rng& rng, std::uint64_t wait_ms = 8'000);
-
-/// What is known of the clock.
-struct ClockFacts {
-  std::vector<std::int64_t> ahead_ms = {};  ///< by each relay that said the time
-  bool kernel_in_step = true;  ///< the kernel says that something disciplines its clock
-  bool beacons_wanted = false;
-  std::optional<std::int64_t> beacon_age_s = {};  ///< of the newest; negative: from our future
-};
-
-/// Pure.
-[[nodiscard]] Finding judge_clock(const ClockFacts& facts);
 
 }  // namespace nostril::node

@@ -3,10 +3,9 @@
 #include "attestation/evidence.h"
 #include "attestation/gpu_certificates.h"
 #include "node/nscq_api.h"
+#include "node/shared_library.h"
 
 #include <fmt/format.h>
-
-#include <dlfcn.h>
 
 #include <algorithm>
 #include <memory>
@@ -18,10 +17,6 @@ namespace nostril::node {
 namespace {
 
 using Answers = std::vector<GpuAnswer>;
-
-struct LibraryCloser {
-  void operator()(void* library) const { dlclose(library); }
-};
 
 /// What one observation brought; the callbacks of a C library fill it and must not throw.
 struct Observed {
@@ -62,7 +57,7 @@ void on_report(const nscq::Uuid* /*device*/, nscq::Code code, nscq::Report repor
 class Nscq {
  public:
   static Result<std::unique_ptr<Nscq>, std::string> open(const std::string& path) {
-    std::unique_ptr<void, LibraryCloser> library(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL));
+    SharedLibrary library(path);
     if (!library) {
       return failure(path +
                      ": is not there; the GPUs name NVSwitches, so clients want their "
@@ -121,18 +116,13 @@ class Nscq {
   }
 
  private:
-  explicit Nscq(std::unique_ptr<void, LibraryCloser> library)
+  explicit Nscq(SharedLibrary library)
       : library_(std::move(library)),
-        create_(find<nscq::CreateSession>("nscq_session_create")),
-        destroy_(find<nscq::DestroySession>("nscq_session_destroy")),
-        observe_(find<nscq::ObservePath>("nscq_session_path_observe")),
-        set_input_(find<nscq::SetInput>("nscq_session_set_input")),
-        to_label_(find<nscq::UuidToLabel>("nscq_uuid_to_label")) {}
-
-  template <typename Function>
-  [[nodiscard]] Function find(const char* name) const {
-    return reinterpret_cast<Function>(dlsym(library_.get(), name));
-  }
+        create_(library_.find<nscq::CreateSession>("nscq_session_create")),
+        destroy_(library_.find<nscq::DestroySession>("nscq_session_destroy")),
+        observe_(library_.find<nscq::ObservePath>("nscq_session_path_observe")),
+        set_input_(library_.find<nscq::SetInput>("nscq_session_set_input")),
+        to_label_(library_.find<nscq::UuidToLabel>("nscq_uuid_to_label")) {}
 
   [[nodiscard]] bool complete() const {
     return create_ != nullptr && destroy_ != nullptr && observe_ != nullptr &&
@@ -156,7 +146,7 @@ class Nscq {
     return fmt::format("NVSwitch {} gives no {} {}", label, what, why);
   }
 
-  std::unique_ptr<void, LibraryCloser> library_;
+  SharedLibrary library_;
   nscq::CreateSession create_;
   nscq::DestroySession destroy_;
   nscq::ObservePath observe_;

@@ -3,10 +3,9 @@
 #include "attestation/evidence.h"
 #include "attestation/gpu_certificates.h"
 #include "node/nvml_api.h"
+#include "node/shared_library.h"
 
 #include <fmt/format.h>
-
-#include <dlfcn.h>
 
 #include <algorithm>
 #include <array>
@@ -17,10 +16,6 @@ namespace nostril::node {
 
 namespace {
 
-struct LibraryCloser {
-  void operator()(void* library) const { dlclose(library); }
-};
-
 using Answers = std::vector<GpuAnswer>;
 
 /// The library, initialised while this lives.
@@ -28,7 +23,7 @@ class Nvml {
  public:
   /// Nothing when there is no library, no driver or no symbol of it.
   static std::unique_ptr<Nvml> open(const std::string& path) {
-    std::unique_ptr<void, LibraryCloser> library(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL));
+    SharedLibrary library(path);
     if (!library) return nullptr;
     auto out = std::unique_ptr<Nvml>(new Nvml(std::move(library)));
     return out->ready_ ? std::move(out) : nullptr;
@@ -107,27 +102,22 @@ class Nvml {
   }
 
  private:
-  explicit Nvml(std::unique_ptr<void, LibraryCloser> library)
+  explicit Nvml(SharedLibrary library)
       : library_(std::move(library)),
-        shutdown_(find<nvml::Shutdown>("nvmlShutdown")),
-        count_(find<nvml::GetCount>("nvmlDeviceGetCount_v2")),
-        device_(find<nvml::GetDevice>("nvmlDeviceGetHandleByIndex_v2")),
-        state_(find<nvml::GetState>("nvmlSystemGetConfComputeState")),
-        is_ready_(find<nvml::GetReady>("nvmlSystemGetConfComputeGpusReadyState")),
-        driver_(find<nvml::GetDriver>("nvmlSystemGetDriverVersion")),
-        name_(find<nvml::GetDeviceText>("nvmlDeviceGetName")),
-        vbios_(find<nvml::GetDeviceText>("nvmlDeviceGetVbiosVersion")),
-        certificate_(find<nvml::GetCertificate>("nvmlDeviceGetConfComputeGpuCertificate")),
-        report_(find<nvml::GetReport>("nvmlDeviceGetConfComputeGpuAttestationReport")) {
-    const auto init = find<nvml::Init>("nvmlInit_v2");
+        shutdown_(library_.find<nvml::Shutdown>("nvmlShutdown")),
+        count_(library_.find<nvml::GetCount>("nvmlDeviceGetCount_v2")),
+        device_(library_.find<nvml::GetDevice>("nvmlDeviceGetHandleByIndex_v2")),
+        state_(library_.find<nvml::GetState>("nvmlSystemGetConfComputeState")),
+        is_ready_(library_.find<nvml::GetReady>("nvmlSystemGetConfComputeGpusReadyState")),
+        driver_(library_.find<nvml::GetDriver>("nvmlSystemGetDriverVersion")),
+        name_(library_.find<nvml::GetDeviceText>("nvmlDeviceGetName")),
+        vbios_(library_.find<nvml::GetDeviceText>("nvmlDeviceGetVbiosVersion")),
+        certificate_(library_.find<nvml::GetCertificate>("nvmlDeviceGetConfComputeGpuCertificate")),
+        report_(library_.find<nvml::GetReport>("nvmlDeviceGetConfComputeGpuAttestationReport")) {
+    const auto init = library_.find<nvml::Init>("nvmlInit_v2");
     const bool complete =
         init != nullptr && shutdown_ != nullptr && count_ != nullptr && device_ != nullptr;
     ready_ = complete && init() == nvml::kSuccess;
-  }
-
-  template <typename Function>
-  [[nodiscard]] Function find(const char* name) const {
-    return reinterpret_cast<Function>(dlsym(library_.get(), name));
   }
 
   template <typename Ask>
@@ -145,7 +135,7 @@ class Nvml {
         index, what, error);
   }
 
-  std::unique_ptr<void, LibraryCloser> library_;
+  SharedLibrary library_;
   nvml::Shutdown shutdown_;
   nvml::GetCount count_;
   nvml::GetDevice device_;

@@ -21,7 +21,7 @@ std::int64_t PublishTimes::next() {
   out << last_ << '\n';
   if (!out.flush() && !std::exchange(told_, true)) {
     log(LogLevel::Warning, "{} can't be written: an offer after a quick restart may be overlooked",
-        file_.string());
+        public_text(file_.string()));
   }
   return last_;
 }

@@ -7,9 +7,10 @@
 #include "attestation/verity.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "events/document.h"
 #include "events/kinds.h"
 #include "node/collateral.h"
-#include "node/evidence_size.h"
+#include "node/endpoint.h"
 
 #include <algorithm>
 #include <utility>
@@ -27,12 +28,9 @@ constexpr std::int64_t kLastCallS = 60;
 constexpr std::int64_t kCollateralRetryS = 60;
 constexpr std::int64_t kCollateralRetryMaxS = 1920;
 constexpr std::size_t kDeletedByIdMax = 16;
-
-Digest digest_of(const attestation::Nonce& nonce) {
-  Digest out;
-  out.bytes = nonce;
-  return out;
-}
+/// Relays keep a vendor's document so long; a new event takes its place long before.
+constexpr std::int64_t kDocumentLifeS = std::int64_t{7} * 86'400;
+constexpr std::int64_t kDocumentRenewS = 86'400;
 
 /// An operator learns from the log, not from absent clients, what a client's default policy
 /// refuses.
@@ -43,7 +41,7 @@ void warn_of_refusals(const attestation::Evidence& evidence, std::int64_t now_s)
                                            attestation::TrustRoots::vendors(), now_s, {});
   if (verdict.accepted) return;
   log(LogLevel::Warning, "clients with the default policy will refuse this evidence: {}",
-      attestation::summary(verdict));
+      public_text(attestation::summary(verdict)));
 }
 
 }  // namespace
@@ -52,7 +50,8 @@ struct Publisher::Making {
   attestation::Statement statement;
   std::int64_t beacon_at_s = 0;  ///< 0: the nonce is random
   std::string manifest;
-  Result<attestation::Evidence, std::string> evidence = failure(std::string("not made"));
+  bool lacks_collateral = false;
+  Result<EventEvidence, std::string> evidence = failure(std::string("not made"));
 };
 
 Publisher::Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
@@ -103,13 +102,24 @@ Offer Publisher::make_offer(const EncryptionKeys::Entry& key,
   offer.prices = {price(PriceUnit::Input, terms.input_price),
                   price(PriceUnit::Cached, terms.cached_price),
                   price(PriceUnit::Output, terms.output_price)};
+  const auto price_too = [&](PriceUnit unit, std::int64_t amount) {
+    if (amount > 0) offer.prices.push_back(price(unit, amount));
+  };
+  price_too(PriceUnit::Second, terms.second_price);
+  price_too(PriceUnit::Request, terms.request_price);
+  price_too(PriceUnit::Session, terms.session_price);
   offer.credit = Amount::of(static_cast<std::uint64_t>(terms.credit));
+  offer.rail = config_.rail();
+  offer.lightning = config_.lightning_rail();
   offer.context_tokens =
       static_cast<std::uint64_t>(std::max<std::int64_t>(0, model_.context_tokens));
   offer.output_tokens_max = static_cast<std::uint64_t>(terms.output_tokens_max);
   offer.features = {"stream"};
   if (terms.auditable && !weights_.is_zero() && engine_->version != kUnknownVersion) {
     offer.features.emplace_back("seed");
+  }
+  for (const std::string_view path : own_paths(engine_->name, terms.paths)) {
+    offer.features.push_back("path:" + std::string(path));
   }
   offer.engine = engine_->name;
   offer.engine_version = engine_->version;
@@ -133,24 +143,6 @@ attestation::Statement Publisher::make_statement(const EncryptionKeys::Entry& ke
   return statement;
 }
 
-AttestationEvent Publisher::make_attestation(const attestation::Evidence& evidence) {
-  const attestation::Statement& statement = evidence.statement;
-  AttestationEvent out;
-  out.node = statement.node;
-  out.created_at = times_.next();
-  out.digest = attestation::statement_digest(statement);
-  out.encryption_key = statement.encryption_key;
-  out.encryption_key_expires_at = statement.encryption_key_expires_at;
-  out.tls_spki = statement.tls_spki;
-  out.gpu_evidence = statement.gpu_evidence;
-  out.model_manifest = statement.model_manifest;
-  out.nonce = digest_of(statement.nonce);
-  out.tee = attestation::tee_tag(evidence);
-  out.expires_at = statement.encryption_key_expires_at;
-  out.evidence = attestation::pack_evidence(evidence);
-  return out;
-}
-
 bool Publisher::due() const {
   if (due_ || (complete_at_s_ != 0 && clock_.unix_s() >= complete_at_s_)) return true;
   const auto beacon = beacons_.newest();
@@ -169,8 +161,15 @@ void Publisher::publish() {
   making->manifest = manifest_;
   const bool taken = background_.run(
       [making, &source = source_, now_s = clock_.unix_s()] {
-        making->evidence = whole_evidence(source, making->statement, now_s);
-        if (making->evidence) making->evidence->manifest = making->manifest;
+        auto evidence = whole_evidence(source, making->statement, now_s);
+        if (!evidence) {
+          making->evidence = failure(evidence.error());
+          return;
+        }
+        evidence->manifest = making->manifest;
+        warn_of_refusals(*evidence, now_s);
+        making->lacks_collateral = lacks_collateral(*evidence);
+        making->evidence = evidence_for_event(*evidence);
       },
       [this, making] {
         if (making != making_) return;  // withdrawn meanwhile
@@ -183,18 +182,18 @@ void Publisher::publish() {
 void Publisher::publish_made(const Making& making) {
   const auto& evidence = making.evidence;
   if (!evidence) {
-    log(LogLevel::Error, "no evidence, so no offer: {}", evidence.error());
+    log(LogLevel::Error, "no evidence, so no offer: {}", public_text(evidence.error()));
     return;
   }
   const EncryptionKeys::Entry& key = keys_.newest();
   if (key.key.public_key() != making.statement.encryption_key) return;  // due for the next key
-  warn_of_refusals(*evidence, clock_.unix_s());
-  const AttestationEvent attestation = make_attestation(*evidence);
-  if (const auto problem =
-          too_large(*evidence, attestation.evidence.size(), InferenceLimits::kEvidenceBytesMax)) {
-    log(LogLevel::Error, "no offer: {}", *problem);
+  if (const auto problem = too_large(evidence->evidence, evidence->packed.size(),
+                                     InferenceLimits::kEvidenceBytesMax)) {
+    log(LogLevel::Error, "no offer: {}", public_text(*problem));
     return;
   }
+  sign_documents(evidence->documents);
+  const AttestationEvent attestation = attestation_event(*evidence, times_.next());
   attestation_event_ = sign_event(build_attestation(attestation), identity_, rng_);
 
   sign_offer(make_offer(key, attestation));
@@ -204,12 +203,31 @@ void Publisher::publish_made(const Making& making) {
   refused_ = false;
   due_ = false;
   beacon_at_s_ = making.beacon_at_s;
-  collateral_wait_s_ =
-      lacks_collateral(*evidence)
-          ? std::clamp(2 * collateral_wait_s_, kCollateralRetryS, kCollateralRetryMaxS)
-          : 0;
+  collateral_wait_s_ = making.lacks_collateral ? std::clamp(2 * collateral_wait_s_,
+                                                            kCollateralRetryS, kCollateralRetryMaxS)
+                                               : 0;
   complete_at_s_ = collateral_wait_s_ == 0 ? 0 : now_s + collateral_wait_s_;
   publish_again();
+}
+
+void Publisher::sign_documents(const std::vector<attestation::VendorDocument>& documents) {
+  const std::int64_t now_s = clock_.unix_s();
+  std::map<Digest, Event> signed_before = std::exchange(documents_, {});
+  for (const attestation::VendorDocument& document : documents) {
+    const Digest& digest = document.named.sha256;
+    const auto found = signed_before.find(digest);
+    if (found != signed_before.end() && found->second.created_at + kDocumentRenewS > now_s) {
+      documents_.insert(signed_before.extract(found));
+      continue;
+    }
+    DocumentEvent out;
+    out.created_at = now_s;  // another model's publisher says the very same
+    out.digest = digest;
+    out.name = document.named.name;
+    out.expires_at = now_s + kDocumentLifeS;
+    out.document = attestation::pack_bytes(document.bytes);
+    documents_.emplace(digest, sign_event(build_document(out), identity_, rng_));
+  }
 }
 
 void Publisher::sign_offer(Offer offer) {
@@ -237,6 +255,7 @@ void Publisher::note_load(const LoadTag& load) {
 
 void Publisher::publish_again() {
   if (!offering_) return;
+  for (const auto& [digest, document] : documents_) pool_.publish(document);
   pool_.publish(*attestation_event_);
   const Offer& offer = live_.back().offer;
   pool_.publish(*offer_event_, [this, offer](const client::PublishResult& result) {
@@ -247,7 +266,7 @@ void Publisher::publish_again() {
       return;
     }
     for (const std::string& refusal : result.refusals) {
-      log(LogLevel::Warning, "offer not taken by {}", refusal);
+      log(LogLevel::Warning, "offer not taken by {}", public_text(refusal));
     }
     // A node that has just stopped withdrew offers up to a moment that may not be over: a later one
     // is taken. A relay that refuses for good is not asked for ever.

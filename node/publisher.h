@@ -8,6 +8,7 @@
 #include "node/beacon_feed.h"
 #include "node/config.h"
 #include "node/engine.h"
+#include "node/event_evidence.h"
 #include "node/evidence_source.h"
 #include "node/node_keys.h"
 #include "node/publish_times.h"
@@ -17,9 +18,11 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace nostril::node {
 
@@ -36,9 +39,10 @@ struct DirectPath {
   std::function<std::size_t()> running = {};  ///< answers under way: a drain waits for them
 };
 
-/// Keeps one model's attestation (31471) and offer (31470) on its relays: made anew for each
-/// encryption key and, with beacons, as they go on; withdrawn by NIP-09 when the engine is gone or
-/// the node stops. Threads: the loop's only.
+/// Keeps one model's attestation (31471), the vendors' documents that it names (31474) and offer
+/// (31470) on its relays: made anew for each encryption key and, with beacons, as they go on; the
+/// offer is withdrawn by NIP-09 when the engine is gone or the node stops. Threads: the loop's
+/// only.
 class Publisher {
  public:
   Publisher(const NodeConfig& config, const Keypair& identity, EncryptionKeys& keys,
@@ -103,8 +107,8 @@ class Publisher {
   [[nodiscard]] Offer make_offer(const EncryptionKeys::Entry& key,
                                  const AttestationEvent& attestation) const;
   [[nodiscard]] attestation::Statement make_statement(const EncryptionKeys::Entry& key);
-  [[nodiscard]] AttestationEvent make_attestation(const attestation::Evidence& evidence);
   void publish_made(const Making& making);
+  void sign_documents(const std::vector<attestation::VendorDocument>& documents);
   void sign_offer(Offer offer);
 
   const NodeConfig& config_;
@@ -128,6 +132,7 @@ class Publisher {
   std::optional<LoadTag> load_;
   std::int64_t signed_at_ms_ = 0;  ///< the newest offer; monotonic
   std::deque<LiveOffer> live_;
+  std::map<Digest, Event> documents_;  ///< that the attestation names
   std::optional<Event> attestation_event_;
   std::optional<Event> offer_event_;
   bool offering_ = false;

@@ -24,6 +24,9 @@ constexpr std::array kKeys = {"relays",
                               "offer.input_price",
                               "offer.cached_price",
                               "offer.output_price",
+                              "offer.request_price",
+                              "offer.session_price",
+                              "offer.second_price",
                               "offer.credit",
                               "offer.output_tokens_max",
                               "offer.operator",
@@ -34,7 +37,11 @@ constexpr std::array kKeys = {"relays",
                               "limits.wait_s_max",
                               "limits.receipt_wait_s",
                               "limits.client_lost_s",
-                              "limits.drain_s"};
+                              "limits.drain_s",
+                              "limits.records_days",
+                              "access.mode",
+                              "access.keys_file",
+                              "access.urls"};
 
 bool may_change(std::string_view key) {
   constexpr std::string_view kEngine = "engine.";

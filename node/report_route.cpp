@@ -4,7 +4,9 @@
 #include "attestation/sim_pki.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/percent.h"
 #include "net/url.h"
+#include "node/report_info.h"
 
 #include <algorithm>
 #include <utility>
@@ -24,21 +26,6 @@ ApiRefusal busy(std::int64_t wait_ms) {
       std::max<std::int64_t>(1, (wait_ms + kMsPerSecond - 1) / kMsPerSecond);
   out.headers.add("Retry-After", std::to_string(wait_s));
   return out;
-}
-
-/// What verifiers look for of a dstack guest.
-std::string info_json(const attestation::Evidence& evidence) {
-  JsonWriter out;
-  out.begin_object();
-  if (evidence.app && !evidence.app->compose.empty()) {
-    out.key("tcb_info").begin_object().key("app_compose").string(evidence.app->compose);
-    out.end_object();
-  }
-  if (evidence.app && !evidence.app->mr_config.empty()) {
-    out.key("mr_config").string(evidence.app->mr_config);
-  }
-  out.end_object();
-  return std::move(out).take();
 }
 
 face::ReportGpu to_report(const GpuAnswer& gpu) {
@@ -80,7 +67,7 @@ Result<std::string, ApiRefusal> ReportRoute::model_of(std::string_view query) co
   const auto asked = face::query_value(query, "model");
   if (!asked) return failure(ApiRefusal(asked.error()));
   if (*asked && !(*asked)->empty()) {
-    const auto model = net::percent_decode(**asked);
+    const auto model = percent_decode(**asked);
     if (!model || !parts_.models.find_model(*model)) {
       return failure(ApiRefusal(404, "not_found", "this node serves no such model at present"));
     }
@@ -101,8 +88,12 @@ void ReportRoute::answer(const net::HttpRequest& request, const net::PeerAddress
   making->reply = reply;
   face::LegacyReport& report = making->report;
   report.model = *std::move(model);
+  report.ohttp_key_config = parts_.ohttp_key_config;
   report.algorithm = query->algorithm;
-  if (query->include_tls_fingerprint) report.tls_spki = parts_.tls_spki;
+  if (query->include_tls_fingerprint) {
+    report.tls_spki = parts_.tls_spki;
+    report.tls_certificate = parts_.tls_certificate();
+  }
   if (query->nonce) {
     report.nonce = *query->nonce;
   } else {
@@ -136,9 +127,9 @@ void ReportRoute::make(const std::shared_ptr<Making>& making) {
           making->problem = evidence.error();
           return;
         }
+        report.event_log = full_event_log(*evidence);
+        report.info = report_info(*evidence);
         report.quote = std::move(evidence->cpu_quote);
-        if (evidence->app) report.event_log = evidence->app->event_log;
-        report.info = info_json(*evidence);
         for (const GpuAnswer& gpu : board->gpus) report.gpus.push_back(to_report(gpu));
         report.gpu_architecture = architecture_of(board->gpus);
         making->body = face::report_json(report, *signer, true);
@@ -153,7 +144,7 @@ void ReportRoute::make(const std::shared_ptr<Making>& making) {
 void ReportRoute::made(const Making& making) {
   --waiting_;
   if (!making.problem.empty()) {
-    log(LogLevel::Error, "no attestation report: {}", making.problem);
+    log(LogLevel::Error, "no attestation report: {}", public_text(making.problem));
     ApiRefusal refusal(503, "server_error", "this machine gives no evidence at present");
     refusal.headers.add("Retry-After", "5");
     return making.reply(to_response(refusal));

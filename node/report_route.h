@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -40,6 +41,8 @@ class ReportRoute {
     ModelDirectory& models;
     std::shared_ptr<const face::LegacySigner> signer;
     Digest tls_spki;
+    std::string ohttp_key_config;
+    std::function<std::string()> tls_certificate;  ///< PEM, of what is served now
   };
 
   ReportRoute(Parts parts, std::int64_t reports_per_minute);

@@ -3,6 +3,8 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "client/channel_store.h"
+#include "events/features.h"
+#include "node/lightning_desk.h"
 
 #include <algorithm>
 #include <array>
@@ -71,9 +73,23 @@ void Serving::drive() {
       log(LogLevel::Warning, "no relay takes frames any more; they are repaired later");
     }
   }
-  if (answering_) answering_->pump();
+  if (answering_) {
+    answering_->pump();
+    answering_->rest(session_.next_data_ms() > services_.clock.monotonic_ms());
+  }
   see_to_pickup();
   arm_timer();
+}
+
+void Serving::stir() {
+  if (std::exchange(stirred_, true)) return;
+  services_.turn_end.add([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->stirred_ = false;
+    self->session_.flush(self->services_.now());
+    self->drive();
+  });
 }
 
 bool Serving::is_congested() const {
@@ -81,14 +97,21 @@ bool Serving::is_congested() const {
 }
 
 void Serving::arm_timer() {
-  services_.loop.cancel(timer_);
   std::int64_t due_ms = session_.next_timer_ms();
   const std::int64_t now_ms = services_.clock.monotonic_ms();
+  if (answering_ && session_.next_data_ms() > now_ms) {
+    due_ms = std::min(due_ms, session_.next_data_ms());  // the engine's rest ends
+  }
   if (answering_) due_ms = std::min(due_ms, answering_->next_timer_ms());
   if (answering_ && is_congested()) due_ms = std::min(due_ms, now_ms + kCongestedMs);
   if (for_pickup_ && done_) due_ms = std::min(due_ms, done_at_ms_ + kPickupWaitMs);
+  // One that comes too early finds nothing to do and waits on: most are moved before they are due.
+  if (timer_ != net::TimerId::None && timer_due_ms_ <= due_ms) return;
+  services_.loop.cancel(timer_);
   const std::int64_t wait_ms = std::clamp<std::int64_t>(due_ms - now_ms, 1, 60'000);
+  timer_due_ms_ = now_ms + wait_ms;
   timer_ = services_.loop.after(static_cast<std::uint64_t>(wait_ms), [this] {
+    timer_ = net::TimerId::None;
     if (answering_) answering_->on_timer();
     session_.on_timer(services_.now());
     drive();
@@ -109,7 +132,7 @@ void Serving::handle(NodeNotes note) {
   } else if (const auto* receipt = std::get_if<NodeNote::Receipt>(&note)) {
     on_receipt(*receipt);
   } else if (const auto* failed = std::get_if<NodeNote::Failed>(&note)) {
-    log(LogLevel::Info, "session ended: {}", to_string(failed->code));
+    log(LogLevel::Info, "session ended: {}", failed->code);
     if (answering_) answering_->end_early(RecordStatus::ClientLost);
   }
 }
@@ -123,6 +146,7 @@ void Serving::start_request(const NodeNote::Request& request) {
   done_ = false;
   answering_.reset();
   for_pickup_ = false;
+  if (desk_ != nullptr) return start_at_desk(request);
   if (known_already(request.open)) return;
   AnswerRequest asked;
   asked.id = request.open.request;
@@ -135,7 +159,47 @@ void Serving::start_request(const NodeNote::Request& request) {
   answering_->start(weak_from_this(), asked);
 }
 
-/// The request id was seen before, and here is what came of that. Else it is ours from now on.
+/// The desk knows its wishes again, so nothing is kept of them here.
+void Serving::start_at_desk(const NodeNote::Request& request) {
+  if (request.open.path != settlement::lightning::kDeskPath) {
+    return on_refused({ErrorCode::NotFound, "this session is the Lightning desk's"});
+  }
+  ResponseRecord draft;
+  draft.request = request.open.request;
+  draft.request_hash = request.request_hash;
+  draft.accepted_at_ms = services_.clock.unix_ms();
+  desk_->handle(as_text(request.open.body),
+                [weak = weak_from_this(), draft](const Result<std::string, AnswerRefusal>& answer) {
+                  const auto self = weak.lock();
+                  if (!self || self->done_) return;
+                  if (answer) {
+                    self->end_at_desk(draft, *answer);
+                  } else {
+                    self->on_refused(answer.error());
+                  }
+                  self->stir();
+                });
+}
+
+void Serving::end_at_desk(const ResponseRecord& draft, const std::string& answer) {
+  session_.push_response_head(make_head(200, "application/json"));
+  session_.push_response_bytes(as_bytes(answer), services_.now());
+  ResponseRecord record = begin_record(services_, offer_.offer);
+  record.request = draft.request;
+  record.request_hash = draft.request_hash;
+  record.accepted_at_ms = draft.accepted_at_ms;
+  record.response_hash = session_.response_hash();
+  record.status = RecordStatus::Ok;
+  record.first_at_ms = services_.clock.unix_ms();
+  record.ended_at_ms = record.first_at_ms;
+  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
+  if (!event) return on_refused({ErrorCode::Internal, "too many requests in one session"});
+  set_done();
+  session_.end(*event, services_.now());
+}
+
+/// The request id was seen before, and here is what came of that; or it is long ago that it was.
+/// Else it is ours from now on.
 bool Serving::known_already(const OpenFrame& open) {
   const FoundAnswer found = services_.answers.find(open.request, open.body);
   if (const auto* answer = std::get_if<StoredAnswer>(&found)) {
@@ -157,7 +221,9 @@ bool Serving::known_already(const OpenFrame& open) {
     return true;
   }
   running_ = open.request;
-  return false;
+  if (!read_features(open.features).again) return false;
+  on_refused({ErrorCode::NotFound, "this request is not known here, or not any more"});
+  return true;
 }
 
 /// The same request id again: the stored answer, the same record, nothing charged.
@@ -194,7 +260,7 @@ void Serving::on_receipt(const NodeNote::Receipt& note) {
     return;
   }
   if (verdict != settlement::ReceiptVerdict::Accepted) {
-    log(LogLevel::Warning, "receipt refused: {}", to_string(verdict));
+    log(LogLevel::Warning, "receipt refused: {}", verdict);
     return;
   }
   // Only what is on the disk lets the answer go on.
@@ -205,7 +271,7 @@ void Serving::on_receipt(const NodeNote::Receipt& note) {
         const auto self = weak.lock();
         if (!self || !on_disk) return;
         if (self->answering_) self->answering_->on_paid();
-        self->drive();
+        self->stir();
       });
   if (!queued) log(LogLevel::Error, "the journal is full; a receipt was not stored");
 }

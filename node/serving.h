@@ -15,6 +15,8 @@
 
 namespace nostril::node {
 
+class LightningDesk;
+
 /// One session: its requests one after the other from first frame to receipt. Drives the pure
 /// machine (events/node_session.h) and, for each request, an Answering.
 /// Threads: the loop's only. Held by shared_ptr: callbacks that come late find it gone.
@@ -25,6 +27,9 @@ class Serving final : public AnswerPeer, public std::enable_shared_from_this<Ser
   ~Serving() override;
   Serving(const Serving&) = delete;
   Serving& operator=(const Serving&) = delete;
+
+  /// Its requests are the desk's, and nothing is charged. Before begin().
+  void ask_desk(LightningDesk& desk) { desk_ = &desk; }
 
   /// Call once, after it is owned by a shared_ptr: sends the accept.
   void begin() { drive(); }
@@ -51,12 +56,16 @@ class Serving final : public AnswerPeer, public std::enable_shared_from_this<Ser
 
  private:
   void drive();
+  /// drive() when the loop's turn ends.
+  void stir();
   /// Relays are behind with our frames.
   [[nodiscard]] bool is_congested() const;
   void handle(NodeNotes note);
   void arm_timer();
 
   void start_request(const NodeNote::Request& request);
+  void start_at_desk(const NodeNote::Request& request);
+  void end_at_desk(const ResponseRecord& draft, const std::string& answer);
   [[nodiscard]] bool known_already(const OpenFrame& open);
   void replay(const StoredAnswer& answer);
   void see_to_pickup();
@@ -85,15 +94,18 @@ class Serving final : public AnswerPeer, public std::enable_shared_from_this<Ser
   void on_end(const ResponseRecord& record, const Event& event) override;
   void on_refused(const AnswerRefusal& refusal) override;
 
-  void on_changed() override { drive(); }
+  void on_changed() override { stir(); }
 
   Services& services_;
   EngineQueue& queue_;
   NodeSession session_;
   LiveOffer offer_;
   std::shared_ptr<ChannelBook> book_;
+  LightningDesk* desk_ = nullptr;
   const std::string cache_salt_;
   net::TimerId timer_ = net::TimerId::None;
+  std::int64_t timer_due_ms_ = 0;
+  bool stirred_ = false;
   bool told_of_loss_ = false;
 
   // Of the request in hand.

@@ -2,6 +2,7 @@
 
 #include "attestation/byte_reader.h"
 #include "attestation/snp_report.h"
+#include "base/file.h"
 
 #include <fmt/format.h>
 
@@ -36,21 +37,14 @@ constexpr std::size_t kReservedBytes = 24;  // between the report's size and the
 
 class Device final : public SevGuestDevice {
  public:
-  explicit Device(int fd) : fd_(fd) {}
-
-  ~Device() override { close(fd_); }
-
-  Device(const Device&) = delete;
-  Device& operator=(const Device&) = delete;
-  Device(Device&&) = delete;
-  Device& operator=(Device&&) = delete;
+  explicit Device(UniqueFd fd) : fd_(std::move(fd)) {}
 
   int request(unsigned long number, void* argument) override {
-    return ioctl(fd_, number, argument) == 0 ? 0 : errno;
+    return ioctl(fd_.get(), number, argument) == 0 ? 0 : errno;
   }
 
  private:
-  int fd_;
+  UniqueFd fd_;
 };
 
 /// Status u32, report size u32, 24 reserved bytes, report; little-endian.
@@ -82,12 +76,12 @@ std::string problem(int error, const snp_guest_request_ioctl& request) {
 
 Result<std::unique_ptr<SevGuestDevice>, std::string> open_sev_guest(
     const std::filesystem::path& path) {
-  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) {
+  UniqueFd fd(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd.is_open()) {
     return failure(fmt::format("{}: {} (run as root, or give this user the device)", path.string(),
                                error_text(errno)));
   }
-  return std::make_unique<Device>(fd);
+  return std::make_unique<Device>(std::move(fd));
 }
 
 Result<SevGuestReport, std::string> sev_guest_report(

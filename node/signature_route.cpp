@@ -1,9 +1,13 @@
 #include "node/signature_route.h"
 
+#include "base/percent.h"
 #include "net/url.h"
 
 #include "face/attestation_report.h"
 #include "face/legacy_signature.h"
+
+#include <optional>
+#include <string>
 
 namespace nostril::node {
 
@@ -11,7 +15,7 @@ namespace {
 
 struct Wanted {
   face::SigningAlgorithm algorithm = face::SigningAlgorithm::Ecdsa;
-  bool with_model = true;
+  std::optional<bool> with_model;  ///< none: the query leaves it to us
 };
 
 Result<Wanted, ApiRefusal> parse_query(std::string_view query) {
@@ -31,8 +35,19 @@ Result<Wanted, ApiRefusal> parse_query(std::string_view query) {
   if (*parts && **parts != "2" && **parts != "3") {
     return failure(ApiRefusal(400, "bad_request", "parts must be 2 or 3"));
   }
-  out.with_model = !*parts || **parts == "3";
+  const auto model = face::query_value(query, "model");
+  if (!model) return failure(ApiRefusal(model.error()));
+  if (*parts) {
+    out.with_model = **parts == "3";
+  } else if (*model && !*algorithm) {
+    out.with_model = false;  // as Phala's verifiers ask, who read no more than two parts
+  }
   return out;
+}
+
+/// Readers cut the text at its colons, so a name that holds one is left out.
+bool has_plain_name(const Exchange& exchange) {
+  return exchange.model.find(':') == std::string::npos;
 }
 
 }  // namespace
@@ -45,11 +60,12 @@ net::HttpResponse SignatureRoute::answer(const net::HttpRequest& request,
   const auto wanted = parse_query(request.query);
   if (!wanted) return to_response(wanted.error());
   const ApiRefusal unknown(404, "not_found", "Chat id not found or expired");
-  const auto id = net::percent_decode(std::string_view(request.path).substr(prefix.size()));
+  const auto id = percent_decode(std::string_view(request.path).substr(prefix.size()));
   if (!id || id->empty() || id->size() > Exchange::kIdBytesMax) return to_response(unknown);
   const auto exchange = store_.find(caller->id, *id);
-  const auto* signature =
-      exchange ? exchange->signature(wanted->algorithm, wanted->with_model) : nullptr;
+  if (!exchange) return to_response(unknown);
+  const bool with_model = wanted->with_model.value_or(has_plain_name(*exchange));
+  const auto* signature = exchange->signature(wanted->algorithm, with_model);
   if (signature == nullptr) return to_response(unknown);
   return json_response(200, face::to_json(*signature));
 }

@@ -1,5 +1,6 @@
 #include "node/tsm_report.h"
 
+#include "base/file.h"
 #include "base/hex.h"
 #include "base/rng.h"
 
@@ -28,27 +29,6 @@ constexpr int kTries = 5;
 constexpr std::size_t kWordBytesMax = 4096;        // one page: what a text attribute may be
 constexpr std::size_t kBlobBytesMax = 64U << 10U;  // twice the kernel's own bound
 constexpr mode_t kFolderMode = 0700;
-
-/// A descriptor that is closed.
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-
-  [[nodiscard]] int get() const { return fd_; }
-
-  /// 0 or an errno: a kernel may say only here what was wrong with a write.
-  int close_now() { return close(std::exchange(fd_, -1)) == 0 ? 0 : errno; }
-
- private:
-  int fd_;
-};
 
 std::string what_to_do(int error) {
   switch (error) {
@@ -177,7 +157,7 @@ int TsmFolder::remove(const std::string& entry) {
 }
 
 int TsmFolder::write(const std::string& entry, const char* attribute, ByteSpan bytes) {
-  Fd file(open((path_ / entry / attribute).c_str(), O_WRONLY | O_CLOEXEC));
+  UniqueFd file(open((path_ / entry / attribute).c_str(), O_WRONLY | O_CLOEXEC));
   if (file.get() < 0) return errno;
   const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
   if (count < 0) return errno;
@@ -187,7 +167,7 @@ int TsmFolder::write(const std::string& entry, const char* attribute, ByteSpan b
 
 Result<Bytes, int> TsmFolder::read(const std::string& entry, const char* attribute,
                                    std::size_t bytes_max) {
-  const Fd file(open((path_ / entry / attribute).c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd file(open((path_ / entry / attribute).c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return failure(errno);
   Bytes out(bytes_max + 1);
   std::size_t size = 0;

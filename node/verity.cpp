@@ -1,6 +1,7 @@
 #include "node/verity.h"
 
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/hex.h"
 #include "node/file_tree.h"
 

@@ -16,7 +16,7 @@ constexpr std::uint64_t kRetryMs = 2;
 constexpr std::uint64_t kFinishLookMs = 5;
 // Steps of queries on the loop itself: how much of a query, how long in a turn.
 constexpr std::size_t kValuesHereMax = 1'000;
-constexpr std::size_t kVisitsHereMax = 1'000;
+constexpr std::size_t kVisitsHereMax = 4'000;
 constexpr std::int64_t kUsHereATurnMax = 1'000;
 constexpr std::int64_t kSlowStepUs = 3'000;
 constexpr std::int64_t kSlowPauseMs = 200;

@@ -1,5 +1,6 @@
 // nostril-relay: command line. The relay itself: relay/relay.h.
 #include "base/clock.h"
+#include "base/command_tree.h"
 #include "base/config.h"
 #include "base/log.h"
 #include "base/rng.h"
@@ -74,7 +75,7 @@ int run(const RelayConfig& config) {
   std::printf("listening on %s\n", relay.listen_url().c_str());
   std::fflush(stdout);
   log(LogLevel::Info, "{} threads serve {}, events in {}", config.loop_threads(),
-      relay.listen_url(), config.data);
+      public_text(relay.listen_url()), public_text(config.data));
 
   int signal_number = 0;
   sigwait(&stop_signals, &signal_number);
@@ -297,6 +298,7 @@ int main(int argc, char** argv) {
     dict_command->add_subcommand("list", "which there are");
     dict_command->add_subcommand("stats", "what each has packed");
 
+    nostril::add_program_pages(app, "nostril-relay");
     CLI11_PARSE(app, argc, argv);
     return dispatch(app, arguments);
   } catch (const std::exception& error) {

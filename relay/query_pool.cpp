@@ -107,7 +107,6 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     ScanBudget bound = budget;
     if (self.is_count) bound.rows_max = SIZE_MAX;
     const auto on_row = [&](const ScanRow& row) {
-      if (self.is_count) return RowAction::Take;
       const std::size_t start = text.size();
       text.append(self.prefix);
       if (row.json) {
@@ -127,7 +126,8 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
       out.rows.push_back({fingerprint_of(row.record.id()), text.size()});
       return text.size() >= options_.step_bytes_max ? RowAction::TakeAndPause : RowAction::Take;
     };
-    const auto scanned = self.scan->step(txn, bound, on_row, cache);
+    const auto scanned = self.is_count ? self.scan->count(txn, bound, cache)
+                                       : self.scan->step(txn, bound, on_row, cache);
     for (const MadeText& one : made) {
       cache->add(one.sequence, one.record, text.text().substr(one.begin, one.size));
     }
@@ -138,7 +138,7 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
       if (self.is_count) self.count += rows;
       metrics.visits.add(scanned->visits);
     } else {
-      log(LogLevel::Error, "{}", scanned.error().text);
+      log(LogLevel::Error, "{}", public_text(scanned.error().text));
       metrics.failures.add();
       out.done = true;
       out.failed = true;

@@ -4,16 +4,8 @@
 
 #include <fmt/format.h>
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/file.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
 #include <stdexcept>
 #include <system_error>
@@ -34,59 +26,23 @@ std::unique_ptr<Store> open_store(const RelayConfig& config) {
   return std::move(*store);
 }
 
-// All our loops share the port by SO_REUSEPORT, and so could a relay that was started twice: each
-// would get half of the connections. A socket without that option tells.
-void check_port_free(const net::ListenConfig& listen) {
-  if (listen.port == 0) return;
-  sockaddr_in6 address6{};
-  sockaddr_in address4{};
-  const bool is_v6 = inet_pton(AF_INET6, listen.host.c_str(), &address6.sin6_addr) == 1;
-  if (!is_v6 && inet_pton(AF_INET, listen.host.c_str(), &address4.sin_addr) != 1) return;
-  address6.sin6_family = AF_INET6;
-  address4.sin_family = AF_INET;
-  address6.sin6_port = address4.sin_port = htons(listen.port);
-  const int fd = ::socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  const int on = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  const int bound = is_v6
-                        ? ::bind(fd, reinterpret_cast<const sockaddr*>(&address6), sizeof address6)
-                        : ::bind(fd, reinterpret_cast<const sockaddr*>(&address4), sizeof address4);
-  const int code = errno;
-  ::close(fd);
-  if (bound != 0 && code == EADDRINUSE) {
-    throw std::runtime_error(fmt::format(
-        "{}:{} is in use by another program; stop it, or choose another port with --listen",
-        listen.host, listen.port));
-  }
-}
-
-}  // namespace
-
-DataLock::DataLock(const std::string& directory) {
+/// Makes the directory when missing.
+FileLock lock_data(const std::string& directory) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   const std::string path = directory + "/relay.lock";
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd_ < 0) {
-    throw std::runtime_error(fmt::format("{}: {}; name another directory with --data", path,
-                                         std::generic_category().message(errno)));
-  }
-  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-    const int code = errno;
-    ::close(fd_);
-    if (code != EWOULDBLOCK) {
-      throw std::runtime_error(fmt::format("{}: {}", path, std::generic_category().message(code)));
-    }
+  auto lock = FileLock::take(path);
+  if (lock) return std::move(*lock);
+  if (lock.error() == EWOULDBLOCK) {
     throw std::runtime_error(fmt::format(
         "{}: another relay uses this data directory; stop it, or name another with --data",
         directory));
   }
+  throw std::runtime_error(fmt::format("{}: {}; name another directory with --data", path,
+                                       std::generic_category().message(lock.error())));
 }
 
-DataLock::~DataLock() {
-  ::close(fd_);
-}
+}  // namespace
 
 Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
     : listen_(config.listen_config()),
@@ -95,7 +51,7 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
       admission_(config.admission_rules()),
       hash_(rng),
       http_(config, [this] { return metrics_text(); }),
-      lock_(config.data),
+      lock_(lock_data(config.data)),
       store_(open_store(config)) {
   const IngestOptions ingest = config.ingest_options();
   const QueryPoolOptions queries = config.query_options();
@@ -113,11 +69,11 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
       LoopShared{*ingest_, *queries_, http_, session_limits_, admission_, clock, hash_,
                  2 * under_way + queries.queue_max + queries.threads,
                  static_cast<std::size_t>(config.store.cache_bytes) / loop_count_});
-  check_port_free(listen_);
   net::ListenConfig listen = listen_;
   for (std::uint32_t index = 0; index < loop_count_; ++index) {
     loops_.push_back(std::make_unique<LoopWorker>(index, *shared_, listen, config.server_limits()));
-    listen.port = loops_.front()->port();  // the others share it
+    listen.port = loops_.front()->port();
+    listen.joins = true;
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "relay/config.h"
 #include "relay/deliveries.h"
@@ -18,21 +19,6 @@
 #include <vector>
 
 namespace nostril::relay {
-
-/// One process a data directory: holds DIR/relay.lock (flock) while it lives.
-class DataLock {
- public:
-  /// Makes the directory when missing. Throws std::runtime_error that says what to do.
-  explicit DataLock(const std::string& directory);
-  ~DataLock();
-  DataLock(const DataLock&) = delete;
-  DataLock& operator=(const DataLock&) = delete;
-  DataLock(DataLock&&) = delete;
-  DataLock& operator=(DataLock&&) = delete;
-
- private:
-  int fd_ = -1;
-};
 
 /// The assembled relay: store, ingest, query workers, loops. Serves from start() to stop().
 /// Threads: one controls it; metrics_text() from any while it lives.
@@ -69,7 +55,7 @@ class Relay final : public Deliveries {
   const Admission admission_;
   const SubscriptionHash hash_;
   const HttpFace http_;
-  DataLock lock_;
+  FileLock lock_;  // of the data directory: one process at a time
   std::unique_ptr<Store> store_;
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<QueryPool> queries_;

@@ -350,12 +350,16 @@ void Session::finish_stored(Subscription& subscription, const QueryStep& step) {
   context_.metrics.queries_done.add();
   subscription.query.reset();
   subscription.last_commit_seen = step.commits_announced + 1;
-  std::ranges::sort(subscription.sent);
   for (const auto& event : std::exchange(subscription.held, {})) {
-    if (!std::ranges::binary_search(subscription.sent, fingerprint_of(event->event->id))) {
-      send_event(subscription, event);
-    }
+    if (!was_sent(subscription, event->event->id)) send_event(subscription, event);
   }
+}
+
+// Most subscriptions are closed before anybody asks.
+bool Session::was_sent(Subscription& subscription, const EventId& id) {
+  if (!subscription.is_sent_sorted) std::ranges::sort(subscription.sent);
+  subscription.is_sent_sorted = true;
+  return std::ranges::binary_search(subscription.sent, fingerprint_of(id));
 }
 
 // --- The live part.
@@ -376,7 +380,7 @@ void Session::deliver(Subscription& subscription,
   if (!subscription.sent.empty()) {
     if (commit > subscription.last_commit_seen) {
       subscription.sent = {};
-    } else if (std::ranges::binary_search(subscription.sent, fingerprint_of(event->event->id))) {
+    } else if (was_sent(subscription, event->event->id)) {
       return;
     }
   }

@@ -83,9 +83,9 @@ struct Subscription final : IndexedSubscription {
   /// New events that wait for EOSE.
   std::vector<std::shared_ptr<const CommittedEvent>> held;
   bool is_overrun = false;  ///< more of them came than may be held: it ends with CLOSED
-  /// What the stored part sent, as long as the same events may still come as new ones. Sorted after
-  /// EOSE.
+  /// What the stored part sent, as long as the same events may still come as new ones.
   std::vector<Fingerprint> sent;
+  bool is_sent_sorted = false;
   std::uint64_t last_commit_seen = 0;  ///< by the stored part, at most
 };
 
@@ -160,6 +160,7 @@ class Session {
   void cancel_count(std::string_view id);
   void send_rows(Subscription& subscription, const QueryStep& step);
   void finish_stored(Subscription& subscription, const QueryStep& step);
+  [[nodiscard]] static bool was_sent(Subscription& subscription, const EventId& id);
   void advance();
   void update_reading();
 

@@ -26,6 +26,10 @@ CipherContext new_context() {
   return made;
 }
 
+const EVP_CIPHER* gcm_cipher(GcmKeySize size) {
+  return size == GcmKeySize::Bits128 ? EVP_aes_128_gcm() : EVP_aes_256_gcm();
+}
+
 int checked_size(ByteSpan data) {
   CHECK(data.size() <= std::numeric_limits<int>::max());
   return static_cast<int>(data.size());
@@ -269,14 +273,16 @@ std::optional<Bytes> aes_256_gcm_open(AeadKey key, GcmNonce nonce, ByteSpan aad,
   return aead_open(EVP_aes_256_gcm(), key, nonce, aad, sealed);
 }
 
-void xchacha20_poly1305_seal(Bytes& out, AeadKey key, XNonce nonce, ByteSpan plaintext) {
+void xchacha20_poly1305_seal(Bytes& out, AeadKey key, XNonce nonce, ByteSpan aad,
+                             ByteSpan plaintext) {
   const InnerChaCha inner(key, nonce);
-  aead_seal(EVP_chacha20_poly1305(), out, inner.key.expose(), inner.nonce, {}, plaintext);
+  aead_seal(EVP_chacha20_poly1305(), out, inner.key.expose(), inner.nonce, aad, plaintext);
 }
 
-std::optional<Bytes> xchacha20_poly1305_open(AeadKey key, XNonce nonce, ByteSpan sealed) {
+std::optional<Bytes> xchacha20_poly1305_open(AeadKey key, XNonce nonce, ByteSpan aad,
+                                             ByteSpan sealed) {
   const InnerChaCha inner(key, nonce);
-  return aead_open(EVP_chacha20_poly1305(), inner.key.expose(), inner.nonce, {}, sealed);
+  return aead_open(EVP_chacha20_poly1305(), inner.key.expose(), inner.nonce, aad, sealed);
 }
 
 void secretbox_seal(Bytes& out, SecretboxCipher cipher, AeadKey key, XNonce nonce,
@@ -312,13 +318,13 @@ std::array<std::uint8_t, kGcmNonceBytes> GcmSequence::nonce() const {
 
 void GcmSequence::seal(Bytes& out, ByteSpan aad, ByteSpan plaintext) {
   CHECK(next_ != std::numeric_limits<std::uint64_t>::max());
-  aes_256_gcm_seal(out, key_.expose(), nonce(), aad, plaintext);
+  aead_seal(gcm_cipher(size_), out, key_.expose(), nonce(), aad, plaintext);
   ++next_;
 }
 
 std::optional<Bytes> GcmSequence::open(ByteSpan aad, ByteSpan sealed) {
   CHECK(next_ != std::numeric_limits<std::uint64_t>::max());
-  auto out = aes_256_gcm_open(key_.expose(), nonce(), aad, sealed);
+  auto out = aead_open(gcm_cipher(size_), key_.expose(), nonce(), aad, sealed);
   if (out) ++next_;
   return out;
 }

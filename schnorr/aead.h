@@ -29,9 +29,10 @@ void aes_256_gcm_seal(Bytes& out, AeadKey key, GcmNonce nonce, ByteSpan aad, Byt
 [[nodiscard]] std::optional<Bytes> aes_256_gcm_open(AeadKey key, GcmNonce nonce, ByteSpan aad,
                                                     ByteSpan sealed);
 
-/// Ciphertext and tag, no associated data.
-void xchacha20_poly1305_seal(Bytes& out, AeadKey key, XNonce nonce, ByteSpan plaintext);
-[[nodiscard]] std::optional<Bytes> xchacha20_poly1305_open(AeadKey key, XNonce nonce,
+/// Appends ciphertext and tag.
+void xchacha20_poly1305_seal(Bytes& out, AeadKey key, XNonce nonce, ByteSpan aad,
+                             ByteSpan plaintext);
+[[nodiscard]] std::optional<Bytes> xchacha20_poly1305_open(AeadKey key, XNonce nonce, ByteSpan aad,
                                                            ByteSpan sealed);
 
 /// NaCl: the tag comes first, and Poly1305 covers the bare ciphertext.
@@ -46,13 +47,17 @@ using HInput = std::span<const std::uint8_t, 16>;
 [[nodiscard]] SecretBytes<32> hsalsa20(AeadKey key, HInput input);
 [[nodiscard]] SecretBytes<32> hchacha20(AeadKey key, HInput input);
 
-/// AES-256-GCM for a sequence of messages: message i has the nonce `base` XOR i (RFC 9180 5.2).
+/// AES-128-GCM takes the first half of an AeadKey.
+enum class GcmKeySize : std::uint8_t { Bits128, Bits256 };
+
+/// AES-GCM for a sequence of messages: message i has the nonce `base` XOR i (RFC 9180 5.2).
 /// A message that does not open leaves the sequence where it was.
 /// Threads: one object, one thread.
 class GcmSequence {
  public:
-  GcmSequence(SecretBytes<32> key, SecretBytes<kGcmNonceBytes> base)
-      : key_(std::move(key)), base_(std::move(base)) {}
+  GcmSequence(SecretBytes<32> key, SecretBytes<kGcmNonceBytes> base,
+              GcmKeySize size = GcmKeySize::Bits256)
+      : key_(std::move(key)), base_(std::move(base)), size_(size) {}
 
   /// Appends ciphertext and tag of the next message.
   void seal(Bytes& out, ByteSpan aad, ByteSpan plaintext);
@@ -63,6 +68,7 @@ class GcmSequence {
 
   SecretBytes<32> key_;
   SecretBytes<kGcmNonceBytes> base_;
+  GcmKeySize size_;
   std::uint64_t next_ = 0;
 };
 

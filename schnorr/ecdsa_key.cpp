@@ -70,6 +70,18 @@ std::optional<EcdsaKey> EcdsaKey::from_secret(SecretBytes<32> secret) {
   return EcdsaKey(std::move(secret), serialize(point));
 }
 
+EcdsaKey EcdsaKey::of(const Keypair& key) {
+  SecretBytes<32> secret(key.expose_secret());
+  auto made = from_secret(secret.duplicate());
+  CHECK(made.has_value());  // a keypair's secret is in range
+  const bool y_is_odd = (made->public_key_.bytes.back() & 1U) != 0;
+  if (!y_is_odd) return std::move(*made);
+  CHECK(secp256k1_ec_seckey_negate(signing_context(), secret.expose_mutable().data()) == 1);
+  auto even = from_secret(std::move(secret));
+  CHECK(even.has_value());
+  return std::move(*even);
+}
+
 EthereumAddress EcdsaKey::address() const {
   return ethereum_address(public_key_);
 }

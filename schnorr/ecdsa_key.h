@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/rng.h"
+#include "schnorr/keys.h"
 #include "schnorr/secret.h"
 #include "schnorr/types.h"
 
@@ -19,6 +20,10 @@ class EcdsaKey {
   [[nodiscard]] static EcdsaKey generate(Rng& rng);
   /// Nothing when the bytes are zero or not below the group order.
   [[nodiscard]] static std::optional<EcdsaKey> from_secret(SecretBytes<32> secret);
+
+  /// The account of a Nostr key: its secret, negated where the point's y is odd, so that whoever
+  /// has the x-only public key knows the address (lift_x()).
+  [[nodiscard]] static EcdsaKey of(const Keypair& key);
 
   [[nodiscard]] const EcdsaPublicKey& public_key() const { return public_key_; }
 

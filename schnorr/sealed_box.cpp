@@ -45,7 +45,7 @@ void seal_body(Bytes& out, const BoxSuite& suite, const SecretBytes<32>& shared,
       return aes_256_gcm_seal(out, key.expose(), nonce.first<12>(), aad, plaintext);
     case BoxCipher::XChaCha:
     case BoxCipher::BareXChaCha:
-      return xchacha20_poly1305_seal(out, key.expose(), nonce.first<24>(), plaintext);
+      return xchacha20_poly1305_seal(out, key.expose(), nonce.first<24>(), {}, plaintext);
     case BoxCipher::NaclXChaCha:
       return secretbox_seal(out, SecretboxCipher::XChaCha20, key.expose(), nonce.first<24>(),
                             plaintext);
@@ -67,7 +67,7 @@ std::optional<Bytes> open_body(const BoxSuite& suite, const SecretBytes<32>& sha
       return aes_256_gcm_open(key.expose(), nonce.first<12>(), aad, sealed);
     case BoxCipher::XChaCha:
     case BoxCipher::BareXChaCha:
-      return xchacha20_poly1305_open(key.expose(), nonce.first<24>(), sealed);
+      return xchacha20_poly1305_open(key.expose(), nonce.first<24>(), {}, sealed);
     case BoxCipher::NaclXChaCha:
       return secretbox_open(SecretboxCipher::XChaCha20, key.expose(), nonce.first<24>(), sealed);
     case BoxCipher::NaclXSalsa:

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 
-const kRules = [".clang-tidy", "CMakePresets.json", "cmake/Options.cmake", "cmake/Dependencies.cmake"];
+const kRules = [".clang-tidy", "CMakePresets.json", "cmake/Options.cmake"];
 const kInclude = /^[ \t]*#[ \t]*include[ \t]+"([^"]+)"/gm;
 
 const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), "..");

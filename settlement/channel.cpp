@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "events/big_endian.h"
 #include "schnorr/hash.h"
+#include "settlement/evm/asset.h"
 
 #include <algorithm>
 #include <utility>
@@ -23,14 +24,38 @@ Amount minus(Amount a, Amount b) {
 
 }  // namespace
 
+std::optional<ChainTerms> chain_terms(const Offer& offer, const EthereumAddress& payer) {
+  const auto asset = evm::parse_asset(offer.asset);
+  if (!offer.rail || !asset) return std::nullopt;
+  return ChainTerms{
+      {asset->chain_id, offer.rail->contract}, payer, offer.rail->payee, asset->token};
+}
+
+evm::Channel on_chain(const ChannelTerms& terms) {
+  CHECK(terms.chain.has_value());
+  Bytes data;
+  append(data, terms.node);
+  data.insert(data.end(), terms.salt.begin(), terms.salt.end());
+  const Digest salt = tagged_hash("nostril/channel/evm/salt/1", data);
+  evm::Channel out{.payer = terms.chain->payer,
+                   .signer = terms.signer,
+                   .payee = terms.chain->payee,
+                   .token = terms.chain->token};
+  std::ranges::copy(ByteSpan(salt.bytes).first(out.salt.size()), out.salt.begin());
+  return out;
+}
+
 ChannelId channel_id(const ChannelTerms& terms) {
+  if (terms.chain) return evm::channel_id(terms.chain->place, on_chain(terms));
   Bytes data;
   append(data, terms.signer);
   append(data, terms.node);
   data.insert(data.end(), terms.salt.begin(), terms.salt.end());
   const ByteSpan asset = as_bytes(terms.asset);
   data.insert(data.end(), asset.begin(), asset.end());
-  return {tagged_hash("nostril/channel/unsettled/1", data).bytes};
+  return {tagged_hash(
+              terms.lightning ? "nostril/channel/lightning/1" : "nostril/channel/unsettled/1", data)
+              .bytes};
 }
 
 Digest first_running_hash(const ChannelId& channel) {
@@ -187,8 +212,9 @@ Result<Amount, ChargeError> NodeChannel::exposure(const RequestId& request, cons
 
 bool NodeChannel::may_serve(const RequestId& request, const Usage& usage,
                             std::uint64_t milliseconds, const PriceTable& prices) const {
-  const auto owed = exposure(request, usage, milliseconds, prices);
-  return owed && *owed <= credit_ && unpaid_.size() < kUnpaidStatementsMax;
+  const auto meter = meter_with(request, usage, milliseconds, prices);
+  return meter && minus(meter->spent(), accepted_) <= credit_ &&
+         (!backing_ || meter->spent() <= *backing_) && unpaid_.size() < kUnpaidStatementsMax;
 }
 
 Result<void, ChargeError> NodeChannel::statement(ResponseRecord& record,

@@ -3,6 +3,7 @@
 #include "base/result.h"
 #include "events/event.h"
 #include "events/inference.h"
+#include "settlement/evm/channel.h"
 #include "settlement/price.h"
 #include "settlement/usage_limit.h"
 
@@ -18,18 +19,41 @@
 /// spec/06-record.md, 07-receipt.md. Threads: an object belongs to one thread.
 namespace nostril::settlement {
 
-/// The scheme of this version: 'unsettled'. Nothing is locked on chain, so credit is the node's
-/// own risk; the money issue replaces the derivation by the contract's.
+/// What makes a channel one on a chain.
+struct ChainTerms {
+  evm::ContractPlace place;
+  EthereumAddress payer;
+  EthereumAddress payee;
+  EthereumAddress token;  ///< zero: the chain's own coin
+
+  bool operator==(const ChainTerms&) const = default;
+};
+
+/// Without `chain` the scheme is 'unsettled': nothing is locked anywhere, so credit is the node's
+/// own risk.
 struct ChannelTerms {
   PublicKey signer;  ///< payment signer
   PublicKey node;    ///< node identity
   std::string asset;
   std::array<std::uint8_t, 16> salt{};
+  std::optional<ChainTerms> chain = {};
+  /// Deposits over Lightning stand behind it (spec/13-lightning.md). Never with `chain`.
+  bool lightning = false;
 
   bool operator==(const ChannelTerms&) const = default;
 };
 
-/// tagged_hash("nostril/channel/unsettled/1", signer ‖ node ‖ salt ‖ asset as UTF-8).
+/// Of an offer that names a rail and has its prices in an asset of its chain; else nothing.
+[[nodiscard]] std::optional<ChainTerms> chain_terms(const Offer& offer,
+                                                    const EthereumAddress& payer);
+
+/// The contract's terms of a channel on a chain. Its salt is the first 12 bytes of
+/// tagged_hash("nostril/channel/evm/salt/1", node ‖ salt): the channel's name holds the node, too.
+[[nodiscard]] evm::Channel on_chain(const ChannelTerms& terms);
+
+/// On a chain the contract's name of it (spec/12-contract.md), else
+/// tagged_hash("nostril/channel/unsettled/1", signer ‖ node ‖ salt ‖ asset as UTF-8), on Lightning
+/// with the tag "nostril/channel/lightning/1".
 [[nodiscard]] ChannelId channel_id(const ChannelTerms& terms);
 
 /// H_0: tagged_hash("nostril/channel/start/1", channel id).
@@ -86,8 +110,12 @@ std::string_view to_string(ChargeError error);
 ///   accept(receipt) -> store the event, then let the stream go on
 class NodeChannel {
  public:
-  static constexpr std::size_t kUnpaidStatementsMax = 64;
-  static constexpr std::size_t kOpenRequestsMax = 64;
+  /// Answers that may end together before their payer's receipts come, 140 bytes each. What may be
+  /// owed is the credit's to bound.
+  static constexpr std::size_t kUnpaidStatementsMax = 1024;
+  /// Answers with partial statements, 100 bytes each: all streams of a gateway may come to the end
+  /// of one credit together.
+  static constexpr std::size_t kOpenRequestsMax = 1024;
 
   NodeChannel(ChannelTerms terms, Amount credit);
   /// After a restart. Statements that awaited a receipt are forgotten but for the last one.
@@ -102,13 +130,19 @@ class NodeChannel {
   [[nodiscard]] Result<Amount, ChargeError> exposure(const RequestId& request, const Usage& usage,
                                                      std::uint64_t milliseconds,
                                                      const PriceTable& prices) const;
-  /// exposure() <= credit and fewer than kUnpaidStatementsMax statements await a receipt.
+  /// exposure() <= credit, the channel comes to no more than its backing, and fewer than
+  /// kUnpaidStatementsMax statements await a receipt.
   [[nodiscard]] bool may_serve(const RequestId& request, const Usage& usage,
                                std::uint64_t milliseconds, const PriceTable& prices) const;
 
   [[nodiscard]] Amount credit() const { return credit_; }
 
   void set_credit(Amount credit) { credit_ = credit; }
+
+  /// Most that receipts of this channel can ever be turned into; none: nothing bounds it.
+  [[nodiscard]] const std::optional<Amount>& backing() const { return backing_; }
+
+  void set_backing(std::optional<Amount> backing) { backing_ = backing; }
 
   /// Fills channel, n, previous, asset, cost, spent and remainder of the next statement from its
   /// request, usage and milliseconds. Changes nothing yet.
@@ -153,18 +187,19 @@ class NodeChannel {
   ChannelTerms terms_;
   ChannelId id_;
   Amount credit_;
+  std::optional<Amount> backing_;
   std::uint64_t n_ = 0;
-  std::optional<EventId> last_record_;
   Digest running_hash_;
   Digest previous_hash_;
   Meter meter_;
-  bool session_charged_ = false;
   std::map<RequestId, Micro> stated_;  ///< micro already stated, of open requests
   std::deque<Statement> unpaid_;
   Amount accepted_;
   std::optional<VerifiedEvent> last_receipt_;
-  std::optional<EventId> paid_record_;
   Digest paid_previous_hash_;
+  std::optional<EventId> last_record_;
+  std::optional<EventId> paid_record_;
+  bool session_charged_ = false;
 };
 
 // ---- Payer side ---------------------------------------------------------------------------------
@@ -201,7 +236,8 @@ struct ExpectedAnswer {
 /// nothing has changed, and a node that goes on is not paid.
 class PayerChannel {
  public:
-  static constexpr std::size_t kOpenRequestsMax = 64;  ///< answers with partial statements
+  /// Answers with partial statements; as many as a node may have open.
+  static constexpr std::size_t kOpenRequestsMax = NodeChannel::kOpenRequestsMax;
 
   /// `budget`: most that this channel may ever owe.
   PayerChannel(ChannelTerms terms, Amount budget);

@@ -33,21 +33,29 @@ struct Arguments {
   std::set<std::string, std::less<>> modes;
   std::string cache = NOSTRIL_BENCH_CACHE;
   std::string program;  ///< nostril-relay, for offline
+  std::set<std::string, std::less<>> rows;
+  std::size_t rounds = 0;
   bool quick = false;
   bool deflate = false;
 
   [[nodiscard]] bool wants(std::string_view mode) const { return modes.count(mode) > 0; }
 };
 
-void read_modes(std::string_view text, Arguments& out) {
-  out.modes.clear();
+std::set<std::string, std::less<>> words_of(std::string_view text) {
+  std::set<std::string, std::less<>> words;
   while (!text.empty()) {
-    const std::string_view mode = text.substr(0, text.find(','));
-    if (std::find(kModes.begin(), kModes.end(), mode) == kModes.end()) {
-      throw std::runtime_error(fmt::format("modes: {}", fmt::join(kModes, ", ")));
-    }
-    out.modes.emplace(mode);
-    text.remove_prefix(std::min(text.size(), mode.size() + 1));
+    const std::string_view word = text.substr(0, text.find(','));
+    words.emplace(word);
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+  }
+  return words;
+}
+
+void read_modes(std::string_view text, Arguments& out) {
+  out.modes = words_of(text);
+  for (const std::string& mode : out.modes) {
+    if (std::find(kModes.begin(), kModes.end(), mode) != kModes.end()) continue;
+    throw std::runtime_error(fmt::format("modes: {}", fmt::join(kModes, ", ")));
   }
 }
 
@@ -66,6 +74,10 @@ Arguments read_arguments(const std::vector<std::string>& words) {
       out.deflate = true;
     } else if (word == "--only") {
       read_modes(value(), out);
+    } else if (word == "--rows") {
+      out.rows = words_of(value());
+    } else if (word == "--rounds") {
+      out.rounds = std::stoul(value());
     } else if (word == "--cache") {
       out.cache = value();
     } else if (word == "--relay-program") {
@@ -81,7 +93,8 @@ Arguments read_arguments(const std::vector<std::string>& words) {
     throw std::runtime_error(
         "usage: nostril-bench-relay [NAME=]ws://HOST:PORT[,pid=PID][,data=FOLDER]... [--quick] "
         "[--deflate]\n"
-        "         [--only idle,ingest,query,fanout,mixed,offline] [--cache FOLDER]\n"
+        "         [--only idle,ingest,query,fanout,mixed,offline] [--rows NAME,...] [--rounds N]\n"
+        "         [--cache FOLDER]\n"
         "         [--relay-program FILE]");
   }
   return out;
@@ -120,6 +133,7 @@ bool run(const Arguments& arguments) {
   const bool asks = arguments.wants("query") || arguments.wants("mixed");
   if (asks || offline) corpus.emplace(arguments.cache, plan.corpus_events, show_signing);
   if (asks) load_corpus(bench, *corpus);
+  asker.select(arguments.rows, arguments.rounds);
   if (arguments.wants("ingest")) ask_ingest(bench);
   if (asks) {
     const Answers answers(corpus->events());

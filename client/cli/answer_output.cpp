@@ -1,6 +1,7 @@
 #include "client/cli/answer_output.h"
 
 #include "base/json.h"
+#include "events/text.h"
 
 #include <fmt/format.h>
 
@@ -8,6 +9,7 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace nostril::client::cli {
@@ -49,6 +51,20 @@ void save_file(const std::filesystem::path& path, std::string_view text) {
   if (!file.flush()) throw std::runtime_error(path.string() + ": can't be written");
 }
 
+namespace {
+
+/// As the gateway's page saves it (client/web/record.js).
+std::string answer_file(std::string_view request, std::string_view response,
+                        const QueryResult& result) {
+  JsonWriter w;
+  w.begin_object().key("record").raw(to_json(*result.record_event));
+  if (result.receipt) w.key("receipt").raw(to_json(*result.receipt));
+  w.key("request").string(request).key("response").string(response).end_object();
+  return std::move(w).take();
+}
+
+}  // namespace
+
 void save_answer(const std::filesystem::path& folder, std::string_view request,
                  std::string_view response, const QueryResult& result) {
   std::filesystem::create_directories(folder);
@@ -56,6 +72,9 @@ void save_answer(const std::filesystem::path& folder, std::string_view request,
   save_file(folder / "response.txt", response);
   if (result.record_event) save_file(folder / "record.json", to_json(*result.record_event) + "\n");
   if (result.receipt) save_file(folder / "receipt.json", to_json(*result.receipt) + "\n");
+  if (result.record_event && is_event_text(request) && is_event_text(response)) {
+    save_file(folder / "answer.json", answer_file(request, response, result) + "\n");
+  }
 }
 
 }  // namespace nostril::client::cli

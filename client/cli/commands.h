@@ -2,10 +2,14 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "client/api_keys.h"
 #include "client/home.h"
+#include "client/home_config.h"
 #include "net/loop.h"
+#include "schnorr/encrypted_key.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,22 +26,73 @@ struct Process {
   net::Loop loop;
 };
 
-// key
-int key_new(const std::string& file);
-int key_show(const std::string& file, bool secret);
+/// `nostril key …`: secret keys in files, plain or under a passphrase (client/key_file.h).
+struct KeyOptions {
+  std::string file;
+  bool encrypt = false;
+  bool secret = false;  ///< print the plain secret key
+  std::int64_t scrypt_log_n = kScryptLogNDefault;
+};
+
+int key_new(const KeyOptions& options);
+int key_show(const KeyOptions& options);
+int key_export(const KeyOptions& options);
+/// The key comes from standard input.
+int key_import(const KeyOptions& options);
+/// In place; of an encrypted file: another passphrase.
+int key_encrypt(const KeyOptions& options);
+int key_decrypt(const KeyOptions& options);
 int key_decode(const std::string& code);
+
+/// What a command line says of the settings; the home's config.toml says the rest.
+struct SettingsOptions {
+  std::vector<std::string> relays;
+  std::string ca_file;
+  std::vector<std::string> test_roots;
+  std::string policy;
+  bool allow_unchecked_tcb = false;
+  std::optional<std::int64_t> budget;
+};
+
+/// The line's word before the file's.
+[[nodiscard]] ClientSettings with_config(const SettingsOptions& options, const HomeConfig& config,
+                                         const std::filesystem::path& home);
+
+/// `nostril init`: asks for what is not named, and writes a new home.
+struct InitOptions {
+  std::vector<std::string> relays;
+  std::string ca_file;
+  std::vector<std::string> test_roots;
+  std::optional<std::int64_t> budget;
+  std::string level;  ///< level_min of the policy
+  std::string identity;
+  bool encrypt = false;  ///< the payment key
+  bool yes = false;      ///< ask nothing
+  bool check = true;     ///< `doctor` at the end
+};
+
+int init(Process& process, const std::filesystem::path& home, InitOptions options);
+
+/// What a user would have to look at, line by line. 0 all is well, 1 warnings, 2 something is
+/// wrong.
+struct DoctorOptions {
+  SettingsOptions settings;
+  bool json = false;
+};
+
+int doctor(Process& process, const std::filesystem::path& home, const DoctorOptions& options);
 
 struct EventOptions {
   std::int64_t kind = 1;
   std::string content;
-  std::vector<std::string> tags;  ///< NAME=VALUE[,VALUE…]
-  std::string key_file;
+  std::vector<std::string> tags;    ///< NAME=VALUE[,VALUE…]
+  std::string key_file;             ///< or bunker://…
   std::vector<std::string> relays;  ///< none: print only
   std::string ca_file;
   bool from_stdin = false;  ///< publish signed events, one JSON a line
 };
 
-int event(Process& process, const EventOptions& options);
+int event(Process& process, const std::filesystem::path& home, const EventOptions& options);
 
 struct RequestOptions {
   std::vector<std::string> relays;
@@ -54,6 +109,16 @@ struct RequestOptions {
 };
 
 int request(Process& process, const RequestOptions& options);
+
+/// `nostril message …`: one NIP-44 message from standard input to standard output.
+struct MessageOptions {
+  std::string key_file;  ///< or bunker://…
+  std::string peer;      ///< npub
+  std::string ca_file;
+  bool open = false;
+};
+
+int message(Process& process, const std::filesystem::path& home, const MessageOptions& options);
 
 /// Beacons, kind 1474: until SIGTERM, or one.
 struct BeaconOptions {
@@ -95,14 +160,17 @@ struct PickupOptions {
 int pickup(Process& process, const ClientSettings& settings, const PickupOptions& options);
 
 struct VerifyOptions {
-  std::string record;  ///< files
+  std::string answer;  ///< files; this one holds record, receipt, request and response
+  std::string record;
   std::string request;
   std::string response;
   std::string offer;
   std::string attestation;
+  std::vector<std::string> documents;  ///< that the attestation names
   std::string receipt;
 };
 
+/// A saved answer by its files. 0 right, 1 wrong, 2 unusable input, 3 right but simulated.
 int verify(Process& process, const ClientSettings& settings, const VerifyOptions& options);
 
 /// Evidence from files, judged without a network. 0 accepted, 1 refused, 2 unusable input.
@@ -186,6 +254,74 @@ int verify_manifest(const ManifestOptions& options);
 
 int receipts(Process& process, const ClientSettings& settings, bool json);
 
-int gateway(Process& process, const ClientSettings& settings, const std::string& listen);
+/// Money on a chain: HOME/wallet.toml says which (client/chain/wallet.h).
+struct WalletOptions {
+  std::string amount;   ///< base units
+  std::string node;     ///< npub
+  std::string channel;  ///< hex
+  std::string to;       ///< address
+  bool csv = false;
+  bool json = false;
+};
+
+int wallet_config();
+int wallet_balance(Process& process, const ClientSettings& settings, const WalletOptions& options);
+int wallet_deposit(Process& process, const ClientSettings& settings, const WalletOptions& options);
+int wallet_withdraw(Process& process, const ClientSettings& settings, const WalletOptions& options);
+int wallet_open(Process& process, const ClientSettings& settings, const WalletOptions& options);
+int wallet_top_up(Process& process, const ClientSettings& settings, const WalletOptions& options);
+int wallet_close(Process& process, const ClientSettings& settings, const WalletOptions& options);
+// Of a wallet service (NIP-47), for nodes that take deposits over Lightning; amounts in msat.
+int lightning_balance(Process& process, const ClientSettings& settings,
+                      const WalletOptions& options);
+int lightning_deposit(Process& process, const ClientSettings& settings,
+                      const WalletOptions& options);
+int lightning_refund(Process& process, const ClientSettings& settings,
+                     const WalletOptions& options);
+int lightning_history(Process& process, const ClientSettings& settings,
+                      const WalletOptions& options);
+int wallet_channels(Process& process, const ClientSettings& settings, const WalletOptions& options);
+int wallet_history(Process& process, const ClientSettings& settings, const WalletOptions& options);
+
+struct GatewayOptions {
+  std::string listen;              ///< ADDRESS:PORT
+  std::vector<std::string> hosts;  ///< GatewaySettings::hosts
+  std::string tls_cert;            ///< PEM files; empty: no TLS
+  std::string tls_key;
+  std::optional<std::int64_t> hedge_ms;
+  std::string rules;  ///< file (gateway/model_rules.h); empty: none
+};
+
+/// What `options` leaves open is as the home's config.toml has it.
+int gateway(Process& process, const ClientSettings& settings, const HomeConfig& config,
+            const GatewayOptions& options);
+
+/// `nostril keys …`: who may use the gateway. They change the home's keys file only; a running
+/// gateway sees that within a second.
+struct KeysOptions {
+  std::string name;
+  ApiBudget budget;
+  bool json = false;
+};
+
+[[nodiscard]] std::filesystem::path keys_file_of(const std::filesystem::path& home);
+/// Prints the new key, which is shown nowhere else.
+int keys_add(const std::filesystem::path& home, const KeysOptions& options);
+/// Names, budgets, and what was used of them.
+int keys_list(const std::filesystem::path& home, const KeysOptions& options);
+int keys_revoke(const std::filesystem::path& home, const KeysOptions& options);
+
+/// `nostril apps …`: other programs' configuration (client/apps/app_list.h), a key for each.
+struct AppsOptions {
+  std::string name;
+  std::vector<std::string> models;  ///< none: what verified nodes offer
+  bool print = false;               ///< only show
+};
+
+int apps_add(Process& process, const ClientSettings& settings, const HomeConfig& config,
+             const AppsOptions& options);
+int apps_list(const ClientSettings& settings, const HomeConfig& config);
+int apps_remove(const ClientSettings& settings, const HomeConfig& config,
+                const AppsOptions& options);
 
 }  // namespace nostril::client::cli

@@ -1,6 +1,6 @@
 #include "base/hex.h"
 #include "client/cli/commands.h"
-#include "client/key_file.h"
+#include "client/cli/signer.h"
 #include "events/messages.h"
 
 #include <fmt/format.h>
@@ -46,15 +46,14 @@ std::vector<Event> read_signed_events() {
   return out;
 }
 
-Event make_event(Process& process, const EventOptions& options) {
-  auto key = read_key_file(options.key_file);
-  if (!key) throw std::runtime_error(key.error());
+Event make_event(Process& process, const EventOptions& options, const std::filesystem::path& home) {
+  UserSigner signer(process, options.key_file, home, options.ca_file);
   EventDraft draft;
   draft.created_at = process.clock.unix_s();
   draft.kind = static_cast<std::uint32_t>(options.kind);
   draft.content = options.content;
   for (const std::string& tag : options.tags) add_tag(draft.tags, tag);
-  return sign_event(std::move(draft), *key, process.rng);
+  return signer.sign(std::move(draft));
 }
 
 int publish_all(Process& process, const EventOptions& options, const std::vector<Event>& events) {
@@ -122,12 +121,12 @@ Filter filter_from(const RequestOptions& options) {
 
 }  // namespace
 
-int event(Process& process, const EventOptions& options) {
+int event(Process& process, const std::filesystem::path& home, const EventOptions& options) {
   std::vector<Event> events;
   if (options.from_stdin) {
     events = read_signed_events();
   } else {
-    events.push_back(make_event(process, options));
+    events.push_back(make_event(process, options, home));
     fmt::print("{}\n", to_json(events.front()));
   }
   if (options.relays.empty() || events.empty()) return 0;

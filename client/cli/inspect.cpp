@@ -1,19 +1,26 @@
 #include "attestation/pack.h"
+#include "attestation/vendor_documents.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "client/channel_store.h"
 #include "client/cli/commands.h"
+#include "client/cli/evidence_files.h"
 #include "client/cli/show.h"
 #include "client/event_file.h"
 #include "client/offers_json.h"
+#include "events/document.h"
 #include "events/nip19.h"
 #include "events/sampling.h"
 #include "schnorr/hash.h"
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <stdexcept>
 
@@ -23,6 +30,7 @@ namespace {
 
 constexpr std::uint64_t kOffersMsMax = 5'000;
 constexpr std::size_t kDocumentsMax = 10'000;
+constexpr std::size_t kAnswerBytesMax = 128U << 20;
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -38,14 +46,72 @@ bool check(bool good, std::string_view what) {
   return good;
 }
 
+/// What is to be checked, from files of its own or from one that holds all of it.
+struct SavedAnswer {
+  VerifiedEvent record;
+  std::optional<VerifiedEvent> receipt = {};
+  std::optional<std::string> request = {};
+  std::optional<std::string> response = {};
+};
+
+SavedAnswer read_answer(const std::string& path, Verifier& verifier) {
+  JsonLimits limits;
+  limits.bytes_max = kAnswerBytesMax;
+  const auto file = Json::parse(read_file(path), limits);
+  const Json* record = file ? file->find("record") : nullptr;
+  if (record == nullptr) throw std::runtime_error(path + ": no JSON object with a record");
+  SavedAnswer out{read_event_text(record->dump(), path + ": record", verifier)};
+  if (const Json* receipt = file->find("receipt")) {
+    out.receipt = read_event_text(receipt->dump(), path + ": receipt", verifier);
+  }
+  out.request = file->find_string("request");
+  out.response = file->find_string("response");
+  return out;
+}
+
+SavedAnswer read_answer(const VerifyOptions& options, Verifier& verifier) {
+  if (!options.answer.empty()) return read_answer(options.answer, verifier);
+  SavedAnswer out{read_event_file(options.record, verifier)};
+  if (!options.receipt.empty()) out.receipt = read_event_file(options.receipt, verifier);
+  if (!options.request.empty()) out.request = read_file(options.request);
+  if (!options.response.empty()) out.response = read_file(options.response);
+  return out;
+}
+
+using Documents = std::map<Digest, Bytes>;
+
+/// Vendors' documents: events of kind 31474, or the bytes themselves.
+Documents read_documents(const std::vector<std::string>& paths, Verifier& verifier) {
+  Documents out;
+  for (const std::string& path : paths) {
+    const std::string text = read_file(path);
+    Bytes bytes(text.begin(), text.end());
+    if (text.starts_with('{')) {
+      const auto document = parse_document(read_event_file(path, verifier).event());
+      if (!document) throw std::runtime_error(path + ": an event, but no vendor's document");
+      auto unpacked = attestation::unpack_bytes(document->document);
+      if (!unpacked) throw std::runtime_error(path + ": a document that can't be unpacked");
+      bytes = std::move(*unpacked);
+    }
+    const Digest digest = sha256(ByteSpan(bytes));
+    out.emplace(digest, std::move(bytes));
+  }
+  return out;
+}
+
 bool verify_evidence(const ClientSettings& settings, const VerifyOptions& options,
                      const Offer& offer, Verifier& verifier, std::int64_t now_s, bool& simulated) {
   const VerifiedEvent event = read_event_file(options.attestation, verifier);
   const auto attestation = parse_attestation(event.event());
   if (!attestation) throw std::runtime_error(options.attestation + ": not an attestation");
   bool good = check(attestation->node == offer.node, "offer and attestation are of one node");
-  const auto evidence = attestation::unpack_evidence(attestation->evidence);
+  auto evidence = attestation::unpack_evidence(attestation->evidence);
   if (!evidence) return check(false, "evidence: " + std::string(to_string(evidence.error())));
+  const Documents documents = read_documents(options.documents, verifier);
+  attestation::put_documents(*evidence, [&documents](const Digest& digest) {
+    const auto found = documents.find(digest);
+    return found == documents.end() ? nullptr : &found->second;
+  });
   attestation::Statement expected = evidence->statement;
   expected.node = offer.node;
   expected.encryption_key = offer.encryption_key;
@@ -102,28 +168,30 @@ int offers(Process& process, const ClientSettings& settings, const OffersOptions
   return usable.empty() ? 1 : 0;
 }
 
-int verify(Process& process, const ClientSettings& settings, const VerifyOptions& options) {
+namespace {
+
+int verify_record(Process& process, const ClientSettings& settings, const VerifyOptions& options) {
   Verifier verifier;
-  const VerifiedEvent record_event = read_event_file(options.record, verifier);
-  const auto record = parse_record(record_event.event());
+  const SavedAnswer answer = read_answer(options, verifier);
+  const auto record = parse_record(answer.record.event());
   if (!record) {
-    throw std::runtime_error(options.record + ": " + std::string(to_string(record.error())));
+    throw std::runtime_error((options.answer.empty() ? options.record : options.answer) + ": " +
+                             std::string(to_string(record.error())));
   }
   bool good = check(true, "the record's signature");
   bool simulated = false;
-  if (!options.request.empty()) {
-    good = check(sha256(read_file(options.request)) == record->request_hash,
+  if (answer.request) {
+    good = check(sha256(*answer.request) == record->request_hash,
                  "the request is the one that was answered") &&
            good;
   }
-  if (!options.response.empty()) {
-    good = check(sha256(read_file(options.response)) == record->response_hash,
+  if (answer.response) {
+    good = check(sha256(*answer.response) == record->response_hash,
                  "the response is what the node sent, byte for byte") &&
            good;
   }
-  if (!options.receipt.empty()) {
-    const VerifiedEvent event = read_event_file(options.receipt, verifier);
-    const auto receipt = parse_receipt(event.event());
+  if (answer.receipt) {
+    const auto receipt = parse_receipt(answer.receipt->event());
     good = check(receipt && receipt->channel == record->channel && receipt->amount == record->spent,
                  "the receipt pays this record's total") &&
            good;
@@ -135,8 +203,8 @@ int verify(Process& process, const ClientSettings& settings, const VerifyOptions
     good = check(offer->id == record->offer && offer->node == record->node,
                  "the record is of this offer") &&
            good;
-    if (records_sampling(*offer) && !options.request.empty()) {
-      good = check(sampling_suits(record->sampling, read_file(options.request)),
+    if (records_sampling(*offer) && answer.request) {
+      good = check(sampling_suits(record->sampling, *answer.request),
                    "the record states seed and sampling as they were asked for") &&
              good;
     }
@@ -149,6 +217,22 @@ int verify(Process& process, const ClientSettings& settings, const VerifyOptions
   fmt::print("{}", record_lines(*record));
   if (!good) return 1;
   return simulated ? 3 : 0;
+}
+
+}  // namespace
+
+/// A file that is not there is no finding about the answer; one that was tampered with is.
+int verify(Process& process, const ClientSettings& settings, const VerifyOptions& options) {
+  std::vector<std::string> files = {options.record,   options.answer, options.request,
+                                    options.response, options.offer,  options.attestation,
+                                    options.receipt};
+  files.insert(files.end(), options.documents.begin(), options.documents.end());
+  for (const std::string& file : files) {
+    const bool readable = ::access(file.c_str(), R_OK) == 0 && !std::filesystem::is_directory(file);
+    if (file.empty() || readable) continue;
+    return unusable(std::runtime_error(file + ": can't be read"));
+  }
+  return verify_record(process, settings, options);
 }
 
 int receipts(Process& process, const ClientSettings& settings, bool json) {

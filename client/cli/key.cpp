@@ -1,15 +1,25 @@
 #include "base/hex.h"
 #include "client/cli/commands.h"
+#include "client/cli/must.h"
 #include "client/key_file.h"
+#include "client/private_file.h"
 #include "events/nip19.h"
+#include "events/nip49.h"
 
 #include <fmt/format.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cstdio>
+#include <stdexcept>
+#include <utility>
 
 namespace nostril::client::cli {
 
 namespace {
+
+constexpr mode_t kOwnerOnly = S_IRUSR | S_IWUSR;
 
 void print_public(const PublicKey& key) {
   fmt::print("{}\n{}\n", nip19::encode(nip19::Npub{key}), encode_hex(key));
@@ -17,6 +27,24 @@ void print_public(const PublicKey& key) {
 
 void print_relays(const std::vector<std::string>& relays) {
   for (const std::string& relay : relays) fmt::print("relay {}\n", relay);
+}
+
+std::string encrypted_line(const Keypair& key, KeyHandling handling, const KeyOptions& options,
+                           Rng& rng) {
+  const Passphrase passphrase = must(chosen_passphrase(options.file));
+  return must(to_encrypted_key_line(key, passphrase, handling,
+                                    static_cast<unsigned>(options.scrypt_log_n), rng));
+}
+
+SecretText line_from(std::FILE* file) {
+  constexpr std::size_t kBytesMax = 1024;
+  std::string line;
+  line.reserve(kBytesMax);
+  for (int c = std::fgetc(file); c != EOF && c != '\n' && line.size() < kBytesMax;
+       c = std::fgetc(file)) {
+    line.push_back(static_cast<char>(c));
+  }
+  return SecretText(std::move(line));
 }
 
 struct EntityPrinter {
@@ -49,27 +77,78 @@ struct EntityPrinter {
 
 }  // namespace
 
-int key_new(const std::string& file) {
+int key_new(const KeyOptions& options) {
   SystemRng rng;
   const Keypair key = Keypair::generate(rng);
-  if (auto written = write_key_file(file, key); !written) {
-    fmt::print(stderr, "nostril: {}\n", written.error());
-    return 1;
+  if (options.encrypt) {
+    const auto line = encrypted_line(key, KeyHandling::NotKnownInsecure, options, rng);
+    must(create_file(options.file, as_bytes(line + "\n"), kOwnerOnly));
+  } else {
+    must(write_key_file(options.file, key));
   }
   print_public(key.public_key());
   return 0;
 }
 
-int key_show(const std::string& file, bool secret) {
-  const auto key = read_key_file(file);
-  if (!key) {
-    fmt::print(stderr, "nostril: {}\n", key.error());
-    return 1;
+int key_show(const KeyOptions& options) {
+  const Keypair key = must(read_key_file(options.file));
+  print_public(key.public_key());
+  if (options.secret) fmt::print("{}\n", to_key_line(key).expose());
+  return 0;
+}
+
+int key_export(const KeyOptions& options) {
+  const SecretText line = must(read_key_line(options.file));
+  if (options.secret) {
+    fmt::print("{}\n", to_key_line(must(open_key_line(line.expose(), options.file))).expose());
+  } else if (is_encrypted_key_line(line.expose())) {
+    fmt::print("{}\n", line.expose());
+  } else {
+    SystemRng rng;
+    const Keypair key = must(open_key_line(line.expose(), options.file));
+    fmt::print("{}\n", encrypted_line(key, KeyHandling::KnownInsecure, options, rng));
   }
-  print_public(key->public_key());
-  if (secret) {
-    fmt::print("{}\n", nip19::encode(nip19::Nsec{SecretBytes<32>(key->expose_secret())}));
+  return 0;
+}
+
+int key_import(const KeyOptions& options) {
+  const SecretText line =
+      isatty(STDIN_FILENO) != 0 ? must(ask_hidden("nsec, ncryptsec or hex")) : line_from(stdin);
+  const Keypair key = must(open_key_line(line.expose(), "the key that was entered"));
+  if (options.encrypt && !is_encrypted_key_line(line.expose())) {
+    SystemRng rng;
+    const auto encrypted = encrypted_line(key, KeyHandling::NotTracked, options, rng);
+    must(create_file(options.file, as_bytes(encrypted + "\n"), kOwnerOnly));
+  } else if (is_encrypted_key_line(line.expose())) {
+    must(create_file(options.file, as_bytes(std::string(line.expose()) + "\n"), kOwnerOnly));
+  } else {
+    must(write_key_file(options.file, key));
   }
+  print_public(key.public_key());
+  return 0;
+}
+
+int key_encrypt(const KeyOptions& options) {
+  const SecretText line = must(read_key_line(options.file));
+  const Keypair key = must(open_key_line(line.expose(), options.file));
+  const auto before = decode_ncryptsec(line.expose());
+  SystemRng rng;
+  const auto encrypted =
+      encrypted_line(key, before ? handling_of(*before) : KeyHandling::KnownInsecure, options, rng);
+  must(replace_file(options.file, as_bytes(encrypted + "\n"), kOwnerOnly));
+  print_public(key.public_key());
+  if (!before) {
+    fmt::print(stderr,
+               "the disk may still hold the plain key where the file was; backups may, too\n");
+  }
+  return 0;
+}
+
+int key_decrypt(const KeyOptions& options) {
+  const Keypair key = must(read_key_file(options.file));
+  const SecretText line(std::string(to_key_line(key).expose()) + "\n");
+  must(replace_file(options.file, as_bytes(line.expose()), kOwnerOnly));
+  print_public(key.public_key());
   return 0;
 }
 

@@ -1,8 +1,8 @@
 #include "base/hex.h"
 #include "client/cli/commands.h"
 #include "client/cli/node_evidence.h"
+#include "client/cli/signer.h"
 #include "client/event_file.h"
-#include "client/key_file.h"
 #include "client/known_good_book.h"
 #include "events/nip19.h"
 
@@ -118,10 +118,9 @@ KnownGoodList read_list(const std::string& file, const VerifiedEvent& event) {
 
 int make_known_good(Process& process, const ClientSettings& settings,
                     const KnownGoodOptions& options) {
-  const auto key = read_key_file(options.key_file);
-  if (!key) throw std::runtime_error(key.error());
+  UserSigner auditor(process, options.key_file, settings.home, settings.ca_file);
   KnownGoodList list;
-  list.auditor = key->public_key();
+  list.auditor = auditor.public_key();
   list.created_at = process.clock.unix_s();
   list.expires_at = list.created_at + options.days * kDayS;
   list.name = options.name;
@@ -146,7 +145,7 @@ int make_known_good(Process& process, const ClientSettings& settings,
     });
     if (doubled) throw std::runtime_error(to_text(entry->parts) + ": stands twice");
   }
-  fmt::print("{}\n", to_json(sign_event(build_known_good(list), *key, process.rng)));
+  fmt::print("{}\n", to_json(auditor.sign(build_known_good(list))));
   return 0;
 }
 

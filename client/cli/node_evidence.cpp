@@ -1,6 +1,5 @@
 #include "client/cli/node_evidence.h"
 
-#include "attestation/pack.h"
 #include "client/offer_book.h"
 #include "client/trust_feed.h"
 #include "events/nip19.h"
@@ -60,7 +59,7 @@ JudgedOffer judge_from_relays(Process& process, const ClientSettings& settings,
   }
   for (const RejectedOffer& bad : book.rejected()) consider(bad.offer, bad.verdict, bad.reason);
   if (found) {
-    const auto evidence = attestation::unpack_evidence(book.evidence_of(found->offer));
+    const auto evidence = book.evidence_of(found->offer);
     if (evidence) found->chains = chains_of_evidence(*evidence);
     return *found;
   }

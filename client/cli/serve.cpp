@@ -1,5 +1,6 @@
 #include "client/cli/commands.h"
-#include "client/gateway.h"
+#include "client/gateway/gateway.h"
+#include "net/tls_identity.h"
 
 #include <fmt/format.h>
 
@@ -25,23 +26,37 @@ net::ListenConfig parse_listen(const std::string& text) {
   if (out.host.empty() || error != std::errc() || stop != end) {
     throw std::runtime_error("--listen must be HOST:PORT: " + text);
   }
-  if (out.host != "127.0.0.1" && out.host != "::1") {
-    throw std::runtime_error("the gateway has no keys of its own yet: it listens on loopback only");
-  }
   return out;
 }
 
 }  // namespace
 
-int gateway(Process& process, const ClientSettings& settings, const std::string& listen) {
-  const net::ListenConfig address = parse_listen(listen);
+int gateway(Process& process, const ClientSettings& settings, const HomeConfig& config,
+            const GatewayOptions& options) {
+  const HomeConfig::Gateway& file = config.gateway;
+  GatewaySettings served;
+  served.listen = parse_listen(options.listen.empty() ? file.listen : options.listen);
+  served.keys_file = keys_file_of(settings.home);
+  served.hosts = options.hosts.empty() ? file.hosts : options.hosts;
+  served.hedge_ms = options.hedge_ms.value_or(file.hedge_ms);
+  const std::string& rules = options.rules.empty() ? file.rules : options.rules;
+  if (!rules.empty()) served.rules = NodeRules::read(rules);
+  const bool own_tls = !options.tls_cert.empty();
+  const std::string& cert = own_tls ? options.tls_cert : file.tls_cert;
+  if (!cert.empty()) {
+    served.listen.tls.context =
+        net::TlsIdentity::load(cert, own_tls ? options.tls_key : file.tls_key).server_context();
+  }
   ClientHome home(settings, process.loop, process.clock, process.rng);
   for (const std::string& root : settings.test_roots) {
     fmt::print(stderr, "nostril: SIMULATED evidence is taken under {}\n", root);
   }
-  Gateway gateway(home, process.loop, address);
-  fmt::print("listening on http://{}:{}/v1\n", address.host == "::1" ? "[::1]" : address.host,
-             gateway.port());
+  const net::ListenConfig& address = served.listen;
+  const std::string host =
+      address.host.find(':') == std::string::npos ? address.host : "[" + address.host + "]";
+  const std::string scheme = address.tls.enabled() ? "https" : "http";
+  Gateway gateway(home, process.loop, process.clock, process.rng, served);
+  fmt::print("listening on {}://{}:{}/v1\n", scheme, host, gateway.port());
   std::fflush(stdout);
   const auto stop = [&] {
     gateway.stop();

@@ -53,7 +53,7 @@ Judged gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
   const std::vector<Bytes> ocsp = read_all(options.ocsp);
   return {
       attestation::verify_gpus({gpus, rims, gpu_roots(options), now_s, policy.gpu, ocsp, switches}),
-      chains_of_gpus(gpus, rims)};
+      chains_of_gpus(gpus, switches, rims)};
 }
 
 }  // namespace

@@ -73,12 +73,10 @@ const EventCache::Entry* EventCache::find(Sequence sequence) const {
   return nullptr;
 }
 
-void EventCache::prefetch(Sequence sequence) const {
-  const Entry* entry = find(sequence);
-  if (entry == nullptr) return;
+void EventCache::prefetch(const Entry& entry) {
   // The entry itself, and where the record's head follows.
   for (std::size_t line = 0; line < 6; ++line) {
-    __builtin_prefetch(reinterpret_cast<const std::byte*>(entry) + line * kAlignment);
+    __builtin_prefetch(reinterpret_cast<const std::byte*>(&entry) + line * kAlignment);
   }
 }
 

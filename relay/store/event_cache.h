@@ -32,8 +32,8 @@ class EventCache {
   /// Borrowed until the next add().
   [[nodiscard]] const Entry* find(Sequence sequence) const;
 
-  /// find() of it will come soon.
-  void prefetch(Sequence sequence) const;
+  /// It will be read soon.
+  static void prefetch(const Entry& entry);
 
   /// Tells of an event that was shown and not found here. True: add() it.
   [[nodiscard]] bool wants(Sequence sequence);

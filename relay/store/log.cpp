@@ -1,6 +1,7 @@
 #include "relay/store/log.h"
 
 #include "base/check.h"
+#include "base/file.h"
 #include "relay/store/record.h"
 
 #include <fcntl.h>
@@ -65,14 +66,6 @@ bool for_each_event(ByteSpan record, Visit visit) {
   return true;
 }
 
-int sync_directory(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return errno;
-  const int code = ::fsync(fd) == 0 ? 0 : errno;
-  ::close(fd);
-  return code;
-}
-
 // All of it, or the system's error.
 int write_all(int fd, ByteSpan bytes, std::size_t at) {
   while (!bytes.empty()) {
@@ -133,7 +126,7 @@ Result<void, lmdb::Error> EventLog::prepare(std::size_t bytes) {
   int code = 0;
   if (*there < bytes) code = write_all(fd_, Bytes(bytes - *there), *there);
   if (code == 0 && sync_ && ::fsync(fd_) != 0) code = errno;
-  if (code == 0 && sync_) code = sync_directory(path_.parent_path());
+  if (code == 0 && sync_) code = sync_folder(path_.parent_path());
   if (code != 0) return failure(lmdb::Error{code});
   capacity_ = bytes;
   return {};

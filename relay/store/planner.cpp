@@ -1,6 +1,9 @@
 #include "relay/store/planner.h"
 
+#include "base/check.h"
+
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace nostril::relay {
@@ -38,19 +41,27 @@ class Planner {
 
   [[nodiscard]] std::int64_t since() const { return since_; }
 
-  std::vector<std::vector<IndexRange>> candidates() {
+  // By authors, else by kinds, else by time.
+  [[nodiscard]] std::vector<IndexRange> main() const {
+    if (filter_.authors) return by_author();
+    return filter_.kinds ? by_kind() : by_time();
+  }
+
+  // How many those are.
+  [[nodiscard]] std::size_t main_count() const {
+    if (!filter_.authors) return filter_.kinds ? filter_.kinds->size() : 1;
+    return filter_.authors->size() * (is_by_author_kind() ? filter_.kinds->size() : 1);
+  }
+
+  // Of a filter with tags.
+  [[nodiscard]] std::vector<std::vector<IndexRange>> candidates() const {
     std::vector<std::vector<IndexRange>> all;
-    if (filter_.authors) {
-      all.push_back(by_author());
-    } else if (filter_.kinds) {
-      all.push_back(by_kind());
-    }
+    if (filter_.authors || filter_.kinds) all.push_back(main());
     for (const auto& wanted : filter_.tags) all.push_back(by_tag(wanted));
-    if (all.empty()) all.push_back(by_time());
     return all;
   }
 
-  // For Plan::walk.
+  // For Plan::walk_instead_of.
   [[nodiscard]] std::vector<IndexRange> walk() const {
     const bool is_of_kinds =
         filter_.authors && filter_.kinds && filter_.kinds->size() <= kWalkRangesMax;
@@ -64,13 +75,16 @@ class Planner {
 
   [[nodiscard]] std::vector<IndexRange> by_time() const { return {range(tables_.by_time, Key())}; }
 
-  [[nodiscard]] std::vector<IndexRange> by_author() const {
-    std::vector<IndexRange> ranges;
+  [[nodiscard]] bool is_by_author_kind() const {
     const std::size_t kinds = filter_.kinds ? filter_.kinds->size() : 0;
     const std::size_t authors = filter_.authors->size();
-    const bool with_kinds =
-        kinds > 0 && authors * kinds <= kAuthorKindRangesOfAValue * (authors + kinds);
-    ranges.reserve(with_kinds ? authors * kinds : authors);
+    return kinds > 0 && authors * kinds <= kAuthorKindRangesOfAValue * (authors + kinds);
+  }
+
+  [[nodiscard]] std::vector<IndexRange> by_author() const {
+    std::vector<IndexRange> ranges;
+    const bool with_kinds = is_by_author_kind();
+    ranges.reserve(main_count());
     for (const auto& author : *filter_.authors) {
       if (!with_kinds) {
         ranges.push_back(range(tables_.by_author, author_prefix(author)));
@@ -108,8 +122,8 @@ class Planner {
 };
 
 // Entries that the ranges hold, guessed from the newest ones of a few.
-double estimate(std::vector<IndexRange>& ranges, std::int64_t oldest, Store& store, ReadTxn& txn,
-                CursorCache& cursors, std::size_t& visits) {
+double estimate(const std::vector<IndexRange>& ranges, std::int64_t oldest, CursorCache& cursors,
+                std::size_t& visits) {
   const std::size_t stride = (ranges.size() + kProbedRangesMax - 1) / kProbedRangesMax;
   double total = 0;
   std::size_t probed = 0;
@@ -117,7 +131,7 @@ double estimate(std::vector<IndexRange>& ranges, std::int64_t oldest, Store& sto
   for (std::size_t i = 0; i < ranges.size(); i += std::max<std::size_t>(stride, 1)) {
     found.clear();
     IndexRange probe = ranges[i];  // a copy: the range itself stays at its start
-    const std::size_t count = probe.read(store, txn, cursors, kProbedEntriesMax, found);
+    const std::size_t count = probe.read(cursors, kProbedEntriesMax, found);
     visits += count + 1;
     ++probed;
     if (count < kProbedEntriesMax) {
@@ -144,15 +158,35 @@ lmdb::Cursor& CursorCache::of(lmdb::Dbi table) {
   return cursors_.back().second;
 }
 
-std::optional<ByteSpan> CursorCache::record(lmdb::Dbi records, Sequence sequence) {
-  const auto number = static_cast<std::uint64_t>(sequence);
-  const std::uint64_t last = std::exchange(last_record_, number);
-  const bool is_near = number < last ? last - number < kNear : number - last < kNear;
+bool CursorCache::are_near(Sequence a, Sequence b) {
+  const auto low = static_cast<std::uint64_t>(std::min(a, b));
+  return static_cast<std::uint64_t>(std::max(a, b)) - low < kNear;
+}
+
+std::optional<ByteSpan> CursorCache::record(Sequence sequence) {
   const Key key = sequence_key(sequence);
-  if (!is_near) return txn_->get(records, key.span());
-  lmdb::Cursor& cursor = of(records);
-  if (!cursor.find(key.span())) return std::nullopt;
-  return cursor.value();
+  const auto found = tree(tables_->records).find_near(key.span());
+  switch (found.answer) {
+    case lmdb::TreeReader::Answer::Found:
+      return found.value;
+    case lmdb::TreeReader::Answer::Absent:
+      return std::nullopt;
+    case lmdb::TreeReader::Answer::Unsure:
+      break;
+  }
+  return txn_->get(tables_->records, key.span());
+}
+
+lmdb::TreeReader& CursorCache::tree(lmdb::Dbi table) {
+  for (auto& [handle, tree] : trees_) {
+    if (handle == table.handle) return tree;
+  }
+  const auto named = std::ranges::find_if(named_tables(), [&](const NamedTable& one) {
+    return (tables_->*one.table).handle == table.handle;
+  });
+  CHECK(named != named_tables().end());
+  trees_.emplace_back(table.handle, lmdb::TreeReader(*txn_, named->name));
+  return trees_.back().second;
 }
 
 IndexRange::IndexRange(lmdb::Dbi table, const Key& prefix, std::int64_t since, std::int64_t until)
@@ -162,9 +196,22 @@ IndexRange::IndexRange(lmdb::Dbi table, const Key& prefix, std::int64_t since, s
   std::ranges::copy(time.span(), at_.bytes.begin());
 }
 
-std::size_t IndexRange::read(Store& store, ReadTxn& txn, CursorCache& cursors,
-                             std::size_t count_max, std::vector<Position>& out) {
-  if (id_) return read_id(store, txn, cursors, out);
+std::optional<Position> IndexRange::position_in(ByteSpan key) const {
+  if (key.size() != prefix_.size() + kPositionBytes || !starts_with(key, prefix_.span())) {
+    return std::nullopt;
+  }
+  const Position position = Position::of_key(key);
+  if (position.created_at() < since_) return std::nullopt;
+  return position;
+}
+
+void IndexRange::take(const Position& position) {
+  at_ = position;
+  is_started_ = true;
+}
+
+std::size_t IndexRange::read(CursorCache& cursors, std::size_t count_max,
+                             std::vector<Position>& out) {
   lmdb::Cursor& cursor = cursors.of(table_);
   const Key start = positioned(prefix_, at_);
   bool more = cursor.seek_back(start.span());
@@ -172,61 +219,91 @@ std::size_t IndexRange::read(Store& store, ReadTxn& txn, CursorCache& cursors,
     more = cursor.previous();
   }
   std::size_t count = 0;
-  const std::size_t key_bytes = prefix_.size() + kPositionBytes;
   for (; more && count < count_max; more = cursor.previous()) {
-    if (cursor.key().size() != key_bytes || !starts_with(cursor.key(), prefix_.span())) break;
-    const Position position = Position::of_key(cursor.key());
-    if (position.created_at() < since_) break;
-    out.push_back(position);
-    at_ = position;
-    is_started_ = true;
+    const auto position = position_in(cursor.key());
+    if (!position) break;
+    out.push_back(*position);
     ++count;
   }
+  if (count > 0) take(out.back());
   return count;
 }
 
-// The end comes with the first call: one event, or none.
-std::size_t IndexRange::read_id(Store& store, ReadTxn& txn, CursorCache& cursors,
-                                std::vector<Position>& out) const {
-  const auto position =
-      store.position_of(txn, cursors.of(store.tables().by_id), *id_, cursors.events());
-  if (!position) return 0;
-  out.push_back(*position);
-  return 1;
+void IndexRange::read_together(CursorCache& cursors, std::span<IndexRange* const> ranges,
+                               std::size_t count_max, std::span<Beginning> out) {
+  constexpr std::size_t kTogether = lmdb::TreeReader::kTogether;
+  CHECK(!ranges.empty() && ranges.size() <= kTogether && count_max <= kBeginningMax);
+  std::array<Key, kTogether> keys;
+  std::array<ByteSpan, kTogether> spans;
+  std::array<lmdb::TreeReader::Place, kTogether> places;
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    keys[i] = positioned(ranges[i]->prefix_, ranges[i]->at_);
+    spans[i] = keys[i].span();
+  }
+  cursors.tree(ranges.front()->table_)
+      .find_last(std::span(spans).first(ranges.size()), std::span(places).first(ranges.size()));
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    IndexRange& range = *ranges[i];
+    lmdb::TreeReader::Place& place = places[i];
+    out[i].count = 0;
+    out[i].is_end = false;
+    bool more = place.is_known();
+    if (more && range.is_started_ && std::ranges::equal(place.key(), spans[i])) {
+      more = place.previous();
+    }
+    for (; more && out[i].count < count_max && !out[i].is_end; more = place.previous()) {
+      const auto position = range.position_in(place.key());
+      out[i].is_end = !position;
+      if (position) out[i].positions[out[i].count++] = *position;
+    }
+    if (out[i].count > 0) range.take(out[i].positions[out[i].count - 1]);
+  }
 }
 
-Plan plan(const Filter& filter, Store& store, ReadTxn& txn, CursorCache& cursors,
-          std::size_t& visits) {
+Plan plan(const Filter& filter, const Tables& tables, CursorCache& cursors, std::size_t& visits) {
   Plan plan;
-  if (filter.ids) {
-    for (const auto& id : *filter.ids) plan.ranges.emplace_back(id);
+  const Planner planner(filter, tables);
+  if (planner.is_empty()) return plan;
+  // Tag values are not walked for: what they name is rare among all events.
+  const auto use_main = [&] {
+    const std::size_t count = planner.main_count();
+    const bool is_walk = count >= kManyRanges;
+    plan.ranges = is_walk ? planner.walk() : planner.main();
+    plan.walk_instead_of = is_walk ? count : 0;
+  };
+  if (filter.tags.empty()) {
+    use_main();
     return plan;
   }
-  Planner planner(filter, store.tables());
-  if (planner.is_empty()) return plan;
+
+  const bool has_main = filter.authors || filter.kinds;
   auto candidates = planner.candidates();
   std::size_t best = 0;
   if (candidates.size() > 1) {
-    lmdb::Cursor& by_time = cursors.of(store.tables().by_time);
+    lmdb::Cursor& by_time = cursors.of(tables.by_time);
     const bool any = by_time.first() && by_time.key().size() == kPositionBytes;
     if (!any) return plan;
     const std::int64_t oldest =
         std::max(planner.since(), Position::of_key(by_time.key()).created_at());
     double best_cost = 0;
     for (std::size_t i = 0; i < candidates.size(); ++i) {
-      const double cost = estimate(candidates[i], oldest, store, txn, cursors, visits);
+      const double cost = estimate(candidates[i], oldest, cursors, visits);
       if (i > 0 && cost >= best_cost) continue;
       best = i;
       best_cost = cost;
       if (cost <= kFewEntries) break;
     }
   }
-  plan.ranges = std::move(candidates[best]);
-  // The first candidate is by author or by kind, unless the filter has neither. Tag values are not
-  // walked for: what they name is rare among all events.
-  const bool is_by_tag = best > 0 || (!filter.authors && !filter.kinds);
-  if (plan.ranges.size() >= kManyRanges && !is_by_tag) plan.walk = planner.walk();
+  if (best == 0 && has_main) {
+    use_main();
+  } else {
+    plan.ranges = std::move(candidates[best]);
+  }
   return plan;
+}
+
+std::vector<IndexRange> main_ranges(const Filter& filter, const Tables& tables) {
+  return Planner(filter, tables).main();
 }
 
 }  // namespace nostril::relay

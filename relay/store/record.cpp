@@ -262,6 +262,12 @@ RecordFilter::RecordFilter(Filter filter) : filter_(std::move(filter)) {
   sort(filter_.kinds);
 }
 
+std::optional<RecordHead> RecordHead::of(ByteSpan record) {
+  if (record.size() < kFixedBytes || record[0] != kRecordVersion) return std::nullopt;
+  return RecordHead{fixed_at<EventId>(record, kIdAt),
+                    static_cast<std::int64_t>(read_big_endian(record.subspan(kTimeAt, 6)))};
+}
+
 Result<RecordView, RecordError> RecordView::parse(ByteSpan record, const Dictionaries* known) {
   auto view = parse_layout(record);
   if (!view || view->packed_with_ == DictionaryId{}) return view;

@@ -87,6 +87,15 @@ class RecordFilter {
   std::vector<TagValues> tags_;
 };
 
+/// What stands at the beginning of each record, read without a look at the rest.
+struct RecordHead {
+  EventId id;
+  std::int64_t created_at = 0;
+
+  /// Nothing of what is too short for a record, or of another version.
+  [[nodiscard]] static std::optional<RecordHead> of(ByteSpan record);
+};
+
 /// A record that is all there: every length was checked by parse(). Borrows the bytes, and its
 /// dictionary when its content is packed; packed content is unpacked (and a damaged frame noticed)
 /// only when it is asked for.

@@ -70,25 +70,33 @@ ContractLog read_kept(WordReader& words) {
   return KeptLog{.payee = payee, .token = token, .amount = words.amount()};
 }
 
+ContractLog read_withdrawn(WordReader& words) {
+  const EthereumAddress owner = words.address();
+  const EthereumAddress token = words.address();
+  const EthereumAddress to = words.address();
+  return WithdrawnLog{.owner = owner, .token = token, .to = to, .amount = words.amount()};
+}
+
 struct LogForm {
   Digest topic;
   std::size_t topics = 0;  ///< with the first
   LogReader read = nullptr;
 };
 
-const std::array<LogForm, 7>& forms() {
+const std::array<LogForm, 8>& forms() {
   static const auto kForms = [] {
     const auto form = [](std::string_view signature, std::size_t topics, LogReader read) {
       return LogForm{.topic = keccak256(as_bytes(signature)), .topics = topics, .read = read};
     };
-    return std::array<LogForm, 7>{
+    return std::array<LogForm, 8>{
         form("Opened(bytes32,address,address,uint96,bytes32,address,uint96)", 4, read_opened),
         form("Locked(bytes32,uint96)", 2, read_locked),
         form("Claimed(bytes32,uint96)", 2, read_claimed),
         form("CloseRequested(bytes32,uint40)", 2, read_close_requested),
         form("Finalised(bytes32,uint96)", 2, read_finalised),
         form("Skipped(uint256,uint8)", 1, read_skipped),
-        form("Kept(address,address,uint256)", 3, read_kept)};
+        form("Kept(address,address,uint256)", 3, read_kept),
+        form("Withdrawn(address,address,address,uint256)", 3, read_withdrawn)};
   }();
   return kForms;
 }

@@ -75,13 +75,23 @@ struct KeptLog {
   bool operator==(const KeptLog&) const = default;
 };
 
-/// Entries of pools (Deposited, Withdrawn, Allowed): ask pool() instead.
+/// Out of an owner's pool, to somebody.
+struct WithdrawnLog {
+  EthereumAddress owner;
+  EthereumAddress token;
+  EthereumAddress to;
+  Amount amount;
+
+  bool operator==(const WithdrawnLog&) const = default;
+};
+
+/// The other entries of pools (Deposited, Allowed): ask pool() instead.
 struct OtherLog {
   bool operator==(const OtherLog&) const = default;
 };
 
 using ContractLog = std::variant<OpenedLog, LockedLog, ClaimedLog, CloseRequestedLog, FinalisedLog,
-                                 SkippedLog, KeptLog, OtherLog>;
+                                 SkippedLog, KeptLog, WithdrawnLog, OtherLog>;
 
 /// An entry that the contract itself wrote (the caller compares the address). An unknown first
 /// topic is OtherLog; a known one with another form than the contract's is refused.

@@ -1,10 +1,8 @@
 // Evidence of a node with GPUs: its reports bound to the quote and to the node, packed and judged.
 #include "attestation/pack.h"
-#include "base/base64.h"
 #include "tests/attestation/gpu_fixtures.h"
 #include "tests/attestation/live_fixtures.h"
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -289,33 +287,7 @@ TEST_F(BoardOffer, TheStatementOfABoardIsNotThatOfItsGpusAlone) {
   EXPECT_NE(gpu_evidence_digest(gpus), board);
 }
 
-TEST(GpuOfferSize, OfEightGpusFitsOneEvent) {
-  REQUIRE_SHARED("vectors/attestation/combined/cases.json");
-  for (const char* folder : {"nearcloud-2026-06-29", "venice-2026-06-10"}) {
-    Evidence evidence = test::live_evidence(folder);
-    ASSERT_EQ(evidence.gpu_reports.size(), 8U);
-    const auto frame_bytes = [&evidence] {
-      return decode_base64(pack_evidence(evidence)).value().size();
-    };
-    const auto app = std::exchange(evidence.app, std::nullopt);
-    const std::size_t without = frame_bytes();
-    for (const char* name :
-         {"NV_GPU_DRIVER_GH100_550.90.07", "NV_GPU_VBIOS_1010_0200_882_96009F0001"}) {
-      evidence.gpu_manifests.push_back(
-          test::read_vector_bytes("nvidia/rims/" + std::string(name) + ".xml"));
-    }
-    const std::size_t with_manifests = frame_bytes();
-    evidence.app = app;
-    const std::size_t whole = frame_bytes();
-    fmt::print("{:24} {} bytes, {} with two manifests, {} with log and compose text; content {}\n",
-               folder, without, with_manifests, whole, pack_evidence(evidence).size());
-    EXPECT_LT(with_manifests, 24U << 10U);
-    EXPECT_LT(whole, 32U << 10U);
-    EXPECT_EQ(unpack_evidence(pack_evidence(evidence)).value(), evidence);
-  }
-}
-
-TEST(GpuOfferSize, LiveGpusAreJudgedWhole) {
+TEST(LiveGpus, AreJudgedWhole) {
   REQUIRE_SHARED("vectors/attestation/combined/cases.json");
   const Evidence evidence = test::live_evidence("venice-2026-06-10");
   std::vector<GpuEvidence> gpus;

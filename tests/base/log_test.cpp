@@ -1,8 +1,14 @@
 #include "base/log.h"
 
+#include "base/bytes.h"
+#include "base/json.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
 
 namespace nostril {
 
@@ -10,7 +16,7 @@ namespace {
 
 std::string printed(std::string_view text) {
   testing::internal::CaptureStderr();
-  log_line(LogLevel::Error, text);
+  log_line(LogLevel::Error, public_text(text));
   return testing::internal::GetCapturedStderr();
 }
 
@@ -32,6 +38,15 @@ TEST(Log, DoesNotReadBracesInPeersText) {
   EXPECT_NE(printed("{} {0} %v").find("{} {0} %v"), std::string::npos);
 }
 
+// Whoever widens Loggable opens the logs to prompts. Calls: log_nocompile.cpp.
+template <typename... Types>
+inline constexpr bool kNoneLoggable = !(Loggable<Types> || ...);
+static_assert(kNoneLoggable<std::string, std::string_view, const char*, char, unsigned char, Bytes,
+                            ByteSpan, Json, std::vector<std::string>>);
+static_assert(Loggable<LogText> && Loggable<bool> && Loggable<std::size_t>);
+static_assert(!std::is_constructible_v<LogText, std::string> &&
+              !std::is_convertible_v<std::string, LogText>);
+
 TEST(Log, SaysTimeAndLevel) {
   const std::string line = printed("hello");
   EXPECT_TRUE(line.find("error hello") != std::string::npos) << line;
@@ -41,8 +56,8 @@ TEST(Log, SaysTimeAndLevel) {
 TEST(Log, PrintsNothingBelowItsLevel) {
   set_log_level(LogLevel::Warning);
   testing::internal::CaptureStderr();
-  log(LogLevel::Info, "not {}", "this");
-  log(LogLevel::Warning, "but {}", "this");
+  log(LogLevel::Info, "not {}", public_text("this"));
+  log(LogLevel::Warning, "but {}", public_text("this"));
   EXPECT_FALSE(log_enabled(LogLevel::Debug));
   EXPECT_TRUE(log_enabled(LogLevel::Error));
   set_log_level(LogLevel::Info);

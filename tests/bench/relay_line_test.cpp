@@ -50,6 +50,15 @@ TEST(RelayLine, ReadsTheOtherMessages) {
   EXPECT_EQ(read_relay_line(closed_text("q", "error: no")).kind, RelayLine::Kind::Closed);
   EXPECT_EQ(read_relay_line(notice_text("no")).kind, RelayLine::Kind::Notice);
   EXPECT_EQ(read_relay_line(R"(["AUTH","x"])").kind, RelayLine::Kind::Other);
+  EXPECT_FALSE(read_relay_line(eose_text("q")).count());
+}
+
+TEST(RelayLine, ReadsCounts) {
+  EXPECT_EQ(read_relay_line(counted_text("q", 17)).count(), 17U);
+  const RelayLine line = read_relay_line(R"(["COUNT", "q", {"hll": "00", "count" : 4}])");
+  EXPECT_EQ(line.kind, RelayLine::Kind::Count);
+  EXPECT_EQ(line.count(), 4U);
+  EXPECT_FALSE(read_relay_line(R"(["COUNT","q",{"count":"4"}])").count());
 }
 
 TEST(RelayLine, TextThatIsCutHasNoId) {

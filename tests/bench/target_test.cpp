@@ -27,7 +27,7 @@ class ListeningHere : public testing::Test {
     port_ = ntohs(address.sin_port);
   }
 
-  Descriptor socket_;
+  UniqueFd socket_;
   std::uint16_t port_ = 0;
 };
 
@@ -40,7 +40,7 @@ TEST_F(ListeningHere, TheProcessIsFoundByItsPort) {
 
 TEST_F(ListeningHere, AConnectedSocketIsNoListener) {
   const std::uint16_t port = port_;
-  socket_ = Descriptor();
+  socket_ = UniqueFd();
   EXPECT_THROW(ServerProcess::listening_on(port), std::runtime_error);
 }
 

@@ -1,6 +1,7 @@
 // Which of several nodes is asked first.
 #include "client/asker.h"
 
+#include "base/hex.h"
 #include "tests/support/hand_made_node.h"
 #include "tests/support/world.h"
 
@@ -73,6 +74,43 @@ TEST_F(AskerChoice, ACheaperNodeBeforeALessBusyOne) {
   HandMadeNode& cheap = add(900'000, kFull);
   add(1'000'000, kIdle);
   expect_always(cheap);
+}
+
+/// A node that answers, and a cheaper one that hears and says nothing.
+TEST(AskerHedge, ASecondNodeAnswersWhenTheFirstIsSilent) {
+  World world;
+  world.engine.set_answer(test::plain_answer("hello", {10, 0, 3}));
+  ASSERT_TRUE(world.wait_for_offer());
+  HandMadeNode silent(world.relay.url());
+  silent.offer.prices = {{PriceUnit::Output, Amount::of(1)}};
+  const AttestationEvent attestation = silent.attestation_of(silent.statement);
+  silent.offer.attestation = attestation.digest;
+  world.relay.inject(silent.signed_attestation(attestation));
+  world.relay.inject(silent.signed_offer());
+  ASSERT_TRUE(world.until([&] { return world.user->offers.usable().size() == 2; }));
+  Filter heard;
+  heard.tags.push_back({'p', {encode_hex(silent.offer.encryption_key)}});
+  std::size_t frames = 0;
+  SubscriptionCallbacks listens;
+  listens.on_event = [&](const VerifiedEvent&) { ++frames; };
+  world.user->pool.subscribe({std::move(heard)}, std::move(listens));
+
+  std::vector<PublicKey> asked;
+  std::optional<PublicKey> answered;
+  std::optional<QueryResult> result;
+  AskCallbacks callbacks;
+  callbacks.on_offer = [&](const VerifiedOffer& offer) { asked.push_back(offer.offer().node); };
+  callbacks.on_answering = [&](const VerifiedOffer& offer) { answered = offer.offer().node; };
+  callbacks.on_end = [&](const QueryResult& ended) { result = ended; };
+  world.user->asker.ask("test-model", "/v1/chat/completions", test::chat("x", false),
+                        std::move(callbacks), {}, {.hedge_ms = 200});
+  ASSERT_TRUE(world.until([&] { return result.has_value(); }));
+  EXPECT_TRUE(result->verified()) << result->detail;
+  ASSERT_EQ(asked.size(), 2U);
+  EXPECT_EQ(asked[0], silent.identity.public_key());
+  EXPECT_NE(asked[1], asked[0]);
+  EXPECT_EQ(answered, asked[1]);
+  EXPECT_GT(frames, 0U);
 }
 
 }  // namespace

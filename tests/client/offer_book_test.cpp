@@ -1,13 +1,18 @@
 // The offer book: what is judged, when, and by which trust.
 #include "client/offer_book.h"
 
+#include "attestation/pack.h"
+#include "attestation/vendor_documents.h"
+#include "events/document.h"
 #include "tests/support/hand_made_node.h"
+#include "tests/support/inference_fixtures.h"
 #include "tests/support/world.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace nostril::client {
 namespace {
@@ -106,6 +111,73 @@ TEST_F(OfferBookTest, AnOfferWhoseVerdictHasEndedIsNotUsable) {
   EXPECT_LE(book().usable()[0]->verdict().holds_until, world_.clock.unix_s() + 10);
   world_.clock.set_date(world_.clock.unix_s() + 20);
   EXPECT_TRUE(book().usable().empty());
+}
+
+/// The node's evidence names Intel's collateral, which travels by itself.
+class NamedDocuments : public ::testing::Test {
+ protected:
+  NamedDocuments()
+      : world_([](node::NodeConfig& config) { config.engine.url = "http://127.0.0.1:1"; }),
+        node_(world_.relay.url()) {
+    AttestationEvent attestation = node_.attestation_of(node_.statement);
+    auto evidence = attestation::unpack_evidence(attestation.evidence).value();
+    documents_ = attestation::take_documents(evidence);
+    attestation.evidence = attestation::pack_evidence(evidence);
+    node_.offer.attestation = attestation.digest;
+    attestation_ = node_.signed_attestation(attestation);
+  }
+
+  OfferBook& book() { return world_.user->offers; }
+
+  [[nodiscard]] Event document(std::string_view content = {}) {
+    DocumentEvent out;
+    out.created_at = node_.offer.created_at;
+    out.digest = documents_.front().named.sha256;
+    out.name = documents_.front().named.name;
+    out.expires_at = out.created_at + 1000;
+    out.document =
+        content.empty() ? attestation::pack_bytes(documents_.front().bytes) : std::string(content);
+    return sign_event(build_document(out), test::key_of("anybody"), rng_);
+  }
+
+  bool rejected_for_document() {
+    return !book().rejected().empty() &&
+           book().rejected()[0].reason.find(documents_.front().named.name) != std::string::npos;
+  }
+
+  World world_;
+  HandMadeNode node_;
+  test::SeededRng rng_{1};
+  std::vector<attestation::VendorDocument> documents_;
+  Event attestation_;
+};
+
+TEST_F(NamedDocuments, AreFetchedByTheirDigestWhoeverPublishedThem) {
+  world_.relay.inject(attestation_);
+  world_.relay.inject(document());
+  world_.relay.inject(node_.signed_offer());
+  ASSERT_TRUE(world_.until([&] { return !book().usable().empty(); }));
+  EXPECT_TRUE(book().complete());
+  EXPECT_TRUE(book().evidence_of(node_.offer)->documents.empty());
+}
+
+TEST_F(NamedDocuments, AMissingOneIsANamedRefusalUntilItComes) {
+  ASSERT_EQ(documents_.size(), 1U);
+  world_.relay.inject(attestation_);
+  world_.relay.inject(node_.signed_offer());
+  ASSERT_TRUE(world_.until([&] { return rejected_for_document() && book().complete(); }));
+  EXPECT_TRUE(book().usable().empty());
+  const auto verdict = book().rejected()[0].verdict;
+  ASSERT_TRUE(verdict);
+  EXPECT_TRUE(attestation::refuses(*verdict->find("documents")));
+  // Other bytes under its digest, and what can't be unpacked, are no help.
+  Bytes other = documents_.front().bytes;
+  other.back() ^= 1;
+  world_.relay.inject(document(attestation::pack_bytes(other)));
+  world_.relay.inject(document("no text of a document"));
+  EXPECT_FALSE(world_.until([&] { return !book().usable().empty(); }, 200));
+  world_.relay.inject(document());
+  EXPECT_TRUE(world_.until([&] { return !book().usable().empty(); }));
 }
 
 }  // namespace

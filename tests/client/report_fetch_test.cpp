@@ -3,12 +3,16 @@
 #include "client/report_fetch.h"
 
 #include "attestation/gpu_simulator.h"
+#include "attestation/snp_report.h"
+#include "attestation/vendor_services.h"
 #include "base/base64.h"
 #include "base/hex.h"
 #include "base/json.h"
+#include "base/percent.h"
 #include "net/server.h"
 #include "schnorr/hash.h"
 #include "tests/attestation/fixtures.h"
+#include "tests/attestation/snp_fixtures.h"
 #include "tests/attestation/vector_case.h"
 #include "tests/net/support.h"
 #include "tests/net/test_certificate.h"
@@ -19,6 +23,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <fstream>
 #include <functional>
@@ -403,15 +409,6 @@ TEST_F(VerifyUrl, ProcessorAndGpusMayBeSimulatedTogetherWhenBothRootsAreNamed) {
 
 // ---- collateral that is asked for ----
 
-std::string percent_encoded(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0;
-    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out;
-}
-
 /// Intel's service beside a saved report of the machine.
 class FetchCollateral : public VerifyUrl {
  protected:
@@ -424,13 +421,13 @@ class FetchCollateral : public VerifyUrl {
     };
     if (target == "/tdx/certification/v4/tcb?fmspc=514d00000000") {
       return {200,
-              {{"TCB-Info-Issuer-Chain", percent_encoded(all_.tcb_info_issuer_chain)}},
+              {{"TCB-Info-Issuer-Chain", percent_encode(all_.tcb_info_issuer_chain)}},
               answer("tcbInfo", all_.tcb_info, all_.tcb_info_signature)};
     }
     if (target == "/tdx/certification/v4/qe/identity") {
       return {
           200,
-          {{"SGX-Enclave-Identity-Issuer-Chain", percent_encoded(all_.qe_identity_issuer_chain)}},
+          {{"SGX-Enclave-Identity-Issuer-Chain", percent_encode(all_.qe_identity_issuer_chain)}},
           answer("enclaveIdentity", all_.qe_identity, all_.qe_identity_signature)};
     }
     if (target == "/sgx/certification/v4/pckcrl?ca=platform&encoding=der") {
@@ -524,6 +521,127 @@ TEST_F(FetchCollateral, AServiceThatFailsMakesTheCommandUnusableAndSaysWhere) {
     const Outcome done = judge(service, {"--timeout", "1"});
     EXPECT_EQ(done.exit, 2) << name;
     EXPECT_THAT(done.output, HasSubstr(reason)) << name;
+  }
+}
+
+/// AMD's key server beside a saved report of a simulated SEV-SNP machine.
+class FetchAmd : public VerifyUrl {
+ protected:
+  FetchAmd() {
+    const auto nonce = filled(0x21);
+    const auto hpke = filled(0x44);
+    const Digest digest =
+        Sha256().update(key_.span()).update(ByteSpan(hpke)).update(ByteSpan(nonce)).finish();
+    std::array<std::uint8_t, 64> report_data{};
+    std::ranges::copy(digest.bytes, report_data.begin());
+    made_ = snp_.evidence(report_data, attestation::test::measurement(0xa0));
+    crl_ = snp_.crl(kNow);
+    const auto parsed = attestation::parse_snp_report(made_.report).value();
+    vcek_target_ = attestation::amd_vcek_path(parsed).value();
+    report_ = fmt::format(
+        R"({{"format":"https://tinfoil.sh/predicate/attestation/v3","report_data":{{"tls_key_fp":"{}",)"
+        R"("hpke_key":"{}","nonce":"{}"}},"cpu":{{"platform":"sev-snp","report":"{}"}}}})",
+        encode_hex(key_), encode_hex(ByteSpan(hpke)), encode_hex(ByteSpan(nonce)),
+        encode_base64(made_.report));
+  }
+
+  /// What the server answers to this target.
+  [[nodiscard]] net::HttpResponse sound(const std::string& target) const {
+    if (target == vcek_target_) {
+      return {200, {}, std::string(as_text(made_.certificates.vek))};
+    }
+    if (target == "/vcek/v1/Milan/crl") return {200, {}, std::string(as_text(crl_))};
+    return {404, {}, ""};
+  }
+
+  static std::string target_of(const net::HttpRequest& request) {
+    return request.path + (request.query.empty() ? "" : "?" + request.query);
+  }
+
+  Outcome judge(Provider& service, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> command = {"--file",
+                                        write("snp.json", report_),
+                                        "--nonce",
+                                        encode_hex(filled(0x21)),
+                                        "--peer-spki",
+                                        encode_hex(key_),
+                                        "--root",
+                                        write("ark.der", as_text(snp_.root_der())),
+                                        "--chain",
+                                        write("chain.pem", made_.certificates.chain),
+                                        "--fetch-collateral",
+                                        "--amd-url",
+                                        "http://" + service.authority()};
+    command.insert(command.end(), more.begin(), more.end());
+    return run(command);
+  }
+
+  const attestation::SnpSimulator snp_ = attestation::test::snp_simulator();
+  attestation::SnpEvidence made_;
+  Bytes crl_;
+  std::string vcek_target_;
+  std::string report_;
+};
+
+TEST_F(FetchAmd, CertificateAndCrlAreAskedForAndJudged) {
+  Provider service(
+      [this](net::Server& server, net::ConnectionId id, const net::HttpRequest& request) {
+        server.respond(id, sound(target_of(request)));
+      });
+  const Outcome done = judge(service);
+  EXPECT_EQ(done.exit, 0) << done.output;
+  EXPECT_EQ(done.verdict.find_boolean("simulated"), true);
+  ASSERT_EQ(service.seen().size(), 2U);
+  // What is asked names the chip and the patch level of the report, and nothing else.
+  EXPECT_THAT(vcek_target_, HasSubstr("/vcek/v1/Milan/"));
+  EXPECT_THAT(vcek_target_, HasSubstr("blSPL=04&teeSPL=00&snpSPL=23&ucodeSPL=213"));
+}
+
+TEST_F(FetchAmd, TheServerIsNotTrusted) {
+  attestation::SnpSimulatorOptions other;
+  other.reported_tcb = {0, 4, 0, 22, 213};
+  other.revoke_issuer = true;
+  const attestation::SnpSimulator another = attestation::test::snp_simulator(other);
+  std::string mode;
+  Provider service([&](net::Server& server, net::ConnectionId id, const net::HttpRequest& request) {
+    net::HttpResponse out = sound(target_of(request));
+    const bool crl = request.path.ends_with("crl");
+    const auto data = attestation::test::snp_report_data();
+    if (mode == "other level" && !crl) {
+      const auto made = another.evidence(data, attestation::test::measurement(0xa0));
+      out.body = as_text(made.certificates.vek);
+    }
+    if (mode == "revoked" && crl) out.body = as_text(another.crl(kNow));
+    if (mode == "old" && crl) out.body = as_text(snp_.crl(kNow - 400 * 86'400));
+    if (mode == "no certificate" && !crl) out.body = "sorry";
+    server.respond(id, std::move(out));
+  });
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"other level", "tcb"},
+      {"revoked", "revocation"},
+      {"old", "revocation"},
+      {"no certificate", "vek_chain"},
+  };
+  for (const auto& [name, check] : cases) {
+    mode = name;
+    const Outcome done = judge(service);
+    EXPECT_EQ(done.exit, 1) << name << done.output;
+    EXPECT_THAT(failed(done), ::testing::Contains(check)) << name;
+  }
+}
+
+TEST_F(FetchAmd, AServerThatFailsMakesTheCommandUnusableAndSaysWhere) {
+  std::string missing;
+  Provider service([&](net::Server& server, net::ConnectionId id, const net::HttpRequest& request) {
+    const bool gone = target_of(request).find(missing) != std::string::npos;
+    server.respond(id, gone ? net::HttpResponse{404, {}, ""} : sound(target_of(request)));
+  });
+  for (const char* part : {"blSPL", "/crl"}) {
+    missing = part;
+    const Outcome done = judge(service);
+    EXPECT_EQ(done.exit, 2) << part;
+    EXPECT_THAT(done.output, HasSubstr(part)) << part;
+    EXPECT_THAT(done.output, HasSubstr("HTTP status 404")) << part;
   }
 }
 

@@ -177,7 +177,7 @@ TEST(VerdictPage, DrawsGpusWithTheirManifestsAndWhoseCertificateEachBoxIs) {
       attestation::verify_gpus({gpus, rims, attestation::test::roots_of(sim), kNow,
                                 attestation::test::simulated_gpu_policy()});
   ASSERT_TRUE(verdict.accepted) << attestation::explain(verdict);
-  const PageContext context{"gpus", "", kNow, chains_of_gpus(gpus, rims)};
+  const PageContext context{"gpus", "", kNow, chains_of_gpus(gpus, {}, rims)};
   const std::string page = verdict_page(verdict, context);
   expect_in_order(
       page, {"GPUs: NVIDIA", "Root of the devices", "CN=NOSTRIL TEST ROOT - NOT A TEE",
@@ -248,7 +248,7 @@ TEST(EvidenceChains, OfWhatCantBeReadAreNone) {
   EXPECT_TRUE(chains_of_quote(junk).empty());
   EXPECT_TRUE(chains_of_quote({}).empty());
   EXPECT_TRUE(chains_of_snp({junk, {junk, "", junk}}).empty());
-  EXPECT_TRUE(chains_of_gpus(gpus, rims).empty());
+  EXPECT_TRUE(chains_of_gpus(gpus, {}, rims).empty());
   for (const char* text : {"", "[]", "[[]]", "[[\"JWT\",1]]", "[[\"JWT\",\"a.b.c\"]]", "{}"}) {
     EXPECT_TRUE(chains_of_nras({text, text}).empty());
     EXPECT_TRUE(chains_of_nras({text, "{\"keys\":[]}"}).empty());

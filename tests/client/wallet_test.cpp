@@ -1,5 +1,6 @@
 #include "client/wallet.h"
 
+#include "client/funded_channel.h"
 #include "schnorr/hash.h"
 #include "tests/support/world.h"
 
@@ -97,13 +98,13 @@ class WalletTest : public ::testing::Test {
 };
 
 TEST_F(WalletTest, ARestartKeepsWhatWasSpent) {
-  const auto first = wallet_->open(offer_);
+  const auto first = *wallet_->open(offer_);
   const auto payment = paid(state(first, 5));
   ASSERT_TRUE(payment.receipt);
   EXPECT_EQ(parse_receipt(*payment.receipt)->amount, Amount::of(5));
   wallet_->close(first, true);
   restart();
-  const auto second = wallet_->open(offer_);
+  const auto second = *wallet_->open(offer_);
   EXPECT_EQ(second.channel, first.channel);
   const auto next = paid(state(second, 2));
   ASSERT_TRUE(next.receipt);
@@ -111,41 +112,41 @@ TEST_F(WalletTest, ARestartKeepsWhatWasSpent) {
 }
 
 TEST_F(WalletTest, ACrashInMidAnswerLeavesTheChannel) {
-  const auto first = wallet_->open(offer_);
+  const auto first = *wallet_->open(offer_);
   ASSERT_FALSE(paid(state(first, 5)).refusal);
   static_cast<void>(state(first, 1));  // stated, and never seen here
   restart();
-  const auto second = wallet_->open(offer_);
+  const auto second = *wallet_->open(offer_);
   EXPECT_NE(second.channel, first.channel);
   EXPECT_FALSE(paid(state(second, 2)).refusal);
 }
 
 TEST_F(WalletTest, AnAnswerWithoutItsRecordLeavesTheChannelForTheNext) {
-  const auto a = wallet_->open(offer_);
-  const auto b = wallet_->open(offer_);
+  const auto a = *wallet_->open(offer_);
+  const auto b = *wallet_->open(offer_);
   EXPECT_EQ(a.channel, b.channel);
   wallet_->close(a, false);
-  const auto c = wallet_->open(offer_);
+  const auto c = *wallet_->open(offer_);
   EXPECT_NE(c.channel, b.channel);
   EXPECT_FALSE(paid(state(b, 1)).refusal) << "what runs on the old one is still paid";
   wallet_->close(b, true);
   wallet_->close(c, true);
   restart();
-  EXPECT_EQ(wallet_->open(offer_).channel, c.channel);
+  EXPECT_EQ(wallet_->open(offer_)->channel, c.channel);
 }
 
 TEST_F(WalletTest, TheBudgetHoldsOverAllChannelsOfANode) {
   restart(10);
-  const auto a = wallet_->open(offer_);
+  const auto a = *wallet_->open(offer_);
   ASSERT_FALSE(paid(state(a, 6)).refusal);
   wallet_->close(a, false);
-  const auto b = wallet_->open(offer_);
+  const auto b = *wallet_->open(offer_);
   EXPECT_NE(a.channel, b.channel);
   EXPECT_EQ(paid(state(b, 5)).refusal, PayerRefusal::OverBudget);
 }
 
 TEST_F(WalletTest, ARecordWaitsForTheOneBeforeIt) {
-  const auto ticket = wallet_->open(offer_);
+  const auto ticket = *wallet_->open(offer_);
   const Stated first = state(ticket, 1);
   const Stated second = state(ticket, 2);
   const Stated third = state(ticket, 3);
@@ -161,7 +162,7 @@ TEST_F(WalletTest, ARecordWaitsForTheOneBeforeIt) {
 }
 
 TEST_F(WalletTest, TheSameRecordAgainIsPaidByTheSameReceipt) {
-  const auto ticket = wallet_->open(offer_);
+  const auto ticket = *wallet_->open(offer_);
   const Stated stated = state(ticket, 4);
   const auto first = paid(stated);
   const auto second = paid(stated);
@@ -170,7 +171,7 @@ TEST_F(WalletTest, TheSameRecordAgainIsPaidByTheSameReceipt) {
 }
 
 TEST_F(WalletTest, RefusesWhatIsWrongAndSignsNothing) {
-  const auto ticket = wallet_->open(offer_);
+  const auto ticket = *wallet_->open(offer_);
   Stated dear = state(ticket, 4);
   dear.record.cost = dear.record.spent = Amount::of(5);
   EXPECT_EQ(paid(dear).refusal, PayerRefusal::WrongCost);
@@ -183,8 +184,36 @@ TEST_F(WalletTest, RefusesWhatIsWrongAndSignsNothing) {
   EXPECT_TRUE(all_receipts(*journal_, ticket.channel, 10).empty());
 }
 
-TEST_F(WalletTest, TakesOverItsOwnNewerReceiptFromTheNode) {
+TEST_F(WalletTest, PaysANodeOnAChainOnlyOverAChannelThatIsOpenThere) {
+  offer_.asset = "eip155:31337/slip44:60";
+  offer_.rail = EvmRail{{{7}}, {{4}}};
+  EXPECT_FALSE(wallet_->open(offer_));
+  FundedChannel row;
+  row.terms = {signer_.public_key(), offer_.node, offer_.asset, {1}};
+  row.terms.chain = settlement::chain_terms(offer_, EthereumAddress{{1}});
+  row.locked = Amount::of(10);
+  const auto keep = [&](FundedState state) {
+    row.state = state;
+    bool kept = false;
+    ASSERT_TRUE(journal_->commit({put_funded(row)}, [&](bool good) { kept = good; }));
+    ASSERT_TRUE(test::run_until(loop_, [&] { return kept; }));
+  };
+  keep(FundedState::Opening);
+  EXPECT_FALSE(wallet_->open(offer_));
+  keep(FundedState::Open);
   const auto ticket = wallet_->open(offer_);
+  ASSERT_TRUE(ticket);
+  EXPECT_EQ(ticket->channel, settlement::channel_id(row.terms));
+  EXPECT_EQ(ticket->terms.payer, row.terms.chain->payer);
+  keep(FundedState::Closing);
+  EXPECT_FALSE(wallet_->open(offer_));
+  keep(FundedState::Open);
+  offer_.rail->payee.bytes[1] ^= 1;  // another payee than the one that the money is locked for
+  EXPECT_FALSE(wallet_->open(offer_));
+}
+
+TEST_F(WalletTest, TakesOverItsOwnNewerReceiptFromTheNode) {
+  const auto ticket = *wallet_->open(offer_);
   const auto before = ticket;
   Wallet::Payment first;
   const Stated stated = state(ticket, 4);
@@ -203,7 +232,7 @@ TEST_F(WalletTest, TakesOverItsOwnNewerReceiptFromTheNode) {
                                 [&](bool good) { stored = good; }));
   ASSERT_TRUE(test::run_until(loop_, [&] { return stored; }));
   Wallet old(**opened, signer_.duplicate(), Amount::of(1000), clock_, rng_);
-  ASSERT_EQ(old.open(offer_).channel, before.channel);
+  ASSERT_EQ(old.open(offer_)->channel, before.channel);
   Verifier verifier;
   // Not ours: a receipt by another key changes nothing.
   Event forged = *first.receipt;

@@ -178,3 +178,54 @@ scenario("an offer's weights are the files in the operator's folder, as both pro
   assert.equal(changed.code, 1);
   assert.match(changed.out, /^changed sub\/weights.bin$/m);
 });
+
+scenario("the text of a dm-verity device is made from what veritysetup says, and checked", async (bed) => {
+  const root = "ab".repeat(32);
+  const salt = "cd".repeat(32);
+  const make = (...args) => bed.node_command(["manifest", "verity", ...args]).end(10_000);
+  const made = await make("--root", root, "--salt", salt, "--data-blocks", "1000");
+  assert.equal(made.code, 0, made.err);
+  const wanted = `nostril-verity 1\nroot ${root}\nsalt ${salt}\nalgorithm sha256\ndata 4096 1000\nhash 4096\n`;
+  assert.equal(made.out, wanted);
+  const tag_hash = createHash("sha256").update("nostril/verity/1").digest();
+  const digest = createHash("sha256").update(tag_hash).update(tag_hash).update(wanted).digest("hex");
+  assert.match(made.err, new RegExp(`^digest ${digest}$`, "m"));
+
+  const text = path.join(bed.folder, "verity.txt");
+  const unsalted = await make("--root", root, "--data-blocks", "7", "--data-block", "512", "--hash-block", "1024", "-o", text);
+  assert.equal(unsalted.code, 0, unsalted.err);
+  assert.equal(fs.readFileSync(text, "utf8"), `nostril-verity 1\nroot ${root}\nsalt -\nalgorithm sha256\ndata 512 7\nhash 1024\n`);
+  const [, named] = /^digest ([0-9a-f]{64})$/m.exec(unsalted.err);
+  const verify = (hex) => bed.client(["verify", "manifest", "--manifest", text, "--digest", hex]).end(10_000);
+  assert.equal((await verify(named)).code, 0);
+  assert.equal((await verify(digest)).code, 1, "of another device");
+
+  for (const [args, reason] of [
+    [["--root", "ab"], /--root: 64 hex digits/], [["--root", root.toUpperCase()], /--root: 64 hex digits/],
+    [["--root", root, "--salt", "x", "--data-blocks", "1"], /--salt: hex/], [["--root", root], /--data-blocks/],
+    [["--root", root, "--data-blocks", "1", "--data-block", "1000"], /no such device/],
+    [["--root", root, "--data-blocks", "9223372036854775807"], /no such device/],
+    // A folder that is on no such device.
+    [[bed.folder], /\S/]]) {
+    const refused = await make(...args);
+    assert.notEqual(refused.code, 0, args.join(" "));
+    assert.equal(refused.out, "", "no text of what is not sound");
+    assert.match(refused.err, reason, args.join(" "));
+  }
+});
+
+scenario("verify tells what is wrong from what can't be used", async (bed) => {
+  const run = (...args) => bed.client(["verify", ...args]).end(10_000);
+  const missing = path.join(bed.folder, "not-there.json");
+  for (const args of [[missing], [bed.folder], [missing, "--offer", missing]]) {
+    const { code, err } = await run(...args);
+    assert.equal(code, 2, err);
+    assert.match(err, /can't be read/);
+  }
+  const none = await run();
+  assert.equal(none.code, 2);
+  assert.match(none.err, /record's file or --answer, or one of intel, snp, gpu, offer, report, nras, manifest, policy/);
+  const junk = path.join(bed.folder, "junk.json");
+  fs.writeFileSync(junk, "{}");
+  assert.equal((await run(junk)).code, 1, "there, and no record");
+});

@@ -28,7 +28,7 @@ scenario("doctor looks at everything that the node needs, and its status says ho
   const first = await examine();
   assert.equal(first.health, "warning", JSON.stringify(first.checks));
   assert.deepEqual(first.checks.map(({ check }) => check),
-    ["settings", "tee", "evidence", "gpu", "engine", "relay", "clock", "data", "disk", "journal"]);
+    ["settings", "tee", "evidence", "gpu", "engine", "relay", "clock", "https", "data", "disk", "journal"]);
   for (const name of ["settings", "engine", "relay", "data", "disk", "journal"]) {
     assert.equal(first.of(name).health, "ok", JSON.stringify(first.of(name)));
   }

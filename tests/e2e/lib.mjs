@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 
 // npm packages live beside tests/interop/package.json only.
 const require = createRequire(new URL("../interop/package.json", import.meta.url));
-const { WebSocket, WebSocketServer } = require("ws");
+export const { WebSocket, WebSocketServer } = require("ws");
 
 export const kRoot = fileURLToPath(new URL("../..", import.meta.url));
 export const kBin = process.env.NOSTRIL_BIN_DIR ?? path.join(kRoot, "build/dev/bin");
@@ -139,8 +139,8 @@ export class Bed {
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "nostril-e2e-"));
   }
 
-  #run(name, file, args) {
-    const program = new Program(name, file, args);
+  #run(name, file, args, env = {}) {
+    const program = new Program(name, file, args, env);
     this.programs.push(program);
     this.#stops.push(() => program.stop());
     return program;
@@ -182,7 +182,7 @@ export class Bed {
   }
 
   /** The same, not waited for. */
-  node_program({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, settings = {}, sections = {} }) {
+  node_program({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, settings = {}, sections = {}, env = {} }) {
     const engine = engine_url ? { url: engine_url } : { demo_folder: kDemoFolder, demo_slow_ms: slow_ms };
     // Scenarios count what an engine is asked, so warming up is for those that say so. A list of engines stands as it is.
     const all = { ...sections, engine: Array.isArray(sections.engine) ? sections.engine : { ...engine, warm_up: false, ...sections.engine } };
@@ -190,13 +190,13 @@ export class Bed {
     if (sections.https && !sections.access) all.access = { mode: "open" };
     const config = path.join(this.folder, `${path.basename(data)}.toml`);
     fs.writeFileSync(config, toml_text({ relays: urls_of(relay), data, log_level: "debug", evidence: "simulated", ...settings }, all));
-    const program = this.#run("node", path.join(kBin, "nostril-node"), ["run", "--config", config]);
-    return { program, data, root: path.join(data, "sim-root.der") };
+    const program = this.#run("node", path.join(kBin, "nostril-node"), ["run", "--config", config], env);
+    return { program, data, config, root: path.join(data, "sim-root.der") };
   }
 
   /** The client's command; `home` keeps keys and receipts from one to the next. */
-  client(args) {
-    return this.#run(`nostril ${args[0]}`, path.join(kBin, "nostril"), args);
+  client(args, env) {
+    return this.#run(`nostril ${args[0]}`, path.join(kBin, "nostril"), args, env);
   }
 
   /** A command of the node's program that ends by itself. */

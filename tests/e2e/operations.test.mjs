@@ -23,6 +23,26 @@ scenario("SIGHUP takes over what can change, names what needs a restart, and a b
   assert.equal((await bed.chat({ relay, node, question: "hello" }).end(kMs)).code, 0);
 });
 
+scenario("a second node on the same folder or a port that is taken ends, and says why", async (bed) => {
+  const relay = await bed.relay();
+  const data = path.join(bed.folder, "node");
+  const listeners = (port, metrics) => ({ https: { listen: `127.0.0.1:${port}` }, metrics: { listen: `127.0.0.1:${metrics}` } });
+  const first = await bed.node({ relay, data, sections: listeners(0, 0) });
+  const [, port] = await first.program.line(/^serving https:\/\/127\.0\.0\.1:(\d+)\//m);
+  const [, metrics] = await first.program.said(/metrics at http:\/\/127\.0\.0\.1:(\d+)/);
+  const refused = async (options, pattern) => {
+    const { code, err } = await bed.node_program({ relay, ...options }).program.end(kMs);
+    assert.match(err, pattern);
+    assert.equal(code, 1);
+  };
+  await refused({ data }, /another nostril-node runs on this folder/);
+  const other = path.join(bed.folder, "other");
+  await refused({ data: other, sections: listeners(port, 0) }, new RegExp(`cannot listen on 127\\.0\\.0\\.1 port ${port}: another program does`));
+  await refused({ data: other, sections: listeners(0, metrics) }, new RegExp(`cannot listen on 127\\.0\\.0\\.1 port ${metrics}: another program does`));
+  await first.program.stop();
+  await bed.node({ relay, data, sections: listeners(port, metrics) });
+});
+
 /** Every file below a folder. */
 const files_of = (folder) => fs.readdirSync(folder, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));

@@ -92,6 +92,33 @@ function chat(request, response) {
   });
 }
 
+/** Writes down a sound: the SHA-256 of the form that brought it, at once or in two chunks. */
+function transcribe(request, response) {
+  const hash = createHash("sha256");
+  const parts = [];
+  let bytes = 0;
+  request.on("data", (part) => {
+    hash.update(part);
+    bytes += part.length;
+    if (bytes <= kBodyBytesMax) parts.push(part);
+  });
+  request.on("end", () => {
+    const text = hash.digest("hex");
+    const usage = { prompt_tokens: 12, completion_tokens: 2, total_tokens: 14 };
+    if (!Buffer.concat(parts).includes('name="stream"\r\n\r\ntrue\r\n')) {
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ text, usage }));
+      return;
+    }
+    const id = `trsc-${(next_id++).toString(16).padStart(32, "0")}`;
+    const send = (members) => response.write(`data: ${JSON.stringify({ id, object: "transcription.chunk", model: kModel, ...members })}\n\n`);
+    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
+    send({ choices: [{ delta: { content: text.slice(0, 32) }, finish_reason: null }] });
+    send({ choices: [{ delta: { content: text.slice(32) }, finish_reason: "stop" }] });
+    send({ choices: [], usage });
+    response.end("data: [DONE]\n\n");
+  });
+}
+
 const metrics = () => [
   "# TYPE vllm:num_requests_running gauge", `vllm:num_requests_running{model_name="${kModel}"} ${counts.running}.0`,
   "# TYPE vllm:num_requests_waiting gauge", `vllm:num_requests_waiting{model_name="${kModel}"} 0.0`, ""].join("\n");
@@ -100,6 +127,7 @@ const server = http.createServer((request, response) => {
   const json = (value) => response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(value));
   const { pathname, searchParams } = new URL(request.url, "http://engine");
   if (request.method === "POST" && pathname === "/v1/chat/completions") return chat(request, response);
+  if (request.method === "POST" && pathname === "/v1/audio/transcriptions") return transcribe(request, response);
   if (pathname === "/v1/models") return json({ object: "list", data: [{ id: kModel, object: "model", created: 1763700000, owned_by: "vllm", max_model_len: 32768 }] });
   if (pathname === "/version") return json({ version: "0.11.0" });
   if (pathname === "/metrics") return response.writeHead(200, { "content-type": "text/plain" }).end(metrics());

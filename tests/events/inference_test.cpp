@@ -347,6 +347,40 @@ TEST(ParseOffer, RefusesPricesThatTwoReadersCouldReadDifferently) {
   EXPECT_FALSE(with_price({"price", "input", "5", "1000000", "msat", "x"}));
 }
 
+TEST(ParseOffer, ReadsTheRailThatItKnowsAndNoneTwice) {
+  Offer offer = example_offer(key_of("node"), key_of("N").public_key());
+  offer.rail = EvmRail{{{7}}, {{4}}};
+  EventDraft draft = build_offer(offer);
+  const auto parsed = [&] {
+    Event event;
+    event.pubkey = offer.node;
+    event.created_at = draft.created_at;
+    event.kind = draft.kind;
+    event.tags = draft.tags;
+    return parse_offer(event);
+  };
+  ASSERT_TRUE(parsed());
+  EXPECT_EQ(parsed()->rail, offer.rail);
+  draft.tags.add({"rail", "cashu", "https://mint.example"});
+  EXPECT_EQ(parsed()->rail, offer.rail);
+  draft.tags.add({"rail", "evm", "0x" + std::string(40, '1'), "0x" + std::string(40, '2')});
+  EXPECT_FALSE(parsed());
+}
+
+TEST(ParseOffer, RefusesARailWithoutAnAddress) {
+  for (const std::string& bad :
+       {std::string(42, '1'), "0x" + std::string(40, '0'), "0x" + std::string(40, 'A')}) {
+    EventDraft draft = build_offer(example_offer(key_of("node"), key_of("N").public_key()));
+    draft.tags.add({"rail", "evm", "0x" + std::string(40, '1'), bad});
+    Event event;
+    event.pubkey = key_of("node").public_key();
+    event.created_at = draft.created_at;
+    event.kind = draft.kind;
+    event.tags = draft.tags;
+    EXPECT_FALSE(parse_offer(event)) << bad;
+  }
+}
+
 TEST(ParseOffer, RefusesAnAddressOfAnotherNodeOrStatement) {
   const Event offer =
       signed_by_node(build_offer(example_offer(key_of("node"), key_of("N").public_key())));

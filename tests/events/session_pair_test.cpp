@@ -200,6 +200,7 @@ class Pair {
           std::min<std::size_t>(1 + rng_.below(3000), answer_.size() - answered_);
       node_->push_response_bytes(as_bytes(std::string_view(answer_).substr(answered_, count)),
                                  now());
+      if (rng_.below(2) == 0) node_->flush(now());
       answered_ += count;
       if (rng_.below(4) == 0) break;
     }

@@ -87,14 +87,20 @@ TEST(LegacyReport, HasTheFlatAndTheNestedForm) {
   const Json json = test::parsed(report_json(example(SigningAlgorithm::Ecdsa), signer, true));
   const Json& nested = json.find("model_attestations")->items()[0];
   EXPECT_EQ(nested.dump(), json.find("all_attestations")->items()[0].dump());
-  EXPECT_EQ(nested.dump(), json.find("gateway_attestation")->dump());
+  const Json& gateway = *json.find("gateway_attestation");
+  EXPECT_EQ(text_of(gateway, "event_log"), R"([{"imr":3}])") << "a text, as dstack's agent has it";
+  EXPECT_EQ(json.find("tls_certificate"), nullptr);
   for (const Json* report : {&json, &nested}) {
+    EXPECT_EQ(report->find("event_log")->dump(), R"([{"imr":3}])");
+  }
+  for (const Json* report : {&json, &nested, &gateway}) {
     EXPECT_EQ(text_of(*report, "model_name"), "org/model");
     EXPECT_EQ(text_of(*report, "signing_algo"), "ecdsa");
     EXPECT_EQ(text_of(*report, "intel_quote"), "04000200");
     EXPECT_EQ(text_of(*report, "request_nonce").size(), 64U);
     EXPECT_EQ(text_of(*report, "signing_public_key").size(), 128U);
-    EXPECT_EQ(report->find("event_log")->dump(), R"([{"imr":3}])");
+    EXPECT_EQ(text_of(*report, "report_data"),
+              encode_hex(legacy_report_data(signer, SigningAlgorithm::Ecdsa, nonce_of(0xab), {})));
     EXPECT_EQ(report->find("tls_cert_fingerprint"), nullptr);
   }
   const Json payload = test::parsed(text_of(json, "nvidia_payload"));
@@ -115,7 +121,9 @@ TEST(LegacyReport, IsReadByTheVerifier) {
     for (const bool with_tls : {false, true}) {
       LegacyReport report = example(algorithm);
       if (with_tls) report.tls_spki = sha256("spki");
+      if (with_tls) report.tls_certificate = "-----BEGIN CERTIFICATE-----\n";
       const Json json = test::parsed(report_json(report, signer, true));
+      EXPECT_EQ(json.find_string("tls_certificate").value_or(""), report.tls_certificate);
       const auto read = attestation::parse_near_report(json);
       ASSERT_TRUE(read);
       ASSERT_EQ(read->parts.size(), 2U);

@@ -83,9 +83,8 @@ TEST(Ehbp, AnswersUnderTheRequestsKey) {
   EXPECT_EQ(body.size(), 2 * (4 + 3 + kAeadTagBytes));
   const Bytes nonce = nostril::test::unhex(answer.nonce());
   ASSERT_EQ(nonce.size(), kResponseNonceBytes);
-  GcmSequence frames =
-      response_sequence(client.context->export_secret("ehbp response"),
-                        client.ephemeral.public_key(), std::span<const std::uint8_t, 32>(nonce));
+  GcmSequence frames = response_sequence(client.context->export_secret("ehbp response").expose(),
+                                         client.ephemeral.public_key(), nonce);
   const ByteSpan bytes = as_bytes(body);
   EXPECT_EQ(as_text(*frames.open({}, bytes.subspan(4, 19))), "one");
   EXPECT_EQ(as_text(*frames.open({}, bytes.subspan(27, 19))), "two");
@@ -133,9 +132,8 @@ constexpr const char* kShared = "vectors/inference/ehbp-test-vectors/";
 GcmSequence sequence_of(const Json& given) {
   const Bytes nonce = bytes_of(given, "responseNonce");
   const Bytes exported = bytes_of(given, "exportedSecret");
-  return response_sequence(SecretBytes<32>(std::span<const std::uint8_t, 32>(exported)),
-                           nostril::test::fixed_of<X25519PublicKey>(given, "requestEnc"),
-                           std::span<const std::uint8_t, 32>(nonce));
+  return response_sequence(exported, nostril::test::fixed_of<X25519PublicKey>(given, "requestEnc"),
+                           nonce);
 }
 
 TEST(Ehbp, ResponseKeysAreThoseOfTheSharedVectors) {

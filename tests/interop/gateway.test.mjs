@@ -34,7 +34,9 @@ function split_record(text) {
   assert.equal(found.length, 1, "one record comment");
   const [{ 0: comment, 1: json, index }] = found;
   assert.match(text.slice(index + comment.length), /^data: \[DONE\]\n\n$/, "the comment stands right before [DONE]");
-  return { ...JSON.parse(json), engine_text: text.slice(0, index) + text.slice(index + comment.length) };
+  // The other one stands at the end of the chunk with the usage.
+  const engine_text = (text.slice(0, index) + text.slice(index + comment.length)).replace(/,"nostril":\{[^{}]*\}(?=\}\n)/, "");
+  return { ...JSON.parse(json), engine_text };
 }
 
 /** Fails unless the record is a genuine event of the node that states this answer. */

@@ -189,6 +189,34 @@ describe("a page of simulated evidence", { timeout: 60_000, skip }, () => {
   });
 });
 
+describe("a page of a whole board", { timeout: 60_000, skip }, () => {
+  it("draws GPUs, NVSwitches and the manifests of both, of evidence whose vendors' documents travel by themselves", async () => {
+    const relay = await bed.relay({ data: path.join(bed.folder, "board-relay") });
+    const node = await bed.node({ relay, data: path.join(bed.folder, "board"), sections: { tee: { simulated_gpus: 8, simulated_switches: 4 } } });
+    const options = [...bed.client_options({ relay, node, home: "board-user" }),
+      "--trust-test-root", path.join(node.data, "sim-gpu-root.der")];
+    const { page: file, code, verdict } = await judge("board", ["offer", ...options, "--node", node.npub]);
+    assert.equal(code, 3, JSON.stringify(verdict.failed));
+    const documents = await bed.client(["req", "--relay", relay.url, "--kind", "31474"]).end(kMs);
+    const names = documents.out.trim().split("\n").map((line) => JSON.parse(line).tags.find(([name]) => name === "name")[1]);
+    assert.equal(names.length, 5, names.join(" "));
+    const { page, close } = await open(file);
+    const drawn = await boxes(page);
+    for (let i = 0; i < 4; ++i) {
+      const box = drawn.find(({ title }) => title === `NVSwitch ${i}`);
+      assert.match(box?.tag ?? "not drawn", /^proven/);
+      assert.match(box.text, /pdi[0-9a-f]{16}vbios/);
+      assert.match(box.text, /firmware key.*valid/s);
+    }
+    assert.equal(drawn.filter(({ title }) => /^GPU \d$/.test(title)).length, 8);
+    assert.equal(drawn.filter(({ title }) => title === "Manifest").length, 3);
+    const titles = await page.$$eval("h4", (items) => items.map((item) => item.textContent));
+    assert.ok(titles.includes("NVSwitches: NVIDIA") && titles.includes("Reference values of the switches"), titles.join());
+    await close();
+    await expect_readable(file);
+  });
+});
+
 describe("a page of evidence that wants to speak for itself", { timeout: 60_000, skip }, () => {
   it("shows it as text", async () => {
     const name = path.join(bed.folder, "<img src=x onerror=alert(1)>.bin");

@@ -674,6 +674,7 @@ TEST(ServerPort, IsSharedByTheServersOfSeveralLoops) {
   first.call([&] { a = std::make_unique<Server>(first.loop(), first_handler, ListenConfig{}); });
   ListenConfig same;
   same.port = a->local_port();
+  same.joins = true;
   second.call([&] { b = std::make_unique<Server>(second.loop(), second_handler, same); });
   first_handler.server = a.get();
   second_handler.server = b.get();

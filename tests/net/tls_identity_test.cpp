@@ -22,7 +22,7 @@ namespace {
 
 CertificateDraft draft(const std::string& name) {
   const std::int64_t now = std::time(nullptr);
-  return {{name, "127.0.0.1", "::1"}, now - 60, now + 3600, {}, {}};
+  return {{name, "127.0.0.1", "::1"}, now - 60, now + 3600, {}};
 }
 
 /// Says hello to everybody, over TLS, and asks itself.
@@ -105,23 +105,37 @@ TEST_F(TlsIdentityTest, TakesANewCertificateWhileItRuns) {
   EXPECT_EQ(get(second.certificate_pem()).peer_certificate, second.certificate_pem());
 }
 
-TEST(TlsIdentity, CarriesOneExtensionOfOurs) {
-  CertificateDraft with = draft("localhost");
-  with.extension_oid = "2.25.329800735698586629295641978511506172918";
-  with.extension = {1, 2, 3, 0, 255};
-  const std::string pem = TlsIdentity::generate().self_signed(with).certificate_pem();
+/// The bytes of an extension's value; empty: there is none.
+std::vector<std::uint8_t> extension_of(const std::string& pem, const char* dotted) {
   BIO* in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
   X509* certificate = PEM_read_bio_X509(in, nullptr, nullptr, nullptr);
   BIO_free(in);
-  ASN1_OBJECT* oid = OBJ_txt2obj(with.extension_oid.c_str(), 1);
+  ASN1_OBJECT* oid = OBJ_txt2obj(dotted, 1);
   const int at = X509_get_ext_by_OBJ(certificate, oid, -1);
-  ASSERT_GE(at, 0);
-  const ASN1_OCTET_STRING* octets = X509_EXTENSION_get_data(X509_get_ext(certificate, at));
-  const std::vector<std::uint8_t> found(ASN1_STRING_get0_data(octets),
-                                        ASN1_STRING_get0_data(octets) + ASN1_STRING_length(octets));
-  EXPECT_EQ(found, with.extension);
+  std::vector<std::uint8_t> out;
+  if (at >= 0) {
+    const ASN1_OCTET_STRING* octets = X509_EXTENSION_get_data(X509_get_ext(certificate, at));
+    out.assign(ASN1_STRING_get0_data(octets),
+               ASN1_STRING_get0_data(octets) + ASN1_STRING_length(octets));
+  }
   ASN1_OBJECT_free(oid);
   X509_free(certificate);
+  return out;
+}
+
+TEST(TlsIdentity, CarriesExtensionsOfOctets) {
+  CertificateDraft with = draft("localhost");
+  with.extensions = {{"1.3.6.1.4.1.62397.1.1", {1, 2, 3, 0, 255}},
+                     {"2.25.329800735698586629295641978511506172918", {7}}};
+  with.comment = "a\nb";
+  const std::string pem = TlsIdentity::generate().self_signed(with).certificate_pem();
+  const std::vector<std::uint8_t> comment = {0x16, 3, 'a', '\n', 'b'};  // IA5String
+  EXPECT_EQ(extension_of(pem, "2.16.840.1.113730.1.13"), comment);
+  const std::vector<std::uint8_t> first = {4, 5, 1, 2, 3, 0, 255};  // OCTET STRING of five bytes
+  EXPECT_EQ(extension_of(pem, with.extensions[0].oid.c_str()), first);
+  const std::vector<std::uint8_t> second = {4, 1, 7};
+  EXPECT_EQ(extension_of(pem, with.extensions[1].oid.c_str()), second);
+  EXPECT_TRUE(extension_of(pem, "1.3.6.1.4.1.62397.1.2").empty());
 }
 
 TEST(TlsIdentity, RefusesWhatIsNoHostName) {

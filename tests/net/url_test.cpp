@@ -58,15 +58,6 @@ TEST(ParseUrl, RefusesEverythingElse) {
   EXPECT_EQ(error_of("ws://" + std::string(64, 'a') + ".example"), UrlError::BadHost);
 }
 
-TEST(PercentDecode, TakesTwoHexDigitsOnly) {
-  EXPECT_EQ(percent_decode("Qwen%2FQwen3"), "Qwen/Qwen3");
-  EXPECT_EQ(percent_decode("a%00b").value().size(), 3U);
-  EXPECT_EQ(percent_decode(""), "");
-  for (const char* text : {"%", "%2", "a%", "%zz", "%+1", "%-1", "% 1", "%0x"}) {
-    EXPECT_FALSE(percent_decode(text)) << text;
-  }
-}
-
 TEST(ParseHostPort, TakesAnAddressAndAPort) {
   EXPECT_EQ(parse_host_port("127.0.0.1:8443").value().port, 8443);
   EXPECT_EQ(parse_host_port("[::]:0").value().host, "::");

@@ -245,5 +245,14 @@ TEST(AgentEndpoints, EachSessionHasASaltOfItsOwn) {
   EXPECT_NE(salts[0], salts[1]);
 }
 
+TEST(OwnPaths, AreWhatTheOperatorNamesOrEveryVersionHas) {
+  using Paths = std::vector<std::string_view>;
+  EXPECT_EQ(own_paths("vllm", {}), Paths());
+  EXPECT_EQ(own_paths("ollama", {}), (Paths{"/api/chat", "/api/generate", "/api/embed"}));
+  const std::vector<std::string> open = {"/v1/chat/completions", "/v1/messages", "/v1/embeddings"};
+  EXPECT_EQ(own_paths("vllm", open), Paths{"/v1/messages"});
+  EXPECT_EQ(own_paths("ollama", open), Paths{"/v1/messages"});
+}
+
 }  // namespace
 }  // namespace nostril::node

@@ -169,6 +169,35 @@ TEST_F(PickUp, WhatTheRelayLostTheNodeStillHasAlsoAfterARestart) {
   EXPECT_EQ(world_.engine.asked(), 1U);
 }
 
+TEST_F(PickUp, WhatNodeAndRelayHaveForgottenIsNotMadeAndChargedAnew) {
+  leave();
+  ASSERT_TRUE(wait_for_stored());
+  world_.relay.forget_stored();
+  const auto channel = [this] {
+    std::vector<std::string> rows;
+    world_.node_journal->scan(client::JournalTable::Channels, {}, [&](ByteSpan, ByteSpan row) {
+      rows.emplace_back(as_text(row));
+      return true;
+    });
+    return rows;
+  };
+  const auto charged = channel();
+  world_.stop_node();
+  world_.clock.set_date(world_.clock.unix_s() + world_.config.limits.answers_kept_s + 60);
+  world_.start_node();
+  world_.start_client();
+  ASSERT_TRUE(wait_for_offer_but(world_, store_.all().front().offer.encryption_key));
+  const auto got = pick_up({.stored_ms_max = 100, .offer_ms_max = 5'000});
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->result.failure, client::QueryFailure::Refused);
+  ASSERT_TRUE(got->result.error);
+  EXPECT_EQ(got->result.error->code, ErrorCode::NotFound);
+  EXPECT_FALSE(got->result.error->retryable);
+  EXPECT_EQ(got->body, "");
+  EXPECT_EQ(world_.engine.asked(), 1U);
+  EXPECT_EQ(channel(), charged);
+}
+
 TEST_F(PickUp, WithoutTheNodeTheAnswerIsThereAndItsReceiptIsNotDelivered) {
   leave();
   ASSERT_TRUE(wait_for_stored());

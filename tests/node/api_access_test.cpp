@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,6 +17,9 @@ namespace nostril::node {
 
 namespace {
 
+using client::api_key_hash;
+using client::ApiBudget;
+using client::ApiKey;
 using test::key_of;
 
 constexpr std::int64_t kNow = 1'800'000'020;
@@ -28,7 +32,7 @@ class ApiGateTest : public testing::Test {
     auto journal = client::Journal::open(folder_.path() / "journal", loop_);
     ASSERT_TRUE(journal);
     journal_ = std::move(*journal);
-    books_ = std::make_unique<ChannelBooks>(*journal_);
+    books_ = std::make_unique<ChannelBooks>(*journal_, rail_);
     offer_.offer = test::example_offer(node_, key_of("encryption").public_key());
     offer_.prices = settlement::PriceTable::of(offer_.offer);
   }
@@ -38,12 +42,14 @@ class ApiGateTest : public testing::Test {
     ASSERT_TRUE(write_api_keys(keys_file_, std::vector<ApiKey>{alice}));
   }
 
+  [[nodiscard]] ApiGateSettings settings(ApiMode mode) const {
+    return {mode, keys_file_, {"https://other.example", kUrl}, "msat", offer_.offer.credit};
+  }
+
   void open(ApiMode mode) {
     gate_.reset();
-    ApiGateSettings settings{
-        mode, keys_file_, {"https://other.example", kUrl}, "msat", offer_.offer.credit};
     gate_ = std::make_unique<ApiGate>(
-        std::move(settings),
+        settings(mode),
         ApiGateParts{clock_, rng_, verifier_, *journal_, *books_, node_.public_key()});
     clock_.advance_ms(20'000);  // past the time of which a restart knows nothing
   }
@@ -121,6 +127,7 @@ class ApiGateTest : public testing::Test {
   net::PeerAddress peer_;
   LiveOffer offer_;
   std::unique_ptr<client::Journal> journal_;
+  UnsettledRail rail_;
   std::unique_ptr<ChannelBooks> books_;
   std::unique_ptr<ApiGate> gate_;
   int nonce_ = 0;
@@ -149,10 +156,42 @@ TEST_F(ApiGateTest, ARevokedKeyIsNobodysWithinASecond) {
   open(ApiMode::Keys);
   const auto caller = admit(with_key("nk-alice"));
   ASSERT_TRUE(caller);
-  ASSERT_TRUE(write_api_keys(keys_file_, {}));
+  ASSERT_TRUE(client::write_api_keys(keys_file_, {}));
   clock_.advance_ms(1000);
   EXPECT_EQ(status(with_key("nk-alice")), 401);
   EXPECT_EQ(gate_->book(*caller, offer_, kBody).error().status, 401);
+}
+
+TEST_F(ApiGateTest, AnotherModeAndOtherUrlsCountFromTheNextRequestOn) {
+  list({});
+  open(ApiMode::Keys);
+  EXPECT_EQ(status(request()), 401);
+  gate_->reconfigure(settings(ApiMode::Open));
+  EXPECT_EQ(status(request()), 200);
+  gate_->reconfigure(settings(ApiMode::Nostr));
+  EXPECT_EQ(status(request()), 401);
+  EXPECT_EQ(status(signed_by("bob")), 200);
+  ApiGateSettings elsewhere = settings(ApiMode::Nostr);
+  elsewhere.urls = {"https://other.example"};
+  gate_->reconfigure(std::move(elsewhere));
+  EXPECT_EQ(status(signed_by("bob")), 401);
+  EXPECT_EQ(status(with_key("nk-alice")), 200);
+}
+
+TEST_F(ApiGateTest, AnotherKeysFileIsReadAtOnceUnlessItDoesNotRead) {
+  list({});
+  open(ApiMode::Keys);
+  ApiGateSettings moved = settings(ApiMode::Keys);
+  moved.keys_file = folder_.path() / "others.toml";
+  std::ofstream(moved.keys_file) << "[[key]]\nname = 1\n";
+  gate_->reconfigure(moved);
+  EXPECT_EQ(status(with_key("nk-alice")), 200) << "the old keys stay in force";
+  gate_->reconfigure(settings(ApiMode::Keys));
+  const ApiKey bob{"bob", api_key_hash("nk-bob"), std::nullopt, {}};
+  ASSERT_TRUE(write_api_keys(moved.keys_file, std::vector{bob}));
+  gate_->reconfigure(moved);
+  EXPECT_EQ(status(with_key("nk-alice")), 401);
+  EXPECT_EQ(status(with_key("nk-bob")), 200);
 }
 
 TEST_F(ApiGateTest, ChargesWhatWasUsedAndKeepsItOverARestart) {

@@ -5,7 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <tuple>
+#include <vector>
 
 namespace nostril::node {
 namespace {
@@ -44,6 +46,54 @@ TEST(CompletionTap, ReadsAHealthyStreamHoweverItIsCut) {
       EXPECT_EQ(tap.output_chunks(), 2);
     }
   }
+}
+
+/// What a tap makes of a stream.
+std::tuple<std::int64_t, bool, std::string, std::int64_t> counted(const std::string& text) {
+  const CompletionTap tap = fed(text, 100'000);
+  return {tap.output_chunks(), tap.failed(), tap.finish_reason(),
+          tap.usage() ? tap.usage()->output : -1};
+}
+
+TEST(CompletionTap, CountsARepeatedEventAsAnyOther) {
+  const auto chunk = [](const std::string& content, const std::string& rest = R"(,"x":null)") {
+    return R"(data: {"id":"a","choices":[{"index":0,"delta":{"content":")" + content + "\"}" +
+           rest + "}]}\n\n";
+  };
+  const std::string other = "data: {\"other\":1}\n\n";  // forgets what was learned
+  const std::vector<std::string> texts = {"b",
+                                          "",
+                                          "a b",
+                                          R"(\n)",
+                                          R"(\")",
+                                          R"(\\)",
+                                          R"(\u00e9)",
+                                          R"(\ud800)",
+                                          R"(\x)",
+                                          "\x01",
+                                          "\"",
+                                          R"(\)",
+                                          "\xc3\xa9",
+                                          "\xc3",
+                                          "\xed\xa0\x80",
+                                          R"("},"y":{"z":")",
+                                          R"(b"},"error":{"a":")",
+                                          R"(b","content":"c)"};
+  const std::vector<std::string> rests = {R"(,"x":null)", R"(,"finish_reason":"stop")",
+                                          R"(},{"delta":{"content":"d"})"};
+  for (const std::string& rest : rests) {
+    for (const std::string& first : texts) {
+      for (const std::string& text : texts) {
+        const std::string learned = chunk(first, rest);
+        const std::string asked = chunk(text, rest);
+        EXPECT_EQ(counted(learned + asked + asked),
+                  counted(learned + other + asked + other + asked))
+            << learned << asked;
+      }
+    }
+  }
+  EXPECT_EQ(std::get<0>(counted(chunk("a") + chunk("b") + chunk("c"))), 3);
+  EXPECT_EQ(std::get<0>(counted(chunk("a") + chunk("") + chunk("c"))), 2);
 }
 
 TEST(CompletionTap, IsCompleteOnlyWithFinishReasonAndDone) {

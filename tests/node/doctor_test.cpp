@@ -3,6 +3,8 @@
 
 #include "base/json.h"
 #include "client/channel_store.h"
+#include "client/clock_check.h"
+#include "client/relay_probe.h"
 #include "node/network_checks.h"
 #include "tests/attestation/fixtures.h"
 #include "tests/node/fake_nvml.h"
@@ -25,6 +27,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using attestation::test::kNow;
+using client::judge_clock;
+using client::judge_relay;
+using client::parse_http_date;
+using client::RelayFacts;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;

@@ -25,6 +25,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <mutex>
 
 namespace nostril::node {
 namespace {
@@ -167,13 +168,18 @@ TEST(Dstack, TroubleWithTheAgentIsBoundedAndNamed) {
   const TempDir folder;
   const fs::path path = folder.path() / "dstack.sock";
   EXPECT_THAT(dstack_quote(path, report_data()).error(), HasSubstr("is the agent running"));
+  std::mutex lock;
   std::string answer;
-  const FakeHttpServer server(path, [&answer](const std::string&) {
-    if (answer == "slow") std::this_thread::sleep_for(std::chrono::milliseconds(400));
-    return answer;
+  const FakeHttpServer server(path, [&](const std::string&) {
+    const std::string text = (std::lock_guard(lock), answer);
+    if (text == "slow") std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    return text;
   });
   const auto error_of = [&](const std::string& text) {
-    answer = text;
+    {
+      const std::lock_guard guard(lock);
+      answer = text;
+    }
     const auto quote = dstack_quote(path, report_data(), 200);
     return quote ? std::string("none") : quote.error();
   };

@@ -1,7 +1,7 @@
 // Who may use the HTTPS face and how it is paid, ACI and its encryption, through a node's server.
 #include "base/base64.h"
 #include "base/hex.h"
-#include "node/api_keys.h"
+#include "client/api_keys.h"
 #include "node/nip98.h"
 #include "schnorr/hash.h"
 #include "schnorr/sealed_box.h"
@@ -51,8 +51,9 @@ TEST_F(HttpsAccess, AKeyIsServedWithinItsBudgetAndRefusedBeyond) {
     config.access.mode = "keys";
     file = config.keys_file();
   });
-  const node::ApiKey alice{"alice", node::api_key_hash("nk-a"), std::nullopt, {.tokens = 13'000}};
-  ASSERT_TRUE(node::write_api_keys(file, std::vector{alice}));
+  const client::ApiKey alice{
+      "alice", client::api_key_hash("nk-a"), std::nullopt, {.tokens = 13'000}};
+  ASSERT_TRUE(client::write_api_keys(file, std::vector{alice}));
   world_->engine.set_answer(test::plain_answer("yes", {.input = 3'000, .output = 4'000}));
   ASSERT_TRUE(serving());
   test::run_for(world_->loop, 1'100);

@@ -1,6 +1,5 @@
 #include "node/https_face.h"
 
-#include "attestation/pack.h"
 #include "attestation/report_form.h"
 #include "attestation/tdx_quote.h"
 #include "base/hex.h"
@@ -18,6 +17,7 @@
 #include "face/legacy_signature.h"
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -126,6 +126,37 @@ TEST_F(HttpsFaceTest, AnswersWholeOnceItsRecordIsStored) {
   EXPECT_EQ(made[0].response_hash, sha256(reply->body));
 }
 
+/// The text has as many parts as the public verifiers can cut it into, by how they ask.
+TEST_F(HttpsFaceTest, SignsInTheFormThatItsVerifiersRead) {
+  start();
+  for (const std::string model : {"test-model", "org/model:8b"}) {
+    world_->engine.set_models(R"({"object":"list","data":[{"id":")" + model + R"("}]})");
+    world_->stop_node();
+    world_->start_node();
+    client_.reset();
+    world_->engine.set_answer(test::plain_answer("yes", {.input = 1, .output = 1}));
+    ASSERT_TRUE(world_->until([&] {
+      const auto offered = world_->agent->offered();
+      return !offered.empty() && offered.front().model == model;
+    }));
+    const auto reply =
+        get("POST", "/v1/chat/completions", R"({"model":")" + model + R"(","messages":[]})");
+    ASSERT_EQ(reply->status, 200) << reply->body;
+    const std::string id(*Json::parse(reply->body)->find_string("id"));
+    const auto parts = [&](const std::string& query) {
+      const auto json = Json::parse(get("GET", "/v1/signature/" + id + query)->body);
+      const std::string text(json ? json->find_string("text").value_or("") : "");
+      return std::ranges::count(text, ':') + 1;
+    };
+    const bool plain = model.find(':') == std::string::npos;
+    EXPECT_EQ(parts(""), plain ? 3 : 2);
+    EXPECT_EQ(parts("?model=x&signing_algo=ecdsa"), plain ? 3 : 2) << "NEAR AI";
+    EXPECT_EQ(parts("?model=x"), 2) << "Phala";
+    EXPECT_EQ(parts("?model=x&parts=3"), plain ? 3 : 4);
+    EXPECT_EQ(parts("?parts=2"), 2);
+  }
+}
+
 TEST_F(HttpsFaceTest, SignaturesOutliveTheProcess) {
   start();
   world_->engine.set_answer(test::plain_answer("kept", {.input = 1, .output = 1}));
@@ -139,6 +170,30 @@ TEST_F(HttpsFaceTest, SignaturesOutliveTheProcess) {
   world_->start_node();
   const auto after = get("GET", "/v1/signature/" + id);
   EXPECT_EQ(after->body, before->body);
+}
+
+TEST_F(HttpsFaceTest, OldSignaturesAreErasedThoughNobodyAsksAnythingAnyMore) {
+  start([](node::NodeConfig& config) { config.https.signature_days = 1; });
+  world_->engine.set_answer(test::plain_answer("kept", {.input = 1, .output = 1}));
+  ASSERT_TRUE(serving());
+  const auto reply = get("POST", "/v1/chat/completions", test::chat("?", false));
+  const std::string id(*Json::parse(reply->body)->find_string("id"));
+  const auto rows = [this](client::JournalTable table) {
+    std::size_t out = 0;
+    world_->node_journal->scan(table, {}, [&out](ByteSpan, ByteSpan) { return ++out != 0; });
+    return out;
+  };
+  constexpr std::int64_t kDayS = 86'400;
+  world_->clock.set_date(world_->clock.unix_s() + kDayS - 60);
+  test::run_for(world_->loop, 1'200);  // a sweep
+  EXPECT_EQ(get("GET", "/v1/signature/" + id)->status, 200);
+  EXPECT_EQ(rows(client::JournalTable::Exchanges), 1U);
+  world_->clock.set_date(world_->clock.unix_s() + 120);
+  EXPECT_EQ(get("GET", "/v1/signature/" + id)->status, 404) << "before it is erased, too";
+  EXPECT_TRUE(world_->until([&] {
+    return rows(client::JournalTable::Exchanges) == 0 &&
+           rows(client::JournalTable::ExchangeNames) == 0;
+  }));
 }
 
 TEST_F(HttpsFaceTest, StopsTheEngineForAClientThatWentAway) {
@@ -215,6 +270,7 @@ TEST_F(HttpsFaceTest, RefusesInOpenAisShape) {
       {"GET", "/v1/attestation/report?signing_algo=rsa", "", 400, "bad_request"},
       {"GET", "/v1/attestation/report?signing_address=0x00", "", 404, "not_found"},
       {"GET", "/v1/attestation/report?model=other", "", 404, "not_found"},
+      {"GET", "/v1/proxy/attestation/report?model=other", "", 404, "not_found"},
       {"POST", "/v1/audio/speech", "{\"model\":\"test-model\"}", 404, "not_found"},
       {"POST", "/metrics", "{}", 404, "not_found"},
       {"GET", "/../identity.nsec", "", 404, "not_found"},
@@ -310,8 +366,7 @@ TEST_F(HttpsFaceTest, TheStatementOnTheRelayNamesTheTlsKey) {
   start([](node::NodeConfig& config) { config.https.url = "https://node.example:8443"; });
   ASSERT_TRUE(world_->wait_for_offer());
   EXPECT_EQ(world_->offer()->offer().url, "https://node.example:8443");
-  const auto evidence =
-      attestation::unpack_evidence(world_->user->offers.evidence_of(world_->offer()->offer()));
+  const auto evidence = world_->user->offers.evidence_of(world_->offer()->offer());
   ASSERT_TRUE(evidence);
   EXPECT_EQ(evidence->statement.tls_spki, world_->https->direct_path().tls_spki);
 }
@@ -397,6 +452,84 @@ TEST_F(HttpsFaceTest, OpensAndSealsFieldsInEveryMode) {
   }
 }
 
+TEST_F(HttpsFaceTest, EncryptsThePromptOfAnUploadAndItsAnswer) {
+  start([](node::NodeConfig& config) {
+    config.engine.paths = {"/v1/audio/transcriptions", "/v1/audio/translations",
+                           "/v1/images/edits"};
+  });
+  ASSERT_TRUE(serving());
+  FieldClient user;
+  const auto report = get("GET", "/v1/attestation/report");
+  const std::string node_key(*Json::parse(report->body)->find_string("signing_public_key"));
+  const net::HttpHeaders headers{{"X-Signing-Algo", "ecdsa"},
+                                 {"X-Client-Pub-Key", user.key(true)},
+                                 {"Content-Type", "multipart/form-data; boundary=x"}};
+  const auto part = [](const std::string& name, const std::string& content) {
+    return "--x\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + content +
+           "\r\n";
+  };
+  const auto upload = [&](const std::string& parts) {
+    return part("model", std::string(test::kTestModel)) + parts +
+           part("file\"; filename=\"f", "RIFF\r\n--y\r\n") + "--x--\r\n";
+  };
+  const auto sealed = [&](const std::string& text) {
+    return user.seal(true, BoxCipher::AesGcm, node_key, text);
+  };
+  const auto answer = [](const std::string& body) {
+    EngineAnswer out;
+    out.content_type = "application/json";
+    out.pieces = {body};
+    return out;
+  };
+  const auto opened = [&](std::string_view hex) { return user.open(true, BoxCipher::AesGcm, hex); };
+
+  world_->engine.set_answer(
+      answer(R"({"text":"Grüße","usage":{"input_tokens":14,"output_tokens":3}})"));
+  const auto spoken = get("POST", "/v1/audio/transcriptions",
+                          upload(part("prompt", sealed("names: Anna")) +
+                                 part("response_format", "json") + part("stream", "false")),
+                          headers);
+  ASSERT_EQ(spoken->status, 200) << spoken->body;
+  EXPECT_EQ(world_->engine.last_body(),
+            upload(part("prompt", "names: Anna") + part("response_format", "json") +
+                   part("stream", "false")));
+  EXPECT_EQ(opened(*Json::parse(spoken->body)->find_string("text")), "Grüße");
+  // Without a prompt the answer is sealed all the same.
+  const auto silent = get("POST", "/v1/audio/transcriptions", upload(""), headers);
+  EXPECT_EQ(silent->body.find("Gr"), std::string::npos);
+
+  world_->engine.set_answer(answer(R"({"data":[{"b64_json":"iVBORw0KGgo="}]})"));
+  const auto drawn =
+      get("POST", "/v1/images/edits", upload(part("prompt", sealed("a hat"))), headers);
+  ASSERT_EQ(drawn->status, 200) << drawn->body;
+  EXPECT_NE(world_->engine.last_body().find(part("prompt", "a hat")), std::string::npos);
+  EXPECT_EQ(opened(*Json::parse(drawn->body)->find("data")->items()[0].find_string("b64_json")),
+            "iVBORw0KGgo=");
+
+  const std::size_t asked = world_->engine.asked();
+  for (const std::string& parts : {
+           part("prompt", "plain"),
+           part("prompt", sealed("a")) + part("prompt", sealed("b")),
+           part("prompt\"; filename=\"p", sealed("a")),
+           part("prompt", sealed("a\r\n--x\r\nContent-Disposition: form-data; "
+                                 "name=\"stream\"\r\n\r\ntrue")),
+           part("prompt", sealed("--x--")),
+           part("prompt", sealed("\xC3")),
+           part("stream", "true"),
+           part("response_format", "verbose_json"),
+           part("response_format", "text"),
+           part("include[]", "logprobs"),
+           part("timestamp_granularities[]", "word"),
+       }) {
+    EXPECT_EQ(get("POST", "/v1/audio/transcriptions", upload(parts), headers)->status, 400)
+        << parts;
+  }
+  EXPECT_EQ(get("POST", "/v1/audio/transcriptions", "{}", headers)->status, 400);
+  EXPECT_EQ(get("POST", "/v1/audio/translations", upload(""), headers)->status, 400)
+      << "nobody defined its fields";
+  EXPECT_EQ(world_->engine.asked(), asked);
+}
+
 TEST_F(HttpsFaceTest, SignsTheWiresBytesOfAnEncryptedExchange) {
   start();
   ASSERT_TRUE(serving());
@@ -423,6 +556,28 @@ TEST_F(HttpsFaceTest, LimitsReportsByAddress) {
   const auto late = get("GET", target);
   EXPECT_EQ(late->status, 429);
   EXPECT_TRUE(late->headers.find("Retry-After"));
+}
+
+/// A verifier that is a page of another origin.
+TEST_F(HttpsFaceTest, MayBeReadByPages) {
+  start();
+  world_->engine.set_answer(test::stream_answer({"a"}, {.output = 1}));
+  ASSERT_TRUE(serving());
+  const auto asked = get("OPTIONS", "/v1/chat/completions", {},
+                         {{"Origin", "https://verifier.example"},
+                          {"Access-Control-Request-Method", "POST"},
+                          {"Access-Control-Request-Headers", "authorization, content-type"}});
+  EXPECT_EQ(asked->status, 204);
+  EXPECT_EQ(asked->headers.find("Access-Control-Allow-Methods"), "GET, POST");
+  EXPECT_EQ(asked->headers.find("Access-Control-Allow-Headers"), "Authorization, *");
+  const auto report = get("GET", "/v1/attestation/report");
+  const auto answer = get("POST", "/v1/chat/completions", test::chat("?", true));
+  const auto refused = get("GET", "/v1/signature/none");
+  for (const auto& reply : {asked, report, answer, refused}) {
+    EXPECT_EQ(reply->headers.find("Access-Control-Allow-Origin"), "*");
+    EXPECT_EQ(reply->headers.find("Access-Control-Expose-Headers"), "*") << reply->status;
+    EXPECT_FALSE(reply->headers.find("Access-Control-Allow-Credentials"));
+  }
 }
 
 TEST_F(HttpsFaceTest, ListsWhatIsOffered) {

@@ -2,10 +2,13 @@
 // a client on one loop.
 #include "attestation/gpu_simulator.h"
 #include "attestation/pack.h"
+#include "attestation/tee_tag.h"
 #include "events/kinds.h"
-#include "node/evidence_size.h"
+#include "node/event_evidence.h"
 #include "node/simulated_source.h"
 #include "tests/attestation/gpu_fixtures.h"
+#include "tests/attestation/live_fixtures.h"
+#include "tests/support/inference_fixtures.h"
 #include "tests/support/world.h"
 
 #include <fmt/format.h>
@@ -114,10 +117,30 @@ TEST(Publisher, OffersABoardThatClientsVerifyWhole) {
   EXPECT_EQ(world.offer()->offer().tee, "simulated+8xgh100");
 }
 
+/// As the client of `world` has judged it, once it had the vendors' documents or no relay had them.
+std::string reason_of(World& world) {
+  EXPECT_TRUE(world.until([&] {
+    const auto rejected = world.user->offers.rejected();
+    return !rejected.empty() && rejected.front().reason.find("documents are") == std::string::npos;
+  }));
+  return world.user->offers.rejected().front().reason;
+}
+
+TEST(Publisher, VendorsDocumentsTravelByThemselves) {
+  World world(board_of_eight, trust(), simulated);
+  ASSERT_TRUE(world.wait_for_offer());
+  EXPECT_EQ(world.relay.seen_count(kinds::kDocument), 5U)
+      << "manifests of driver, VBIOS and switches, OCSP answers, Intel's collateral";
+  const auto evidence = world.user->offers.evidence_of(world.offer()->offer());
+  ASSERT_TRUE(evidence);
+  EXPECT_TRUE(evidence->documents.empty());
+  EXPECT_EQ(evidence->gpu_manifests.size(), 3U);
+  EXPECT_TRUE(evidence->collateral);
+}
+
 TEST(Publisher, GpusUnderARootThatTheClientDoesNotNameAreRefused) {
   World world(board_of_eight, trust(false), simulated);
-  ASSERT_TRUE(world.until([&] { return !world.user->offers.rejected().empty(); }));
-  EXPECT_THAT(world.user->offers.rejected().front().reason, HasSubstr("gpu_chain"));
+  EXPECT_THAT(reason_of(world), HasSubstr("gpu_chain"));
   EXPECT_TRUE(world.user->offers.usable().empty());
 }
 
@@ -137,8 +160,7 @@ TEST(Publisher, ABoardThatIsNotWholeIsRefusedForThat) {
     World world(board_of_eight, trust(), [&one](const NodeConfig& config, Rng& rng) {
       return std::make_unique<SpoiledSource>(simulated(config, rng), one.spoil);
     });
-    ASSERT_TRUE(world.until([&] { return !world.user->offers.rejected().empty(); })) << one.reason;
-    EXPECT_THAT(world.user->offers.rejected().front().reason, HasSubstr(one.reason));
+    EXPECT_THAT(reason_of(world), HasSubstr(one.reason));
     EXPECT_TRUE(world.user->offers.usable().empty()) << one.reason;
   }
 }
@@ -164,6 +186,86 @@ TEST(Publisher, EvidenceThatNoEventHoldsIsNotOffered) {
       trust(), simulated);
   EXPECT_FALSE(world.until([&] { return world.relay.seen_count(kinds::kAttestation) != 0; }, 700));
   EXPECT_EQ(world.relay.seen_count(kinds::kOffer), 0U);
+}
+
+/// The whole event of evidence as it is published.
+std::size_t event_bytes(const EventEvidence& made) {
+  test::SeededRng rng(1);
+  const Keypair node = test::key_of("node");
+  const AttestationEvent out = attestation_event(made, attestation::test::kNow);
+  return to_json(sign_event(build_attestation(out), node, rng)).size();
+}
+
+/// Of a node's evidence as it stands, each part's bytes, and of the events that carry it.
+void print_parts(const char* name, const attestation::Evidence& whole, const EventEvidence& made) {
+  const auto joined = [](const std::vector<Bytes>& parts) {
+    Bytes out;
+    for (const Bytes& part : parts) out.insert(out.end(), part.begin(), part.end());
+    return out;
+  };
+  const auto part = [](const char* what, ByteSpan bytes) {
+    fmt::print("  {:18} {:6} bytes, {:5} packed alone\n", what, bytes.size(),
+               attestation::pack_bytes(bytes).size());
+  };
+  fmt::print("{}: whole {} of text; in its event {}, the event {} bytes of JSON\n", name,
+             attestation::pack_evidence(whole).size(), made.packed.size(), event_bytes(made));
+  part("quote", whole.cpu_quote);
+  part("GPU reports", joined(whole.gpu_reports));
+  part("GPU certificates", joined(whole.gpu_chains));
+  part("switches", joined({joined(whole.switch_reports), joined(whole.switch_chains)}));
+  if (whole.app) part("event log", as_bytes(whole.app->event_log));
+  if (whole.app) part("compose text", as_bytes(whole.app->compose));
+  for (const auto& document : made.documents) {
+    part(document.named.name.c_str(), document.bytes);
+  }
+}
+
+constexpr std::size_t kWholeEventBytesMax = 24U << 10U;
+
+TEST(EvidenceSize, OfEightGenuineGpusWithManifestsLogAndComposeTextIs24KbOfEvent) {
+  REQUIRE_SHARED("vectors/attestation/combined/cases.json");
+  for (const char* folder : {"nearcloud-2026-06-29", "venice-2026-06-10"}) {
+    attestation::Evidence evidence = attestation::test::live_evidence(folder);
+    ASSERT_EQ(evidence.gpu_reports.size(), 8U);
+    for (const char* name :
+         {"NV_GPU_DRIVER_GH100_550.90.07", "NV_GPU_VBIOS_1010_0200_882_96009F0001"}) {
+      evidence.gpu_manifests.push_back(
+          attestation::test::read_vector_bytes("nvidia/rims/" + std::string(name) + ".xml"));
+    }
+    const EventEvidence made = evidence_for_event(evidence);
+    print_parts(folder, evidence, made);
+    EXPECT_LE(event_bytes(made), kWholeEventBytesMax) << folder;
+    EXPECT_EQ(made.documents.size(), 3U);
+    auto back = attestation::unpack_evidence(made.packed);
+    ASSERT_TRUE(back);
+    attestation::put_documents(*back, [&made](const Digest& digest) -> const Bytes* {
+      for (const auto& document : made.documents) {
+        if (document.named.sha256 == digest) return &document.bytes;
+      }
+      return nullptr;
+    });
+    EXPECT_EQ(*back, evidence);
+  }
+}
+
+TEST(EvidenceSize, OfASimulatedBoardOfEightIs24KbOfEventAndMoreWithSwitches) {
+  for (const std::size_t switches : {0U, 4U}) {
+    SystemRng rng;
+    test::TempDir folder;
+    NodeConfig config;
+    config.data = folder.path().string();
+    config.tee.simulated_gpus = 8;
+    config.tee.simulated_switches = static_cast<std::int64_t>(switches);
+    const auto source = simulated(config, rng);
+    const auto evidence =
+        whole_evidence(*source, attestation::test::statement(), attestation::test::kNow);
+    ASSERT_TRUE(evidence);
+    ASSERT_TRUE(evidence->app);
+    const EventEvidence made = evidence_for_event(*evidence);
+    print_parts(switches == 0 ? "simulated" : "simulated, 4 switches", *evidence, made);
+    EXPECT_EQ(made.documents.size(), switches == 0 ? 4U : 5U);
+    EXPECT_LE(event_bytes(made), switches == 0 ? kWholeEventBytesMax : 32U << 10U);
+  }
 }
 
 TEST(EvidenceSize, SaysHowLargeEachPartIsAndWhatToDo) {

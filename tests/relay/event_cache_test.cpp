@@ -100,7 +100,6 @@ TEST(EventCache, OfNoBytesRemembersNothing) {
   EXPECT_FALSE(cache.wants(Sequence{1}));
   EXPECT_FALSE(cache.wants(Sequence{1}));
   EXPECT_EQ(cache.find(Sequence{1}), nullptr);
-  cache.prefetch(Sequence{1});
 }
 
 }  // namespace

@@ -83,6 +83,21 @@ std::vector<std::string> rows(Store& store, const std::vector<PlainFilter>& filt
   }
 }
 
+// How many rows() would give, counted in steps.
+std::size_t counted(Store& store, const std::vector<PlainFilter>& filters, std::uint64_t limit_max,
+                    Chance& chance, const EventCache* cache) {
+  Scan scan(store, parsed(filters), {kNow, limit_max});
+  const ScanBudget budget = small_budget(chance);
+  std::size_t count = 0;
+  while (true) {
+    ReadTxn txn = store.read();
+    const auto step = scan.count(txn, budget, cache);
+    CHECK(step.has_value());
+    count += step->rows;
+    if (step->done) return count;
+  }
+}
+
 class QueryDifferentialTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -106,6 +121,8 @@ class QueryDifferentialTest : public testing::Test {
       const std::uint64_t limit_max = chance_.one_in(3) ? 1 + chance_.below(60) : 500;
       const auto expected = test::answer(stored_, request, limit_max);
       ASSERT_EQ(rows(*store_, request, limit_max, chance_, cache(), [] {}), expected)
+          << "case " << i << " limit_max " << limit_max << ": " << test::request_json(request);
+      ASSERT_EQ(counted(*store_, request, limit_max, chance_, cache()), expected.size())
           << "case " << i << " limit_max " << limit_max << ": " << test::request_json(request);
       found += expected.size();
     }

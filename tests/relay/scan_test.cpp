@@ -444,6 +444,65 @@ TEST_F(ScanTest, StopsWithinItsTime) {
   EXPECT_GT(steps, 5U);
 }
 
+std::size_t counted(Store& store, const Filter& filter, const ScanOptions& options) {
+  Scan scan(store, {filter}, options);
+  ReadTxn txn = store.read();
+  ScanBudget budget = patient();
+  budget.rows_max = budget.visits_max = SIZE_MAX;
+  const auto step = scan.count(txn, budget);
+  CHECK(step && step->done);
+  return step->rows;
+}
+
+// Few expired events are known by their numbers, of many each record is looked at.
+TEST_F(ScanTest, ACountLeavesOutWhatHasExpired) {
+  std::size_t lasting = 0;
+  for (const unsigned expired_max : {10U, 1'500U}) {
+    std::vector<Event> events;
+    for (unsigned i = 0; i < expired_max + 20; ++i) {
+      const bool expires = i < expired_max;
+      events.push_back(make_event(i % 3, 100 + i, 1 + i % 2,
+                                  {{"expiration", expires ? "1000" : "9000"}, {"t", "x"}},
+                                  std::to_string(expired_max)));
+    }
+    test::put_all(*store_, events, 500);
+    lasting += 20;
+    ScanOptions options;
+    options.limit_max = 100'000;
+    options.now_s = 2'000;
+    Filter of_kinds;
+    of_kinds.kinds = {1, 2};
+    Filter of_authors;
+    of_authors.authors = {author(0), author(1), author(2)};
+    Filter of_tags;
+    of_tags.tags.push_back({'t', {"x"}});
+    for (const Filter& filter : {Filter(), of_kinds, of_authors, of_tags}) {
+      EXPECT_EQ(counted(*store_, filter, options), lasting);
+      EXPECT_EQ(query(*store_, {filter}, options).size(), lasting);
+    }
+    of_kinds.limit = 7;
+    EXPECT_EQ(counted(*store_, of_kinds, options), 7U);
+  }
+}
+
+// So many kinds that the scan tries a walk through all events.
+TEST_F(ScanTest, ACountOfManyKindsCountsNoOthers) {
+  std::vector<Event> events;
+  for (unsigned i = 0; i < 400; ++i) {
+    events.push_back(make_event(1, 100 + i, 1 + i % 100, {}, std::to_string(i)));
+  }
+  test::put_all(*store_, events);
+  ScanOptions options;
+  options.limit_max = 100'000;
+  Filter filter;
+  filter.kinds.emplace();
+  for (std::uint32_t kind = 11; kind < 91; ++kind) filter.kinds->push_back(kind);
+  filter.kinds->push_back(65'536 + 1);
+  const std::size_t expected = query(*store_, {filter}, options).size();
+  EXPECT_EQ(counted(*store_, filter, options), expected);
+  EXPECT_GT(expected, 200U);
+}
+
 }  // namespace
 
 }  // namespace nostril::relay

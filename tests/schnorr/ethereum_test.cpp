@@ -87,6 +87,16 @@ TEST(EthereumVectors, RecoveryAsThePrecompile) {
   }
 }
 
+TEST(EcdsaKeyOfAKeypair, HasTheAddressThatItsPublicKeyTells) {
+  SystemRng rng;
+  for (int i = 0; i < 16; ++i) {  // about half of them have an odd y
+    const Keypair pair = Keypair::generate(rng);
+    const auto point = lift_x(pair.public_key().span());
+    ASSERT_TRUE(point.has_value());
+    EXPECT_EQ(EcdsaKey::of(pair).address(), ethereum_address(*point));
+  }
+}
+
 TEST(LiftX, GivesTheEvenPointOrNone) {
   // The generator's x; its y is even.
   const auto x =

@@ -6,6 +6,7 @@
 #include "schnorr/hpke.h"
 #include "schnorr/sealed_box.h"
 #include "tests/schnorr/vectors.h"
+#include "tests/support/shared_data.h"
 
 #include <utility>
 #include <vector>
@@ -263,6 +264,40 @@ TEST(Hpke, OpensWhatAnotherImplementationSealed) {
   }
   EXPECT_EQ(encode_hex(context->export_secret(text_of(given, "export_context")).expose()),
             text_of(given, "exported"));
+}
+
+constexpr const char* kRfc9180 = "vectors/hpke/rfc9180.json";
+
+/// The suite of RFC 9180 A.1, base mode.
+TEST(Hpke, OpensTheMessagesOfItsRfc) {
+  REQUIRE_SHARED(kRfc9180);
+  const auto all = Json::parse(nostril::test::read_file(nostril::test::shared_path(kRfc9180)));
+  ASSERT_TRUE(all);
+  int tried = 0;
+  for (const Json& given : all->items()) {
+    const bool ours = given.find_integer("mode") == 0 && given.find_integer("kem_id") == kHpkeKem &&
+                      given.find_integer("kdf_id") == kHpkeKdf &&
+                      given.find_integer("aead_id") == 1;
+    if (!ours) continue;
+    ++tried;
+    const auto key = X25519Key::from_secret(secret_from(bytes_of(given, "skRm")));
+    const Bytes info = bytes_of(given, "info");
+    auto context = HpkeContext::receive(key, fixed_of<X25519PublicKey>(given, "enc"), as_text(info),
+                                        HpkeAead::Aes128Gcm);
+    ASSERT_TRUE(context);
+    // The RFC's numbers are 0, 1, 2, and then not every one.
+    for (const Json& message : given.find("encryptions")->items().first(3)) {
+      const auto text = context->open(bytes_of(message, "aad"), bytes_of(message, "ct"));
+      ASSERT_TRUE(text);
+      EXPECT_EQ(encode_hex(*text), text_of(message, "pt"));
+    }
+    for (const Json& exported : given.find("exports")->items()) {
+      const Bytes label = bytes_of(exported, "exporter_context");
+      EXPECT_EQ(encode_hex(context->export_secret(as_text(label)).expose()),
+                text_of(exported, "exported_value"));
+    }
+  }
+  EXPECT_EQ(tried, 1);
 }
 
 TEST(Hpke, SendsToItsReceiver) {

@@ -1,6 +1,7 @@
 nostril_test(schnorr/hash)
 nostril_test(schnorr/keccak)
 nostril_test(schnorr/keys)
+nostril_test(schnorr/encrypted_key)
 nostril_test(schnorr/verify)
 nostril_test(schnorr/nip44)
 nostril_test(schnorr/secret)

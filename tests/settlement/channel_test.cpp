@@ -190,9 +190,9 @@ TEST(NodeChannel, RefusesFallingUsageAndAnotherAsset) {
 TEST(NodeChannel, StopsServingWhenTooManyStatementsAwaitReceipts) {
   Market market;
   market.node.set_credit(Amount::of(1'000'000));
-  for (std::uint8_t query = 1; query <= NodeChannel::kUnpaidStatementsMax; ++query) {
-    EXPECT_TRUE(market.node.may_serve({}, kUsage, 0, market.prices)) << int{query};
-    (void)market.state(query, kUsage);
+  for (std::size_t query = 1; query <= NodeChannel::kUnpaidStatementsMax; ++query) {
+    EXPECT_TRUE(market.node.may_serve({}, kUsage, 0, market.prices)) << query;
+    (void)market.state(static_cast<std::uint8_t>(query), kUsage);
   }
   EXPECT_FALSE(market.node.may_serve({}, kUsage, 0, market.prices));
 }
@@ -337,6 +337,32 @@ TEST(PayerChannel, AdoptsOnlyItsOwnNewerReceipt) {
   const ResponseRecord third = market.state(3, kUsage);
   EXPECT_TRUE(fresh.pay(third, market.expected(third), market.prices, 1'800'000'100));
   EXPECT_EQ(fresh.spent(), market.node.spent());
+}
+
+// ---- On a chain ---------------------------------------------------------------------------------
+
+TEST(ChannelOnAChain, HasTheContractsNameAndHoldsTheNode) {
+  ChannelTerms terms{{{1}}, {{2}}, "eip155:31337/slip44:60", {3}};
+  const ChannelId unsettled = channel_id(terms);
+  terms.chain = ChainTerms{{31337, {{4}}}, {{5}}, {{6}}, {}};
+  const ChannelId on_the_chain = channel_id(terms);
+  EXPECT_NE(on_the_chain, unsettled);
+  EXPECT_EQ(on_the_chain, evm::channel_id(terms.chain->place, on_chain(terms)));
+  terms.node.bytes[0] ^= 1;
+  EXPECT_NE(channel_id(terms), on_the_chain);
+}
+
+TEST(ChannelOnAChain, ServesNoMoreThanItsBacking) {
+  Market market;
+  const Usage usage{.input = 0, .output = 40};
+  const RequestId request{{1}};
+  ASSERT_TRUE(market.node.may_serve(request, usage, 0, market.prices));
+  const Amount cost = *market.node.exposure(request, usage, 0, market.prices);
+  ASSERT_FALSE(cost.is_zero());
+  market.node.set_backing(cost);
+  EXPECT_TRUE(market.node.may_serve(request, usage, 0, market.prices));
+  market.node.set_backing(*Amount::from(cost.value() - 1));
+  EXPECT_FALSE(market.node.may_serve(request, usage, 0, market.prices));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // (tests/contracts/vectors.test.mjs).
 #include "base/json.h"
 #include "events/event.h"
+#include "schnorr/keccak.h"
 #include "settlement/evm/abi.h"
 #include "settlement/evm/channel.h"
 #include "settlement/evm/log.h"
@@ -295,6 +296,21 @@ TEST(EvmLogs, AreReadExactly) {
   EXPECT_EQ(
       log_named("Kept"),
       ContractLog(KeptLog{.payee = terms().payee, .token = terms().token, .amount = amount(42)}));
+  const Digest withdrawn = keccak256(as_bytes("Withdrawn(address,address,address,uint256)"));
+  Digest owner;
+  owner.bytes.back() = 1;
+  Digest token;
+  token.bytes.back() = 2;
+  Bytes rest;
+  append_number_word(rest, 3);
+  append_number_word(rest, 42);
+  const auto log = parse_log(std::vector<Digest>{withdrawn, owner, token}, rest);
+  WithdrawnLog expected;
+  expected.amount = amount(42);
+  expected.owner.bytes.back() = 1;
+  expected.token.bytes.back() = 2;
+  expected.to.bytes.back() = 3;
+  EXPECT_EQ(log.value(), ContractLog(expected));
   EXPECT_EQ(log_named("Deposited"), ContractLog(OtherLog{}));
   EXPECT_EQ(log_named("Allowed"), ContractLog(OtherLog{}));
 }

@@ -17,10 +17,11 @@ constexpr const char* kSubscription = "q";
 
 }  // namespace
 
-Case::Case(Filter filter, const Answers& answers) {
+Case::Case(Filter filter, const Answers& answers, bool count) : is_count(count) {
   filter.normalize();
   expected = answers.answer(filter);
-  frame = client_frame(request_text(kSubscription, {std::move(filter)}));
+  frame = client_frame(is_count ? count_request_text(kSubscription, {std::move(filter)})
+                                : request_text(kSubscription, {std::move(filter)}));
 }
 
 Asking::Asking(Connections& connections, const std::vector<Case>& cases, std::size_t first,
@@ -75,10 +76,23 @@ void Asking::take(std::size_t connection, std::string_view text) {
     ++events_;
     return client.answer.add(*key);
   }
-  if (line.kind != RelayLine::Kind::EndOfStored || !client.busy) {
-    return connections_.fail(std::string(text));
+  const bool is_count = client.busy && case_of(client).is_count;
+  const auto end_kind = is_count ? RelayLine::Kind::Count : RelayLine::Kind::EndOfStored;
+  if (line.kind != end_kind || !client.busy) return connections_.fail(std::string(text));
+  if (is_count && line.count() != case_of(client).expected.count) {
+    return connections_.fail(
+        fmt::format("{} match: {}", case_of(client).expected.count, std::string(text)));
   }
+  end(connection);
+}
+
+void Asking::end(std::size_t connection) {
+  Client& client = clients_[connection - first_];
   latencies_.add(now_ns() - due_at_[client.at]);
+  if (case_of(client).is_count) {
+    ++answered_;
+    return ask_next(client);
+  }
   const Answer& expected = case_of(client).expected;
   if (!client.answer.same_events(expected)) {
     return connections_.fail(

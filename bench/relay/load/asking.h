@@ -13,15 +13,17 @@
 
 namespace nostril::bench {
 
-/// A REQ and what must come back.
+/// A REQ, or a COUNT, and what must come back.
 struct Case {
-  Case(Filter filter, const Answers& answers);
+  Case(Filter filter, const Answers& answers, bool is_count = false);
 
   std::string frame;
+  bool is_count;
   Answer expected;
 };
 
-/// Several clients, each with one REQ under way, closed after EOSE. Every answer is compared.
+/// Several clients, each with one REQ under way, closed after EOSE, or one COUNT. Every answer is
+/// compared.
 class Asking {
  public:
   /// The clients are the connections from `first` on. Borrows.
@@ -61,6 +63,7 @@ class Asking {
 
   [[nodiscard]] const Case& case_of(const Client& client) const;
   void ask_next(Client& client);
+  void end(std::size_t connection);
 
   Connections& connections_;
   const std::vector<Case>& cases_;

@@ -59,10 +59,6 @@ std::string client_frame(std::string_view text) {
   return frame;
 }
 
-Descriptor::~Descriptor() {
-  if (fd_ >= 0) close(fd_);
-}
-
 Connections::Connections(net::Url url, bool deflate)
     : url_(std::move(url)),
       deflate_(deflate),
@@ -95,7 +91,7 @@ void Connections::close_all() {
 void Connections::connect_one() {
   auto connection = std::make_unique<Connection>();
   const auto* address = reinterpret_cast<const sockaddr*>(address_.data());
-  connection->socket = Descriptor(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  connection->socket = UniqueFd(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int fd = connection->socket.get();
   if (fd < 0) fail_with_errno("socket");
   if (connect(fd, address, static_cast<socklen_t>(address_.size())) != 0) {

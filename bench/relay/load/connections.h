@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/file.h"
 #include "net/url.h"
 #include "net/ws_codec.h"
 
@@ -15,29 +16,6 @@ namespace nostril::bench {
 
 /// A whole masked text frame. Made outside the timed part and sent as often as wanted.
 [[nodiscard]] std::string client_frame(std::string_view text);
-
-/// A file descriptor that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-
-  ~Descriptor();
-
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 /// Many WebSocket connections to one relay over plain epoll: the client shares the machine with
 /// what it measures, so it must cost little. ws:// only. What is sent in one turn leaves in one
@@ -74,7 +52,7 @@ class Connections {
 
  private:
   struct Connection {
-    Descriptor socket;
+    UniqueFd socket;
     std::unique_ptr<net::WsInflater> inflater;  // its own where context is taken over
     std::unique_ptr<net::WsDecoder> decoder;    // once open
     std::string head;                           // of the handshake's answer, until it is complete
@@ -99,8 +77,8 @@ class Connections {
   const bool deflate_;
   net::WsInflater inflater_{false};
   std::vector<std::uint8_t> address_;  // a sockaddr
-  Descriptor epoll_;
-  Descriptor timer_;
+  UniqueFd epoll_;
+  UniqueFd timer_;
   std::function<bool()> tick_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::size_t> dirty_;

@@ -51,6 +51,48 @@ Filter Filters::tag(char name) {
   }
 }
 
+Filter Filters::tags(char first, char second) {
+  for (;;) {
+    const Event& one = event();
+    const auto a = one.tags.find(std::string_view(&first, 1));
+    const auto b = one.tags.find(std::string_view(&second, 1));
+    if (!a || !b) continue;
+    Filter filter;
+    filter.tags.push_back({first, {std::string(*a)}});
+    filter.tags.push_back({second, {std::string(*b)}});
+    filter.limit = kLimit;
+    return filter;
+  }
+}
+
+Filter Filters::any_tag(char name, std::size_t count) {
+  Filter filter = tag(name);
+  auto& values = filter.tags.front().values;
+  while (values.size() < count) values.push_back(tag(name).tags.front().values.front());
+  return filter;
+}
+
+Filter Filters::all_of_author() {
+  for (;;) {
+    Filter filter = author_and_kind();
+    filter.limit.reset();
+    if (filter.authors->front() != corpus_.deep_author()) return filter;
+  }
+}
+
+Filter Filters::all_of_kind() {
+  Filter filter;
+  filter.kinds = {kReaction};
+  filter.until = kCorpusNewest;
+  return filter;
+}
+
+Filter Filters::all_of_tag(char name) {
+  Filter filter = tag(name);
+  filter.limit.reset();
+  return filter;
+}
+
 Filter Filters::window() {
   Filter filter;
   filter.kinds = {kReaction};

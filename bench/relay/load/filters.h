@@ -24,6 +24,15 @@ class Filters {
   Filter author_and_kind();
   /// Of a value that some event has.
   Filter tag(char name);
+  /// Of two values that one event has together.
+  Filter tags(char first, char second);
+  /// Of `count` values.
+  Filter any_tag(char name, std::size_t count);
+  /// For COUNT, without a limit: notes of one of the 2,000 authors; events with a value; all
+  /// reactions.
+  Filter all_of_author();
+  Filter all_of_tag(char name);
+  Filter all_of_kind();
   /// Reactions of some hours.
   Filter window();
   Filter newest();

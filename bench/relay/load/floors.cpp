@@ -60,13 +60,13 @@ void verify(const Event& event) {
 class SocketPair {
  public:
   SocketPair() {
-    const Descriptor listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
     auto* generic = reinterpret_cast<sockaddr*>(&address);
-    from_ = Descriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    from_ = UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (bind(listener.get(), generic, size) != 0 || listen(listener.get(), 1) != 0 ||
         getsockname(listener.get(), generic, &size) != 0 ||
         connect(from_.get(), generic, size) != 0) {
@@ -75,7 +75,7 @@ class SocketPair {
     // Ends without TIME_WAIT, which would use up the ports.
     const linger at_once{1, 0};
     CHECK(setsockopt(from_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
-    to_ = Descriptor(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    to_ = UniqueFd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   }
 
   void send_one(const std::string& text) const {
@@ -95,8 +95,8 @@ class SocketPair {
   }
 
  private:
-  Descriptor from_;
-  Descriptor to_;
+  UniqueFd from_;
+  UniqueFd to_;
 };
 
 double send_us(const std::vector<std::string>& texts) {
@@ -156,7 +156,7 @@ class Reader {
     }
   }
 
-  Descriptor epoll_;
+  UniqueFd epoll_;
   std::atomic<std::size_t> bytes_{0};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
@@ -185,7 +185,7 @@ double durable_us(std::span<const Event> events, const std::vector<std::string>&
                   std::size_t longest, const std::filesystem::path& directory) {
   std::filesystem::create_directories(directory);
   const std::filesystem::path path = directory / fmt::format("sync-{}", getpid());
-  const Descriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const UniqueFd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   CHECK(file.get() >= 0);
   std::filesystem::remove(path);
   const auto put = [&](const std::string& text, std::size_t at) {

@@ -14,6 +14,7 @@ namespace nostril::bench {
 namespace {
 
 constexpr std::size_t kIdsTogether = 20;
+constexpr std::size_t kValuesTogether = 50;
 constexpr std::size_t kClients = 8;
 constexpr std::size_t kManyTimes = 10;  // cheap questions are asked that much more often
 
@@ -48,7 +49,7 @@ void ask_queries(const Bench& bench, const Corpus& corpus, const Answers& answer
 
   using Make = std::function<Filter(std::size_t index)>;
   const auto ask = [&](std::string name, std::string title, std::size_t clients, std::size_t count,
-                       const Make& make) {
+                       const Make& make, bool is_count = false) {
     std::vector<Case> cases;
     Question question;
     question.name = std::move(name);
@@ -61,7 +62,7 @@ void ask_queries(const Bench& bench, const Corpus& corpus, const Answers& answer
       filters.seed(round);
       cases.clear();
       for (std::size_t i = 0; i < count; ++i) {
-        cases.emplace_back(make(i), answers);
+        cases.emplace_back(make(i), answers, is_count);
       }
     };
     question.run = [&](Connections& connections, const Target& target) {
@@ -86,6 +87,10 @@ void ask_queries(const Bench& bench, const Corpus& corpus, const Answers& answer
   ask_both("query", "query author and kind, up to 100", few,
            [&](std::size_t) { return filters.author_and_kind(); });
   ask("query_e", "query #e", 1, few * 2, [&](std::size_t) { return filters.tag('e'); });
+  ask("query_ep", "query #e and #p together", 1, few * 2,
+      [&](std::size_t) { return filters.tags('e', 'p'); });
+  ask("query_es", fmt::format("query {} values of #e, up to 100", kValuesTogether), 1, few,
+      [&](std::size_t) { return filters.any_tag('e', kValuesTogether); });
   ask_both("query_p", "query #p, up to 100", few, [&](std::size_t) { return filters.tag('p'); });
   ask_both("query_t", "query #t, up to 100", few, [&](std::size_t) { return filters.tag('t'); });
   ask_both("query_window", "query kind, since, until, 100", few,
@@ -98,6 +103,14 @@ void ask_queries(const Bench& bench, const Corpus& corpus, const Answers& answer
       some_pages, [&](std::size_t i) { return filters.page(i, plan.page_events); });
   ask("page_last", fmt::format("page of {}, last of {} pages", plan.page_events, pages), 1,
       some_pages, [&](std::size_t i) { return filters.page(pages - 1 - i, plan.page_events); });
+  ask(
+      "count_author", "count an author's notes", 1, few,
+      [&](std::size_t) { return filters.all_of_author(); }, true);
+  ask(
+      "count_kind", "count all reactions", 1, few / 5,
+      [&](std::size_t) { return filters.all_of_kind(); }, true);
+  ask(
+      "count_p", "count #p", 1, few, [&](std::size_t) { return filters.all_of_tag('p'); }, true);
 }
 
 }  // namespace nostril::bench

@@ -33,6 +33,13 @@ double middle_of(const std::vector<Round>& rounds,
   return median(std::move(values));
 }
 
+double least_of(const std::vector<Round>& rounds,
+                const std::function<double(const Round&)>& value_of) {
+  double least = INFINITY;
+  for (const Round& round : rounds) least = std::min(least, value_of(round));
+  return least;
+}
+
 double middle_of(const std::vector<Floors>& floors, double Floors::*which) {
   std::vector<double> values(floors.size());
   std::transform(floors.begin(), floors.end(), values.begin(), std::mem_fn(which));
@@ -88,11 +95,13 @@ Asker::Asker(const std::vector<Target>& targets, std::vector<Event> floor_events
     : targets_(targets), floor_events_(std::move(floor_events)), directory_(std::move(directory)) {}
 
 void Asker::ask(const Question& question) {
+  if (!names_.empty() && names_.count(question.name) == 0) return;
+  const std::size_t rounds = rounds_ == 0 ? question.rounds : rounds_;
   std::vector<std::unique_ptr<Contest>> contests;
   for (const Target& target : targets_) contests.push_back(std::make_unique<Contest>(target));
   std::vector<Floors> floors;
-  for (std::size_t round = 0; round < question.rounds; ++round) {
-    show_progress(fmt::format("{} {}/{}", question.name, round + 1, question.rounds));
+  for (std::size_t round = 0; round < rounds; ++round) {
+    show_progress(fmt::format("{} {}/{}", question.name, round + 1, rounds));
     if (question.prepare) question.prepare(round);
     floors.push_back(measure_floors(floor_events_, directory_));
     for (auto& contest : contests) {
@@ -135,6 +144,7 @@ void Asker::print(const Question& question, const Contest& contest,
     const double raw_us = middle_of(floors, raw.value);
     const double cpu_us = middle_of(contest.rounds, cpu_us_each);
     out.key("cpu_us").number(rounded(cpu_us));
+    out.key("cpu_least_us").number(rounded(least_of(contest.rounds, cpu_us_each)));
     out.key("raw").string(raw.name);
     out.key("raw_us").number(rounded(raw_us));
     out.key("to_raw").number(rounded(cpu_us / raw_us));

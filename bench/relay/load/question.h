@@ -11,8 +11,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace nostril::bench {
@@ -63,7 +65,8 @@ struct Question {
 };
 
 /// Asks every contender in turns (A B, A B, …), so that what else the machine does meets all of
-/// them, and prints a line of JSON a contender: medians of the rounds, quantiles over all samples.
+/// them, and prints a line of JSON a contender: medians of the rounds (and the least, which other
+/// work on the machine disturbs less), quantiles over all samples.
 class Asker {
  public:
   /// Both are borrowed.
@@ -71,6 +74,12 @@ class Asker {
         std::filesystem::path directory);
 
   void ask(const Question& question);
+
+  /// From now on only the questions with these names; of each so many rounds, unless 0.
+  void select(std::set<std::string, std::less<>> names, std::size_t rounds) {
+    names_ = std::move(names);
+    rounds_ = rounds;
+  }
 
   /// False once a relay answered wrongly.
   [[nodiscard]] bool all_right() const { return all_right_; }
@@ -84,6 +93,8 @@ class Asker {
   const std::vector<Target>& targets_;
   std::vector<Event> floor_events_;
   std::filesystem::path directory_;
+  std::set<std::string, std::less<>> names_;  // none: all
+  std::size_t rounds_ = 0;
   bool all_right_ = true;
 };
 

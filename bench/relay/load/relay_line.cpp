@@ -30,23 +30,30 @@ RelayLine::Kind kind_of(std::string_view label) {
   if (label == "EVENT") return RelayLine::Kind::Event;
   if (label == "OK") return RelayLine::Kind::Ok;
   if (label == "EOSE") return RelayLine::Kind::EndOfStored;
+  if (label == "COUNT") return RelayLine::Kind::Count;
   if (label == "CLOSED") return RelayLine::Kind::Closed;
   if (label == "NOTICE") return RelayLine::Kind::Notice;
   return RelayLine::Kind::Other;
 }
 
-// Quotes inside strings are escaped, so "id" followed by a colon is a member; only the event has
-// one of that name.
-std::string_view id_of_event(std::string_view event) {
+// From the value of the member on. Quotes inside strings are escaped, so `name` in quotes, followed
+// by a colon, is a member.
+std::string_view member(std::string_view object, std::string_view name, char begins_with) {
   std::size_t at = 0;
-  while ((at = event.find("\"id\"", at)) != std::string_view::npos) {
-    at += 4;
-    std::string_view value = skip(event.substr(at), " ");
+  while ((at = object.find(name, at)) != std::string_view::npos) {
+    at += name.size();
+    std::string_view value = skip(object.substr(at), " ");
     if (!value.starts_with(':')) continue;
     value = skip(value.substr(1), " ");
-    if (value.starts_with('"')) return value.substr(1, kIdHexChars);
+    if (begins_with == 0 || value.starts_with(begins_with)) return value;
   }
   return {};
+}
+
+// Only the event has a member of that name.
+std::string_view id_of_event(std::string_view event) {
+  const std::string_view value = member(event, "\"id\"", '"');
+  return value.empty() ? value : value.substr(1, kIdHexChars);
 }
 
 }  // namespace
@@ -63,6 +70,15 @@ std::optional<std::uint64_t> RelayLine::id_key() const {
   const auto read = std::from_chars(hex.data(), end, key, 16);
   if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
   return key;
+}
+
+std::optional<std::uint64_t> RelayLine::count() const {
+  if (kind != Kind::Count) return std::nullopt;
+  const std::string_view digits = member(rest, "\"count\"", 0);
+  std::uint64_t value = 0;
+  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (read.ec != std::errc()) return std::nullopt;
+  return value;
 }
 
 RelayLine read_relay_line(std::string_view text) {

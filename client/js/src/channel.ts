@@ -7,7 +7,7 @@ import { kAmountMax, readAmount, RefusedError } from "./tags.js";
 
 const kMillion = 1_000_000n;
 const kMicroMax = kAmountMax * kMillion;
-const kOpenRequestsMax = 64;
+const kOpenRequestsMax = 1024;
 const kChoicesMax = 128;
 const kTemplateTokensMax = 8_192;
 

@@ -37,6 +37,7 @@ export class Anvil {
   #child;
   #url;
   #id = 0;
+  #last_sent = Promise.resolve();
 
   /** More anvil options, e.g. "--chain-id", "5". */
   static async start(...options) {
@@ -50,6 +51,8 @@ export class Anvil {
     return anvil;
   }
 
+  get url() { return this.#url; }
+
   stop() { this.#child.kill("SIGKILL"); }
 
   async rpc(method, ...params) {
@@ -60,9 +63,16 @@ export class Anvil {
     return result;
   }
 
+  /** Sends one at a time: anvil gives two that arrive together the same nonce. */
+  #sent(transaction) {
+    const sent = this.#last_sent.then(() => this.rpc("eth_sendTransaction", transaction));
+    this.#last_sent = sent.catch(() => undefined);
+    return sent;
+  }
+
   /** The receipt of a mined transaction, reverted or not. */
   async transact({ from, to, data, value = 0n }) {
-    const hash = await this.rpc("eth_sendTransaction", { from, to, data, value: `0x${value.toString(16)}`, gas: kGasMax });
+    const hash = await this.#sent({ from, to, data, value: `0x${value.toString(16)}`, gas: kGasMax });
     for (let waited = 0; waited < kCallMsMax; waited += 5) {
       const receipt = await this.rpc("eth_getTransactionReceipt", hash);
       if (receipt) return receipt;

@@ -1,6 +1,7 @@
 #include "attestation/pack.h"
 
 #include "base/base64.h"
+#include "base/base85.h"
 #include "base/check.h"
 
 #include <zstd.h>
@@ -14,10 +15,10 @@ namespace {
 using nostril::Bytes;
 using nostril::ByteSpan;
 
-std::string pack_container(ByteSpan container) {
+Bytes frame_of(ByteSpan container) {
   Bytes frame(ZSTD_compressBound(container.size()));
   frame.resize(ZSTD_compress(frame.data(), frame.size(), container.data(), container.size(), 1));
-  return nostril::encode_base64(frame);
+  return frame;
 }
 
 void check(std::string_view packed) {
@@ -30,11 +31,15 @@ void check(std::string_view packed) {
 
 }  // namespace
 
-// The input as packed text, as a zstd frame and as a container: a fuzzer does not write base64.
+// The input as packed text, as a zstd frame and as a container of either version: a fuzzer does not
+// write base64.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const ByteSpan bytes(data, size);
   check(nostril::as_text(bytes));
-  check(nostril::encode_base64(bytes));
-  check(pack_container(bytes));
+  const Bytes frame = frame_of(bytes);
+  for (const ByteSpan one : {bytes, ByteSpan(frame)}) {
+    check(nostril::encode_base64(one));
+    check(nostril::encode_base85(one));
+  }
   return 0;
 }

@@ -1,5 +1,6 @@
 #include "attestation/vendor_services.h"
 #include "base/check.h"
+#include "base/percent.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto answer = parse_signed_answer(text, "tcbInfo");
   CHECK(!answer || text.find(answer->text) != std::string_view::npos);
   CHECK(crl_from_answer(bytes).size() <= size);
-  const auto decoded = percent_decode(text);
+  const auto decoded = nostril::percent_decode(text);
   CHECK(!decoded || decoded->size() <= size);
   return 0;
 }

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "events/document.h"
 #include "events/kinds.h"
 #include "tests/fuzz/events/tag_lines.h"
 
@@ -31,9 +32,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   namespace kinds = nostril::kinds;
   if (size < 2) return 0;
   constexpr std::uint32_t kKinds[] = {kinds::kOffer,        kinds::kAttestation, kinds::kRecord,
-                                      kinds::kModelRequest, kinds::kOfferReply,  kinds::kReceipt};
+                                      kinds::kModelRequest, kinds::kOfferReply,  kinds::kReceipt,
+                                      kinds::kDocument};
   nostril::Event event;
-  event.kind = kKinds[data[0] % 6];
+  event.kind = kKinds[data[0] % 7];
   event.created_at = 1'800'000'000;
   std::string_view rest = nostril::as_text({data + 2, size - 2});
   event.content = rest.substr(0, data[1]);
@@ -45,5 +47,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   round_trip(event, nostril::parse_model_request, nostril::build_model_request);
   round_trip(event, nostril::parse_offer_reply, nostril::build_offer_reply);
   round_trip(event, nostril::parse_receipt, nostril::build_receipt);
+  round_trip(event, nostril::parse_document, nostril::build_document);
   return 0;
 }

@@ -2,6 +2,7 @@
 #include "net/sse.h"
 
 #include "base/check.h"
+#include "base/percent.h"
 #include "net/url.h"
 
 #include <cstdint>
@@ -39,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string whole = outcome(bytes, size);
   CHECK(outcome(bytes, 1) == whole);
   CHECK(outcome(bytes, std::size_t{2} + data[0]) == whole);
-  const auto decoded = nostril::net::percent_decode(bytes);
+  const auto decoded = nostril::percent_decode(bytes);
   CHECK(!decoded || decoded->size() <= bytes.size());
   static_cast<void>(nostril::net::parse_host_port(bytes));
   if (const auto url = nostril::net::parse_url(bytes)) {

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "client/cli/commands.h"
+#include "client/home.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace nostril::client::cli {
+
+/// A node's offer, proven like any, that `suits`; none when 15 s bring none. Runs the loop. Throws
+/// std::runtime_error when `npub` is none.
+[[nodiscard]] std::shared_ptr<const VerifiedOffer> find_offer(
+    Process& process, ClientHome& home, const std::string& npub,
+    const std::function<bool(const Offer&)>& suits);
+
+}  // namespace nostril::client::cli

@@ -1,0 +1,165 @@
+#include "client/chain/wallet.h"
+
+#include "base/hex.h"
+#include "client/cli/commands.h"
+#include "client/cli/find_offer.h"
+#include "client/cli/must.h"
+#include "client/cli/wallet_views.h"
+#include "events/nip19.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <stdexcept>
+
+namespace nostril::client::cli {
+
+namespace {
+
+View view_of(const WalletOptions& options) {
+  if (options.json) return View::Json;
+  return options.csv ? View::Csv : View::Text;
+}
+
+Amount amount_from(const std::string& text) {
+  const auto amount = Amount::parse(text);
+  if (!amount || amount->is_zero()) {
+    throw std::runtime_error(text + ": not an amount in base units, above zero");
+  }
+  return *amount;
+}
+
+/// What all commands work with; the journal is opened here once a process.
+struct Desk {
+  Desk(Process& process, const std::filesystem::path& home)
+      : settings(chain::WalletSettings::of_home(home)),
+        journal(open_home_journal(home, process.loop)),
+        wallet(home, settings, *journal, process.loop, process.clock, process.rng) {
+    wallet.on_progress([](const std::string& line) { fmt::print(stderr, "nostril: {}\n", line); });
+  }
+
+  chain::WalletSettings settings;
+  std::unique_ptr<Journal> journal;
+  chain::ChainWallet wallet;
+};
+
+/// Whoever is paid is whom the evidence names.
+chain::ChannelPartner find_partner(Process& process, const ClientSettings& settings,
+                                   const std::string& npub) {
+  ClientHome home(settings, process.loop, process.clock, process.rng);
+  const auto found =
+      find_offer(process, home, npub, [](const Offer& offer) { return offer.rail.has_value(); });
+  if (!found) {
+    throw std::runtime_error("no verified offer of that node names a channel on a chain");
+  }
+  const Offer& offer = found->offer();
+  return chain::ChannelPartner{offer.node, offer.asset, *offer.rail};
+}
+
+ChannelId channel_from(const std::string& text) {
+  const auto id = from_hex<ChannelId>(text);
+  if (!id) throw std::runtime_error(text + ": not a channel (64 hex digits)");
+  return *id;
+}
+
+void say_channel(const FundedChannel& channel) {
+  fmt::print("channel {} {} locked {} claimed {}",
+             encode_hex(settlement::channel_id(channel.terms)), to_string(channel.state),
+             channel.locked.to_string(), channel.claimed.to_string());
+  if (channel.close_at != 0) fmt::print(" close_at {}", channel.close_at);
+  fmt::print("\n");
+}
+
+}  // namespace
+
+int wallet_config() {
+  chain::WalletSettings settings;
+  Config config;
+  settings.declare(config);
+  fmt::print("{}", config.print());
+  return 0;
+}
+
+int wallet_balance(Process& process, const ClientSettings& settings, const WalletOptions& options) {
+  Desk desk(process, settings.home);
+  print_balances(must(desk.wallet.balances()), desk.wallet.account(), desk.settings.asset,
+                 view_of(options));
+  return 0;
+}
+
+int wallet_deposit(Process& process, const ClientSettings& settings, const WalletOptions& options) {
+  const Amount amount = amount_from(options.amount);
+  Desk desk(process, settings.home);
+  must(desk.wallet.deposit(amount));
+  fmt::print("deposited {}\n", amount.to_string());
+  std::fflush(stdout);
+  must(desk.wallet.acknowledge());
+  return 0;
+}
+
+int wallet_withdraw(Process& process, const ClientSettings& settings,
+                    const WalletOptions& options) {
+  const Amount amount = amount_from(options.amount);
+  Desk desk(process, settings.home);
+  EthereumAddress to = desk.wallet.account();
+  if (!options.to.empty()) {
+    const auto given = settlement::evm::parse_address(options.to);
+    if (!given || given->is_zero()) throw std::runtime_error(options.to + ": not an address");
+    to = *given;
+  }
+  must(desk.wallet.withdraw(amount, to));
+  fmt::print("withdrew {} to {}\n", amount.to_string(), settlement::evm::to_string(to));
+  std::fflush(stdout);
+  must(desk.wallet.acknowledge());
+  return 0;
+}
+
+int wallet_open(Process& process, const ClientSettings& settings, const WalletOptions& options) {
+  const Amount amount = amount_from(options.amount);
+  const chain::ChannelPartner partner = find_partner(process, settings, options.node);
+  const PublicKey signer = payment_key(settings.home, process.rng).public_key();
+  Desk desk(process, settings.home);
+  say_channel(must(desk.wallet.open(partner, signer, amount)));
+  std::fflush(stdout);
+  must(desk.wallet.acknowledge());
+  return 0;
+}
+
+int wallet_top_up(Process& process, const ClientSettings& settings, const WalletOptions& options) {
+  const ChannelId id = channel_from(options.channel);
+  const Amount amount = amount_from(options.amount);
+  Desk desk(process, settings.home);
+  say_channel(must(desk.wallet.top_up(id, amount)));
+  std::fflush(stdout);
+  must(desk.wallet.acknowledge());
+  return 0;
+}
+
+int wallet_close(Process& process, const ClientSettings& settings, const WalletOptions& options) {
+  const ChannelId id = channel_from(options.channel);
+  Desk desk(process, settings.home);
+  const FundedChannel channel = must(desk.wallet.close(id));
+  say_channel(channel);
+  must(desk.wallet.acknowledge());
+  if (channel.state == FundedState::Closing) {
+    fmt::print(stderr,
+               "nostril: what the node does not claim until then comes back; give this command "
+               "again after it\n");
+  }
+  return 0;
+}
+
+int wallet_channels(Process& process, const ClientSettings& settings,
+                    const WalletOptions& options) {
+  Desk desk(process, settings.home);
+  print_channels(*desk.journal, must(desk.wallet.refresh()), view_of(options));
+  return 0;
+}
+
+int wallet_history(Process& process, const ClientSettings& settings, const WalletOptions& options) {
+  Desk desk(process, settings.home);
+  print_history(desk.wallet.transactions(), view_of(options));
+  return 0;
+}
+
+}  // namespace nostril::client::cli

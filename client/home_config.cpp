@@ -1,0 +1,77 @@
+#include "client/home_config.h"
+
+#include <limits>
+
+namespace nostril::client {
+
+namespace fs = std::filesystem;
+
+fs::path config_file_of(const fs::path& home) {
+  return home / "config.toml";
+}
+
+void HomeConfig::declare(Config& config) {
+  config.section("",
+                 "What `nostril` takes where its command line says nothing. Files named without a\n"
+                 "leading slash lie beside this one.");
+  config.list("relays", &relays, "ws://… or wss://…; nodes and you must share one");
+  config.text("ca_file", &ca_file, "PEM roots for wss:// relays; empty: the system's");
+  config.text("identity", &identity,
+              "who signs what you publish: a key file, or a remote signer's bunker://…");
+  config.text("policy", &policy, "what evidence is taken; empty: the defaults");
+  config.list("trust_test_roots", &trust_test_roots,
+              "DER files: also take SIMULATED evidence under these (development only)");
+  config.flag("allow_unchecked_tcb", &allow_unchecked_tcb,
+              "take genuine evidence that comes without Intel's collateral");
+  config.number("budget", &budget, 0, std::numeric_limits<std::int64_t>::max(),
+                "most that one node may be owed, base units");
+  config.section("gateway", "`nostril gateway`: docs/gateway.md");
+  config.text("listen", &gateway.listen, "ADDRESS:PORT; beyond loopback only with keys and TLS");
+  config.list("hosts", &gateway.hosts, "other names under which this machine is called");
+  config.text("tls_cert", &gateway.tls_cert, "PEM, the chain");
+  config.text("tls_key", &gateway.tls_key, "PEM");
+  config.number("hedge_ms", &gateway.hedge_ms, 0, 600'000,
+                "ask a second node when the first has said nothing after this; 0: never");
+  config.text("rules", &gateway.rules, "for each model prices, nodes, hedging");
+}
+
+void HomeConfig::place_in(const fs::path& home) {
+  const auto place = [&home](std::string& file) {
+    if (!file.empty()) file = (home / file).string();
+  };
+  for (std::string* file :
+       {&ca_file, &policy, &gateway.tls_cert, &gateway.tls_key, &gateway.rules}) {
+    place(*file);
+  }
+  for (std::string& root : trust_test_roots) place(root);
+  if (!identity.starts_with("bunker://")) place(identity);
+}
+
+HomeConfig HomeConfig::read(const fs::path& home) {
+  HomeConfig out;
+  const fs::path file = config_file_of(home);
+  if (!fs::exists(file)) return out;
+  Config config;
+  out.declare(config);
+  config.load(file.string());
+  out.place_in(home);
+  return out;
+}
+
+std::string HomeConfig::print() {
+  Config config;
+  declare(config);
+  return config.print();
+}
+
+ClientSettings HomeConfig::settings(const fs::path& home) const {
+  return {.home = home,
+          .relays = relays,
+          .ca_file = ca_file,
+          .test_roots = trust_test_roots,
+          .policy = policy,
+          .allow_unchecked_tcb = allow_unchecked_tcb,
+          .budget = budget};
+}
+
+}  // namespace nostril::client
