@@ -8,12 +8,12 @@
 #include "schnorr/hash.h"
 #include "tests/attestation/fixtures.h"
 #include "tests/attestation/gpu_fixtures.h"
+#include "tests/support/shared_data.h"
 
 #include <gtest/gtest.h>
 
 #include <zstd.h>
 
-#include <fstream>
 #include <functional>
 #include <iterator>
 #include <string>
@@ -152,9 +152,8 @@ TEST(UnpackEvidence, ReadsVersion1InBase64AndNeitherInTheOthersText) {
 }
 
 Bytes corpus(const std::string& name) {
-  std::ifstream file(NOSTRIL_SOURCE_DIR "/tests/fuzz/corpus/attestation/pack/" + name,
-                     std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  const std::string text = nostril::test::read_source("tests/fuzz/corpus/attestation/pack/" + name);
+  return {text.begin(), text.end()};
 }
 
 /// Those with "-2" were written by a program of their own, in Python, from the page in spec/.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tests/support/source_dir.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -16,8 +18,7 @@ inline std::filesystem::path shared_path(const std::string& relative) {
   const char* root =
       std::getenv("NOSTRIL_SHARED");  // NOLINT(concurrency-mt-unsafe): tests only read
   const std::filesystem::path base =
-      root != nullptr ? std::filesystem::path(root)
-                      : std::filesystem::path(NOSTRIL_SOURCE_DIR) / ".." / "shared";
+      root != nullptr ? std::filesystem::path(root) : source_dir() / ".." / "shared";
   return base / relative;
 }
 
@@ -30,7 +31,7 @@ inline std::string read_file(const std::filesystem::path& path) {
 
 /// A file of this repository, by its path from the root.
 inline std::string read_source(const std::string& relative) {
-  return read_file(std::filesystem::path(NOSTRIL_SOURCE_DIR) / relative);
+  return read_file(source_dir() / relative);
 }
 
 }  // namespace nostril::test
