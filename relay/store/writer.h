@@ -52,8 +52,8 @@ struct WriterOptions {
   std::size_t batch_events_max = 512;   ///< at a time; more gains nothing measurable
   /// A larger batch goes into the tables at once: their pages then cost an event no more.
   std::size_t logged_batch_events_max = 64;
-  std::size_t log_events_max = 512;    ///< in the log only; then they go into the tables
-  std::uint32_t log_age_ms_max = 200;  ///< of the oldest of them; other processes wait that long
+  std::size_t log_events_max = 512;     ///< in the log only; then they go into the tables
+  std::uint32_t log_age_ms_max = 1000;  ///< of the oldest of them; other processes wait that long
   std::uint32_t sweep_interval_ms = 10000;  ///< between looks for expired events
   std::size_t sweep_rows_max = 512;         ///< removed a look; the rest waits for the next batch
 };
