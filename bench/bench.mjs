@@ -115,6 +115,16 @@ async function node(report, { quick, only }) {
   }
 }
 
+async function gateway(report, { quick }) {
+  build(["nostril-relay", "nostril-node", "nostril"]);
+  process.env.NOSTRIL_BIN_DIR = kBin;
+  const { measure_gateway } = await import("./gateway.mjs");
+  for (const { title, columns, rows, results } of await measure_gateway({ quick })) {
+    for (const result of results) report.keep({ part: "gateway", ...result });
+    print_table(title, columns, rows);
+  }
+}
+
 async function contracts(report) {
   const { gas_table } = await import("../tests/contracts/support/gas.mjs");
   const rows = await gas_table();
@@ -124,14 +134,14 @@ async function contracts(report) {
       [question, others, bound?.toLocaleString("en") ?? "", Math.round(gas).toLocaleString("en")]));
 }
 
-const kParts = { raw, relay, path: whole_path, node, contracts };
+const kParts = { raw, relay, path: whole_path, node, gateway, contracts };
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { peer: { type: "string", multiple: true }, quick: { type: "boolean" }, deflate: { type: "boolean" }, only: { type: "string" } },
 });
 const what = positionals[0] ?? "all";
 if (what !== "all" && !kParts[what]) {
-  console.error("usage: bench.mjs [all|raw|relay|path|node|contracts] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
+  console.error("usage: bench.mjs [all|raw|relay|path|node|gateway|contracts] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
   process.exit(2);
 }
 const report = new Report();

@@ -18,7 +18,7 @@ const kPaces = [{ token_ms: 40, tokens: 60 }, { token_ms: 10, tokens: 150 }, { t
 const ready = (base) => until(20_000, "the gateway knows the node's offer", async () =>
   (await (await fetch(`${base}/models`)).json()).data?.length > 0);
 
-async function start(bed, { limits = {} } = {}) {
+export async function start(bed, { limits = {} } = {}) {
   const relay = await bed.relay();
   const engine = await bed.scripted_engine();
   const node = await bed.node({ relay, engine_url: engine.url, settings: { log_level: "warn" }, sections: { limits, offer: { credit: kCredit } } });
@@ -28,7 +28,7 @@ async function start(bed, { limits = {} } = {}) {
 }
 
 /** Milliseconds of an answer: to its first token, between two tokens, of each token's way, and from the last token to the end. */
-function timing(answer, sent_ms) {
+export function timing(answer, sent_ms) {
   const last = answer.times_ms.length - 1;
   return {
     first_ms: answer.times_ms[0] - answer.start,
@@ -38,7 +38,7 @@ function timing(answer, sent_ms) {
   };
 }
 
-const medians = (timings) => Object.fromEntries(["first_ms", "token_ms", "way_ms", "end_ms"].map((key) => [key, median(timings.map((t) => t[key]))]));
+export const medians = (timings, keys = ["first_ms", "token_ms", "way_ms", "end_ms"]) => Object.fromEntries(keys.map((key) => [key, median(timings.map((t) => t[key]))]));
 
 /** Reads all sealed frames from a relay, as a client that asks for compression or does not, and counts what came over the socket. */
 class FrameReader {
@@ -114,24 +114,25 @@ async function latency(bed, { rounds }) {
 const status_kib = (pid, key) => Number(new RegExp(`^${key}:\\s+(\\d+) kB`, "m").exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
 
 /** `streams` answers at once through one gateway: all whole, or it throws. */
-async function crowd(bed, { streams, token_ms, tokens }) {
+export async function crowd(bed, { streams, token_ms, tokens }) {
   const { relay, engine, node, gateway } = await start(bed, { limits: { sessions_max: 2 * streams, running_max: Math.min(1000, streams), running_start: Math.min(1000, streams), waiting_max: streams } });
   const agent = new http.Agent({ keepAlive: true, maxSockets: Infinity });
   bed.on_stop(() => agent.destroy());
   const pids = { node: node.program.pid, relay: relay.program.pid, gateway: gateway.program.pid, engine: engine.program.pid };
   const cpu = () => Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, cpu_ns(pid)]));
-  const memory = () => status_kib(node.program.pid, "VmRSS");
+  const memory = (name) => status_kib(pids[name], "VmRSS");
   await ask(agent, gateway.url, engine.model, { id: "warm", tokens: 10, token_ms: 10 });
-  const before = { cpu: cpu(), kib: memory(), at: now_ms() };
+  const before = { cpu: cpu(), node_kib: memory("node"), gateway_kib: memory("gateway"), at: now_ms() };
   const running = Array.from({ length: streams }, (_, i) =>
     ask(agent, gateway.url, engine.model, { id: `crowd-${i}`, tokens, token_ms }));
   const answers = Promise.all(running);
-  let peak_running = 0, peak_kib = 0, over = false;
+  let peak_running = 0, node_kib = 0, gateway_kib = 0, over = false;
   const watch = (async () => {
     while (!over) {
       const { running: now } = await (await fetch(`${engine.url}/counts`)).json();
       peak_running = Math.max(peak_running, now);
-      peak_kib = Math.max(peak_kib, memory());
+      node_kib = Math.max(node_kib, memory("node"));
+      gateway_kib = Math.max(gateway_kib, memory("gateway"));
       await sleep(250);
     }
   })();
@@ -155,11 +156,12 @@ async function crowd(bed, { streams, token_ms, tokens }) {
   way_ms.sort((a, b) => a - b);
   const per_token = (name) => (after.cpu[name] - before.cpu[name]) / 1000 / (streams * tokens);
   return { streams, token_ms, tokens, peak_running, seconds: (after.at - before.at) / 1000, p50_ms: median(way_ms), p99_ms: way_ms[Math.floor(way_ms.length * 0.99)],
-    first_ms: median(all.map((answer) => answer.times_ms[0] - answer.start)), memory_kib: (peak_kib - before.kib) / streams,
+    first_ms: median(all.map((answer) => answer.times_ms[0] - answer.start)), memory_kib: (node_kib - before.node_kib) / streams,
+    gateway_kib: (gateway_kib - before.gateway_kib) / streams,
     cpu_us: Object.fromEntries(Object.keys(pids).map((name) => [name, per_token(name)])) };
 }
 
-const ms = (value) => `${value.toFixed(2)} ms`;
+export const ms = (value) => `${value.toFixed(2)} ms`;
 const of_goal = (value, goal, text) => [text, `${(value / goal).toFixed(2)}x`];
 
 function latency_tables(paces) {
@@ -201,7 +203,7 @@ function crowd_table(runs) {
     results: runs.map((run) => ({ question: `${run.streams} streams`, ...run })) };
 }
 
-async function with_bed(body) {
+export async function with_bed(body) {
   const bed = new Bed();
   try {
     return await body(bed);
