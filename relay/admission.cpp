@@ -3,6 +3,9 @@
 #include "events/kinds.h"
 #include "relay/store/record.h"
 
+#include <bit>
+#include <charconv>
+
 namespace nostril::relay {
 
 namespace {
@@ -15,6 +18,30 @@ bool is_protected(const Event& event) {
   return false;
 }
 
+unsigned leading_zero_bits(const EventId& id) {
+  unsigned bits = 0;
+  for (const std::uint8_t byte : id.bytes) {
+    bits += static_cast<unsigned>(std::countl_zero(byte));
+    if (byte != 0) break;
+  }
+  return bits;
+}
+
+// NIP-13. Who aimed at less and was lucky has not done the work: that is what the third element is
+// for.
+bool has_work(const Event& event, unsigned bits_min) {
+  if (bits_min == 0) return true;
+  if (leading_zero_bits(event.id) < bits_min) return false;
+  for (const Tags::View tag : event.tags) {
+    if (tag.name() != "nonce" || tag.size() < 3) continue;
+    const std::string_view text = tag[2];
+    unsigned aimed = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), aimed);
+    return error == std::errc{} && end == text.data() + text.size() && aimed >= bits_min;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string_view message_of(Refusal refusal) {
@@ -22,7 +49,7 @@ std::string_view message_of(Refusal refusal) {
     case Refusal::AuthKind:
       return "invalid: kind 22242 is never published";
     case Refusal::Protected:
-      return "blocked: protected events need authentication, which this relay does not offer";
+      return "auth-required: this event is taken from its author only";
     case Refusal::Expired:
       return "invalid: the event has expired";
     case Refusal::InTheFuture:
@@ -35,6 +62,10 @@ std::string_view message_of(Refusal refusal) {
       return "blocked: this relay does not take events of this author";
     case Refusal::UnknownAuthor:
       return "restricted: this relay takes events of certain authors only";
+    case Refusal::LacksWork:
+      return "pow: this relay wants more work, see min_pow_difficulty in its information";
+    case Refusal::AuthRequired:
+      return "auth-required: this relay takes events of authenticated clients only";
     case Refusal::RateLimited:
       return "rate-limited: slow down";
   }
@@ -59,13 +90,18 @@ std::string_view name_of(Refusal refusal) {
       return "blocked_author";
     case Refusal::UnknownAuthor:
       return "unknown_author";
+    case Refusal::LacksWork:
+      return "lacks_work";
+    case Refusal::AuthRequired:
+      return "auth_required";
     case Refusal::RateLimited:
       return "rate_limited";
   }
   return "unknown";
 }
 
-std::optional<Refusal> Admission::refuse(const Event& event, std::int64_t now_s) const {
+std::optional<Refusal> Admission::refuse(const Event& event, std::int64_t now_s,
+                                         bool is_from_author) const {
   if (event.kind == kinds::kAuth) return Refusal::AuthKind;
   if (rules_.blocked_kinds.contains(event.kind)) return Refusal::BlockedKind;
   if (rules_.blocked_authors.contains(event.pubkey)) return Refusal::BlockedAuthor;
@@ -77,7 +113,8 @@ std::optional<Refusal> Admission::refuse(const Event& event, std::int64_t now_s)
   if (const auto expiration = expiration_of(event); expiration && *expiration <= now_s) {
     return Refusal::Expired;
   }
-  if (is_protected(event)) return Refusal::Protected;
+  if (!is_from_author && is_protected(event)) return Refusal::Protected;
+  if (!has_work(event, rules_.work_bits_min)) return Refusal::LacksWork;
   return std::nullopt;
 }
 

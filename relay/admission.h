@@ -12,16 +12,18 @@ namespace nostril::relay {
 /// Why an event is refused before its signature is looked at.
 enum class Refusal : std::uint8_t {
   AuthKind,   ///< NIP-42: kind 22242 is for AUTH, and never shown to anybody
-  Protected,  ///< NIP-70: wants its author authenticated, which we do not do
+  Protected,  ///< NIP-70: taken from its author only
   Expired,    ///< NIP-40
   InTheFuture,
   TooOld,
   BlockedKind,
   BlockedAuthor,
   UnknownAuthor,  ///< not on the list, where there is one
+  LacksWork,      ///< NIP-13
+  AuthRequired,   ///< NIP-42
   RateLimited,
 };
-inline constexpr std::size_t kRefusalCount = 9;
+inline constexpr std::size_t kRefusalCount = 11;
 
 /// OK's fourth member, with NIP-01's prefix.
 std::string_view message_of(Refusal refusal);
@@ -34,6 +36,7 @@ struct AdmissionRules {
   std::unordered_set<std::uint32_t> blocked_kinds;
   std::unordered_set<PublicKey, FixedBytesHash> blocked_authors;
   std::unordered_set<PublicKey, FixedBytesHash> allowed_authors;  ///< empty: everybody
+  unsigned work_bits_min = 0;  ///< leading zero bits of the id, and what its nonce tag aimed at
 };
 
 /// The cheap refusals. Pure. Threads: const, any.
@@ -41,7 +44,9 @@ class Admission {
  public:
   explicit Admission(AdmissionRules rules) : rules_(std::move(rules)) {}
 
-  [[nodiscard]] std::optional<Refusal> refuse(const Event& event, std::int64_t now_s) const;
+  /// `is_from_author`: the connection has shown that it holds the author's key (NIP-42).
+  [[nodiscard]] std::optional<Refusal> refuse(const Event& event, std::int64_t now_s,
+                                              bool is_from_author) const;
 
  private:
   const AdmissionRules rules_;

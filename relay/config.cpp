@@ -1,6 +1,7 @@
 #include "relay/config.h"
 
 #include "base/hex.h"
+#include "net/url.h"
 
 #include <fmt/format.h>
 
@@ -144,6 +145,15 @@ void RelayConfig::declare(Config& config) {
   config.list("blocked_kinds", &policy.blocked_kinds, "e.g. [\"4\", \"1984\"]");
   config.list("blocked_authors", &policy.blocked_authors, "public keys, 64 hex characters");
   config.list("allowed_authors", &policy.allowed_authors, "when not empty: nobody else's events");
+  config.number("work_bits_min", &policy.work_bits_min, 0, 64,
+                "proof of work (NIP-13): leading zero bits of an event's id; 0: none");
+
+  config.section(
+      "auth", "Clients prove who they are (NIP-42). Offered when `url` is set: a proof names it.");
+  config.list("private_kinds", &auth.private_kinds,
+              "events of these are shown to their author and receivers only (NIP-17, NIP-59)");
+  config.flag("to_read", &auth.to_read, "nobody else may ask for events");
+  config.flag("to_write", &auth.to_write, "nobody else may publish");
 }
 
 unsigned RelayConfig::loop_threads() const {
@@ -218,6 +228,30 @@ AdmissionRules RelayConfig::admission_rules() const {
   }
   out.blocked_authors = parse_authors(policy.blocked_authors, "policy.blocked_authors");
   out.allowed_authors = parse_authors(policy.allowed_authors, "policy.allowed_authors");
+  out.work_bits_min = static_cast<unsigned>(policy.work_bits_min);
+  return out;
+}
+
+AuthRules RelayConfig::auth_rules() const {
+  AuthRules out;
+  if (!url.empty()) {
+    const auto parsed = net::parse_url(url);
+    if (!parsed ||
+        (parsed->scheme != net::UrlScheme::Ws && parsed->scheme != net::UrlScheme::Wss)) {
+      throw ConfigError(
+          fmt::format("url: \"{}\" must be ws:// or wss:// and what clients call this relay", url));
+    }
+    out.host = parsed->authority();
+  }
+  if (out.host.empty() && (auth.to_read || auth.to_write)) {
+    throw ConfigError("auth.to_read and auth.to_write need `url`: a client's proof names it");
+  }
+  for (const auto& text : auth.private_kinds) {
+    out.private_kinds.push_back(parse_number<std::uint16_t>(text, "auth.private_kinds"));
+  }
+  std::ranges::sort(out.private_kinds);
+  out.is_needed_to_read = auth.to_read;
+  out.is_needed_to_write = auth.to_write;
   return out;
 }
 

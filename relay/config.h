@@ -3,6 +3,7 @@
 #include "base/config.h"
 #include "net/server.h"
 #include "relay/admission.h"
+#include "relay/authentication.h"
 #include "relay/ingest.h"
 #include "relay/query_pool.h"
 #include "relay/session.h"
@@ -79,7 +80,14 @@ struct RelayConfig {
     std::vector<std::string> blocked_kinds;
     std::vector<std::string> blocked_authors;
     std::vector<std::string> allowed_authors;
+    std::int64_t work_bits_min = 0;
   } policy;
+
+  struct Auth {
+    std::vector<std::string> private_kinds = {"4", "1059", "21059"};
+    bool to_read = false;
+    bool to_write = false;
+  } auth;
 
   /// Declares the fields; `config` must not outlive this object.
   void declare(Config& config);
@@ -90,6 +98,7 @@ struct RelayConfig {
   [[nodiscard]] net::ServerLimits server_limits() const;
   [[nodiscard]] SessionLimits session_limits() const;
   [[nodiscard]] AdmissionRules admission_rules() const;
+  [[nodiscard]] AuthRules auth_rules() const;
   [[nodiscard]] StoreOptions store_options() const;
   [[nodiscard]] IngestOptions ingest_options() const;
   [[nodiscard]] QueryPoolOptions query_options() const;

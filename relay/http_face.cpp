@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #ifndef NOSTRIL_VERSION
 #define NOSTRIL_VERSION "unknown"
@@ -13,6 +15,16 @@
 namespace nostril::relay {
 
 namespace {
+
+// What holds of this relay as it is set up, and no more.
+std::vector<int> nips_of(const RelayConfig& config) {
+  std::vector<int> out = {1, 9, 11, 40, 45};
+  if (config.policy.work_bits_min > 0) out.push_back(13);
+  if (!config.url.empty()) out.insert(out.end(), {42, 70});
+  if (!config.url.empty() && !config.auth.private_kinds.empty()) out.insert(out.end(), {17, 59});
+  std::ranges::sort(out);
+  return out;
+}
 
 std::string document_of(const RelayConfig& config) {
   const SessionLimits limits = config.session_limits();
@@ -23,14 +35,9 @@ std::string document_of(const RelayConfig& config) {
   w.key("description").string(config.info.description);
   if (!config.info.pubkey.empty()) w.key("pubkey").string(config.info.pubkey);
   if (!config.info.contact.empty()) w.key("contact").string(config.info.contact);
-  w.key("supported_nips")
-      .begin_array()
-      .integer(1)
-      .integer(9)
-      .integer(11)
-      .integer(40)
-      .integer(45)
-      .end_array();
+  w.key("supported_nips").begin_array();
+  for (const int nip : nips_of(config)) w.integer(nip);
+  w.end_array();
   w.key("software").string("nostril-relay").key("version").string(NOSTRIL_VERSION);
   w.key("limitation").begin_object();
   w.key("max_message_length").integer(config.limits.message_bytes_max);
@@ -41,10 +48,12 @@ std::string document_of(const RelayConfig& config) {
   w.key("max_subid_length").integer(number(limits.message.subscription_id_bytes_max));
   w.key("max_event_tags").integer(config.limits.event_tags_max);
   w.key("max_content_length").integer(config.limits.content_bytes_max);
-  w.key("min_pow_difficulty").integer(0);
-  w.key("auth_required").boolean(false);
+  w.key("min_pow_difficulty").integer(config.policy.work_bits_min);
+  w.key("auth_required").boolean(config.auth.to_read || config.auth.to_write);
   w.key("payment_required").boolean(false);
-  w.key("restricted_writes").boolean(!config.policy.allowed_authors.empty());
+  w.key("restricted_writes")
+      .boolean(!config.policy.allowed_authors.empty() || config.policy.work_bits_min > 0 ||
+               config.auth.to_write);
   if (config.limits.created_at_past_s_max > 0) {
     w.key("created_at_lower_limit").integer(config.limits.created_at_past_s_max);
   }

@@ -29,7 +29,9 @@ LoopWorker::LoopWorker(std::uint32_t index, const LoopShared& shared,
       shared_(shared),
       turn_end_(loop_.on_turn_end([this] { end_turn(); })),
       subscriptions_(shared.hash),
-      context_{*this, subscriptions_, metrics_, shared.limits, shared.admission, shared.clock},
+      context_{*this,         subscriptions_,   metrics_,
+               shared.limits, shared.admission, shared.authentication,
+               shared.clock},
       inbox_(shared.mail_max, [this] { wake(); }),
       events_shown_(shared.cache_bytes),
       server_(loop_, *this, listen, limits) {
@@ -94,7 +96,8 @@ bool LoopWorker::accept_websocket(const net::PeerAddress& /*peer*/,
 
 void LoopWorker::on_ws_open(net::ConnectionId id, const net::PeerAddress& /*peer*/,
                             const net::HttpRequest& /*request*/) {
-  sessions_.emplace(id, std::make_unique<Session>(id, context_));
+  const auto [at, is_new] = sessions_.emplace(id, std::make_unique<Session>(id, context_));
+  at->second->open();
 }
 
 void LoopWorker::on_ws_text(net::ConnectionId id, std::string_view message) {

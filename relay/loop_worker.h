@@ -29,6 +29,7 @@ struct LoopShared {
   const HttpFace& http;
   const SessionLimits& limits;
   const Admission& admission;
+  const Authentication& authentication;
   const Clock& clock;
   const SubscriptionHash& hash;
   std::size_t mail_max = 0;     ///< more than can be under way

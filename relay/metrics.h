@@ -35,10 +35,12 @@ struct LoopMetrics {
   Counter stored_sent;  ///< events of the stored part
   Counter live_sent;    ///< events as they were committed
   Counter ephemeral_sent;
-  Counter queries_done;    ///< EOSE
-  Counter reading_paused;  ///< times a peer was not read because a queue was full
-  Counter unsupported;     ///< AUTH, binary messages
-  QueryMetrics queries;    ///< steps on this thread
+  Counter queries_done;             ///< EOSE
+  Counter reading_paused;           ///< times a peer was not read because a queue was full
+  Counter authentications;          ///< AUTH that was right
+  Counter authentications_refused;  ///< AUTH that was not
+  Counter unsupported;              ///< binary messages
+  QueryMetrics queries;             ///< steps on this thread
   std::array<Counter, kParseErrorCount> parse_errors;
   std::array<Counter, kRefusalCount> refusals;
 

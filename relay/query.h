@@ -1,6 +1,7 @@
 #pragma once
 
 #include "events/filter.h"
+#include "relay/authentication.h"
 #include "relay/session_id.h"
 #include "relay/store/scan.h"
 
@@ -24,6 +25,8 @@ struct Query {
   std::string prefix;           ///< ["EVENT","sub",
   std::vector<Filter> filters;  ///< moved into `scan` by the first step
   std::size_t values = 0;       ///< of its filters
+  /// Where private events may be among what is found: who asks. Nobody: all may be shown.
+  std::shared_ptr<const Reader> reader;
   ScanOptions options;
   std::optional<Scan> scan;
   std::atomic<bool> cancelled{false};

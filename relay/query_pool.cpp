@@ -106,7 +106,14 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     ReadTxn txn = store_.read();
     ScanBudget bound = budget;
     if (self.is_count) bound.rows_max = SIZE_MAX;
+    const auto may_show = [&](const ScanRow& row) {
+      return self.reader == nullptr || self.reader->may_see(row.record);
+    };
+    const auto count_row = [&](const ScanRow& row) {
+      return may_show(row) ? RowAction::Take : RowAction::Skip;
+    };
     const auto on_row = [&](const ScanRow& row) {
+      if (!may_show(row)) return RowAction::Skip;
       const std::size_t start = text.size();
       text.append(self.prefix);
       if (row.json) {
@@ -126,8 +133,13 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
       out.rows.push_back({fingerprint_of(row.record.id()), text.size()});
       return text.size() >= options_.step_bytes_max ? RowAction::TakeAndPause : RowAction::Take;
     };
-    const auto scanned = self.is_count ? self.scan->count(txn, bound, cache)
-                                       : self.scan->step(txn, bound, on_row, cache);
+    const auto scan = [&] {
+      if (!self.is_count) return self.scan->step(txn, bound, on_row, cache);
+      // The index does not say whose an event is.
+      if (self.reader != nullptr) return self.scan->step(txn, bound, count_row, cache);
+      return self.scan->count(txn, bound, cache);
+    };
+    const auto scanned = scan();
     for (const MadeText& one : made) {
       cache->add(one.sequence, one.record, text.text().substr(one.begin, one.size));
     }

@@ -49,6 +49,7 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
       loop_count_(config.loop_threads()),
       session_limits_(config.session_limits()),
       admission_(config.admission_rules()),
+      authentication_(config.auth_rules()),
       hash_(rng),
       http_(config, [this] { return metrics_text(); }),
       lock_(lock_data(config.data)),
@@ -66,8 +67,8 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
       static_cast<std::size_t>(ingest.stored_under_way_max + ingest.ephemeral_under_way_max);
   // An answer may wait here after its event's credit went to the last loop's answer: twice.
   shared_ = std::make_unique<LoopShared>(
-      LoopShared{*ingest_, *queries_, http_, session_limits_, admission_, clock, hash_,
-                 2 * under_way + queries.queue_max + queries.threads,
+      LoopShared{*ingest_, *queries_, http_, session_limits_, admission_, authentication_, clock,
+                 hash_, 2 * under_way + queries.queue_max + queries.threads,
                  static_cast<std::size_t>(config.store.cache_bytes) / loop_count_});
   net::ListenConfig listen = listen_;
   for (std::uint32_t index = 0; index < loop_count_; ++index) {

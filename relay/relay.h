@@ -53,6 +53,7 @@ class Relay final : public Deliveries {
   const std::uint32_t loop_count_;
   const SessionLimits session_limits_;
   const Admission admission_;
+  const Authentication authentication_;
   const SubscriptionHash hash_;
   const HttpFace http_;
   FileLock lock_;  // of the data directory: one process at a time

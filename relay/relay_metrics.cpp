@@ -89,7 +89,10 @@ void write_protocol(MetricsText& out, const Loops& loops) {
         sum(loops, [&](const LoopWorker& loop) { return loop.metrics().parse_errors[i].read(); }),
         label("reason", to_string(static_cast<ParseError>(i))));
   }
-  out.counter("messages_unsupported_total", sum(loops, &M::unsupported), "AUTH, binary");
+  out.counter("authentications_total", sum(loops, &M::authentications), "AUTH, right");
+  out.counter("authentications_refused_total", sum(loops, &M::authentications_refused),
+              "AUTH, refused");
+  out.counter("messages_unsupported_total", sum(loops, &M::unsupported), "binary");
   out.counter("requests_total", sum(loops, &M::requests), "REQ");
   out.counter("counts_total", sum(loops, &M::counts), "COUNT");
   out.counter("requests_refused_total", sum(loops, &M::requests_refused), "CLOSED");

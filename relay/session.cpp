@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/hex.h"
+#include "base/rng.h"
 #include "events/kinds.h"
 
 #include <fmt/format.h>
@@ -14,6 +15,10 @@
 namespace nostril::relay {
 
 namespace {
+
+// A signature check each, on the loop's own thread.
+constexpr unsigned kAuthenticationsMax = 64;
+constexpr std::size_t kKeysMax = 32;
 
 std::size_t values_of(const std::vector<Filter>& filters) {
   std::size_t count = 0;
@@ -32,12 +37,19 @@ std::size_t values_of(const std::vector<Filter>& filters) {
 Session::Session(net::ConnectionId connection, const SessionContext& context)
     : connection_(connection),
       context_(context),
+      reader_(context.nobody),
       rate_tokens_(context.limits.events_burst_max),
       rate_filled_ms_(context.clock.monotonic_ms()) {}
 
 Session::~Session() {
   while (!subscriptions_.empty()) remove(std::prev(subscriptions_.end()));
   while (!counts_.empty()) cancel_count(counts_.begin()->first);
+}
+
+void Session::open() {
+  if (!context_.authentication.is_offered()) return;
+  SystemRng().fill(challenge_);
+  send(auth_challenge_text(encode_hex(challenge_)));
 }
 
 void Session::on_text(std::string_view text) {
@@ -73,14 +85,26 @@ void Session::on_error(const MessageError& error) {
 void Session::on(client_message::Publish&& message) {
   context_.metrics.events_received.add();
   const Event& event = message.event.event();
-  auto refusal = context_.admission.refuse(event, context_.clock.unix_s());
+  auto refusal =
+      context_.admission.refuse(event, context_.clock.unix_s(), reader_->has(event.pubkey));
+  if (!refusal && context_.authentication.rules().is_needed_to_write && !is_authenticated()) {
+    refusal = Refusal::AuthRequired;
+  }
   if (!refusal && !take_rate_token()) refusal = Refusal::RateLimited;
   if (refusal) {
     context_.metrics.count(*refusal);
-    answer(event.id, false, message_of(*refusal));
+    answer(event.id, false, words_of(*refusal));
     return;
   }
   publish(std::move(message.event));
+}
+
+// Where nobody can authenticate, "auth-required" would be a promise.
+std::string_view Session::words_of(Refusal refusal) const {
+  if (refusal == Refusal::Protected && !context_.authentication.is_offered()) {
+    return "blocked: protected events need authentication, which this relay does not offer";
+  }
+  return message_of(refusal);
 }
 
 bool Session::take_rate_token() {
@@ -126,9 +150,46 @@ void Session::on_answer(const EventId& id, bool accepted, std::string_view messa
   update_reading();
 }
 
+// --- Authentication (NIP-42).
+
 void Session::on(client_message::Auth&& message) {
-  context_.metrics.unsupported.add();
-  answer(message.event.event().id, false, "error: this relay does not ask for authentication");
+  const EventId id = message.event.event().id;
+  const auto key = authenticate(std::move(message.event));
+  if (!key) {
+    context_.metrics.authentications_refused.add();
+    send(ok_text(encode_hex(id), false, message_of(key.error())));
+    return;
+  }
+  context_.metrics.authentications.add();
+  if (!reader_->has(*key)) {
+    std::vector<PublicKey> keys(reader_->keys().begin(), reader_->keys().end());
+    keys.push_back(*key);
+    reader_ = std::make_shared<const Reader>(context_.authentication, std::move(keys));
+  }
+  send(ok_text(encode_hex(id), true, ""));
+}
+
+Result<PublicKey, AuthError> Session::authenticate(UnverifiedEvent&& event) {
+  if (authentications_ >= kAuthenticationsMax) return failure(AuthError::TooManyTries);
+  ++authentications_;
+  if (reader_->keys().size() >= kKeysMax) return failure(AuthError::TooManyKeys);
+  return context_.authentication.key_of(std::move(event), encode_hex(challenge_),
+                                        context_.clock.unix_s());
+}
+
+std::optional<std::string_view> Session::auth_refusal_of(const std::vector<Filter>& filters) const {
+  if (is_authenticated()) return std::nullopt;
+  if (context_.authentication.rules().is_needed_to_read) {
+    return "auth-required: this relay answers authenticated clients only";
+  }
+  if (context_.authentication.sought_by(filters) == Sought::PrivateOnly) {
+    return "auth-required: events of these kinds are shown to their author and receivers only";
+  }
+  return std::nullopt;
+}
+
+std::shared_ptr<const Reader> Session::reader_for(const std::vector<Filter>& filters) const {
+  return context_.authentication.sought_by(filters) == Sought::Public ? nullptr : reader_;
 }
 
 // --- Subscriptions.
@@ -150,6 +211,7 @@ void Session::on(client_message::Request&& message) {
 std::optional<std::string> Session::refusal_of(const std::vector<Filter>& filters,
                                                std::size_t replaced,
                                                std::size_t replaced_values) const {
+  if (const auto refusal = auth_refusal_of(filters)) return std::string(*refusal);
   const SessionLimits& limits = context_.limits;
   const std::size_t open = subscriptions_.size() + counts_.size();
   if (open - replaced >= limits.subscriptions_max) {
@@ -178,6 +240,7 @@ void Session::open(client_message::Request&& request) {
   query->prefix = subscription->prefix;
   query->filters = subscription->filters;
   query->values = subscription->values;
+  query->reader = reader_for(query->filters);
   for (Filter& filter : query->filters) {
     if (!filter.limit) filter.limit = context_.limits.limit_default;
   }
@@ -225,6 +288,7 @@ void Session::on(client_message::Count&& message) {
   auto query = std::make_shared<Query>();
   query->owner.connection = connection_;
   query->is_count = true;
+  query->reader = reader_for(message.filters);
   query->subscription = message.subscription;
   query->filters = std::move(message.filters);
   query->options = {context_.clock.unix_s(), UINT64_MAX};
@@ -366,6 +430,7 @@ bool Session::was_sent(Subscription& subscription, const EventId& id) {
 
 void Session::deliver(Subscription& subscription,
                       const std::shared_ptr<const CommittedEvent>& event, std::uint64_t commit) {
+  if (!reader_->may_see(event->event.event())) return;
   if (subscription.query) {
     if (subscription.is_overrun) return;
     if (subscription.held.size() < context_.limits.held_events_max) {
@@ -394,6 +459,7 @@ void Session::send_event(const Subscription& subscription,
 }
 
 void Session::deliver(const Subscription& subscription, const Ephemeral& event) {
+  if (!reader_->may_see(event.event.event())) return;
   context_.metrics.ephemeral_sent.add();
   context_.host.send_event(connection_, subscription.prefix, event.json());
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "events/messages.h"
 #include "relay/admission.h"
+#include "relay/authentication.h"
 #include "relay/deliveries.h"
 #include "relay/ingest.h"
 #include "relay/metrics.h"
@@ -10,6 +11,7 @@
 #include "relay/session_id.h"
 #include "relay/subscription_index.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -68,7 +70,11 @@ struct SessionContext {
   LoopMetrics& metrics;
   const SessionLimits& limits;
   const Admission& admission;
+  const Authentication& authentication;
   const Clock& clock;
+  /// The reader of a connection on which nobody has authenticated.
+  std::shared_ptr<const Reader> nobody =
+      std::make_shared<const Reader>(authentication, std::vector<PublicKey>{});
 };
 
 class Session;
@@ -106,6 +112,8 @@ class Session {
   Session(Session&&) = delete;
   Session& operator=(Session&&) = delete;
 
+  /// Says what a relay says first: the challenge of NIP-42, where it is offered.
+  void open();
   void on_text(std::string_view text);
   void on_binary();
   /// The answer to an event that was queued.
@@ -142,8 +150,16 @@ class Session {
 
   void publish(UnverifiedEvent event);
   [[nodiscard]] bool take_rate_token();
+  [[nodiscard]] std::string_view words_of(Refusal refusal) const;
   void answer(const EventId& id, bool accepted, std::string_view message);
   void refuse(std::string_view subscription, std::string_view message);
+
+  [[nodiscard]] bool is_authenticated() const { return !reader_->keys().empty(); }
+
+  [[nodiscard]] Result<PublicKey, AuthError> authenticate(UnverifiedEvent&& event);
+  [[nodiscard]] std::optional<std::string_view> auth_refusal_of(
+      const std::vector<Filter>& filters) const;
+  [[nodiscard]] std::shared_ptr<const Reader> reader_for(const std::vector<Filter>& filters) const;
   [[nodiscard]] std::optional<std::string> refusal_of(const std::vector<Filter>& filters,
                                                       std::size_t replaced,
                                                       std::size_t replaced_values) const;
@@ -179,6 +195,10 @@ class Session {
   std::vector<std::shared_ptr<Query>> runnable_;
   bool step_is_out_ = false;
   bool step_is_refused_ = false;
+  // Who is there: nobody, until an AUTH says so.
+  std::array<std::uint8_t, 16> challenge_{};
+  std::shared_ptr<const Reader> reader_;
+  unsigned authentications_ = 0;
   // Publishing.
   std::unique_ptr<UnverifiedEvent> refused_event_;
   std::size_t publishes_under_way_ = 0;

@@ -13,7 +13,7 @@ namespace {
 constexpr std::int64_t kNow = 1'700'000'000;
 
 std::optional<Refusal> refuse(const Event& event, AdmissionRules rules = {}) {
-  return Admission(std::move(rules)).refuse(event, kNow);
+  return Admission(std::move(rules)).refuse(event, kNow, false);
 }
 
 std::optional<Refusal> refuse_at(std::int64_t created_at, AdmissionRules rules = {}) {
@@ -57,6 +57,23 @@ TEST(Admission, RefusesWhatHasExpired) {
   EXPECT_EQ(refuse_tags({{"expiration", std::to_string(kNow + 1)}}), std::nullopt);
 }
 
+TEST(Admission, WantsTheWorkThatAnEventAimedAt) {
+  AdmissionRules rules;
+  rules.work_bits_min = 8;
+  const auto mined = [&](const char* aimed, bool is_done) {
+    for (int nonce = 0;; ++nonce) {
+      Event event = make_event(1, kNow, 1, {{"nonce", std::to_string(nonce), aimed}});
+      if ((event.id.bytes[0] == 0) == is_done) return event;
+    }
+  };
+  EXPECT_EQ(refuse(mined("8", true), rules), std::nullopt);
+  EXPECT_EQ(refuse(mined("20", true), rules), std::nullopt);
+  EXPECT_EQ(refuse(mined("8", false), rules), Refusal::LacksWork);
+  EXPECT_EQ(refuse(mined("7", true), rules), Refusal::LacksWork);  // luck
+  EXPECT_EQ(refuse(mined("x", true), rules), Refusal::LacksWork);
+  EXPECT_EQ(refuse(mined("8", false)), std::nullopt);
+}
+
 TEST(Admission, RefusesProtectedEvents) {
   EXPECT_EQ(refuse_tags({{"t", "x"}, {"-"}}), Refusal::Protected);
   EXPECT_EQ(refuse_tags({{"-", "x"}}), std::nullopt);
@@ -85,9 +102,9 @@ TEST(Admission, EachRefusalHasItsWords) {
     const auto refusal = static_cast<Refusal>(i);
     names.insert(name_of(refusal));
     texts.insert(message_of(refusal));
-    EXPECT_THAT(
-        std::string(message_of(refusal)),
-        testing::ContainsRegex("^(invalid|blocked|restricted|rate-limited): [a-z0-9 ,_]+$"));
+    EXPECT_THAT(std::string(message_of(refusal)),
+                testing::ContainsRegex(
+                    "^(invalid|blocked|restricted|rate-limited|pow|auth-required): [a-z0-9 ,_]+$"));
   }
   EXPECT_EQ(names.size(), kRefusalCount);
   EXPECT_EQ(texts.size(), kRefusalCount);

@@ -295,7 +295,8 @@ TEST_F(RelayTest, BadInputIsAnsweredAndDisturbsNobody) {
       [&] { return relay->metric(world, "connection_errors_total{reason=\"bad_utf8\"}") == 1; }));
   EXPECT_TRUE(world.poll(
       [&] { return relay->metric(world, "connection_errors_total{reason=\"too_big\"}") == 1; }));
-  EXPECT_EQ(relay->metric(world, "messages_unsupported_total"), 2U);
+  EXPECT_EQ(relay->metric(world, "messages_unsupported_total"), 1U);
+  EXPECT_EQ(relay->metric(world, "authentications_refused_total"), 1U);
   stop_cleanly();
 }
 

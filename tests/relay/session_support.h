@@ -89,8 +89,9 @@ inline std::shared_ptr<const CommittedEvent> committed(const Event& event) {
 /// One session, with what a loop has, and the loop's way of delivering.
 class SessionBed {
  public:
-  explicit SessionBed(const SessionLimits& limits_ = {}, AdmissionRules rules = {})
-      : limits(limits_), admission(std::move(rules)) {}
+  explicit SessionBed(const SessionLimits& limits_ = {}, AdmissionRules rules = {},
+                      AuthRules auth = {})
+      : limits(limits_), admission(std::move(rules)), authentication(std::move(auth)) {}
 
   void deliver(const Event& event, std::uint64_t commit) { deliver(committed(event), commit); }
 
@@ -136,12 +137,13 @@ class SessionBed {
 
   const SessionLimits limits;
   const Admission admission;
+  const Authentication authentication;
   FakeHost host;
   SystemRng rng;
   SubscriptionIndex index{rng};
   LoopMetrics metrics;
   FakeClock clock{SystemClock().unix_s()};
-  const SessionContext context{host, index, metrics, limits, admission, clock};
+  const SessionContext context{host, index, metrics, limits, admission, authentication, clock};
   std::unique_ptr<Session> session = std::make_unique<Session>(net::ConnectionId{1}, context);
 };
 

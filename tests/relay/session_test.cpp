@@ -187,10 +187,7 @@ TEST_F(SessionTest, AnswersBadMessagesInTheProtocolsForm) {
 TEST_F(SessionTest, SaysWhatItDoesNotDo) {
   session().on_binary();
   EXPECT_THAT(take(), ElementsAre(StartsWith(R"(["NOTICE","invalid: )")));
-  const Event auth = alice.sign(22242);
-  session().on_text(auth_text(auth));
-  EXPECT_THAT(take(), ElementsAre(StartsWith(ok(auth, false, "error: ").substr(0, 80))));
-  EXPECT_EQ(bed->metrics.unsupported.read(), 2U);
+  EXPECT_EQ(bed->metrics.unsupported.read(), 1U);
   session().on_text(R"(["CLOSE","unknown"])");
   EXPECT_THAT(take(), IsEmpty());
 }

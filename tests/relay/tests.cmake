@@ -1,4 +1,5 @@
 nostril_test(relay/admission)
+nostril_test(relay/authentication)
 nostril_test(relay/crash)
 nostril_test(relay/crash_steps)
 target_sources(relay_crash_steps_test PRIVATE relay/disk_faults.cpp)
