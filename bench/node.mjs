@@ -147,7 +147,7 @@ async function crowd(bed, { streams, token_ms, tokens }) {
   const way_ms = [];
   for (const answer of all) {
     const sent_ms = await checked(engine, answer, tokens);
-    assert.ok(answer.recorded, "with its record");
+    assert.ok(answer.record, "with its record");
     way_ms.push(...answer.times_ms.map((at, i) => at - sent_ms[i]));
   }
   const counts = await (await fetch(`${engine.url}/counts`)).json();

@@ -40,7 +40,7 @@ describe("streams", () => {
       ask(agent, gateway.url, engine.model, { id: `stream-${i}`, tokens: kTokens, token_ms: 100 })));
     for (const answer of answers) {
       await checked(engine, answer, kTokens);
-      assert.ok(answer.recorded, "with its record");
+      assert.ok(answer.record, "with its record");
     }
     const counts = await (await fetch(`${engine.url}/counts`)).json();
     assert.deepEqual([counts.running, counts.aborted, counts.answered], [0, 0, kStreams]);
