@@ -101,7 +101,7 @@ export async function measure_gateway({ quick }) {
     { title: "gateway: many streams at once; all answers byte for byte, with their records",
       columns: ["streams", "pace", "at once", "a token's way p50", "p99", "memory a stream", "CPU a token"],
       rows: [[`${many.streams}`, `${(1000 / many.token_ms).toFixed(0)} tokens/s`, `${many.peak_running}`, ms(many.p50_ms), ms(many.p99_ms),
-        `${many.gateway_kib.toFixed(0)} KiB`, `${many.cpu_us.gateway.toFixed(0)} us`]],
+        `${many.memory_kib.gateway.toFixed(0)} KiB`, `${many.cpu_us.gateway.toFixed(0)} us`]],
       results: [{ question: `${many.streams} streams`, ...many }] },
     { title: "gateway: from nothing", columns: ["what", "from", "measured"],
       rows: [...first.map(({ question, ms: took }) => [question, "start of the process", ms(took)]),

@@ -8,7 +8,6 @@
 #include "schnorr/hash.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 namespace nostril::client {
@@ -45,7 +44,7 @@ OfferBook::OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock)
     : pool_(pool),
       trust_(trust),
       clock_(clock),
-      documents_(pool),
+      documents_(pool, clock),
       roots_digest_(trust.roots.digest()) {
   Filter offers;
   offers.kinds = {kinds::kOffer, kinds::kAttestation};
@@ -100,10 +99,35 @@ void OfferBook::on_offer(const Event& event) {
   if (offer->expires_at <= now_s) return;
   const auto found = offers_.find(address);
   if (found != offers_.end() && found->second.offer.created_at >= offer->created_at) return;
-  if (found == offers_.end() && offers_.size() >= kOffersMax) return;
+  if (found == offers_.end() && offers_.size() >= kOffersMax && !make_room_for(offer->node)) return;
   Entry entry{std::move(*offer), nullptr, {}, nullptr};
   judge(entry);
+  const auto evidence = attestations_.find({entry.offer.node, entry.offer.attestation});
   offers_.insert_or_assign(address, std::move(entry));
+  if (evidence != attestations_.end() && !evidence->second.documents.empty()) want_documents();
+}
+
+/// Takes out an offer of the node that has the most; false when that is `node`.
+bool OfferBook::make_room_for(const PublicKey& node) {
+  // Addresses begin with their node: its offers stand together.
+  auto most = offers_.end();
+  std::size_t most_count = 0;
+  std::size_t own_count = 0;
+  for (auto first = offers_.begin(); first != offers_.end();) {
+    const PublicKey& whose = first->second.offer.node;
+    std::size_t count = 0;
+    auto next = first;
+    for (; next != offers_.end() && next->second.offer.node == whose; ++next) ++count;
+    if (whose == node) own_count = count;
+    if (count > most_count) {
+      most = first;
+      most_count = count;
+    }
+    first = next;
+  }
+  if (most_count <= own_count + 1) return false;
+  offers_.erase(most);
+  return true;
 }
 
 void OfferBook::on_attestation(const Event& event) {
@@ -125,14 +149,18 @@ void OfferBook::on_attestation(const Event& event) {
   }
 }
 
-/// Asked for once a relay has sent what it stores: one question for all that is stored.
+/// Asked for once a relay has sent what it stores: one question for all that is stored. Evidence
+/// without an offer need not be judged.
 void OfferBook::want_documents() {
   if (stored_ends_ == 0) return;
-  std::set<Digest> wanted;
-  for (const auto& [key, attestation] : attestations_) {
-    wanted.insert(attestation.documents.begin(), attestation.documents.end());
+  NamedBy named;
+  for (const auto& [address, entry] : offers_) {
+    const auto found = attestations_.find({entry.offer.node, entry.offer.attestation});
+    if (found == attestations_.end()) continue;
+    const std::vector<Digest>& documents = found->second.documents;
+    named[entry.offer.node].insert(documents.begin(), documents.end());
   }
-  documents_.want(wanted);
+  documents_.want(std::move(named));
 }
 
 void OfferBook::on_document(const Digest& digest) {

@@ -63,8 +63,8 @@ struct RejectedOffer {
 
 /// Reads offers (31470), attestations (31471) and the vendors' documents that these name (31474)
 /// from the pool and judges each pair: anew only when its verdict has ended or the trust has
-/// changed. Keeps the newest offer of an address; forgets what expires or is withdrawn (NIP-09).
-/// Threads: the loop's only.
+/// changed. Keeps the newest offer of an address; forgets what expires or is withdrawn (NIP-09),
+/// and when it is full an offer of the node that has the most. Threads: the loop's only.
 class OfferBook {
  public:
   static constexpr std::size_t kOffersMax = 10'000;
@@ -124,6 +124,7 @@ class OfferBook {
   void on_deletion(const Event& event);
   void on_document(const Digest& digest);
   void want_documents();
+  [[nodiscard]] bool make_room_for(const PublicKey& node);
   void put_documents(attestation::Evidence& evidence) const;
   void judge(Entry& entry);
   std::shared_ptr<const attestation::Verdict> verdict_on(const attestation::Statement& expected,

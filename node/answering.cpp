@@ -71,23 +71,12 @@ void Answering::start(const std::weak_ptr<AnswerPeer>& peer, const AnswerRequest
   sampling_ = prepared->sampling;
   forwarded_hash_ = sha256(prepared->body);
   usage_max_ = settlement::usage_max(offer_.offer, request.body);
-  const settlement::NodeChannel& channel = book_->channel();
-  const Usage one_token{.output = 1};
-  if (channel.spent() > channel.accepted() &&
-      !channel.may_serve(id_, one_token, 0, offer_.prices)) {
-    return refuse(ErrorCode::PaymentRequired, "earlier answers of this channel are not paid");
-  }
-  const auto& backing = channel.backing();
-  if (backing && channel.spent() >= *backing) {
-    return refuse(
-        ErrorCode::PaymentRequired,
-        "nothing is left of what backs the channel, or it is closing, or was paid for too "
-        "short a time ago");
-  }
-  enter_queue(*prepared, request);
+  const AdmissionRequest wanted = admission_of(*prepared, request);
+  come_in({*std::move(prepared), wanted});
 }
 
-void Answering::enter_queue(const EngineRequest& request, const AnswerRequest& asked) {
+AdmissionRequest Answering::admission_of(const EngineRequest& request,
+                                         const AnswerRequest& asked) const {
   constexpr std::uint64_t kBytesPerToken = 4;
   AdmissionRequest wanted;
   wanted.payer = asked.line;
@@ -96,8 +85,55 @@ void Answering::enter_queue(const EngineRequest& request, const AnswerRequest& a
   if (writes) wanted.tokens += usage_max_.output;
   wanted.price =
       static_cast<std::uint64_t>(services_.config.terms_of(services_.engine_settings).output_price);
+  return wanted;
+}
+
+void Answering::come_in(Entry entry) {
+  const settlement::NodeChannel& channel = book_->channel();
+  const Usage one_token{.output = 1};
+  if (channel.spent() > channel.accepted() &&
+      !channel.may_serve(id_, one_token, 0, offer_.prices)) {
+    return wait_for_receipts(std::move(entry));
+  }
+  const auto& backing = channel.backing();
+  if (backing && channel.spent() >= *backing) {
+    return refuse(
+        ErrorCode::PaymentRequired,
+        "nothing is left of what backs the channel, or it is closing, or was paid for too "
+        "short a time ago");
+  }
+  enter_queue(std::move(entry));
+}
+
+/// Many answers of one payer owe a whole credit between them for moments, while their receipts are
+/// on their way: who comes then waits for these, as long as any answer would.
+void Answering::wait_for_receipts(Entry entry) {
+  const auto since_ms = book_->owing_since_ms();
+  const std::int64_t until_ms =
+      since_ms.value_or(0) + services_.config.limits.receipt_wait_s * 1000;
+  if (!since_ms || !peer_->receipts_may_come() || services_.clock.monotonic_ms() >= until_ms) {
+    return refuse(ErrorCode::PaymentRequired, "earlier answers of this channel are not paid");
+  }
+  entry_ = std::move(entry);
+  entry_until_ms_ = until_ms;
+  book_->when_paid([weak = weak_from_this()] {
+    const auto held = hold(weak);
+    if (!held) return;
+    held->self->on_channel_paid();
+    held->peer->on_changed();
+  });
+}
+
+void Answering::on_channel_paid() {
+  if (!entry_) return;
+  Entry entry = *std::move(entry_);
+  entry_.reset();
+  come_in(std::move(entry));
+}
+
+void Answering::enter_queue(Entry entry) {
   QueueCallbacks callbacks;
-  callbacks.start = [weak = weak_from_this(), request] {
+  callbacks.start = [weak = weak_from_this(), request = std::move(entry.request)] {
     if (const auto held = hold(weak)) held->self->ask_engine(request);
   };
   callbacks.pushed_out = [weak = weak_from_this()](std::int64_t retry_after_ms) {
@@ -107,7 +143,7 @@ void Answering::enter_queue(const EngineRequest& request, const AnswerRequest& a
     held->self->refuse(ErrorCode::Busy, "the queue is full", retry_after_ms);
     held->peer->on_changed();
   };
-  const auto ticket = queue_.enter(wanted, std::move(callbacks));
+  const auto ticket = queue_.enter(entry.wanted, std::move(callbacks));
   if (!ticket) return refuse(ErrorCode::Busy, "too many requests wait", ticket.error());
   ticket_ = *ticket;
   if (state_ == State::Waiting) peer_->on_queued(queue_.admission().ahead_of(*ticket));
@@ -239,6 +275,7 @@ EngineOutcome Answering::stop_engine() {
   }
   engine_paused_ = false;
   held_.clear();
+  entry_.reset();
   receipt_asked_at_ms_.reset();
   leave_queue(false);
   return outcome;
@@ -253,12 +290,15 @@ void Answering::end_early(RecordStatus status) {
 }
 
 std::int64_t Answering::next_timer_ms() const {
+  if (entry_) return entry_until_ms_;
   if (!receipt_asked_at_ms_) return std::numeric_limits<std::int64_t>::max();
   return *receipt_asked_at_ms_ + services_.config.limits.receipt_wait_s * 1000;
 }
 
 void Answering::on_timer() {
-  if (services_.clock.monotonic_ms() >= next_timer_ms()) end_early(RecordStatus::Unpaid);
+  if (services_.clock.monotonic_ms() < next_timer_ms()) return;
+  if (entry_) return on_channel_paid();  // or not: it is refused then
+  end_early(RecordStatus::Unpaid);
 }
 
 // ---- Money --------------------------------------------------------------------------------------
@@ -351,10 +391,12 @@ ResponseRecord Answering::draft_record(RecordStatus status, const Usage& usage) 
 void Answering::ask_for_receipt(const Usage& usage) {
   ResponseRecord record = draft_record(RecordStatus::Partial, usage);
   receipt_asked_at_ms_ = services_.clock.monotonic_ms();  // the engine waits in any case
-  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
+  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng,
+                                  services_.clock.monotonic_ms());
   if (!event) return;
   services_.metrics.count(record);
   stated_ = record.usage;
+  asked_spent_ = record.spent;
   std::vector<client::JournalChange> changes = {client::put_record(record, *event), book_->row()};
   peer_->add_partial_changes(record, changes);
   const bool queued = services_.journal.commit(
@@ -374,14 +416,17 @@ void Answering::on_paid() {
 
 void Answering::on_paid_before() {
   if (!receipt_asked_at_ms_) return;
-  if (!owes() || covers(usage_of(services_.engine.peek(call_)))) on_paid();
+  // Else others have used the credit up by now, and this one would be told of no receipt any more.
+  const bool paid = book_->channel().accepted() >= asked_spent_;
+  if (paid || covers(usage_of(services_.engine.peek(call_)))) on_paid();
 }
 
 void Answering::finish(RecordStatus status, const EngineOutcome& outcome) {
   peer_->on_ending(status, outcome);
   ResponseRecord record = draft_record(status, at_least(delivered_, stated_));
   record.finish = outcome.finish_reason;
-  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
+  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng,
+                                  services_.clock.monotonic_ms());
   if (!event) return refuse(ErrorCode::PaymentRequired, "too many unpaid statements");
   services_.metrics.count(record);
   state_ = State::Committing;

@@ -48,6 +48,10 @@ class AnswerPeer {
   virtual void drop_unsent() = 0;
   /// Of all bytes that left or will: what the record states.
   [[nodiscard]] virtual Digest response_hash() const = 0;
+
+  /// While this answer waits, receipts of its channel may come by other ways.
+  [[nodiscard]] virtual bool receipts_may_come() const { return false; }
+
   /// The credit is used up; this statement is on the disk and wants a receipt.
   virtual void on_receipt_needed(const Event& record) = 0;
   /// The engine broke off. on_ending() follows.
@@ -91,7 +95,7 @@ struct AnswerRequest {
 class Answering : public std::enable_shared_from_this<Answering> {
  public:
   enum class State : std::uint8_t {
-    Waiting,     ///< for a place in the engine
+    Waiting,     ///< for receipts of other answers, or for a place in the engine
     Running,     ///< the engine answers
     Committing,  ///< the record is on its way to the disk
     Done,
@@ -140,7 +144,19 @@ class Answering : public std::enable_shared_from_this<Answering> {
 
   [[nodiscard]] Result<EngineRequest, RequestError> prepare(const AnswerRequest& request) const;
   [[nodiscard]] std::optional<std::int64_t> draw_seed() const;
-  void enter_queue(const EngineRequest& request, const AnswerRequest& asked);
+
+  /// A request that was found right, and what admission is to know of it.
+  struct Entry {
+    EngineRequest request;
+    AdmissionRequest wanted;
+  };
+
+  [[nodiscard]] AdmissionRequest admission_of(const EngineRequest& request,
+                                              const AnswerRequest& asked) const;
+  void come_in(Entry entry);
+  void wait_for_receipts(Entry entry);
+  void on_channel_paid();
+  void enter_queue(Entry entry);
   void leave_queue(bool served, std::uint64_t tokens = 0);
   void ask_engine(const EngineRequest& request);
   [[nodiscard]] bool on_engine_bytes(std::string_view piece);
@@ -171,6 +187,8 @@ class Answering : public std::enable_shared_from_this<Answering> {
   RequestId id_;
   Digest request_hash_;
   Digest forwarded_hash_;
+  std::optional<Entry> entry_;  ///< waits until the channel's earlier answers are paid
+  std::int64_t entry_until_ms_ = 0;
   std::optional<EngineQueue::Ticket> ticket_;
   Engine::Call call_ = Engine::Call::None;
   std::string sampling_;
@@ -179,6 +197,7 @@ class Answering : public std::enable_shared_from_this<Answering> {
   std::string held_;  ///< what the engine sent last, while the credit does not cover it
   Usage delivered_;   ///< what all bytes before held_ came to
   std::optional<std::int64_t> receipt_asked_at_ms_;
+  Amount asked_spent_;  ///< what that receipt is to pay in all
   Usage stated_;
   Usage usage_max_;  ///< most that the payer accepts for this request
   std::int64_t accepted_at_ms_ = 0;

@@ -316,7 +316,8 @@ Result<void, ApiRefusal> ApiGate::take_receipt(const std::shared_ptr<ChannelBook
   // The record of what is served on it is committed after it. The book lives until then.
   const bool queued = parts_.journal.commit(
       {client::put_receipt(*parsed, receipt.event()), book->row()}, [book](bool on_disk) {
-        if (!on_disk) log(LogLevel::Error, "a receipt is not on the disk");
+        if (!on_disk) return log(LogLevel::Error, "a receipt is not on the disk");
+        book->tell_paid();
       });
   if (!queued) return failure(unwell("the journal is full"));
   return {};

@@ -9,7 +9,7 @@ namespace nostril::node {
 
 std::optional<Event> ChannelBook::state(ResponseRecord& record,
                                         const settlement::PriceTable& prices,
-                                        const Keypair& identity, Rng& rng) {
+                                        const Keypair& identity, Rng& rng, std::int64_t now_ms) {
   if (auto stated = channel_.statement(record, prices); !stated) {
     log(LogLevel::Warning, "no statement: {}", stated.error());
     return std::nullopt;
@@ -18,7 +18,8 @@ std::optional<Event> ChannelBook::state(ResponseRecord& record,
   record_ = sign_event(build_record(record), identity, rng);
   record.id = record_->id;
   channel_.commit(record, prices);
-  unpaid_.push_back({*record_, previous_hash, channel_.running_hash()});
+  if (channel_.spent() == channel_.accepted()) return record_;  // it cost nothing
+  unpaid_.push_back({*record_, previous_hash, channel_.running_hash(), now_ms});
   if (unpaid_.size() > settlement::NodeChannel::kUnpaidStatementsMax) unpaid_.pop_front();
   return record_;
 }
@@ -32,6 +33,15 @@ settlement::ReceiptVerdict ChannelBook::accept(const VerifiedEvent& event,
   paid_ = ChannelResync{std::move(found->record), event.event(), found->previous_hash};
   unpaid_.erase(unpaid_.begin(), found + 1);
   return verdict;
+}
+
+std::optional<std::int64_t> ChannelBook::owing_since_ms() const {
+  if (unpaid_.empty() || channel_.spent() == channel_.accepted()) return std::nullopt;
+  return unpaid_.front().at_ms;
+}
+
+void ChannelBook::tell_paid() {
+  for (const auto& call : std::exchange(waiting_, {})) call();
 }
 
 client::JournalChange ChannelBook::row() const {

@@ -11,11 +11,14 @@
 #include "settlement/channel.h"
 #include "settlement/price.h"
 
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace nostril::node {
 
@@ -38,8 +41,17 @@ class ChannelBook {
   /// can't state more.
   [[nodiscard]] std::optional<Event> state(ResponseRecord& record,
                                            const settlement::PriceTable& prices,
-                                           const Keypair& identity, Rng& rng);
+                                           const Keypair& identity, Rng& rng, std::int64_t now_ms);
   settlement::ReceiptVerdict accept(const VerifiedEvent& event, const BalanceReceipt& receipt);
+
+  /// When the oldest statement that awaits a receipt was made, on the clock of state(); none:
+  /// nothing is owed, or it was stated before a restart.
+  [[nodiscard]] std::optional<std::int64_t> owing_since_ms() const;
+
+  /// `call` comes once, after a receipt is on the disk: tell_paid().
+  void when_paid(std::function<void()> call) { waiting_.push_back(std::move(call)); }
+
+  void tell_paid();
 
   [[nodiscard]] const std::optional<ChannelResync>& paid() const { return paid_; }
 
@@ -53,12 +65,14 @@ class ChannelBook {
     Event record;
     Digest previous_hash;
     Digest hash;
+    std::int64_t at_ms;
   };
 
   settlement::NodeChannel channel_;
   std::optional<Event> record_;
   std::optional<ChannelResync> paid_;
   std::deque<Unpaid> unpaid_;
+  std::vector<std::function<void()>> waiting_;
 };
 
 /// The books in use: one a channel, whoever asks and by which transport; from the journal where it

@@ -555,7 +555,7 @@ void NodeConfig::declare(Config& config) {
       "answer_tokens_s_min", &limits.answer_tokens_s_min, 0, 10'000,
       "Tokens a second that each answer is to get: fewer requests are let in while an engine\n"
       "that counts its tokens (vLLM, SGLang, llama.cpp) makes less. 0: as it comes.");
-  config.number("key_life_s", &limits.key_life_s, 60, 3'600,
+  config.number("key_life_s", &limits.key_life_s, 30, 3'600,
                 "Seconds that an encryption key lives. A new one comes at half of it.");
   config.number("receipt_wait_s", &limits.receipt_wait_s, 1, 600,
                 "Seconds to wait for a receipt before an unpaid answer is stopped.");

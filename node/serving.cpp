@@ -192,7 +192,8 @@ void Serving::end_at_desk(const ResponseRecord& draft, const std::string& answer
   record.status = RecordStatus::Ok;
   record.first_at_ms = services_.clock.unix_ms();
   record.ended_at_ms = record.first_at_ms;
-  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng);
+  const auto event = book_->state(record, offer_.prices, services_.identity, services_.rng,
+                                  services_.clock.monotonic_ms());
   if (!event) return on_refused({ErrorCode::Internal, "too many requests in one session"});
   set_done();
   session_.end(*event, services_.now());
@@ -268,10 +269,12 @@ void Serving::on_receipt(const NodeNote::Receipt& note) {
       {client::put_receipt(note.receipt, note.event.event()), book_->row()},
       // The book lives till its row is on the disk: the next session of its channel reads it there.
       [weak = weak_from_this(), book = book_](bool on_disk) {
-        const auto self = weak.lock();
-        if (!self || !on_disk) return;
-        if (self->answering_) self->answering_->on_paid();
-        self->stir();
+        if (!on_disk) return;
+        if (const auto self = weak.lock()) {
+          if (self->answering_) self->answering_->on_paid();
+          self->stir();
+        }
+        book->tell_paid();
       });
   if (!queued) log(LogLevel::Error, "the journal is full; a receipt was not stored");
 }
@@ -287,7 +290,11 @@ void Serving::on_head(const ResponseHead& head) {
 
 void Serving::on_bytes(std::string_view bytes) {
   body_whole_ = body_whole_ && body_.size() + bytes.size() <= kStoredBodyBytesMax;
-  if (body_whole_) body_ += bytes;
+  if (body_whole_) {
+    body_ += bytes;
+  } else {
+    std::string().swap(body_);  // its memory, too
+  }
   session_.push_response_bytes(as_bytes(bytes), services_.now());
 }
 
@@ -340,6 +347,7 @@ void Serving::add_partial_changes(const ResponseRecord& record,
 
 void Serving::on_end(const ResponseRecord& /*record*/, const Event& event) {
   if (for_pickup_) log(LogLevel::Debug, "an answer is kept for pick-up");
+  std::string().swap(body_);  // the journal has it
   set_done();
   session_.end(event, services_.now());
 }

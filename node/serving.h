@@ -85,6 +85,8 @@ class Serving final : public AnswerPeer, public std::enable_shared_from_this<Ser
 
   [[nodiscard]] Digest response_hash() const override { return session_.response_hash(); }
 
+  [[nodiscard]] bool receipts_may_come() const override { return true; }
+
   void on_receipt_needed(const Event& record) override;
   void on_broken() override;
   void add_partial_changes(const ResponseRecord& record,

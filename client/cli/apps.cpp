@@ -1,5 +1,6 @@
 #include "client/api_keys.h"
 #include "client/apps/app_list.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/must.h"
 #include "client/cli/terminal.h"
@@ -7,6 +8,7 @@
 #include "client/private_file.h"
 #include "client/run_until.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <sys/stat.h>
@@ -264,6 +266,41 @@ int apps_remove(const ClientSettings& settings, const HomeConfig& config,
     fmt::print("its key is revoked\n");
   }
   return 0;
+}
+
+void add_apps(CLI::App& app, Options& o, Command& run) {
+  auto* group =
+      app.add_subcommand("apps", "point other programs at the gateway, each with its key");
+  group->require_subcommand(1);
+  const auto add_name = [&o](CLI::App* sub) {
+    const auto names = apps::app_names();
+    sub->add_option("app", o.apps.name)
+        ->required()
+        ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())));
+  };
+  auto* add = group->add_subcommand("add", "write into its configuration, beside what is there");
+  add_client(*add, o.client, o.home);
+  add_name(add);
+  add->add_option("-m,--model", o.apps.models,
+                  "what verified nodes offer when not given; again for more")
+      ->allow_extra_args(false);
+  add->add_flag("--print", o.apps.print, "only show what would be written, and where");
+  add->callback([&] {
+    run = [&o](Process& process) {
+      return apps_add(process, settings_of(o), HomeConfig::read(o.home), o.apps);
+    };
+  });
+  auto* list = group->add_subcommand("list", "which are known, which were added, and their files");
+  add_home(*list, o.home);
+  list->callback([&] {
+    run = [&o](Process&) { return apps_list(settings_of(o), HomeConfig::read(o.home)); };
+  });
+  auto* remove = group->add_subcommand("remove", "take it out again, and revoke its key");
+  add_home(*remove, o.home);
+  add_name(remove);
+  remove->callback([&] {
+    run = [&o](Process&) { return apps_remove(settings_of(o), HomeConfig::read(o.home), o.apps); };
+  });
 }
 
 }  // namespace nostril::client::cli

@@ -1,10 +1,12 @@
 #include "events/beacon.h"
 
 #include "base/hex.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/key_file.h"
 #include "events/nip19.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <csignal>
@@ -66,6 +68,26 @@ int beacon(Process& process, const BeaconOptions& options) {
   std::fflush(stdout);
   process.loop.run();
   return 0;
+}
+
+void add_beacon(CLI::App& app, Options& o, Command& run) {
+  auto* group = app.add_subcommand("beacon", "a witness' word of the time, for fresh evidence");
+  group->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, bool once) {
+    auto* sub = group->add_subcommand(name, what);
+    sub->add_option("--key", o.beacon.key_file, "key file of the witness")->required();
+    add_relays(*sub, o.beacon.relays, o.beacon.ca_file, !once);
+    sub->callback([&o, &run, once] {
+      o.beacon.once = once;
+      run = [&o](Process& process) { return beacon(process, o.beacon); };
+    });
+    return sub;
+  };
+  add("run", "publish one each minute until SIGTERM", false)
+      ->add_option("--period", o.beacon.period_s, "seconds between two")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+  add("once", "sign one and print it; with --relay publish it", true);
 }
 
 }  // namespace nostril::client::cli

@@ -1,8 +1,10 @@
 #include "base/json.h"
 #include "client/cli/answer_output.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/show.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <csignal>
@@ -112,6 +114,27 @@ int chat(Process& process, const ClientSettings& settings, const ChatOptions& op
   process.loop.on_signal(SIGTERM, interrupt);
   process.loop.run();
   return status;
+}
+
+void add_chat(CLI::App& app, Options& o, Command& run) {
+  auto* chat_app =
+      app.add_subcommand("chat", "ask one question; nothing is sent before the verdict");
+  add_client(*chat_app, o.client, o.home);
+  chat_app->add_option("-m,--model", o.chat.model, "any verified node's when not given");
+  chat_app->add_option("--system", o.chat.system, "system message");
+  chat_app->add_option("--max-tokens", o.chat.tokens_max)
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  chat_app->add_option("--save", o.chat.save, "folder for request, response, record and receipt");
+  chat_app->add_flag("--durable", o.chat.durable,
+                     "the node goes on should we be lost; `nostril pickup` fetches the answer");
+  chat_app->add_flag("--quiet", o.chat.quiet,
+                     "hide when and how much is said: frames of one size at a fixed rate");
+  chat_app->add_flag("--detach", o.chat.detach,
+                     "leave once the node has the request; `nostril pickup` fetches the answer");
+  chat_app->add_option("question", o.chat.question)->required();
+  chat_app->callback(
+      [&] { run = [&o](Process& process) { return chat(process, settings_of(o), o.chat); }; });
 }
 
 }  // namespace nostril::client::cli

@@ -1,6 +1,7 @@
 #include "base/finding.h"
 #include "client/chain/rpc_client.h"
 #include "client/chain/wallet.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/terminal.h"
 #include "client/clock_check.h"
@@ -12,6 +13,7 @@
 #include "client/run_until.h"
 #include "events/nip19.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <sys/stat.h>
@@ -267,6 +269,18 @@ int doctor(Process& process, const fs::path& home, const DoctorOptions& options)
     for (const Finding& finding : findings) fmt::print("{}", to_text(finding, colours));
   }
   return exit_status(worst(findings));
+}
+
+void add_doctor(CLI::App& app, Options& o, Command& run) {
+  auto* doctor_app = app.add_subcommand(
+      "doctor",
+      "what is well, what is not, and what to do: settings, keys, relays, clock, offers, gateway, "
+      "wallet; 0 ok, 1 warnings, 2 something is wrong");
+  add_client(*doctor_app, o.client, o.home);
+  doctor_app->add_flag("--json", o.json, "for programs");
+  doctor_app->callback([&] {
+    run = [&o](Process& process) { return doctor(process, o.home, {o.client, o.json}); };
+  });
 }
 
 }  // namespace nostril::client::cli

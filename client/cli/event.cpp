@@ -1,8 +1,10 @@
 #include "base/hex.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/signer.h"
 #include "events/messages.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -166,6 +168,44 @@ int request(Process& process, const RequestOptions& options) {
   }
   process.loop.run();
   return status;
+}
+
+void add_event(CLI::App& app, Options& o, Command& run) {
+  auto* event_app =
+      app.add_subcommand("event", "sign an event and print it; with --relay publish it");
+  event_app->add_option("-k,--kind", o.event.kind)
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  event_app->add_option("-c,--content", o.event.content);
+  event_app->add_option("-t,--tag", o.event.tags, "NAME=VALUE[,VALUE…]; again for more");
+  auto* key = event_app->add_option("--key", o.event.key_file,
+                                    "the author: a key file or bunker://…; else the home's");
+  add_home(*event_app, o.home);
+  auto* input = event_app->add_flag("--stdin", o.event.from_stdin,
+                                    "publish signed events from standard input, one a line");
+  key->excludes(input);
+  add_relays(*event_app, o.event.relays, o.event.ca_file, false);
+  event_app->callback([&] {
+    run = [&o](Process& process) {
+      if (!o.event.from_stdin) use_identity(o, o.event.key_file, o.event.ca_file);
+      return event(process, o.home, o.event);
+    };
+  });
+}
+
+void add_request(CLI::App& app, Options& o, Command& run) {
+  auto* req = app.add_subcommand("req", "print the events that match a filter, one JSON a line");
+  add_relays(*req, o.request.relays, o.request.ca_file, true);
+  req->add_option("filter", o.request.filter, "a filter as JSON; else the options below");
+  req->add_option("-i,--id", o.request.ids);
+  req->add_option("-a,--author", o.request.authors);
+  req->add_option("-k,--kind", o.request.kinds)->check(CLI::Range(0, 65535));
+  req->add_option("-t,--tag", o.request.tags, "X=VALUE for #X");
+  req->add_option("--since", o.request.since);
+  req->add_option("--until", o.request.until);
+  req->add_option("-l,--limit", o.request.limit)->check(CLI::NonNegativeNumber);
+  req->add_flag("-f,--follow", o.request.follow, "go on with live events");
+  req->callback([&] { run = [&o](Process& process) { return request(process, o.request); }; });
 }
 
 }  // namespace nostril::client::cli

@@ -1,8 +1,10 @@
 #include "attestation/collateral_json.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/evidence_files.h"
 #include "client/cli/node_evidence.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <stdexcept>
@@ -73,6 +75,93 @@ int verify_offer(Process& process, const ClientSettings& settings, const Evidenc
 int print_policy() {
   fmt::print("{}", print_verify_policy());
   return 0;
+}
+
+// ---- How it is asked for -------------------------------------------------------------------------
+
+namespace {
+
+void add_report_options(CLI::App& app, EvidenceOptions& options) {
+  app.add_option("--html", options.html, "also write the verdict as a page without scripts");
+  app.add_flag("--json", options.json, "the verdict as one JSON object");
+  app.add_flag("--explain", options.explain, "every step with its value and its source");
+}
+
+void add_evidence_options(CLI::App& app, EvidenceOptions& options) {
+  app.add_option("--now", options.now, "unix seconds in place of the clock");
+  app.add_option("--policy", options.policy, "TOML file; `nostril verify policy` prints all keys");
+  app.add_option(
+         "--root", options.roots,
+         "certificate (PEM or DER) in place of the built-in roots; marks the verdict; again "
+         "for more")
+      ->allow_extra_args(false);
+  app.add_option("--nonce", options.nonce,
+                 "hex: report_data must end in it; a GPU's report or token must be over it");
+  add_report_options(app, options);
+}
+
+void add_verify_intel(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app =
+      add_evidence_command(verify_app, "intel", "an Intel TDX or SGX quote", verify_intel, o, run);
+  app->add_option("--quote", o.evidence.quote, "raw quote")->required();
+  app->add_option("--collateral", o.evidence.collateral,
+                  "JSON: TCB info, QE identity, CRLs, signatures, issuer chains");
+}
+
+void add_verify_snp(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = add_evidence_command(verify_app, "snp", "an AMD SEV-SNP report", verify_snp, o, run);
+  app->add_option("--report", o.evidence.report, "raw report, 1184 bytes")->required();
+  add_vek_options(*app, o.evidence, true);
+}
+
+void add_verify_offer(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = verify_app.add_subcommand(
+      "offer",
+      "a node's evidence as its relays have it; 0 accepted, 1 refused, 2 unusable, 3 accepted but "
+      "simulated");
+  add_client(*app, o.client, o.home);
+  app->add_option("--node", o.evidence.node, "npub of the node")->required();
+  app->add_option("-m,--model", o.evidence.model, "its newest offer's when not given");
+  add_report_options(*app, o.evidence);
+  app->callback([&] {
+    run = [&o](Process& process) { return verify_offer(process, settings_of(o), o.evidence); };
+  });
+}
+
+}  // namespace
+
+void add_vek_options(CLI::App& app, EvidenceOptions& options, bool required) {
+  app.add_option("--vcek", options.vcek, "certificate of the VCEK or VLEK, DER or PEM")
+      ->required(required);
+  app.add_option("--chain", options.chain, "PEM: ASK or ASVK, then ARK; else AMD's own");
+  app.add_option("--crl", options.crl, "DER: CRL of the ARK");
+}
+
+void add_rim_option(CLI::App& app, EvidenceOptions& options) {
+  app.add_option("--rim", options.rims,
+                 "reference manifest (XML, or NVIDIA's JSON around it); once each");
+}
+
+CLI::App* add_evidence_command(CLI::App& verify_app, const char* name, const std::string& what,
+                               EvidenceCommand command, Options& o, Command& run) {
+  auto* app = verify_app.add_subcommand(name, what + "; 0 accepted, 1 refused, 2 unusable");
+  add_evidence_options(*app, o.evidence);
+  app->callback([&o, &run, command] {
+    run = [&o, command](Process& process) { return command(process, o.evidence); };
+  });
+  return app;
+}
+
+void add_evidence(CLI::App& verify_app, Options& o, Command& run) {
+  add_verify_intel(verify_app, o, run);
+  add_verify_snp(verify_app, o, run);
+  add_verify_gpu(verify_app, o, run);
+  add_verify_offer(verify_app, o, run);
+  add_verify_report(verify_app, o, run);
+  add_verify_nras(verify_app, o, run);
+  add_verify_manifest(verify_app, o, run);
+  auto* policy = verify_app.add_subcommand("policy", "print a policy file with all defaults");
+  policy->callback([&] { run = [](Process&) { return print_policy(); }; });
 }
 
 }  // namespace nostril::client::cli

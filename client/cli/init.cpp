@@ -1,3 +1,4 @@
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/must.h"
 #include "client/cli/terminal.h"
@@ -8,6 +9,7 @@
 #include "events/nip19.h"
 #include "net/url.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <sys/stat.h>
@@ -170,6 +172,29 @@ int init(Process& process, const fs::path& home, InitOptions options) {
   fmt::print("next: nostril chat{} \"a question\"   or, for applications: nostril gateway{}\n", own,
              own);
   return 0;
+}
+
+void add_init(CLI::App& app, Options& o, Command& run) {
+  auto* init_app =
+      app.add_subcommand("init", "begin here: asks what it must know, writes a new home");
+  InitOptions& options = o.init;
+  add_home(*init_app, o.home);
+  add_relays(*init_app, options.relays, options.ca_file, false);
+  init_app->add_flag("-y,--yes", options.yes, "ask nothing: what is not named keeps its default");
+  init_app->add_option("--budget", options.budget, "most that one node may be owed, base units")
+      ->check(CLI::NonNegativeNumber);
+  init_app->add_option("--level", options.level, "least that a node must prove")
+      ->check(CLI::IsMember({"declared", "image", "weights", "auditable"}));
+  init_app->add_option("--identity", options.identity,
+                       "who signs what you publish: a key file or bunker://…");
+  init_app->add_flag("--encrypt", options.encrypt, "put the payment key under a passphrase");
+  init_app
+      ->add_option("--trust-test-root", options.test_roots,
+                   "DER file: also take SIMULATED evidence under it (development); again for more")
+      ->allow_extra_args(false);
+  init_app->add_flag("!--no-check", options.check, "don't look at relays and offers afterwards");
+  init_app->callback(
+      [&] { run = [&o](Process& process) { return init(process, o.home, o.init); }; });
 }
 
 }  // namespace nostril::client::cli

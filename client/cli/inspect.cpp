@@ -3,6 +3,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "client/channel_store.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/evidence_files.h"
 #include "client/cli/show.h"
@@ -13,6 +14,7 @@
 #include "events/sampling.h"
 #include "schnorr/hash.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <unistd.h>
@@ -263,6 +265,63 @@ int receipts(Process& process, const ClientSettings& settings, bool json) {
     fmt::print("\n");
   }
   return 0;
+}
+
+void add_offers(CLI::App& app, Options& o, Command& run) {
+  auto* list =
+      app.add_subcommand("offers", "nodes, what they offer, and whether they may be trusted");
+  add_client(*list, o.client, o.home);
+  auto* explain = list->add_flag("--explain", o.offers.explain, "every check of the evidence");
+  list->add_flag("--json", o.offers.json, "for programs: each offer with its verdict")
+      ->excludes(explain);
+  list->callback(
+      [&] { run = [&o](Process& process) { return offers(process, settings_of(o), o.offers); }; });
+}
+
+void add_verify(CLI::App& app, Options& o, Command& run) {
+  auto* verify_app = app.add_subcommand(
+      "verify",
+      "check a saved answer, or evidence (sub-commands), without a network; 0 right, 1 wrong, 2 "
+      "unusable input, 3 right but simulated");
+  verify_app->add_option("record", o.verify.record,
+                         "file of a saved answer's record, as `nostril chat --save` writes it");
+  verify_app->add_option("--answer", o.verify.answer,
+                         "a proof as the gateway's page saves it, in place of all these files");
+  verify_app->add_option("--request", o.verify.request, "exact request body");
+  verify_app->add_option("--response", o.verify.response, "exact response body");
+  verify_app->add_option("--receipt", o.verify.receipt, "receipt.json");
+  auto* offer = verify_app->add_option("--offer", o.verify.offer, "offer event");
+  auto* attestation =
+      verify_app->add_option("--attestation", o.verify.attestation, "attestation event")
+          ->needs(offer);
+  verify_app
+      ->add_option("--document", o.verify.documents,
+                   "vendor's document that the attestation names: its event (`nostril req --kind "
+                   "31474`) or its bytes; again for more")
+      ->needs(attestation)
+      ->allow_extra_args(false);
+  add_test_roots(*verify_app, o.client);
+  verify_app->add_option("--policy", o.client.policy, "TOML file: what evidence is taken");
+  verify_app->add_flag("--allow-unchecked-tcb", o.client.allow_unchecked_tcb,
+                       "take genuine evidence that comes without Intel's collateral");
+  add_evidence(*verify_app, o, run);
+  verify_app->callback([&, verify_app] {
+    if (!verify_app->get_subcommands().empty()) return;
+    if (o.verify.record.empty() == o.verify.answer.empty()) {
+      throw CLI::RequiredError(
+          "a record's file or --answer, or one of intel, snp, gpu, offer, report, nras, manifest, "
+          "policy,");
+    }
+    run = [&o](Process& process) { return verify(process, settings_of(o), o.verify); };
+  });
+}
+
+void add_receipts(CLI::App& app, Options& o, Command& run) {
+  auto* receipts_app = app.add_subcommand("receipts", "channels and what was paid");
+  receipts_app->add_option("--home", o.home)->capture_default_str();
+  receipts_app->add_flag("--json", o.json, "records and receipts as events, one a line");
+  receipts_app->callback(
+      [&] { run = [&o](Process& process) { return receipts(process, settings_of(o), o.json); }; });
 }
 
 }  // namespace nostril::client::cli

@@ -1,4 +1,5 @@
 #include "base/hex.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/must.h"
 #include "client/key_file.h"
@@ -6,6 +7,7 @@
 #include "events/nip19.h"
 #include "events/nip49.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <sys/stat.h>
@@ -160,6 +162,47 @@ int key_decode(const std::string& code) {
   }
   std::visit(EntityPrinter{}, *entity);
   return 0;
+}
+
+void add_key(CLI::App& app, Options& o, Command& run) {
+  auto* key = app.add_subcommand(
+      "key",
+      "make and keep keys; a passphrase comes from $NOSTRIL_PASSPHRASE_FILE, $NOSTRIL_PASSPHRASE "
+      "or the terminal");
+  key->require_subcommand(1);
+  using Function = int (*)(const KeyOptions&);
+  const auto add = [&, key](const char* name, const char* what, Function command) {
+    auto* sub = key->add_subcommand(name, what);
+    sub->add_option("file", o.key.file)->required();
+    sub->callback(
+        [&o, &run, command] { run = [&o, command](Process&) { return command(o.key); }; });
+    return sub;
+  };
+  const auto add_cost = [&o](CLI::App* sub) {
+    sub->add_option("--scrypt-log-n", o.key.scrypt_log_n,
+                    "what each guess of the passphrase costs: 2^N KiB of memory")
+        ->check(CLI::Range(1U, kScryptLogNMax))
+        ->capture_default_str();
+  };
+  const auto add_encrypt = [&](CLI::App* sub) {
+    sub->add_flag("--encrypt", o.key.encrypt, "under a passphrase, as ncryptsec (NIP-49)");
+    add_cost(sub);
+  };
+  add_encrypt(add("new", "make a key in a new file (mode 0600)", key_new));
+  add("show", "the public key of a file", key_show)
+      ->add_flag("--secret", o.key.secret, "the secret key, too, as nsec");
+  auto* exported = add("export", "print a key as ncryptsec, under a passphrase", key_export);
+  exported->add_flag("--nsec", o.key.secret, "as nsec: whoever reads it has the key");
+  add_cost(exported);
+  add_encrypt(add("import", "a key from standard input (nsec, ncryptsec, hex) into a new file",
+                  key_import));
+  add_cost(add("encrypt",
+               "put a file's key under a passphrase, or a new one ($NOSTRIL_NEW_PASSPHRASE_FILE)",
+               key_encrypt));
+  add("decrypt", "take a file's key out of its passphrase", key_decrypt);
+  auto* decode = key->add_subcommand("decode", "what a NIP-19 code says (npub, note, nevent, …)");
+  decode->add_option("code", o.code)->required();
+  decode->callback([&] { run = [&o](Process&) { return key_decode(o.code); }; });
 }
 
 }  // namespace nostril::client::cli

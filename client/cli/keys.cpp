@@ -3,8 +3,10 @@
 #include "base/rng.h"
 #include "client/api_budget.h"
 #include "client/api_keys.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <stdexcept>
@@ -112,6 +114,33 @@ int keys_revoke(const std::filesystem::path& home, const KeysOptions& options) {
   }
   write(home, keys);
   return 0;
+}
+
+void add_keys(CLI::App& app, Options& o, Command& run) {
+  auto* keys = app.add_subcommand("keys", "who may use the gateway, and how much");
+  keys->require_subcommand(1);
+  const auto add_common = [&o](CLI::App& command) {
+    command.add_option("--home", o.home, "the gateway's")->capture_default_str();
+    command.add_flag("--json", o.keys.json, "for programs");
+  };
+  auto* add = keys->add_subcommand("add", "make a key and print it; only its hash is kept");
+  add_common(*add);
+  add->add_option("name", o.keys.name)->required();
+  const auto limit = [add](const char* name, std::uint64_t& number, const char* what) {
+    add->add_option(name, number, what);
+  };
+  limit("--tokens-per-day", o.keys.budget.tokens_per_day, "0: no limit; days are UTC's");
+  limit("--tokens", o.keys.budget.tokens, "in all");
+  limit("--amount-per-day", o.keys.budget.amount_per_day, "base units of the offers' asset");
+  limit("--amount", o.keys.budget.amount, "in all");
+  add->callback([&] { run = [&o](Process&) { return keys_add(o.home, o.keys); }; });
+  auto* list = keys->add_subcommand("list", "names, budgets, and what was used");
+  add_common(*list);
+  list->callback([&] { run = [&o](Process&) { return keys_list(o.home, o.keys); }; });
+  auto* revoke = keys->add_subcommand("revoke", "a running gateway refuses it within a second");
+  add_common(*revoke);
+  revoke->add_option("name", o.keys.name)->required();
+  revoke->callback([&] { run = [&o](Process&) { return keys_revoke(o.home, o.keys); }; });
 }
 
 }  // namespace nostril::client::cli

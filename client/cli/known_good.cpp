@@ -1,4 +1,5 @@
 #include "base/hex.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/node_evidence.h"
 #include "client/cli/signer.h"
@@ -6,6 +7,7 @@
 #include "client/known_good_book.h"
 #include "events/nip19.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -177,6 +179,52 @@ int check_known_good(Process& process, const ClientSettings& settings, const std
   fmt::print("COUNTS   until {}; {} of {} trusted keys must vouch for a thing\n", ends_at,
              rules.auditors_min, rules.trusted.size());
   return 0;
+}
+
+void add_known_good(CLI::App& app, Options& o, Command& run) {
+  auto* group = app.add_subcommand("known-good", "lists of known images, weights and machines");
+  group->require_subcommand(1);
+  KnownGoodOptions& options = o.known_good;
+  auto* make = group->add_subcommand(
+      "make", "sign a list and print it; `nostril event --stdin --relay …` publishes it");
+  make->add_option("--name", options.name, "a newer list of this name replaces it")->required();
+  make->add_option("--key", options.key_file,
+                   "the auditor: a key file or bunker://…; else the home's identity");
+  make->add_option("--reason", options.reason, "why, for people")->required();
+  make->add_option("--days", options.days, "until it ends")
+      ->check(CLI::Range(1, 366))
+      ->capture_default_str();
+  make->add_option(
+      "--allow", options.allow,
+      "\"SUBJECT NAME=HEX,… [MODEL]\", subject image, compose, weights, machine; again "
+      "for more");
+  make->add_option("--deny", options.deny, "the same, denied");
+  auto* node = make->add_option("--node", options.node,
+                                "npub: allow the image and weights that its evidence names");
+  make->add_option("-m,--model", options.model, "its newest offer's when not given")->needs(node);
+  make->add_option("--registers", options.registers, "of the image")->capture_default_str();
+  make->add_flag("--machine", options.machine, "its machine, too")->needs(node);
+  make->add_option("-r,--relay", o.client.relays, "relays that have the node's offer");
+  make->add_option("--ca-file", o.client.ca_file, "PEM roots of wss:// relays");
+  make->add_option("--policy", o.client.policy, "TOML file: what evidence is taken");
+  make->add_option("--home", o.home)->capture_default_str();
+  add_test_roots(*make, o.client);
+  make->callback([&] {
+    run = [&o](Process& process) {
+      use_identity(o, o.known_good.key_file, o.client.ca_file);
+      return make_known_good(process, settings_of(o), o.known_good);
+    };
+  });
+  auto* show = group->add_subcommand("show", "a list in words, when its signature is right");
+  show->add_option("file", o.file)->required();
+  show->callback(
+      [&] { run = [&o](Process& process) { return show_known_good(process, o.file); }; });
+  auto* check = group->add_subcommand("check", "whether a list counts under a policy; 0 it does");
+  check->add_option("file", o.file)->required();
+  check->add_option("--policy", o.client.policy, "TOML file that names its auditor")->required();
+  check->callback([&] {
+    run = [&o](Process& process) { return check_known_good(process, settings_of(o), o.file); };
+  });
 }
 
 }  // namespace nostril::client::cli

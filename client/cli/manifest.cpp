@@ -2,8 +2,10 @@
 #include "attestation/verity.h"
 #include "base/bytes.h"
 #include "base/hex.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -140,6 +142,19 @@ int verify_manifest(const ManifestOptions& options) {
     fmt::print(stderr, "nostril: {}\n", error.what());
     return kUnusable;
   }
+}
+
+void add_verify_manifest(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = verify_app.add_subcommand(
+      "manifest", "a model manifest, and files by it; 0 right, 1 wrong, 2 unusable");
+  app->add_option("--manifest", o.manifest.manifest, "the manifest's text")->required();
+  app->add_option("--digest", o.manifest.digest, "hex: what an offer's `weights` tag says");
+  app->add_option("--file", o.manifest.files, "a file of the model; again for more");
+  app->add_option("--name", o.manifest.name,
+                  "the file's name in the manifest, when its path does not end in it");
+  app->add_option("--proof", o.manifest.proof,
+                  "of `nostril-node manifest prove`: --file is then that one leaf of a file");
+  app->callback([&] { run = [&o](Process&) { return verify_manifest(o.manifest); }; });
 }
 
 }  // namespace nostril::client::cli

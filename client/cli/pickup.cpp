@@ -1,8 +1,10 @@
 #include "base/hex.h"
 #include "client/cli/answer_output.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/show.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <csignal>
@@ -96,6 +98,17 @@ int pickup(Process& process, const ClientSettings& settings, const PickupOptions
   process.loop.on_signal(SIGTERM, [&] { process.loop.stop(); });
   process.loop.run();
   return fetching.status();
+}
+
+void add_pickup(CLI::App& app, Options& o, Command& run) {
+  auto* pickup_app = app.add_subcommand(
+      "pickup", "fetch, check and pay answers of `chat --durable` and `--detach`");
+  add_client(*pickup_app, o.client, o.home);
+  pickup_app->add_option("--save", o.pickup.save,
+                         "folder for the answers, their records and receipts");
+  pickup_app->add_flag("--list", o.pickup.list, "only say what waits");
+  pickup_app->callback(
+      [&] { run = [&o](Process& process) { return pickup(process, settings_of(o), o.pickup); }; });
 }
 
 }  // namespace nostril::client::cli

@@ -1,7 +1,9 @@
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/gateway/gateway.h"
 #include "net/tls_identity.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <charconv>
@@ -67,6 +69,38 @@ int gateway(Process& process, const ClientSettings& settings, const HomeConfig& 
   process.loop.on_signal(SIGTERM, stop);
   process.loop.run();
   return 0;
+}
+
+void add_gateway(CLI::App& app, Options& o, Command& run) {
+  auto* gateway_app = app.add_subcommand(
+      "gateway",
+      "a server for applications of this machine; each request goes, sealed, to a verified node\n"
+      "OpenAI:    base_url = http://127.0.0.1:8788/v1   chat, completions, responses, embeddings\n"
+      "Anthropic: base_url = http://127.0.0.1:8788      messages, count_tokens (an estimate)\n"
+      "Ollama:    host     = http://127.0.0.1:8788      chat, generate, embed, tags, show\n"
+      "GET /health, /v1/models, /nostril/v1/offers, /nostril/v1/usage. See docs/gateway.md");
+  add_client(*gateway_app, o.client, o.home);
+  gateway_app->add_option("--listen", o.gateway.listen,
+                          "HOST:PORT; port 0 picks one. Beyond loopback only with keys and TLS. "
+                          "127.0.0.1:8788");
+  gateway_app->add_option("--host", o.gateway.hosts,
+                          "another name under which this machine is called; again for more");
+  auto* cert = gateway_app->add_option("--tls-cert", o.gateway.tls_cert, "PEM, the chain");
+  auto* key = gateway_app->add_option("--tls-key", o.gateway.tls_key, "PEM");
+  cert->needs(key);
+  key->needs(cert);
+  gateway_app
+      ->add_option("--hedge-ms", o.gateway.hedge_ms,
+                   "ask a second node when the first has said nothing after this; both are paid. "
+                   "0: never")
+      ->check(CLI::Range(0, 600'000));
+  gateway_app->add_option("--rules", o.gateway.rules,
+                          "TOML file: for each model prices, nodes, hedging; docs/gateway.md");
+  gateway_app->callback([&] {
+    run = [&o](Process& process) {
+      return gateway(process, settings_of(o), HomeConfig::read(o.home), o.gateway);
+    };
+  });
 }
 
 }  // namespace nostril::client::cli

@@ -1,8 +1,10 @@
 #include "attestation/evidence.h"
 #include "attestation/gpu_verify.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/evidence_files.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <stdexcept>
@@ -60,6 +62,29 @@ Judged gpu_verdict(std::int64_t now_s, const EvidenceOptions& options) {
 
 int verify_gpu(Process& process, const EvidenceOptions& options) {
   return judge_files(process, options, options.gpu_reports.front(), gpu_verdict);
+}
+
+void add_verify_gpu(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = add_evidence_command(verify_app, "gpu",
+                                   "the reports of a machine's NVIDIA GPUs and NVSwitches",
+                                   verify_gpu, o, run);
+  const auto add_files = [app](const char* name, std::vector<std::string>& files,
+                               const char* what) {
+    return app->add_option(name, files, what)->allow_extra_args(false);
+  };
+  add_files("--report", o.evidence.gpu_reports,
+            "raw report: SPDM request and response; again for each GPU")
+      ->required();
+  add_files("--chain", o.evidence.gpu_chains,
+            "its five certificates, leaf first: PEM or DER; again, in the order of the reports")
+      ->required();
+  add_files("--switch-report", o.evidence.switch_reports,
+            "the same of an NVSwitch; again for each");
+  add_files("--switch-chain", o.evidence.switch_chains,
+            "its five certificates; again, in the order of the reports");
+  add_rim_option(*app, o.evidence);
+  app->add_option("--ocsp", o.evidence.ocsp, "OCSP answer (DER) about a certificate; once each");
+  app->add_option("--ocsp-nonce", o.evidence.ocsp_nonce, "hex: what those answers must carry");
 }
 
 }  // namespace nostril::client::cli

@@ -2,6 +2,7 @@
 #include "attestation/combined_report.h"
 #include "attestation/x509.h"
 #include "base/hex.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/evidence_files.h"
 #include "client/collateral_fetch.h"
@@ -9,6 +10,7 @@
 #include "net/http.h"
 #include "schnorr/hash.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <openssl/x509.h>
 
@@ -197,6 +199,42 @@ int verify_report(Process& process, const EvidenceOptions& options) {
   } catch (const std::exception& error) {
     return unusable(error);
   }
+}
+
+void add_verify_report(CLI::App& verify_app, Options& o, Command& run) {
+  auto* app = add_evidence_command(verify_app, "report", "a provider's whole attestation answer",
+                                   verify_report, o, run);
+  auto* source = app->add_option_group("source", "the answer, saved or asked for now");
+  source->add_option("--file", o.evidence.report, "the answer, as the service gave it");
+  auto* url = source->add_option("--url", o.evidence.url,
+                                 "ask https://HOST[/v1/attestation/report] with a fresh nonce");
+  source->require_option(1);
+  app->add_option("-m,--model", o.evidence.model, "that the URL's report is of")->needs(url);
+  app->add_option("--save", o.evidence.save, "file for the exact bytes of the URL's answer")
+      ->needs(url);
+  app->add_option("--ca-file", o.evidence.ca_file,
+                  "PEM roots for the URL and for --fetch-collateral; else the system's");
+  app->add_option("--api-key", o.evidence.api_key, "file with the key that the URL's service wants")
+      ->needs(url);
+  app->add_option("--timeout", o.evidence.timeout_s,
+                  "seconds for the URL's whole answer, and for each document that is fetched")
+      ->check(CLI::Range(1, 600))
+      ->capture_default_str();
+  auto* files = app->add_option("--collateral", o.evidence.collaterals,
+                                "Intel's collateral (JSON); or AMD's certificates; once each");
+  auto* fetch = app->add_flag("--fetch-collateral", o.evidence.fetch_collateral,
+                              "ask Intel and AMD now about the report's machines: they learn "
+                              "which these are")
+                    ->excludes(files);
+  app->add_option("--intel-url", o.evidence.intel_url, "a PCCS in place of Intel's service")
+      ->needs(fetch);
+  app->add_option("--amd-url", o.evidence.amd_url, "in place of AMD's key server")->needs(fetch);
+  app->add_option("--peer-spki", o.evidence.peer_spki,
+                  "key of the TLS connection: SHA-256 of its SubjectPublicKeyInfo in hex, or a "
+                  "file with the key or certificate; of a URL it is known")
+      ->excludes(url);
+  add_vek_options(*app, o.evidence, false);
+  add_rim_option(*app, o.evidence);
 }
 
 }  // namespace nostril::client::cli

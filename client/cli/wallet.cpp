@@ -1,12 +1,14 @@
 #include "client/chain/wallet.h"
 
 #include "base/hex.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/find_offer.h"
 #include "client/cli/must.h"
 #include "client/cli/wallet_views.h"
 #include "events/nip19.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -160,6 +162,55 @@ int wallet_history(Process& process, const ClientSettings& settings, const Walle
   Desk desk(process, settings.home);
   print_history(desk.wallet.transactions(), view_of(options));
   return 0;
+}
+
+void add_wallet(CLI::App& app, Options& o, Command& run) {
+  auto* wallet = app.add_subcommand(
+      "wallet",
+      "money on a chain for nodes that are paid there; unaudited (docs/security.md). "
+      "HOME/wallet.toml says which chain: `nostril wallet config` prints it with its defaults");
+  wallet->require_subcommand(1);
+  using Function = int (*)(Process&, const ClientSettings&, const WalletOptions&);
+  const auto add = [&](const char* name, const char* what, Function command) {
+    auto* sub = wallet->add_subcommand(name, what);
+    sub->callback([&o, &run, command] {
+      run = [&o, command](Process& process) { return command(process, settings_of(o), o.wallet); };
+    });
+    return sub;
+  };
+  const auto add_local = [&](const char* name, const char* what, Function command) {
+    auto* sub = add(name, what, command);
+    sub->add_option("--home", o.home, "folder of the keys and receipts")->capture_default_str();
+    return sub;
+  };
+  const auto add_view = [&](const char* name, const char* what, Function command) {
+    auto* sub = add_local(name, what, command);
+    auto* csv = sub->add_flag("--csv", o.wallet.csv, "for spreadsheets");
+    sub->add_flag("--json", o.wallet.json, "for programs")->excludes(csv);
+  };
+  const auto amount = [&](CLI::App* sub) {
+    sub->add_option("amount", o.wallet.amount, "base units of the asset")->required();
+  };
+  wallet->add_subcommand("config", "print the commented default wallet.toml")->callback([&run] {
+    run = [](Process&) { return wallet_config(); };
+  });
+  add_view("balance", "account, pool and channels", wallet_balance);
+  add_view("channels", "each channel: locked, spent, claimed", wallet_channels);
+  add_view("history", "transactions of this home", wallet_history);
+  amount(add_local("deposit", "put money into the contract's pool", wallet_deposit));
+  auto* withdraw = add_local("withdraw", "take money out of the pool", wallet_withdraw);
+  amount(withdraw);
+  withdraw->add_option("--to", o.wallet.to, "address; else the own account");
+  auto* open = add("open", "lock money for one node", wallet_open);
+  add_client(*open, o.client, o.home);
+  open->add_option("node", o.wallet.node, "npub of the node")->required();
+  amount(open);
+  auto* top_up = add_local("top-up", "lock more in a channel", wallet_top_up);
+  top_up->add_option("channel", o.wallet.channel, "64 hex digits")->required();
+  amount(top_up);
+  auto* close = add_local(
+      "close", "get back what a node has not earned: ask now, and again a day later", wallet_close);
+  close->add_option("channel", o.wallet.channel, "64 hex digits")->required();
 }
 
 }  // namespace nostril::client::cli

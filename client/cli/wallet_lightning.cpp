@@ -1,10 +1,12 @@
 #include "base/hex.h"
 #include "client/chain/wallet.h"
+#include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/find_offer.h"
 #include "client/cli/wallet_views.h"
 #include "client/lightning_wallet.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -98,6 +100,38 @@ int lightning_history(Process& process, const ClientSettings& settings,
   const auto journal = open_home_journal(settings.home, process.loop);
   print_payments(LightningBook(*journal), view_of(options));
   return 0;
+}
+
+void add_lightning(CLI::App& app, Options& o, Command& run) {
+  auto* lightning = app.get_subcommand("wallet")->add_subcommand(
+      "lightning",
+      "deposits with nodes over Lightning, in msat, paid by a wallet service (NIP-47) whose "
+      "nostr+walletconnect:// line is in HOME/nwc; unaudited (docs/money.md)");
+  lightning->require_subcommand(1);
+  using Function = int (*)(Process&, const ClientSettings&, const WalletOptions&);
+  const auto add = [&](const char* name, const char* what, Function command) {
+    auto* sub = lightning->add_subcommand(name, what);
+    sub->callback([&o, &run, command] {
+      run = [&o, command](Process& process) { return command(process, settings_of(o), o.wallet); };
+    });
+    return sub;
+  };
+  const auto add_view = [&](const char* name, const char* what, Function command) {
+    auto* sub = add(name, what, command);
+    sub->add_option("--home", o.home, "folder of the keys and receipts")->capture_default_str();
+    sub->add_option("--ca-file", o.client.ca_file, "PEM roots for wss:// relays");
+    auto* csv = sub->add_flag("--csv", o.wallet.csv, "for spreadsheets");
+    sub->add_flag("--json", o.wallet.json, "for programs")->excludes(csv);
+  };
+  add_view("balance", "the wallet's balance, and each node's deposits", lightning_balance);
+  add_view("history", "deposits and refunds of this home", lightning_history);
+  auto* deposit = add("deposit", "pay a node in advance", lightning_deposit);
+  add_client(*deposit, o.client, o.home);
+  deposit->add_option("node", o.wallet.node, "npub of the node")->required();
+  deposit->add_option("amount", o.wallet.amount, "msat")->required();
+  auto* refund = add("refund", "take back what is left of the deposits", lightning_refund);
+  add_client(*refund, o.client, o.home);
+  refund->add_option("node", o.wallet.node, "npub of the node")->required();
 }
 
 }  // namespace nostril::client::cli

@@ -338,7 +338,7 @@ void Gateway::say(Exchange& exchange, std::string_view text) {
   if (text.empty()) return;
   if (exchange.sent.size() + text.size() > Exchange::kReplayBytesMax) {
     exchange.replayable = false;
-    exchange.sent.clear();
+    std::string().swap(exchange.sent);  // its memory, too
   }
   if (exchange.replayable) exchange.sent += text;
   begin_stream(exchange);
@@ -379,7 +379,7 @@ void Gateway::finish(const ExchangePtr& exchange, const QueryResult& result) {
   } else {
     exchange->response = response_of(*exchange, result);
   }
-  exchange->engine_body.clear();
+  std::string().swap(exchange->engine_body);
   exchange->ended = true;
   const bool lost = exchange->connection == net::ConnectionId::None;
   const bool final = exchange->response && exchange->response->headers.find("x-should-retry");

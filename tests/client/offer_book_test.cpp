@@ -10,7 +10,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -178,6 +180,74 @@ TEST_F(NamedDocuments, AMissingOneIsANamedRefusalUntilItComes) {
   EXPECT_FALSE(world_.until([&] { return !book().usable().empty(); }, 200));
   world_.relay.inject(document());
   EXPECT_TRUE(world_.until([&] { return !book().usable().empty(); }));
+}
+
+/// A node of `models` offers. The evidence of each names a document that does not exist, and which
+/// stands before real ones in the order of digests.
+void inject_false_names(World& world, HandMadeNode& node, std::uint16_t models) {
+  AttestationEvent attestation = node.attestation_of(node.statement);
+  auto evidence = attestation::unpack_evidence(attestation.evidence).value();
+  attestation::take_documents(evidence);
+  for (std::uint16_t model = 0; model < models; ++model) {
+    Digest& named = evidence.documents.front().sha256;
+    named = Digest{};
+    named.bytes[30] = static_cast<std::uint8_t>(model >> 8U);
+    named.bytes[31] = static_cast<std::uint8_t>(model & 0xFFU);
+    attestation.evidence = attestation::pack_evidence(evidence);
+    attestation.digest = sha256(as_bytes(attestation.evidence));
+    node.offer.attestation = attestation.digest;
+    node.offer.model = "model-" + std::to_string(model);
+    world.relay.inject(node.signed_attestation(attestation));
+    world.relay.inject(node.signed_offer());
+  }
+}
+
+TEST_F(NamedDocuments, FalseNamesOfAnotherNodeHoldNobodyUp) {
+  constexpr std::uint16_t kModels = DocumentBook::kAskedMax + 50;
+  HandMadeNode hostile(world_.relay.url());
+  inject_false_names(world_, hostile, kModels);
+  ASSERT_TRUE(world_.until([&] { return book().rejected().size() == kModels; }));
+  world_.relay.inject(document());
+  world_.relay.inject(attestation_);
+  world_.relay.inject(node_.signed_offer());
+  EXPECT_TRUE(world_.until([&] { return !book().usable().empty(); }));
+  // The end of the round is known, so that nobody waits for what no relay has.
+  EXPECT_TRUE(world_.until([&] { return book().complete(); }));
+}
+
+TEST(FairChoice, TakesEachAuthorsFirstBeforeAnybodysSecondAndAllInTheEnd) {
+  const auto digest_of = [](int author, int i) {
+    Digest out;
+    out.bytes[0] = static_cast<std::uint8_t>(author);
+    out.bytes[31] = static_cast<std::uint8_t>(i);
+    return out;
+  };
+  NamedBy named;
+  for (int author = 0; author < 40; ++author) {
+    PublicKey key;
+    key.bytes[31] = static_cast<std::uint8_t>(author);
+    for (int i = 0; i < (author < 30 ? 20 : 1); ++i) named[key].insert(digest_of(author, i));
+  }
+  std::set<Digest> asked;
+  const auto skip = [&](const Digest& digest) { return asked.contains(digest); };
+  for (int question = 0; question < 4; ++question) {
+    const auto next = fair_choice(named, skip, 10, Digest{});
+    EXPECT_EQ(next.size(), 10U);
+    for (const Digest& digest : next) EXPECT_EQ(digest.bytes[31], 0) << "question " << question;
+    asked.insert(next.begin(), next.end());
+  }
+  EXPECT_EQ(asked.size(), 40U) << "one of each";
+  while (true) {
+    const auto next = fair_choice(named, skip, 256, Digest{});
+    if (next.empty()) break;
+    asked.insert(next.begin(), next.end());
+  }
+  EXPECT_EQ(asked.size(), 30U * 20U + 10U);
+  // Which authors are first follows from the salt.
+  Digest other;
+  other.bytes[0] = 1;
+  const auto none = [](const Digest&) { return false; };
+  EXPECT_NE(fair_choice(named, none, 10, Digest{}), fair_choice(named, none, 10, other));
 }
 
 }  // namespace

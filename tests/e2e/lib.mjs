@@ -223,11 +223,14 @@ export class Bed {
 
   /**
    * A WebSocket proxy before a relay. `messages` holds what came: {from: "client"|"relay", text}. Before a message goes on,
-   * `gate({from, text})` is awaited, then `delay_ms`; cut() drops all connections, which may be made anew.
+   * `gate({from, text})` is awaited (false: it does not go on), then `delay_ms`; say(text) comes to the
+   * clients as if from the relay; cut() drops all connections, which may be made anew.
    */
   async websocket_tap(relay) {
     const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
-    const tap = { messages: [], gate: undefined, delay_ms: 0, cut: () => { for (const socket of server.clients) socket.terminate(); } };
+    const tap = { messages: [], gate: undefined, delay_ms: 0 };
+    tap.say = (text) => { for (const socket of server.clients) socket.send(text); };
+    tap.cut = () => { for (const socket of server.clients) socket.terminate(); };
     server.on("connection", (near) => {
       const far = new WebSocket(relay.url);
       const open = new Promise((resolve) => far.once("open", resolve));
@@ -238,7 +241,7 @@ export class Bed {
           const at = performance.now();
           tap.messages.push(message);
           line = line.then(async () => {
-            await tap.gate?.(message);
+            if (await tap.gate?.(message) === false) return;
             if (tap.delay_ms > 0) await sleep(Math.max(0, at + tap.delay_ms - performance.now()));
             if (to.readyState === WebSocket.OPEN) to.send(bytes, { binary });
           });

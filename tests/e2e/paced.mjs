@@ -6,7 +6,7 @@ import http from "node:http";
 export const now_ms = () => performance.timeOrigin + performance.now();
 
 /** Our own words in the stream, which the engine did not send. */
-const kRecordLine = /^: nostril-record .*\n\n/m;
+const kRecordLine = /^: nostril-record (.*)\n\n/m;
 const kProof = /,"nostril":\{[^{}]*\}(?=\}\n)/;  // at the end of the chunk with the usage
 
 /** One streamed answer: its exact bytes without our record, when each token came, whether it is whole. */
@@ -28,7 +28,8 @@ export function ask(agent, base, model, asked) {
         answer.on("end", () => {
           const text = Buffer.concat(parts).toString();
           const engine_bytes = Buffer.from(text.replace(kRecordLine, "").replace(kProof, ""));
-          resolve({ id: asked.id, start, end: now_ms(), times_ms, status: answer.statusCode, recorded: kRecordLine.test(text),
+          resolve({ id: asked.id, start, end: now_ms(), times_ms, status: answer.statusCode,
+            record: JSON.parse(kRecordLine.exec(text)?.[1] ?? "{}").record,
             sha256: createHash("sha256").update(engine_bytes).digest("hex"), tail: engine_bytes.toString().trimEnd().slice(-200) });
         });
       });

@@ -267,6 +267,26 @@ TEST(AgentCredit, WhoOwesAllOfItIsRefusedBeforeTheEngineIsAsked) {
   EXPECT_EQ(world.engine.asked(), asked);
 }
 
+TEST(AgentCredit, ManyAnswersOfOnePayerThatPaysShareASmallCredit) {
+  World world(with_small_credit);
+  const EngineAnswer scripted = tokens_in_one_read(60);
+  world.engine.set_answer(scripted);
+  ASSERT_TRUE(world.wait_for_offer());
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (int round = 0; round < 8; ++round) {
+    for (int i = 0; i < 5; ++i) answers.push_back(world.query(chat("x", true)));
+    // The next ones come while these owe all that they may.
+    const auto& last = answers.back();
+    ASSERT_TRUE(world.until([&] { return !last->body.empty() || last->result; }));
+  }
+  for (const auto& answer : answers) {
+    ASSERT_TRUE(world.finish(answer));
+    EXPECT_TRUE(answer->result->verified()) << answer->result->detail;
+    EXPECT_EQ(answer->body, scripted.body());
+  }
+  EXPECT_EQ(world.engine.asked(), answers.size());
+}
+
 /// The spent amounts of a channel's statements never rise by more than the credit at a time: each
 /// of them was paid before the next one.
 void expect_small_steps(World& world, const ChannelId& channel) {

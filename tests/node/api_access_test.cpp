@@ -95,7 +95,7 @@ class ApiGateTest : public testing::Test {
     record.node = node_.public_key();
     record.usage = usage;
     record.status = RecordStatus::Ok;
-    const auto event = booking.book->state(record, offer_.prices, node_, rng_);
+    const auto event = booking.book->state(record, offer_.prices, node_, rng_, 0);
     EXPECT_TRUE(event);
     std::vector<client::JournalChange> changes = {client::put_record(record, *event),
                                                   booking.book->row()};

@@ -50,7 +50,8 @@ class JournalSweepTest : public testing::Test {
     rng_.fill(record.request.bytes);
     record.node = node_.public_key();
     record.created_at = at_s;
-    const auto event = book.state(record, settlement::PriceTable::of(offer_), node_, rng_);
+    const auto event =
+        book.state(record, settlement::PriceTable::of(offer_), node_, rng_, at_s * 1000);
     ASSERT_TRUE(event);
     commit({client::put_record(record, *event), book.row()});
   }
