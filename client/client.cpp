@@ -188,7 +188,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   }
 
   /// The events behind an offer, while relays still have them: a newer one takes their place.
-  void gather(const State& state, const VerifiedOffer& offer) {
+  void gather(const State& state, const VerifiedOffer& offer) const {
     const auto [entry, is_new] = state->proofs.try_emplace(offer.offer().id);
     if (!is_new) return;
     Filter filter;

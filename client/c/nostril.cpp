@@ -226,7 +226,8 @@ void nostril_settings_free(nostril_settings* settings) {
 }
 
 nostril_status nostril_settings_set_home(nostril_settings* settings, const char* path) {
-  return set_text(settings, path, [](ClientSettings& to, std::string text) { to.home = text; });
+  return set_text(settings, path,
+                  [](ClientSettings& to, const std::string& text) { to.home = text; });
 }
 
 nostril_status nostril_settings_add_relay(nostril_settings* settings, const char* url) {
