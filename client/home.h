@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "client/asker.h"
+#include "client/client_settings.h"
 #include "client/inference_client.h"
 #include "client/journal.h"
 #include "client/offer_book.h"
@@ -20,21 +21,6 @@
 #include <vector>
 
 namespace nostril::client {
-
-/// What a user says about relays, trust and money, for every command that talks to nodes.
-struct ClientSettings {
-  std::filesystem::path home;  ///< payment key and journal; made with mode 0700
-  std::vector<std::string> relays;
-  std::string ca_file;  ///< PEM roots for wss:// relays; empty: the system's
-  /// DER files: also take SIMULATED evidence under these roots (of a processor, of GPUs).
-  std::vector<std::string> test_roots;
-  std::string policy;  ///< TOML file (policy_file.h); empty: the defaults
-  bool allow_unchecked_tcb = false;
-  std::int64_t budget = 1'000'000;  ///< most that one node may be owed, base units
-};
-
-/// ~/.nostril, or $NOSTRIL_HOME.
-[[nodiscard]] std::filesystem::path default_home();
 
 /// Trust as the settings say; throws std::runtime_error when the root file is no test root, or the
 /// policy is none.

@@ -31,32 +31,6 @@ constexpr std::int64_t kClockSlackMs = 1'000;
 
 }  // namespace
 
-std::string_view to_string(QueryFailure failure) {
-  switch (failure) {
-    case QueryFailure::None:
-      return "none";
-    case QueryFailure::NotOffered:
-      return "nobody offers this model";
-    case QueryFailure::NobodyListens:
-      return "the node is not connected to these relays";
-    case QueryFailure::NotTaken:
-      return "the relays refuse the request";
-    case QueryFailure::NoAnswer:
-      return "the node does not answer";
-    case QueryFailure::Refused:
-      return "the node refused";
-    case QueryFailure::Broken:
-      return "the node broke the protocol; its answer can't be trusted";
-    case QueryFailure::NotPayable:
-      return "the node's record is wrong; nothing was paid";
-    case QueryFailure::JournalFailed:
-      return "the receipt could not be stored; nothing was paid";
-    case QueryFailure::NoChannel:
-      return "no channel that is backed pays this node, or it is used up";
-  }
-  return "unknown";
-}
-
 /// One query: the pure session, its subscription, its timer, and the money at its end.
 class InferenceClient::Query : public std::enable_shared_from_this<Query> {
  public:

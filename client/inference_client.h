@@ -5,6 +5,7 @@
 #include "client/frame_inbox.h"
 #include "client/offer_book.h"
 #include "client/pickup_store.h"
+#include "client/query_failure.h"
 #include "client/relay_pool.h"
 #include "client/wallet.h"
 #include "events/client_session.h"
@@ -48,20 +49,6 @@ struct QueryRequest {
   /// For a path that the node answers itself, for nothing: no channel is named, no receipt signed.
   bool unpaid = false;
 };
-
-enum class QueryFailure : std::uint8_t {
-  None,
-  NotOffered,     ///< nodes offer other models only
-  NobodyListens,  ///< no relay knows anybody who listens to the node's key
-  NotTaken,       ///< the relays refuse the request itself
-  NoAnswer,       ///< the node did not accept, or fell silent
-  Refused,        ///< the node said no: `error`
-  Broken,         ///< the session's rules or the record's signature and hashes were violated
-  NotPayable,     ///< the record does not fit price, usage or history; nothing was paid
-  JournalFailed,
-  NoChannel,  ///< the node is paid on a chain, and no channel to it is open there, or it is used up
-};
-std::string_view to_string(QueryFailure failure);
 
 /// How a query ended. With a record: its signature, author, hashes, offer and request were checked.
 struct QueryResult {

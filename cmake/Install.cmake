@@ -1,8 +1,8 @@
 # cmake --install BUILD --prefix /usr: programs, the node's unit, default configurations, its operator's pages.
-include(GNUInstallDirs)
+include(InstallLibrary)
 install(TARGETS nostril-node nostril-relay nostril RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
 install(FILES packaging/nostril-node.service DESTINATION lib/systemd/system COMPONENT service)
-install(FILES README.md docs/client.md docs/node.md docs/evidence.md docs/https.md docs/money.md docs/verify.md docs/web.md
+install(FILES README.md docs/client.md docs/library.md docs/node.md docs/evidence.md docs/https.md docs/money.md docs/verify.md docs/web.md
   docs/limits.md
   DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT doc)
 # So are completions and manual pages.

@@ -128,7 +128,11 @@ Loop::Loop(LoopLimits limits) : impl_(std::make_unique<Impl>(limits)) {
   static std::once_flag log_once;
   std::call_once(log_once, [] {
     lws_set_log_level(LLL_ERR | LLL_WARN, emit_lws_log);
-    // A peer that leaves while we write is an error code, never a signal.
+    // A peer that leaves while we write is an error code, never a signal. An application that
+    // handles it itself goes on doing so.
+    struct sigaction now {};
+    CHECK(sigaction(SIGPIPE, nullptr, &now) == 0);
+    if (now.sa_handler != SIG_DFL) return;
     if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) throw std::runtime_error("cannot ignore SIGPIPE");
   });
   Impl& self = *impl_;

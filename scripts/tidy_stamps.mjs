@@ -25,6 +25,8 @@ function read(file) {
 
 function stamp(source) {
   const reached = new Set([source]);
+  const folder_rules = path.join(path.dirname(source), ".clang-tidy");  // of this folder alone
+  if (fs.existsSync(path.join(root, folder_rules))) reached.add(folder_rules);
   for (const file of reached) for (const next of read(file).included) reached.add(next);
   return hash(...kRules.map((file) => read(file).hash), source, ...[...reached].sort().map((file) => `${file} ${read(file).hash}`));
 }

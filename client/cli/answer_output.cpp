@@ -1,7 +1,6 @@
 #include "client/cli/answer_output.h"
 
-#include "base/json.h"
-#include "events/text.h"
+#include "client/saved_answer.h"
 
 #include <fmt/format.h>
 
@@ -10,23 +9,11 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace nostril::client::cli {
 
 void AnswerPrinter::feed(ByteSpan bytes) {
-  std::vector<net::SseEvent> events;
-  if (!parser_.feed(as_text(bytes), events)) return;
-  for (const net::SseEvent& event : events) {
-    const auto chunk = Json::parse(event.data);
-    if (!chunk) continue;
-    const Json* choices = chunk->find("choices");
-    if (choices == nullptr || choices->items().empty()) continue;
-    const Json* delta = choices->items().front().find("delta");
-    if (const auto text = delta == nullptr ? std::nullopt : delta->find_string("content")) {
-      print(*text);
-    }
-  }
+  print(words_.feed(bytes));
 }
 
 void AnswerPrinter::end() const {
@@ -35,6 +22,7 @@ void AnswerPrinter::end() const {
 }
 
 void AnswerPrinter::print(std::string_view text) {
+  if (text.empty()) return;
   std::string clean(text);
   for (char& c : clean) {
     const auto byte = static_cast<unsigned char>(c);
@@ -42,7 +30,7 @@ void AnswerPrinter::print(std::string_view text) {
   }
   fmt::print("{}", clean);
   std::fflush(stdout);
-  printed_ = printed_ || !clean.empty();
+  printed_ = true;
 }
 
 void save_file(const std::filesystem::path& path, std::string_view text) {
@@ -51,20 +39,6 @@ void save_file(const std::filesystem::path& path, std::string_view text) {
   if (!file.flush()) throw std::runtime_error(path.string() + ": can't be written");
 }
 
-namespace {
-
-/// As the gateway's page saves it (client/web/record.js).
-std::string answer_file(std::string_view request, std::string_view response,
-                        const QueryResult& result) {
-  JsonWriter w;
-  w.begin_object().key("record").raw(to_json(*result.record_event));
-  if (result.receipt) w.key("receipt").raw(to_json(*result.receipt));
-  w.key("request").string(request).key("response").string(response).end_object();
-  return std::move(w).take();
-}
-
-}  // namespace
-
 void save_answer(const std::filesystem::path& folder, std::string_view request,
                  std::string_view response, const QueryResult& result) {
   std::filesystem::create_directories(folder);
@@ -72,9 +46,13 @@ void save_answer(const std::filesystem::path& folder, std::string_view request,
   save_file(folder / "response.txt", response);
   if (result.record_event) save_file(folder / "record.json", to_json(*result.record_event) + "\n");
   if (result.receipt) save_file(folder / "receipt.json", to_json(*result.receipt) + "\n");
-  if (result.record_event && is_event_text(request) && is_event_text(response)) {
-    save_file(folder / "answer.json", answer_file(request, response, result) + "\n");
-  }
+  if (!result.record_event) return;
+  // As the gateway's page saves it (client/web/record.js).
+  SavedAnswer answer{.record = to_json(*result.record_event),
+                     .request = std::string(request),
+                     .response = std::string(response)};
+  if (result.receipt) answer.receipt = to_json(*result.receipt);
+  if (const auto text = to_json(answer)) save_file(folder / "answer.json", *text + "\n");
 }
 
 }  // namespace nostril::client::cli

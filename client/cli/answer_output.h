@@ -1,8 +1,8 @@
 #pragma once
 
 #include "base/bytes.h"
+#include "client/chat.h"
 #include "client/inference_client.h"
-#include "net/sse.h"
 
 #include <filesystem>
 #include <string_view>
@@ -20,7 +20,7 @@ class AnswerPrinter {
  private:
   void print(std::string_view text);
 
-  net::SseParser parser_;
+  ChatWords words_;
   bool printed_ = false;
 };
 

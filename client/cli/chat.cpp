@@ -1,4 +1,5 @@
-#include "base/json.h"
+#include "client/chat.h"
+
 #include "client/cli/answer_output.h"
 #include "client/cli/command_line.h"
 #include "client/cli/commands.h"
@@ -12,34 +13,6 @@
 
 namespace nostril::client::cli {
 
-namespace {
-
-constexpr const char* kChatPath = "/v1/chat/completions";
-
-std::string chat_body(const ChatOptions& options) {
-  JsonWriter w;
-  w.begin_object();
-  w.key("model").string(options.model);
-  w.key("messages").begin_array();
-  if (!options.system.empty()) {
-    w.begin_object()
-        .key("role")
-        .string("system")
-        .key("content")
-        .string(options.system)
-        .end_object();
-  }
-  w.begin_object().key("role").string("user").key("content").string(options.question).end_object();
-  w.end_array();
-  w.key("max_tokens").integer(options.tokens_max);
-  w.key("temperature").integer(0);
-  w.key("stream").boolean(true);
-  w.end_object();
-  return std::move(w).take();
-}
-
-}  // namespace
-
 int chat(Process& process, const ClientSettings& settings, const ChatOptions& options) {
   ClientHome home(settings, process.loop, process.clock, process.rng);
   AnswerPrinter printer;
@@ -48,7 +21,10 @@ int chat(Process& process, const ClientSettings& settings, const ChatOptions& op
   std::string verdict_text;
   EventId offer_id;
   int status = 1;
-  const std::string body = chat_body(options);
+  const std::string body = chat_body({.model = options.model,
+                                      .system = options.system,
+                                      .question = options.question,
+                                      .tokens_max = options.tokens_max});
 
   AskCallbacks callbacks;
   callbacks.on_offer = [&](const VerifiedOffer& offer) {

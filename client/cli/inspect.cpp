@@ -1,7 +1,5 @@
 #include "attestation/pack.h"
-#include "attestation/vendor_documents.h"
 #include "base/hex.h"
-#include "base/json.h"
 #include "client/channel_store.h"
 #include "client/cli/command_line.h"
 #include "client/cli/commands.h"
@@ -9,10 +7,9 @@
 #include "client/cli/show.h"
 #include "client/event_file.h"
 #include "client/offers_json.h"
+#include "client/saved_answer.h"
 #include "events/document.h"
 #include "events/nip19.h"
-#include "events/sampling.h"
-#include "schnorr/hash.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -22,9 +19,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <sstream>
 #include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace nostril::client::cli {
 
@@ -32,7 +31,6 @@ namespace {
 
 constexpr std::uint64_t kOffersMsMax = 5'000;
 constexpr std::size_t kDocumentsMax = 10'000;
-constexpr std::size_t kAnswerBytesMax = 128U << 20;
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -42,49 +40,9 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
-/// Prints one finding; false stays false.
-bool check(bool good, std::string_view what) {
-  fmt::print("{}  {}\n", good ? "ok   " : "WRONG", what);
-  return good;
-}
-
-/// What is to be checked, from files of its own or from one that holds all of it.
-struct SavedAnswer {
-  VerifiedEvent record;
-  std::optional<VerifiedEvent> receipt = {};
-  std::optional<std::string> request = {};
-  std::optional<std::string> response = {};
-};
-
-SavedAnswer read_answer(const std::string& path, Verifier& verifier) {
-  JsonLimits limits;
-  limits.bytes_max = kAnswerBytesMax;
-  const auto file = Json::parse(read_file(path), limits);
-  const Json* record = file ? file->find("record") : nullptr;
-  if (record == nullptr) throw std::runtime_error(path + ": no JSON object with a record");
-  SavedAnswer out{read_event_text(record->dump(), path + ": record", verifier)};
-  if (const Json* receipt = file->find("receipt")) {
-    out.receipt = read_event_text(receipt->dump(), path + ": receipt", verifier);
-  }
-  out.request = file->find_string("request");
-  out.response = file->find_string("response");
-  return out;
-}
-
-SavedAnswer read_answer(const VerifyOptions& options, Verifier& verifier) {
-  if (!options.answer.empty()) return read_answer(options.answer, verifier);
-  SavedAnswer out{read_event_file(options.record, verifier)};
-  if (!options.receipt.empty()) out.receipt = read_event_file(options.receipt, verifier);
-  if (!options.request.empty()) out.request = read_file(options.request);
-  if (!options.response.empty()) out.response = read_file(options.response);
-  return out;
-}
-
-using Documents = std::map<Digest, Bytes>;
-
 /// Vendors' documents: events of kind 31474, or the bytes themselves.
-Documents read_documents(const std::vector<std::string>& paths, Verifier& verifier) {
-  Documents out;
+std::vector<Bytes> read_documents(const std::vector<std::string>& paths, Verifier& verifier) {
+  std::vector<Bytes> out;
   for (const std::string& path : paths) {
     const std::string text = read_file(path);
     Bytes bytes(text.begin(), text.end());
@@ -95,39 +53,32 @@ Documents read_documents(const std::vector<std::string>& paths, Verifier& verifi
       if (!unpacked) throw std::runtime_error(path + ": a document that can't be unpacked");
       bytes = std::move(*unpacked);
     }
-    const Digest digest = sha256(ByteSpan(bytes));
-    out.emplace(digest, std::move(bytes));
+    out.push_back(std::move(bytes));
   }
   return out;
 }
 
-bool verify_evidence(const ClientSettings& settings, const VerifyOptions& options,
-                     const Offer& offer, Verifier& verifier, std::int64_t now_s, bool& simulated) {
-  const VerifiedEvent event = read_event_file(options.attestation, verifier);
-  const auto attestation = parse_attestation(event.event());
-  if (!attestation) throw std::runtime_error(options.attestation + ": not an attestation");
-  bool good = check(attestation->node == offer.node, "offer and attestation are of one node");
-  auto evidence = attestation::unpack_evidence(attestation->evidence);
-  if (!evidence) return check(false, "evidence: " + std::string(to_string(evidence.error())));
-  const Documents documents = read_documents(options.documents, verifier);
-  attestation::put_documents(*evidence, [&documents](const Digest& digest) {
-    const auto found = documents.find(digest);
-    return found == documents.end() ? nullptr : &found->second;
-  });
-  attestation::Statement expected = evidence->statement;
-  expected.node = offer.node;
-  expected.encryption_key = offer.encryption_key;
-  expected.encryption_key_expires_at = offer.encryption_key_expires_at;
-  expected.model_manifest = offer.weights.value_or(Digest{});
-  good = check(attestation::statement_digest(expected) == offer.attestation,
-               "the offer names this statement") &&
-         good;
-  const TrustSettings trust = trust_from(settings);
-  const auto verdict = attestation::verify(*evidence, expected, trust.roots, now_s,
-                                           policy_for_offer(trust.policy, offer));
-  fmt::print("{}\n", attestation::explain(verdict));
-  simulated = verdict.simulated;
-  return verdict.accepted && good;
+/// What is to be checked, from files of its own or from one that holds it.
+SavedAnswer read_answer(const VerifyOptions& options) {
+  Verifier verifier;
+  const auto event = [&verifier](const std::string& path) {
+    return to_json(read_event_file(path, verifier).event());
+  };
+  SavedAnswer out;
+  if (options.answer.empty()) {
+    out.record = event(options.record);
+    if (!options.receipt.empty()) out.receipt = event(options.receipt);
+    if (!options.request.empty()) out.request = read_file(options.request);
+    if (!options.response.empty()) out.response = read_file(options.response);
+  } else {
+    auto saved = parse_saved_answer(read_file(options.answer));
+    if (!saved) throw std::runtime_error(options.answer + ": " + saved.error());
+    out = std::move(*saved);
+  }
+  if (!options.offer.empty()) out.offer = event(options.offer);
+  if (!options.attestation.empty()) out.attestation = event(options.attestation);
+  out.documents = read_documents(options.documents, verifier);
+  return out;
 }
 
 void print_offers(const OfferBook& book, bool explain) {
@@ -173,52 +124,18 @@ int offers(Process& process, const ClientSettings& settings, const OffersOptions
 namespace {
 
 int verify_record(Process& process, const ClientSettings& settings, const VerifyOptions& options) {
-  Verifier verifier;
-  const SavedAnswer answer = read_answer(options, verifier);
-  const auto record = parse_record(answer.record.event());
-  if (!record) {
-    throw std::runtime_error((options.answer.empty() ? options.record : options.answer) + ": " +
-                             std::string(to_string(record.error())));
+  const auto report = check_answer(read_answer(options), settings, process.clock.unix_s());
+  if (!report) {
+    const std::string& file = options.answer.empty() ? options.record : options.answer;
+    throw std::runtime_error(file + ": " + report.error());
   }
-  bool good = check(true, "the record's signature");
-  bool simulated = false;
-  if (answer.request) {
-    good = check(sha256(*answer.request) == record->request_hash,
-                 "the request is the one that was answered") &&
-           good;
+  for (const AnswerFinding& finding : report->findings) {
+    fmt::print("{}  {}\n", finding.good ? "ok   " : "WRONG", finding.what);
   }
-  if (answer.response) {
-    good = check(sha256(*answer.response) == record->response_hash,
-                 "the response is what the node sent, byte for byte") &&
-           good;
-  }
-  if (answer.receipt) {
-    const auto receipt = parse_receipt(answer.receipt->event());
-    good = check(receipt && receipt->channel == record->channel && receipt->amount == record->spent,
-                 "the receipt pays this record's total") &&
-           good;
-  }
-  if (!options.offer.empty()) {
-    const VerifiedEvent event = read_event_file(options.offer, verifier);
-    const auto offer = parse_offer(event.event());
-    if (!offer) throw std::runtime_error(options.offer + ": not an offer");
-    good = check(offer->id == record->offer && offer->node == record->node,
-                 "the record is of this offer") &&
-           good;
-    if (records_sampling(*offer) && answer.request) {
-      good = check(sampling_suits(record->sampling, *answer.request),
-                   "the record states seed and sampling as they were asked for") &&
-             good;
-    }
-    if (!options.attestation.empty()) {
-      good =
-          verify_evidence(settings, options, *offer, verifier, process.clock.unix_s(), simulated) &&
-          good;
-    }
-  }
-  fmt::print("{}", record_lines(*record));
-  if (!good) return 1;
-  return simulated ? 3 : 0;
+  if (report->verdict) fmt::print("{}\n", attestation::explain(*report->verdict));
+  fmt::print("{}", record_lines(report->record));
+  if (!report->good) return 1;
+  return report->simulated ? 3 : 0;
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ struct Exchange {
   std::string engine_body;        ///< of what is no stream
   std::optional<ApiError> error;  ///< our own: nothing was sent
   ApiSpending reserved;
+  std::size_t tries = 0;  ///< for which a node was chosen
 
   // Its way to the application.
   net::ConnectionId connection = net::ConnectionId::None;  ///< None: it went away

@@ -21,8 +21,12 @@ constexpr std::string_view kModelPrefix = "/v1/models/";
 /// Applications ask what the server can do: the version of the API that is described here.
 constexpr std::string_view kOllamaVersion = R"({"version":"0.12.0"})";
 
+bool is_loopback(const net::ListenConfig& listen) {
+  return listen.host == "127.0.0.1" || listen.host == "::1";
+}
+
 AccessSettings access_of(const GatewaySettings& settings) {
-  const bool here = settings.listen.host == "127.0.0.1" || settings.listen.host == "::1";
+  const bool here = is_loopback(settings.listen);
   if (!here && !settings.listen.tls.enabled()) {
     throw std::runtime_error("who listens beyond this machine needs TLS: --tls-cert, --tls-key");
   }
@@ -148,6 +152,11 @@ std::optional<net::HttpResponse> Gateway::answer_here(const net::HttpRequest& re
     return json_response(200, ollama_tags(home_.offers()));
   }
   if (path == "/api/version") return json_response(200, std::string(kOllamaVersion));
+  // All callers' sums: for who runs the gateway, on this machine.
+  if (path == "/metrics" && is_loopback(settings_.listen)) {
+    return net::HttpResponse{
+        200, {{"Content-Type", "text/plain; version=0.0.4"}}, metrics_.text(running_, home_)};
+  }
   if (path == "/nostril/v1/usage") return json_response(200, access_.usage_of(caller));
   if (path == "/nostril/v1/offers") {
     net::HttpResponse out = json_response(200, offers_json(home_.offers()));
@@ -213,6 +222,7 @@ void Gateway::ask(net::ConnectionId id, const net::HttpRequest& request, const R
         error_response(protocol, bad_request("the body must be a JSON object that names a model")),
         origin);
   }
+  metrics_.on_request(request.body.size());
   const RepeatSigns signs = signs_of(request.headers);
   const Digest fingerprint = fingerprint_of(caller, request);
   if (const auto first = repeats_.find(fingerprint, signs, loop_.now_ms())) {
@@ -281,6 +291,7 @@ AskCallbacks Gateway::callbacks_of(const ExchangePtr& exchange) {
                                                    const ResponseRecord& record) {
     if (!*alive) return;
     web_api_.on_record(record);
+    metrics_.on_record(offer.offer(), record);
     access_.charge(exchange->caller, spent_by(offer.offer(), record));
     estimate_.learn(exchange->model, exchange->said_bytes, record.usage.input);
   };
@@ -316,6 +327,7 @@ bool Gateway::prepare(Exchange& exchange, const VerifiedOffer& verified, std::st
     if (usable->offer().id == offer.id) part.offer = usable;
   }
   CHECK(part.offer != nullptr);
+  metrics_.on_try(++exchange.tries);
   part.form = form_for(*exchange.route, exchange.body, native, exchange.echo);
   exchange.part = &part;
   return true;
@@ -344,6 +356,7 @@ void Gateway::say(Exchange& exchange, std::string_view text) {
   begin_stream(exchange);
   if (exchange.connection == net::ConnectionId::None) return;
   exchange.fed = true;
+  metrics_.on_bytes(text.size());
   if (!server_.write_stream(exchange.connection, text)) {
     home_.asker().cancel(exchange.ask, "the application does not read");
   }
@@ -364,6 +377,7 @@ void Gateway::begin_stream(Exchange& exchange) {
 void Gateway::finish(const ExchangePtr& exchange, const QueryResult& result) {
   loop_.cancel(std::exchange(exchange->linger, net::TimerId::None));
   running_.erase(exchange.get());
+  metrics_.on_end(*exchange, result);
   access_.release(exchange->caller, std::exchange(exchange->reserved, {}));
   if (!result.verified()) {
     // Not the message, which may be the node's words.
@@ -401,6 +415,7 @@ void Gateway::deliver(Exchange& exchange) {
   // First, because answering may bring the connection's next request.
   connections_.erase(id);
   if (exchange.response) {
+    metrics_.on_bytes(exchange.response->body.size());
     respond(id, *exchange.response, exchange.origin);
   } else {
     begin_stream(exchange);  // of a stream without a byte
@@ -411,6 +426,7 @@ void Gateway::deliver(Exchange& exchange) {
 /// The application of `exchange` asks again, on another connection: it goes on there.
 void Gateway::attach(net::ConnectionId id, const ExchangePtr& exchange) {
   log(LogLevel::Info, "a request is sent again; it is not asked twice");
+  metrics_.on_repeat();
   loop_.cancel(std::exchange(exchange->linger, net::TimerId::None));
   const net::ConnectionId old = std::exchange(exchange->connection, id);
   if (old != net::ConnectionId::None && connections_.erase(old) > 0) server_.drop(old);
@@ -419,6 +435,7 @@ void Gateway::attach(net::ConnectionId id, const ExchangePtr& exchange) {
     exchange->started = false;
     begin_stream(*exchange);
     exchange->fed = true;
+    metrics_.on_bytes(exchange->sent.size());
     server_.write_stream(id, exchange->sent);
   }
   if (exchange->ended) deliver(*exchange);

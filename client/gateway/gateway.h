@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "client/gateway/access.h"
 #include "client/gateway/exchange.h"
+#include "client/gateway/gateway_metrics.h"
 #include "client/gateway/model_rules.h"
 #include "client/gateway/repeats.h"
 #include "client/gateway/token_estimate.h"
@@ -37,7 +38,8 @@ struct GatewaySettings {
 ///   Anthropic  POST /v1/messages, /v1/messages/count_tokens
 ///   Ollama     POST /api/chat, /api/generate, /api/embed, /api/embeddings, /api/show
 ///              GET  /api/tags, /api/ps, /api/version
-///   ours       GET  /health, /nostril/v1/offers (offers_json.h, for client/js), /nostril/v1/usage,
+///   ours       GET  /health, /metrics (on loopback), /nostril/v1/offers (offers_json.h, for
+///   client/js), /nostril/v1/usage,
 ///              /nostril/v1/nodes, /verdict, /spending (web_api.h); / and the files of the page for
 ///              people (web_site.h)
 ///
@@ -104,6 +106,7 @@ class Gateway final : public net::ServerHandler {
   WebApi web_api_;
   net::Server server_;
   Repeats repeats_;
+  GatewayMetrics metrics_;
   TokenEstimate estimate_;
   std::map<net::ConnectionId, ExchangePtr> connections_;
   std::map<const Exchange*, ExchangePtr> running_;

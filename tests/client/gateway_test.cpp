@@ -191,6 +191,39 @@ TEST_F(GatewayTest, TellsItsPageOfNodesVerdictsAndSpending) {
   EXPECT_EQ(spending.find("channels")->items()[0].find_string("receipted"), "3");
 }
 
+TEST_F(GatewayTest, CountsWhatItDidForPrometheus) {
+  wait_for_offer();
+  const auto metrics = [&] {
+    const auto reply = finish(send("GET", "/metrics"));
+    EXPECT_EQ(reply->status, 200);
+    return reply->body;
+  };
+  const auto has = [](const std::string& text, const std::string& line) {
+    EXPECT_NE(text.find("\nnostril_gateway_" + line + "\n"), std::string::npos) << line << "\n"
+                                                                                << text;
+  };
+  has(metrics(), "asked_total 0");
+  world_.engine.set_answer(test::stream_answer({"one ", "two"}, {11, 4, 2}));
+  const auto good = post(chat("a prompt that is nobody's business", true));
+  EXPECT_EQ(good->status, 200);
+  world_.engine.set_answer(test::refusal(400, "too long"));
+  EXPECT_EQ(post(chat("x", false))->status, 400);
+  const std::string text = metrics();
+  has(text, R"(requests_total{path="/v1/chat/completions",outcome="error"} 1)");
+  has(text, R"(requests_total{path="/v1/chat/completions",outcome="verified"} 1)");
+  has(text, "requests_running 0");
+  has(text, "streams_open 0");
+  has(text, R"(tokens_total{model="test-model",kind="cached"} 4)");
+  has(text, R"(tokens_total{model="test-model",kind="output"} 2)");
+  has(text, "asked_total 2");
+  has(text, "retries_total 0");
+  has(text, "repeats_total 0");
+  has(text, "offers_verified 1");
+  has(text, "relays_connected 1");
+  EXPECT_NE(text.find("spent_total{model=\"test-model\",asset="), std::string::npos);
+  EXPECT_EQ(text.find("business"), std::string::npos);
+}
+
 TEST_F(GatewayTest, RefusesThePagesDataToForeignPages) {
   for (const std::string path : {"/", "/nostril/v1/nodes", "/nostril/v1/spending"}) {
     const auto reply = send("GET", path, {}, {{"Origin", "https://evil.example"}});

@@ -1,8 +1,10 @@
 // The whole path over wss://, with a certificate made here and now.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import http from "node:http";
+import https from "node:https";
 import path from "node:path";
-import { read_json, scenario, tag } from "./lib.mjs";
+import { read, read_json, scenario, tag, within } from "./lib.mjs";
 
 /** A self-signed certificate, its own root, of 127.0.0.1 or of another name. */
 function certificate(folder, name, subject = "IP:127.0.0.1") {
@@ -66,4 +68,40 @@ scenario("files that can't be used are named at the start", async (bed) => {
   const client = await bed.client(["req", "--relay", relay.url, "--ca-file", "/nowhere.pem", "-k", "1"]).end(10_000);
   assert.equal(client.code, 1);
   assert.match(client.err, /nostril: .*\/nowhere\.pem/);
+});
+
+/** One request and its whole answer. */
+function call(client, url, { body, ...options } = {}) {
+  return within(30_000, `${url} answers`, new Promise((resolve, reject) => {
+    const request = client.request(url, { method: body ? "POST" : "GET", agent: false, ...options }, (response) => {
+      let text = "";
+      response.on("data", (bytes) => { text += bytes; }).on("error", reject);
+      response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, text }));
+    });
+    request.on("error", reject).end(body);
+  }));
+}
+
+scenario("the gateway serves HTTPS under the certificate that it was given, and nothing in the clear", async (bed) => {
+  const relay = await bed.relay();
+  const node = await bed.node({ relay });
+  const { tls_certificate, tls_key } = certificate(bed.folder, "gateway");
+  const start = (key) => bed.client(["gateway", ...bed.client_options({ relay, node }), "--listen", "127.0.0.1:0",
+    "--tls-cert", tls_certificate, "--tls-key", key]);
+  const gateway = start(tls_key);
+  const [, url] = await gateway.line(/^listening on (https:\/\/\S+\/v1)$/m);
+  const ca = read(tls_certificate);
+  const body = JSON.stringify({ model: node.model, messages: [{ role: "user", content: "What is a relay?" }], max_tokens: 30 });
+  const answer = await call(https, `${url}/chat/completions`, { ca, body });
+  assert.equal(answer.status, 200, answer.text);
+  assert.match(answer.headers["x-nostril-record"], /^[0-9a-f]{64}$/);
+  assert.ok(JSON.parse(answer.text).choices[0].message.content.length > 10);
+  await assert.rejects(call(https, `${url}/models`), { code: /SELF_SIGNED/ }, "nobody named its certificate");
+  await assert.rejects(call(http, `${url.replace("https", "http")}/models`), "without TLS");
+
+  const other = certificate(bed.folder, "other");
+  const { code, out, err } = await start(other.tls_key).end(30_000);
+  assert.notEqual(code, 0);
+  assert.doesNotMatch(out, /listening/);
+  assert.match(err, /other\.key/);
 });

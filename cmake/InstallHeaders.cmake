@@ -1,0 +1,23 @@
+# Copies the headers ENTRIES of ROOT, and what they include of ours, to FOLDER/nostril/, in the same folders. Their
+# includes become <nostril/…>, so that nothing but FOLDER is needed to find them and no name of theirs can meet an
+# application's.
+cmake_minimum_required(VERSION 3.25)
+string(REPLACE "|" ";" wait "${ENTRIES}")
+set(done "")
+while(wait)
+  list(POP_FRONT wait header)
+  if(header IN_LIST done)
+    continue()
+  endif()
+  list(APPEND done ${header})
+  file(READ ${ROOT}/${header} text)
+  string(REGEX MATCHALL "#include \"[^\"]+\"" lines "${text}")
+  foreach(line IN LISTS lines)
+    string(REGEX REPLACE "#include \"([^\"]+)\"" "\\1" included "${line}")
+    list(APPEND wait ${included})
+  endforeach()
+  string(REGEX REPLACE "#include \"([^\"]+)\"" "#include <nostril/\\1>" text "${text}")
+  file(WRITE ${FOLDER}/nostril/${header} "${text}")
+endwhile()
+list(LENGTH done count)
+message(STATUS "Headers: ${count} below ${FOLDER}/nostril")
