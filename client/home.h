@@ -3,11 +3,14 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "client/asker.h"
+#include "client/fraud_watch.h"
 #include "client/inference_client.h"
 #include "client/journal.h"
 #include "client/offer_book.h"
 #include "client/pickup.h"
 #include "client/relay_pool.h"
+#include "client/reputation_book.h"
+#include "client/reputation_feed.h"
 #include "client/trust_feed.h"
 #include "client/wallet.h"
 #include "net/loop.h"
@@ -31,6 +34,7 @@ struct ClientSettings {
   std::string policy;  ///< TOML file (policy_file.h); empty: the defaults
   bool allow_unchecked_tcb = false;
   std::int64_t budget = 1'000'000;  ///< most that one node may be owed, base units
+  ReputationSettings reputation = {};
 };
 
 /// ~/.nostril, or $NOSTRIL_HOME.
@@ -48,10 +52,16 @@ class ClientHome {
 
   [[nodiscard]] RelayPool& pool() { return pool_; }
 
-  /// Offers, lists and beacons: a relay has sent all that it stores.
-  [[nodiscard]] bool complete() const { return feed_->complete() && offers_->complete(); }
+  /// Offers, lists, beacons and reputations: a relay has sent all that it stores.
+  [[nodiscard]] bool complete() const {
+    return feed_->complete() && offers_->complete() && words_->complete();
+  }
 
   [[nodiscard]] OfferBook& offers() { return *offers_; }
+
+  [[nodiscard]] const ReputationBook& reputation() const { return reputation_; }
+
+  [[nodiscard]] ReputationFeed& reputation_feed() { return *words_; }
 
   [[nodiscard]] Asker& asker() { return *asker_; }
 
@@ -81,6 +91,9 @@ class ClientHome {
   std::unique_ptr<Wallet> wallet_;
   std::unique_ptr<TrustFeed> feed_;
   std::unique_ptr<OfferBook> offers_;
+  ReputationBook reputation_;
+  FraudWatch watch_;
+  std::unique_ptr<ReputationFeed> words_;
   std::unique_ptr<InferenceClient> inference_;
   std::unique_ptr<Asker> asker_;
   std::function<void()> changed_;

@@ -13,6 +13,8 @@ namespace nostril::client::cli {
 namespace {
 
 constexpr const char* kChatPath = "/v1/chat/completions";
+constexpr std::uint64_t kPublishTurnMs = 50;
+constexpr int kPublishTurnsMax = 40;
 
 std::string chat_body(const ChatOptions& options) {
   JsonWriter w;
@@ -34,6 +36,15 @@ std::string chat_body(const ChatOptions& options) {
   w.key("stream").boolean(true);
   w.end_object();
   return std::move(w).take();
+}
+
+/// A proof of fraud that was found is worth a moment.
+void leave(Process& process, ClientHome& home, int turns = kPublishTurnsMax) {
+  if (turns == 0 || home.reputation_feed().publishing() == 0) {
+    process.loop.stop();
+    return;
+  }
+  process.loop.after(kPublishTurnMs, [&process, &home, turns] { leave(process, home, turns - 1); });
 }
 
 }  // namespace
@@ -87,7 +98,7 @@ int chat(Process& process, const ClientSettings& settings, const ChatOptions& op
       save_answer(folder, sent_body, response, result);
       save_file(folder / "verdict.txt", verdict_text);
     }
-    process.loop.stop();
+    leave(process, home);
   };
   callbacks.on_delivered = [&] {
     if (!options.detach) return;
