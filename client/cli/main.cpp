@@ -75,6 +75,8 @@ struct Options {
   std::string file;
   ManifestOptions manifest;
   WalletOptions wallet;
+  ReputationOptions reputation;
+  ProbeOptions probe;
 };
 
 /// The line and the home's config.toml. Throws ConfigError.
@@ -590,6 +592,73 @@ void add_beacon(CLI::App& app, Options& o, Command& run) {
   add("once", "sign one and print it; with --relay publish it", true);
 }
 
+void add_reputation(CLI::App& app, Options& o, Command& run) {
+  auto* group = app.add_subcommand(
+      "reputation", "what is known of nodes: proofs of fraud, words of those you follow, ranks");
+  group->require_subcommand(1);
+  ReputationOptions& options = o.reputation;
+  auto* show = group->add_subcommand("show", "each node's score and where it comes from");
+  add_client(*show, o.client, o.home);
+  show->add_option("node", options.node, "npub; all when not given");
+  show->add_flag("--json", options.json, "for programs");
+  show->callback([&] {
+    run = [&o](Process& process) { return reputation_show(process, settings_of(o), o.reputation); };
+  });
+  const auto add_word = [&](const char* name, const char* what, auto command) {
+    auto* sub = group->add_subcommand(name, what);
+    add_client(*sub, o.client, o.home);
+    sub->add_option("node", options.node, "npub")->required();
+    sub->add_option(
+        "--record", options.file,
+        "file of a record that the node signed; the newest of this home when not given");
+    sub->add_option("--note", options.note, "for people: 200 bytes");
+    sub->add_option("--key", options.key_file,
+                    "yours: a key file or bunker://…; else the home's identity");
+    sub->add_flag("!--no-publish", options.publish, "keep it, and print it");
+    sub->add_flag("--json", options.json, "print the signed event");
+    sub->callback([&, command] {
+      run = [&o, command](Process& process) {
+        use_identity(o, o.reputation.key_file, o.client.ca_file);
+        return command(process, settings_of(o), o.reputation);
+      };
+    });
+    return sub;
+  };
+  add_word("approve", "say that a node served you well; it publishes the record with its hashes",
+           reputation_approve);
+  add_word("flag", "say that a node served you badly; it publishes the record with its hashes",
+           reputation_flag)
+      ->add_option("--reason", options.reason)
+      ->required()
+      ->check(CLI::IsMember({"down", "slow", "wrong-model", "bad-answer", "overcharge", "censor"}));
+  auto* check = group->add_subcommand(
+      "check", "whether a file proves fraud, by itself; 0 it does, 1 it does not, 2 unusable");
+  check->add_option("file", options.file, "a proof as relays have it, or HOME/reputation/proofs")
+      ->required();
+  check->add_flag("--json", options.json, "for programs");
+  add_home(*check, o.home);
+  check->callback(
+      [&] { run = [&o](Process&) { return reputation_check(settings_of(o), o.reputation); }; });
+
+  ProbeOptions& probe_options = o.probe;
+  auto* probe_app = app.add_subcommand(
+      "probe",
+      "ask nodes as a user would, twice under one id, compare with others of the same weights; "
+      "publish proofs of fraud, and with a key approvals and flags");
+  add_client(*probe_app, o.client, o.home);
+  auto* nodes = probe_app->add_option("node", probe_options.nodes, "npub; again for more");
+  probe_app->add_flag("--all", probe_options.all, "every node with an offer")->excludes(nodes);
+  probe_app->add_option("-m,--model", probe_options.model, "only offers of this one");
+  probe_app->add_option("--key", probe_options.key_file,
+                        "who approves and flags: a key file or bunker://…");
+  probe_app->add_flag("!--no-publish", probe_options.publish, "tell nobody");
+  probe_app->add_flag("--json", probe_options.json, "for programs");
+  probe_app->callback([&] {
+    if (o.probe.nodes.empty() && !o.probe.all) throw CLI::RequiredError("a node or --all,");
+    run = [&o](Process& process) { return probe(process, settings_of(o), o.probe); };
+  });
+}
+
 void add_wallet(CLI::App& app, Options& o, Command& run) {
   auto* wallet = app.add_subcommand(
       "wallet",
@@ -756,6 +825,7 @@ int main(int argc, char** argv) {
     cli::add_inspection(app, options, run);
     cli::add_known_good(app, options, run);
     cli::add_beacon(app, options, run);
+    cli::add_reputation(app, options, run);
     cli::add_wallet(app, options, run);
     cli::add_lightning(app, options, run);
     nostril::add_program_pages(app, "nostril");
