@@ -267,10 +267,20 @@ std::shared_ptr<const VerifiedOffer> Asker::choose(const Ask& ask) {
   for (const auto& verified : usable) {
     const Offer& offer = verified->offer();
     known.push_back({offer.node, ask.tried.contains(offer.node), verified->verdict().simulated,
+                     reputation_ == nullptr ? 0 : reputation_->score(offer.node).total,
                      history_.failures(offer.node, now_ms), price_rank(offer),
                      history_.first_byte_ms(offer.node), load_rank(offer.load)});
   }
   return usable[order_nodes(known, ask.seed).front()];
+}
+
+/// What the node signed was right, or not. That it is slow or away is history_'s.
+void Asker::note_result(const PublicKey& node, const QueryResult& result) {
+  if (reputation_ == nullptr) return;
+  if (result.verified()) reputation_->note_verified(node);
+  if (result.failure == QueryFailure::Broken || result.failure == QueryFailure::NotPayable) {
+    reputation_->note_broken(node);
+  }
 }
 
 void Asker::note_failure(Ask& ask, const Try& attempt, const QueryResult& result) {
@@ -292,6 +302,7 @@ void Asker::note_failure(Ask& ask, const Try& attempt, const QueryResult& result
 void Asker::on_query_end(const std::shared_ptr<Ask>& ask, const std::shared_ptr<Try>& attempt,
                          const QueryResult& result) {
   std::erase(ask->running, attempt);
+  note_result(attempt->offer->offer().node, result);
   if (result.failure == QueryFailure::None && result.record && ask->callbacks.on_record) {
     ask->callbacks.on_record(*attempt->offer, *result.record);
   }

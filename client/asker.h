@@ -3,6 +3,7 @@
 #include "client/inference_client.h"
 #include "client/node_history.h"
 #include "client/offer_book.h"
+#include "client/reputation_book.h"
 #include "net/loop.h"
 
 #include <cstdint>
@@ -74,6 +75,10 @@ class Asker {
   AskId ask(std::string model, std::string path, std::string body, AskCallbacks callbacks,
             QueryOptions options = {}, AskChoice choice = {});
   void cancel(AskId id, const std::string& reason);
+
+  /// Nodes are chosen by its scores as well, and it hears what came of them. Outlives this object.
+  void use_reputation(ReputationBook& reputation) { reputation_ = &reputation; }
+
   /// To be called when the offer book changed.
   void on_offers_changed();
 
@@ -95,6 +100,7 @@ class Asker {
   [[nodiscard]] std::int64_t pause_ms(const Ask& ask, const VerifiedOffer& offer) const;
   void on_query_end(const std::shared_ptr<Ask>& ask, const std::shared_ptr<Try>& attempt,
                     const QueryResult& result);
+  void note_result(const PublicKey& node, const QueryResult& result);
   void note_failure(Ask& ask, const Try& attempt, const QueryResult& result);
   void give_up(const std::shared_ptr<Ask>& ask);
   void finish(const std::shared_ptr<Ask>& ask, const QueryResult& result);
@@ -108,6 +114,7 @@ class Asker {
   std::uint64_t next_ = 1;
   std::map<AskId, std::shared_ptr<Ask>> asks_;
   NodeHistory history_;
+  ReputationBook* reputation_ = nullptr;
 };
 
 /// `body` with its "model" member set to `model`; the other members keep their place and text.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "client/reputation_settings.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -17,6 +19,7 @@ struct ClientSettings {
   std::string policy = {};  ///< TOML file (`nostril policy`, docs/verify.md); empty: the defaults
   bool allow_unchecked_tcb = false;
   std::int64_t budget = 1'000'000;  ///< most that one node may be owed, base units
+  ReputationSettings reputation = {};
 };
 
 /// ~/.nostril, or $NOSTRIL_HOME.

@@ -1,5 +1,6 @@
 #include "client/home.h"
 
+#include "client/channel_store.h"
 #include "client/key_file.h"
 
 #include <cstdlib>
@@ -79,7 +80,8 @@ ClientHome::ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& c
       trust_(trust_from(settings)),
       pool_(loop, clock, {}, settings.ca_file),
       pending_(settings.home / "pickup"),
-      journal_(open_home_journal(settings.home, loop)) {
+      journal_(open_home_journal(settings.home, loop)),
+      watch_(trust_.roots) {
   if (settings.relays.empty()) throw std::runtime_error("no relay: name one with --relay ws://…");
   for (const std::string& relay : settings.relays) {
     if (!pool_.add_relay(relay)) {
@@ -90,11 +92,22 @@ ClientHome::ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& c
   wallet_ =
       std::make_unique<Wallet>(*journal_, payment_key(settings.home, rng), budget, clock, rng);
   feed_ = std::make_unique<TrustFeed>(pool_, trust_, clock, settings.home / "known-good");
+  words_ = std::make_unique<ReputationFeed>(pool_, reputation_, watch_, trust_.roots, clock, rng,
+                                            settings.reputation, settings.home / "reputation");
   offers_ = std::make_unique<OfferBook>(pool_, trust_, clock);
+  words_->attach(*offers_);
   feed_->on_change([this] { offers_->on_trust_changed(); });
+  // Statements of earlier runs: what is signed now must go on from them.
+  for (const StoredChannel& channel : all_channels(*journal_)) {
+    if (!channel.record) continue;
+    if (const auto fraud = watch_.on_record(*channel.record)) words_->on_found(*fraud);
+  }
   inference_ = std::make_unique<InferenceClient>(pool_, *wallet_, loop, clock, rng);
   inference_->keep_pending_in(pending_);
+  inference_->watch_for_fraud(watch_,
+                              [this](const ProvenFraud& fraud) { words_->on_found(fraud); });
   asker_ = std::make_unique<Asker>(*offers_, *inference_, loop, rng);
+  asker_->use_reputation(reputation_);
   offers_->on_change([this] {
     asker_->on_offers_changed();
     if (changed_) changed_();

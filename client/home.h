@@ -4,11 +4,14 @@
 #include "base/rng.h"
 #include "client/asker.h"
 #include "client/client_settings.h"
+#include "client/fraud_watch.h"
 #include "client/inference_client.h"
 #include "client/journal.h"
 #include "client/offer_book.h"
 #include "client/pickup.h"
 #include "client/relay_pool.h"
+#include "client/reputation_book.h"
+#include "client/reputation_feed.h"
 #include "client/trust_feed.h"
 #include "client/wallet.h"
 #include "net/loop.h"
@@ -34,10 +37,16 @@ class ClientHome {
 
   [[nodiscard]] RelayPool& pool() { return pool_; }
 
-  /// Offers, lists and beacons: a relay has sent all that it stores.
-  [[nodiscard]] bool complete() const { return feed_->complete() && offers_->complete(); }
+  /// Offers, lists, beacons and reputations: a relay has sent all that it stores.
+  [[nodiscard]] bool complete() const {
+    return feed_->complete() && offers_->complete() && words_->complete();
+  }
 
   [[nodiscard]] OfferBook& offers() { return *offers_; }
+
+  [[nodiscard]] const ReputationBook& reputation() const { return reputation_; }
+
+  [[nodiscard]] ReputationFeed& reputation_feed() { return *words_; }
 
   [[nodiscard]] Asker& asker() { return *asker_; }
 
@@ -67,6 +76,9 @@ class ClientHome {
   std::unique_ptr<Wallet> wallet_;
   std::unique_ptr<TrustFeed> feed_;
   std::unique_ptr<OfferBook> offers_;
+  ReputationBook reputation_;
+  FraudWatch watch_;
+  std::unique_ptr<ReputationFeed> words_;
   std::unique_ptr<InferenceClient> inference_;
   std::unique_ptr<Asker> asker_;
   std::function<void()> changed_;

@@ -1,6 +1,10 @@
 #include "client/home_config.h"
 
+#include "events/nip19.h"
+
 #include <limits>
+#include <optional>
+#include <variant>
 
 namespace nostril::client {
 
@@ -33,6 +37,14 @@ void HomeConfig::declare(Config& config) {
   config.number("hedge_ms", &gateway.hedge_ms, 0, 600'000,
                 "ask a second node when the first has said nothing after this; 0: never");
   config.text("rules", &gateway.rules, "for each model prices, nodes, hedging");
+  config.section("reputation", "Whose word on nodes counts: docs/reputation.md");
+  config.list("follows", &reputation.follows, "npub1…: their approvals and flags count");
+  config.text("follows_of", &reputation.follows_of,
+              "npub1…, your own: so do those of its follow list; relays then see who they are");
+  config.list("providers", &reputation.providers, "npub1…: NIP-85 services whose ranks count");
+  config.flag("publish_proofs", &reputation.publish_proofs,
+              "publish proofs of fraud against yourself, too, under throw-away keys; they hold "
+              "records, and so hashes, of your requests");
 }
 
 void HomeConfig::place_in(const fs::path& home) {
@@ -46,6 +58,26 @@ void HomeConfig::place_in(const fs::path& home) {
   for (std::string& root : trust_test_roots) place(root);
   if (!identity.starts_with("bunker://")) place(identity);
 }
+
+namespace {
+
+PublicKey key_from(const std::string& text, const char* name) {
+  const auto code = nip19::decode(text);
+  const auto* npub = code ? std::get_if<nip19::Npub>(&*code) : nullptr;
+  if (npub == nullptr) {
+    throw ConfigError("reputation." + std::string(name) + ": " + text + ": not an npub");
+  }
+  return npub->key;
+}
+
+std::vector<PublicKey> keys_from(const std::vector<std::string>& texts, const char* name) {
+  std::vector<PublicKey> out;
+  out.reserve(texts.size());
+  for (const std::string& text : texts) out.push_back(key_from(text, name));
+  return out;
+}
+
+}  // namespace
 
 HomeConfig HomeConfig::read(const fs::path& home) {
   HomeConfig out;
@@ -71,7 +103,14 @@ ClientSettings HomeConfig::settings(const fs::path& home) const {
           .test_roots = trust_test_roots,
           .policy = policy,
           .allow_unchecked_tcb = allow_unchecked_tcb,
-          .budget = budget};
+          .budget = budget,
+          .reputation = {
+              .follows = keys_from(reputation.follows, "follows"),
+              .follows_of = reputation.follows_of.empty()
+                                ? std::nullopt
+                                : std::optional(key_from(reputation.follows_of, "follows_of")),
+              .providers = keys_from(reputation.providers, "providers"),
+              .publish_proofs = reputation.publish_proofs}};
 }
 
 }  // namespace nostril::client

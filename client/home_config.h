@@ -31,10 +31,18 @@ struct HomeConfig {
     std::string rules;
   } gateway;
 
+  struct Reputation {
+    std::vector<std::string> follows;
+    std::string follows_of;
+    std::vector<std::string> providers;
+    bool publish_proofs = false;
+  } reputation;
+
   /// Defaults when the home has none. Throws ConfigError.
   [[nodiscard]] static HomeConfig read(const std::filesystem::path& home);
   /// The commented file with these values.
   [[nodiscard]] std::string print();
+  /// Throws ConfigError when a key is none.
   [[nodiscard]] ClientSettings settings(const std::filesystem::path& home) const;
 
  private:

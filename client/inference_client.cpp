@@ -83,6 +83,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     }
     Keypair key = owner_.inbox_.take(address_callbacks());
     address_ = key.public_key();
+    if (owner_.watch_ != nullptr) owner_.watch_->on_offer(offer_->event());
     auto session = ClientSession::start(offer_->offer(), request_, limits_, now(), owner_.verifier_,
                                         owner_.rng_, std::move(key));
     if (!session) {
@@ -314,7 +315,21 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     return promised && !sampling_suits(record.sampling, as_text(request_.body));
   }
 
+  /// The record proves fraud, by itself or with others: the query is over.
+  bool is_fraud(const ResponseRecord& record, const Event& event) {
+    if (owner_.watch_ == nullptr) return false;
+    const auto fraud = owner_.watch_->on_record(event);
+    if (!fraud) return false;
+    if (owner_.found_fraud_) owner_.found_fraud_(*fraud);
+    end({.failure = QueryFailure::NotPayable,
+         .detail = "proven fraud: " + fraud->reason,
+         .record = record,
+         .record_event = event});
+    return true;
+  }
+
   void pay(const ResponseRecord& record, const Event& event, bool last) {
+    if (is_fraud(record, event)) return;
     if (unpaid_) {
       if (last) record_came_ = true;
       on_paid(record, event, last, {});

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "client/frame_inbox.h"
+#include "client/fraud_watch.h"
 #include "client/offer_book.h"
 #include "client/pickup_store.h"
 #include "client/query_failure.h"
@@ -87,6 +88,13 @@ class InferenceClient {
   /// this object.
   void keep_pending_in(PickupStore& store) { pending_ = &store; }
 
+  /// Records are compared as they come; one that contradicts itself or another is not paid, and
+  /// `found` gets the proof. `watch` outlives this object.
+  void watch_for_fraud(FraudWatch& watch, std::function<void(const ProvenFraud&)> found) {
+    watch_ = &watch;
+    found_fraud_ = std::move(found);
+  }
+
   InferenceClient(const InferenceClient&) = delete;
   InferenceClient& operator=(const InferenceClient&) = delete;
 
@@ -117,6 +125,8 @@ class InferenceClient {
   Verifier verifier_;
   FrameInbox inbox_;
   PickupStore* pending_ = nullptr;
+  FraudWatch* watch_ = nullptr;
+  std::function<void(const ProvenFraud&)> found_fraud_;
   std::uint64_t next_ = 1;
   std::map<QueryId, std::shared_ptr<Query>> queries_;
 };

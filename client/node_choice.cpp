@@ -30,6 +30,11 @@ int doublings(std::uint32_t value) {
   return static_cast<int>(std::bit_width(value));
 }
 
+/// Of what is below zero none.
+int doublings_of(int value) {
+  return doublings(static_cast<std::uint32_t>(std::max(value, 0)));
+}
+
 }  // namespace
 
 Uint128 price_rank(const Offer& offer) {
@@ -40,7 +45,7 @@ Uint128 price_rank(const Offer& offer) {
 
 std::vector<std::size_t> order_nodes(std::span<const NodeCandidate> candidates,
                                      const Digest& seed) {
-  using Rank = std::tuple<bool, bool, int, std::uint32_t, int, std::uint32_t, Digest>;
+  using Rank = std::tuple<bool, bool, int, int, std::uint32_t, int, std::uint32_t, int, Digest>;
   std::vector<std::size_t> out(candidates.size());
   std::iota(out.begin(), out.end(), std::size_t{0});
   if (candidates.empty()) return out;
@@ -48,9 +53,10 @@ std::vector<std::size_t> order_nodes(std::span<const NodeCandidate> candidates,
   std::vector<Rank> ranks;
   ranks.reserve(candidates.size());
   for (const NodeCandidate& one : candidates) {
-    ranks.emplace_back(one.tried, one.simulated, doublings(one.failures),
-                       price_class(one.price, cheapest),
+    ranks.emplace_back(one.tried, one.simulated, doublings_of(-one.reputation),
+                       doublings(one.failures), price_class(one.price, cheapest),
                        doublings(one.first_byte_ms.value_or(0) / kQuickMs), one.load,
+                       -doublings_of(one.reputation),
                        Sha256().update(seed.span()).update(one.node.span()).finish());
   }
   std::ranges::sort(out, [&](std::size_t a, std::size_t b) { return ranks[a] < ranks[b]; });

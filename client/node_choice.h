@@ -21,6 +21,7 @@ struct NodeCandidate {
   PublicKey node;
   bool tried = false;  ///< for this request, and failed
   bool simulated = false;
+  int reputation = 0;          ///< -100 to 100 (reputation_book.h)
   std::uint32_t failures = 0;  ///< lately, of requests of ours (node_history.h)
   Uint128 price = 0;
   std::optional<std::uint32_t> first_byte_ms;  ///< measured lately; nothing: unknown
@@ -28,10 +29,11 @@ struct NodeCandidate {
 };
 
 /// The order in which nodes are to be asked, as indexes of `candidates`, all of which are verified:
-///   1. not tried yet                       5. the first byte sooner, by doublings from 100 ms
-///   2. genuine before simulated evidence   6. less busy
-///   3. fewer failures, by doublings        7. by chance
-///   4. cheaper, in steps of 2 % above the cheapest
+///   1. not tried yet                       6. the first byte sooner, by doublings from 100 ms
+///   2. genuine before simulated evidence   7. less busy
+///   3. no bad reputation, by doublings     8. a good reputation, by doublings
+///   4. fewer failures, by doublings        9. by chance
+///   5. cheaper, in steps of 2 % above the cheapest
 /// A node that was never measured counts as quick, so that it is measured. Chance is a hash of
 /// `seed` and the node's key: the same seed gives the same order whatever other nodes there are, so
 /// a seed made of a name keeps requests of that name together, and a random one spreads them. Pure.

@@ -54,7 +54,7 @@ OfferBook::OfferBook(RelayPool& pool, const TrustSettings& trust, Clock& clock)
   // Older ones were obeyed by the relay; an hour is more than clocks differ.
   deletions.since = clock.unix_s() - 3600;
   SubscriptionCallbacks callbacks;
-  callbacks.on_event = [this](const VerifiedEvent& event) { on_event(event.event()); };
+  callbacks.on_event = [this](const VerifiedEvent& event) { on_event(event); };
   callbacks.on_stored_end = [this](const std::string&) {
     ++stored_ends_;
     want_documents();
@@ -71,27 +71,27 @@ OfferBook::~OfferBook() {
   pool_.unsubscribe(subscription_);
 }
 
-void OfferBook::on_event(const Event& event) {
-  if (event.kind == kinds::kOffer) {
+void OfferBook::on_event(const VerifiedEvent& event) {
+  if (event->kind == kinds::kOffer) {
     on_offer(event);
-  } else if (event.kind == kinds::kAttestation) {
+  } else if (event->kind == kinds::kAttestation) {
     on_attestation(event);
   } else {
-    on_deletion(event);
+    on_deletion(event.event());
   }
   if (changed_) changed_();
 }
 
-void OfferBook::on_offer(const Event& event) {
-  auto offer = parse_offer(event);
+void OfferBook::on_offer(const VerifiedEvent& event) {
+  auto offer = parse_offer(event.event());
   if (!offer) return;
   const std::int64_t now_s = clock_.unix_s();
   std::erase_if(offers_,
                 [now_s](const auto& entry) { return entry.second.offer.expires_at <= now_s; });
   const std::size_t ended = std::erase_if(attestations_, [this, now_s](const auto& entry) {
-    const AttestationEvent& old = entry.second.event;
-    if (old.expires_at > now_s) return false;
-    evidence_bytes_ -= old.evidence.size();
+    const Attestation& old = entry.second;
+    if (old.event.expires_at > now_s) return false;
+    evidence_bytes_ -= old.published->content.size();
     return true;
   });
   if (ended > 0) want_documents();
@@ -100,7 +100,7 @@ void OfferBook::on_offer(const Event& event) {
   const auto found = offers_.find(address);
   if (found != offers_.end() && found->second.offer.created_at >= offer->created_at) return;
   if (found == offers_.end() && offers_.size() >= kOffersMax && !make_room_for(offer->node)) return;
-  Entry entry{std::move(*offer), nullptr, {}, nullptr};
+  Entry entry{std::move(*offer), event, nullptr, {}, nullptr};
   judge(entry);
   const auto evidence = attestations_.find({entry.offer.node, entry.offer.attestation});
   offers_.insert_or_assign(address, std::move(entry));
@@ -130,16 +130,17 @@ bool OfferBook::make_room_for(const PublicKey& node) {
   return true;
 }
 
-void OfferBook::on_attestation(const Event& event) {
-  auto attestation = parse_attestation(event);
+void OfferBook::on_attestation(const VerifiedEvent& event) {
+  auto attestation = parse_attestation(event.event());
   if (!attestation || attestation->expires_at <= clock_.unix_s()) return;
   const auto key = std::pair(attestation->node, attestation->digest);
   if (attestations_.contains(key)) return;  // the digest names it: another one says nothing else
   if (evidence_bytes_ + attestation->evidence.size() > kEvidenceBytesMax) return;
   evidence_bytes_ += attestation->evidence.size();
-  Attestation added{std::move(*attestation), {}, {}};
-  added.evidence_digest = sha256(added.event.evidence);
-  if (const auto evidence = attestation::unpack_evidence(added.event.evidence)) {
+  Attestation added{std::move(*attestation), event, {}, {}};
+  added.event.evidence.clear();
+  added.evidence_digest = sha256(event->content);
+  if (const auto evidence = attestation::unpack_evidence(event->content)) {
     for (const auto& document : evidence->documents) added.documents.push_back(document.sha256);
   }
   attestations_.emplace(key, std::move(added));
@@ -189,6 +190,10 @@ void OfferBook::on_deletion(const Event& event) {
 void OfferBook::judge(Entry& entry) {
   entry.verified.reset();
   entry.verdict.reset();
+  if (const auto excluded = excluded_.find(entry.offer.node); excluded != excluded_.end()) {
+    entry.reason = excluded->second;
+    return;
+  }
   const auto found = attestations_.find({entry.offer.node, entry.offer.attestation});
   if (found == attestations_.end()) {
     entry.reason = "its attestation is on none of our relays";
@@ -198,6 +203,7 @@ void OfferBook::judge(Entry& entry) {
   const attestation::Statement expected = expected_statement(entry.offer, attestation.event);
   if (attestation::statement_digest(expected) != entry.offer.attestation) {
     entry.reason = "the offer and its attestation name different keys, times or weights";
+    if (refused_) refused_(entry.event, attestation.published);
     return;
   }
   entry.verdict = verdict_on(expected, attestation, entry);
@@ -207,11 +213,20 @@ void OfferBook::judge(Entry& entry) {
     entry.reason = documents != nullptr && attestation::refuses(*documents)
                        ? "vendors' documents are " + documents->found
                        : attestation::summary(*entry.verdict);
+    if (refused_) refused_(entry.event, attestation.published);
     return;
   }
   entry.reason.clear();
   entry.verified = std::make_shared<const VerifiedOffer>(
-      VerifiedOffer(entry.offer, entry.verdict, attestation.event.id));
+      VerifiedOffer(entry.offer, entry.event, entry.verdict, attestation.event.id));
+}
+
+void OfferBook::exclude(const PublicKey& node, std::string reason) {
+  if (!excluded_.emplace(node, std::move(reason)).second) return;
+  for (auto& [address, entry] : offers_) {
+    if (entry.offer.node == node) judge(entry);
+  }
+  if (changed_) changed_();
 }
 
 /// From the cache when nothing that it follows from has changed. None: the evidence can't be read.
@@ -222,7 +237,7 @@ std::shared_ptr<const attestation::Verdict> OfferBook::verdict_on(
   const VerdictKey key{attestation.evidence_digest, entry.offer.attestation, Digest{},
                        wanted.digest, roots_digest_};
   if (auto known = verdicts_.find(key, now_s)) return known;
-  auto evidence = attestation::unpack_evidence(attestation.event.evidence);
+  auto evidence = attestation::unpack_evidence(attestation.published->content);
   if (!evidence) {
     entry.reason = "evidence: " + std::string(to_string(evidence.error()));
     return nullptr;
@@ -275,7 +290,7 @@ std::vector<RejectedOffer> OfferBook::rejected() const {
 std::optional<attestation::Evidence> OfferBook::evidence_of(const Offer& offer) const {
   const auto found = attestations_.find({offer.node, offer.attestation});
   if (found == attestations_.end()) return std::nullopt;
-  auto evidence = attestation::unpack_evidence(found->second.event.evidence);
+  auto evidence = attestation::unpack_evidence(found->second.published->content);
   if (!evidence) return std::nullopt;
   put_documents(*evidence);
   return std::move(*evidence);

@@ -6,6 +6,7 @@
 #include "client/policy_file.h"
 #include "client/relay_pool.h"
 #include "client/verdict_cache.h"
+#include "events/event.h"
 #include "events/inference.h"
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace nostril::client {
@@ -37,19 +39,25 @@ class VerifiedOffer {
 
   [[nodiscard]] const attestation::Verdict& verdict() const { return *verdict_; }
 
+  /// The offer as its node signed it.
+  [[nodiscard]] const VerifiedEvent& event() const { return event_; }
+
   /// The event that carried the evidence, as published.
   [[nodiscard]] const EventId& attestation_event() const { return attestation_event_; }
 
  private:
   friend class OfferBook;
 
-  VerifiedOffer(Offer offer, std::shared_ptr<const attestation::Verdict> verdict,
+  VerifiedOffer(Offer offer, VerifiedEvent event,
+                std::shared_ptr<const attestation::Verdict> verdict,
                 const EventId& attestation_event)
       : offer_(std::move(offer)),
+        event_(std::move(event)),
         verdict_(std::move(verdict)),
         attestation_event_(attestation_event) {}
 
   Offer offer_;
+  VerifiedEvent event_;
   std::shared_ptr<const attestation::Verdict> verdict_;
   EventId attestation_event_;
 };
@@ -79,6 +87,15 @@ class OfferBook {
   /// Called after anything changed.
   void on_change(std::function<void()> callback) { changed_ = std::move(callback); }
 
+  /// Called with each offer whose evidence is refused, for who looks whether that proves fraud; it
+  /// may call exclude().
+  using Refused = std::function<void(const VerifiedEvent& offer, const VerifiedEvent& attestation)>;
+
+  void on_refused(Refused callback) { refused_ = std::move(callback); }
+
+  /// No offer of this node is usable from now on, whatever its evidence shows.
+  void exclude(const PublicKey& node, std::string reason);
+
   /// True once a relay has sent all that it stores, vendors' documents included.
   [[nodiscard]] bool complete() const { return stored_ends_ > 0 && documents_.complete(); }
 
@@ -101,13 +118,15 @@ class OfferBook {
  private:
   struct Entry {
     Offer offer;
+    VerifiedEvent event;
     std::shared_ptr<const VerifiedOffer> verified;  // or none, and then a reason
     std::string reason;
     std::shared_ptr<const attestation::Verdict> verdict;
   };
 
   struct Attestation {
-    AttestationEvent event;
+    AttestationEvent event;  ///< without the evidence, which is the content below
+    VerifiedEvent published;
     Digest evidence_digest;
     std::vector<Digest> documents;  ///< that it names
   };
@@ -118,9 +137,9 @@ class OfferBook {
     Digest digest;
   };
 
-  void on_event(const Event& event);
-  void on_offer(const Event& event);
-  void on_attestation(const Event& event);
+  void on_event(const VerifiedEvent& event);
+  void on_offer(const VerifiedEvent& event);
+  void on_attestation(const VerifiedEvent& event);
   void on_deletion(const Event& event);
   void on_document(const Digest& digest);
   void want_documents();
@@ -137,6 +156,8 @@ class OfferBook {
   Clock& clock_;
   SubscriptionId subscription_ = SubscriptionId::None;
   std::function<void()> changed_;
+  Refused refused_;
+  std::map<PublicKey, std::string> excluded_;  ///< and why
   std::size_t stored_ends_ = 0;
   std::size_t evidence_bytes_ = 0;
   // By "node:d" of the offer, and by node and digest of the attestation.

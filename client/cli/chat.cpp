@@ -13,6 +13,22 @@
 
 namespace nostril::client::cli {
 
+namespace {
+
+constexpr std::uint64_t kPublishTurnMs = 50;
+constexpr int kPublishTurnsMax = 40;
+
+/// A proof of fraud that was found is worth a moment.
+void leave(Process& process, ClientHome& home, int turns = kPublishTurnsMax) {
+  if (turns == 0 || home.reputation_feed().publishing() == 0) {
+    process.loop.stop();
+    return;
+  }
+  process.loop.after(kPublishTurnMs, [&process, &home, turns] { leave(process, home, turns - 1); });
+}
+
+}  // namespace
+
 int chat(Process& process, const ClientSettings& settings, const ChatOptions& options) {
   ClientHome home(settings, process.loop, process.clock, process.rng);
   AnswerPrinter printer;
@@ -65,7 +81,7 @@ int chat(Process& process, const ClientSettings& settings, const ChatOptions& op
       save_answer(folder, sent_body, response, result);
       save_file(folder / "verdict.txt", verdict_text);
     }
-    process.loop.stop();
+    leave(process, home);
   };
   callbacks.on_delivered = [&] {
     if (!options.detach) return;

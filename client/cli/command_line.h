@@ -38,6 +38,8 @@ struct Options {
   std::string file;
   ManifestOptions manifest;
   WalletOptions wallet;
+  ReputationOptions reputation;
+  ProbeOptions probe;
 };
 
 /// What the line asks for; set by the command that was named.
@@ -76,6 +78,8 @@ void add_verify(CLI::App& app, Options& o, Command& run);
 void add_receipts(CLI::App& app, Options& o, Command& run);
 void add_known_good(CLI::App& app, Options& o, Command& run);
 void add_beacon(CLI::App& app, Options& o, Command& run);
+void add_reputation(CLI::App& app, Options& o, Command& run);
+void add_probe(CLI::App& app, Options& o, Command& run);
 void add_wallet(CLI::App& app, Options& o, Command& run);
 /// Below `wallet`.
 void add_lightning(CLI::App& app, Options& o, Command& run);

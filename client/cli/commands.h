@@ -283,6 +283,39 @@ int lightning_history(Process& process, const ClientSettings& settings,
 int wallet_channels(Process& process, const ClientSettings& settings, const WalletOptions& options);
 int wallet_history(Process& process, const ClientSettings& settings, const WalletOptions& options);
 
+/// `nostril reputation …`: docs/reputation.md.
+struct ReputationOptions {
+  std::string node;      ///< npub; show: empty: all
+  std::string file;      ///< check: a proof; flag, approve: a record; empty: the home's newest
+  std::string reason;    ///< flag
+  std::string note;      ///< for people
+  std::string key_file;  ///< or bunker://…
+  bool json = false;
+  bool publish = true;
+};
+
+int reputation_show(Process& process, const ClientSettings& settings,
+                    const ReputationOptions& options);
+int reputation_flag(Process& process, const ClientSettings& settings,
+                    const ReputationOptions& options);
+int reputation_approve(Process& process, const ClientSettings& settings,
+                       const ReputationOptions& options);
+/// By the file alone. 0 it proves fraud, 1 it does not, 2 unusable input.
+int reputation_check(const ClientSettings& settings, const ReputationOptions& options);
+
+/// `nostril probe`: asks nodes as any user would, and looks at what they sign.
+struct ProbeOptions {
+  std::vector<std::string> nodes;  ///< npub
+  bool all = false;
+  std::string model;     ///< empty: each that a node offers
+  std::string key_file;  ///< who approves and flags; empty: only proofs are published
+  bool publish = true;
+  bool json = false;
+};
+
+/// 0 all nodes did well, 1 some did not.
+int probe(Process& process, const ClientSettings& settings, const ProbeOptions& options);
+
 struct GatewayOptions {
   std::string listen;              ///< ADDRESS:PORT
   std::vector<std::string> hosts;  ///< GatewaySettings::hosts

@@ -44,6 +44,8 @@ int main(int argc, char** argv) {
     cli::add_receipts(app, options, run);
     cli::add_known_good(app, options, run);
     cli::add_beacon(app, options, run);
+    cli::add_reputation(app, options, run);
+    cli::add_probe(app, options, run);
     cli::add_wallet(app, options, run);
     cli::add_lightning(app, options, run);
     nostril::add_program_pages(app, "nostril");

@@ -37,8 +37,11 @@ TEST(NodeChoice, EachRuleOutweighsAllThatFollow) {
     NodeCandidate out = candidate(name);
     out.price = 900'000;
     out.first_byte_ms = 10;
+    out.reputation = 40;
     return out;
   };
+  NodeCandidate unknown = perfect("unknown");
+  unknown.reputation = 0;
   NodeCandidate worst_load = perfect("load");
   worst_load.load = 9;
   NodeCandidate slow = perfect("slow");
@@ -47,13 +50,15 @@ TEST(NodeChoice, EachRuleOutweighsAllThatFollow) {
   dear.price = 1'000'000;
   NodeCandidate failing = perfect("failing");
   failing.failures = 3;
+  NodeCandidate flagged = perfect("flagged");
+  flagged.reputation = -10;
   NodeCandidate simulated = perfect("simulated");
   simulated.simulated = true;
   NodeCandidate tried = perfect("tried");
   tried.tried = true;
-  ranked = {tried, simulated, failing, dear, slow, worst_load, perfect("best")};
+  ranked = {tried, simulated, flagged, failing, dear, slow, worst_load, unknown, perfect("best")};
   const auto order = order_nodes(ranked, sha256("seed"));
-  EXPECT_EQ(order, (std::vector<std::size_t>{6, 5, 4, 3, 2, 1, 0}));
+  EXPECT_EQ(order, (std::vector<std::size_t>{8, 7, 6, 5, 4, 3, 2, 1, 0}));
 }
 
 TEST(NodeChoice, ASmallDifferenceOfPriceIsNone) {

@@ -182,7 +182,7 @@ export class Bed {
   }
 
   /** The same, not waited for. */
-  node_program({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, settings = {}, sections = {}, env = {} }) {
+  node_program({ relay, data = path.join(this.folder, "node"), engine_url, slow_ms = 0, settings = {}, sections = {}, env = {}, program_file = path.join(kBin, "nostril-node") }) {
     const engine = engine_url ? { url: engine_url } : { demo_folder: kDemoFolder, demo_slow_ms: slow_ms };
     // Scenarios count what an engine is asked, so warming up is for those that say so. A list of engines stands as it is.
     const all = { ...sections, engine: Array.isArray(sections.engine) ? sections.engine : { ...engine, warm_up: false, ...sections.engine } };
@@ -190,7 +190,7 @@ export class Bed {
     if (sections.https && !sections.access) all.access = { mode: "open" };
     const config = path.join(this.folder, `${path.basename(data)}.toml`);
     fs.writeFileSync(config, toml_text({ relays: urls_of(relay), data, log_level: "debug", evidence: "simulated", ...settings }, all));
-    const program = this.#run("node", path.join(kBin, "nostril-node"), ["run", "--config", config], env);
+    const program = this.#run("node", program_file, ["run", "--config", config], env);
     return { program, data, config, root: path.join(data, "sim-root.der") };
   }
 
