@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <ranges>
 #include <utility>
 #include <vector>
 
@@ -87,13 +88,13 @@ std::optional<ProvenFraud> FraudWatch::compare_price(const Channel& channel,
     events.push_back(previous->second.event);
   }
   // The newest part of the same answer that was stated.
-  for (auto at = channel.statements.rbegin(); at != channel.statements.rend(); ++at) {
-    const ResponseRecord& other = at->second.record;
+  for (const auto& [n, statement_before] : channel.statements | std::views::reverse) {
+    const ResponseRecord& other = statement_before.record;
     const bool part = other.n < record.n && other.request == record.request &&
                       other.status == RecordStatus::Partial &&
                       other.accepted_at_ms == record.accepted_at_ms && other.offer == record.offer;
     if (!part) continue;
-    if (other.n + 1 != record.n) events.push_back(at->second.event);
+    if (n + 1 != record.n) events.push_back(statement_before.event);
     break;
   }
   if (auto found = try_proof({FraudKind::Price, record.node, events})) return found;

@@ -49,12 +49,12 @@ bool is_public(const FraudProof& proof) {
 }  // namespace
 
 ReputationFeed::ReputationFeed(RelayPool& pool, ReputationBook& book, FraudWatch& watch,
-                               const attestation::TrustRoots& roots, Clock& clock, Rng& rng,
+                               attestation::TrustRoots roots, Clock& clock, Rng& rng,
                                ReputationSettings settings, fs::path folder)
     : pool_(pool),
       book_(book),
       watch_(watch),
-      roots_(roots),
+      roots_(std::move(roots)),
       clock_(clock),
       rng_(rng),
       settings_(std::move(settings)),

@@ -46,8 +46,8 @@ class ReputationFeed {
   /// Asks at once: who makes it before the offer book hears of frauds before it hears of offers, as
   /// far as relays answer in order.
   ReputationFeed(RelayPool& pool, ReputationBook& book, FraudWatch& watch,
-                 const attestation::TrustRoots& roots, Clock& clock, Rng& rng,
-                 ReputationSettings settings, std::filesystem::path folder);
+                 attestation::TrustRoots roots, Clock& clock, Rng& rng, ReputationSettings settings,
+                 std::filesystem::path folder);
   ~ReputationFeed();
   ReputationFeed(const ReputationFeed&) = delete;
   ReputationFeed& operator=(const ReputationFeed&) = delete;
