@@ -1,6 +1,8 @@
 #include "client/home.h"
 
+#include "client/chain/wallet.h"
 #include "client/key_file.h"
+#include "client/run_until.h"
 
 #include <cstdlib>
 #include <fstream>
@@ -94,11 +96,28 @@ ClientHome::ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& c
   feed_->on_change([this] { offers_->on_trust_changed(); });
   inference_ = std::make_unique<InferenceClient>(pool_, *wallet_, loop, clock, rng);
   inference_->keep_pending_in(pending_);
+  const auto money = chain::WalletSettings::of_home(settings.home);
+  const settlement::lightning::PayPolicy policy{static_cast<std::uint64_t>(money.payment_max),
+                                                static_cast<std::uint64_t>(money.day_max)};
+  if (policy.pays()) {
+    wallet_->allow_steps();
+    auto_pay_ = std::make_unique<AutoPay>(
+        AutoPay::Settings{policy, settings.home, money.nwc_path(settings.home), settings.ca_file},
+        wallet_->signer(), *inference_, *journal_, loop, clock, rng);
+    inference_->pay_with(*auto_pay_);
+  }
   asker_ = std::make_unique<Asker>(*offers_, *inference_, loop, rng);
   offers_->on_change([this] {
     asker_->on_offers_changed();
     if (changed_) changed_();
   });
+}
+
+void ClientHome::finish_paying() {
+  constexpr std::uint64_t kPayingMsMax = 10'000;
+  if (auto_pay_ && !auto_pay_->idle()) {
+    run_until(loop_, kPayingMsMax, [this] { return auto_pay_->idle(); });
+  }
 }
 
 std::shared_ptr<Pickup> ClientHome::pick_up(PendingAnswer answer,

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "client/asker.h"
+#include "client/auto_pay.h"
 #include "client/inference_client.h"
 #include "client/journal.h"
 #include "client/offer_book.h"
@@ -64,6 +65,10 @@ class ClientHome {
 
   [[nodiscard]] PickupStore& pending() { return pending_; }
 
+  /// Runs the loop until what is being paid by itself (auto_pay.h) is decided, ten seconds at
+  /// most: for programs that end. What is not is ended by the next one.
+  void finish_paying();
+
   /// Not started yet.
   [[nodiscard]] std::shared_ptr<Pickup> pick_up(PendingAnswer answer,
                                                 std::function<void(const PickedUp&)> done);
@@ -82,6 +87,7 @@ class ClientHome {
   std::unique_ptr<TrustFeed> feed_;
   std::unique_ptr<OfferBook> offers_;
   std::unique_ptr<InferenceClient> inference_;
+  std::unique_ptr<AutoPay> auto_pay_;  ///< none: the user pays
   std::unique_ptr<Asker> asker_;
   std::function<void()> changed_;
 };

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "client/frame_inbox.h"
+#include "client/node_payer.h"
 #include "client/offer_book.h"
 #include "client/pickup_store.h"
 #include "client/relay_pool.h"
@@ -100,6 +101,9 @@ class InferenceClient {
   /// this object.
   void keep_pending_in(PickupStore& store) { pending_ = &store; }
 
+  /// Pays nodes that are paid after the fact; without it the user does. Outlives every query.
+  void pay_with(NodePayer& payer) { payer_ = &payer; }
+
   InferenceClient(const InferenceClient&) = delete;
   InferenceClient& operator=(const InferenceClient&) = delete;
 
@@ -130,6 +134,7 @@ class InferenceClient {
   Verifier verifier_;
   FrameInbox inbox_;
   PickupStore* pending_ = nullptr;
+  NodePayer* payer_ = nullptr;
   std::uint64_t next_ = 1;
   std::map<QueryId, std::shared_ptr<Query>> queries_;
 };

@@ -145,6 +145,7 @@ class Answering : public std::enable_shared_from_this<Answering> {
   void ask_engine(const EngineRequest& request);
   [[nodiscard]] bool on_engine_bytes(std::string_view piece);
   void pass_held();
+  [[nodiscard]] bool may_get_a_deposit() const;
   void on_engine_done(const EngineOutcome& outcome);
   /// Takes the request out of the gate or the engine; what the engine had counted by then.
   EngineOutcome stop_engine();
@@ -179,6 +180,8 @@ class Answering : public std::enable_shared_from_this<Answering> {
   std::string held_;  ///< what the engine sent last, while the credit does not cover it
   Usage delivered_;   ///< what all bytes before held_ came to
   std::optional<std::int64_t> receipt_asked_at_ms_;
+  std::optional<std::int64_t> deposit_wanted_at_ms_;
+  std::int64_t look_at_ms_ = 0;  ///< whether the deposit has come
   Usage stated_;
   Usage usage_max_;  ///< most that the payer accepts for this request
   std::int64_t accepted_at_ms_ = 0;
