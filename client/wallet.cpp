@@ -15,6 +15,18 @@ namespace {
 /// Records of one channel that wait for the one before them.
 constexpr std::size_t kEarlyMax = settlement::NodeChannel::kUnpaidStatementsMax;
 
+/// What may stand behind the channel: a payment that is not decided here may be with the node.
+Amount most_backed(const LightningBook& book, const ChannelId& channel, const LightningRail& rail) {
+  using namespace settlement::lightning;  // NOLINT(google-build-using-namespace)
+  ChannelSums sums = book.sums(channel);
+  for (const Payment& one : book.payments()) {
+    if (one.channel == channel && one.outgoing && one.state == PaymentState::Waiting) {
+      sums.deposited += one.amount;
+    }
+  }
+  return backing_of(sums, static_cast<Msat>(rail.step.value()));
+}
+
 }  // namespace
 
 Wallet::Wallet(Journal& journal, Keypair signer, Amount budget, Clock& clock, Rng& rng)
@@ -180,9 +192,7 @@ void Wallet::pay(const Offer& offer, const ResponseRecord& record, const Event& 
       Amount::from(channel.book.spent().value() + budget_left(key).value()).value_or(Amount{});
   if (channel.book.terms().lightning && offer.lightning && channel.locked &&
       record.spent > *channel.locked) {  // a deposit came while it answered
-    channel.locked = settlement::lightning::backing_of(
-        LightningBook(journal_).sums(record.channel),
-        static_cast<std::uint64_t>(offer.lightning->step.value()));
+    channel.locked = most_backed(LightningBook(journal_), record.channel, *offer.lightning);
   }
   // What is not locked could never be claimed: who states more has not looked at the chain.
   channel.book.set_budget(std::min(budget, channel.locked.value_or(budget)));

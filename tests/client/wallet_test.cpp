@@ -259,14 +259,16 @@ class StepWalletTest : public WalletTest {
  protected:
   StepWalletTest() { offer_.lightning = LightningRail{"bcrt", Amount::of(10), Amount::of(1'000)}; }
 
-  void deposit(const ChannelId& channel, std::uint64_t amount) {
+  void deposit(
+      const ChannelId& channel, std::uint64_t amount,
+      settlement::lightning::PaymentState state = settlement::lightning::PaymentState::Settled) {
     LightningBook book(*journal_);
     settlement::lightning::Payment payment;
     rng_.fill(payment.hash.bytes);
     payment.channel = channel;
     payment.outgoing = true;
     payment.purpose = settlement::lightning::PaymentPurpose::Step;
-    payment.state = settlement::lightning::PaymentState::Settled;
+    payment.state = state;
     payment.amount = amount;
     bool done = false;
     book.put(payment, [&](bool on_disk) { done = on_disk; });
@@ -302,6 +304,15 @@ TEST_F(StepWalletTest, SignsFurtherWhenADepositCameInMidAnswer) {
   const auto ticket = *wallet_->open(offer_);
   ASSERT_FALSE(paid(state(ticket, 10)).refusal);
   deposit(ticket.channel, 10);
+  ASSERT_FALSE(paid(state(ticket, 10)).refusal);
+  EXPECT_EQ(paid(state(ticket, 1)).refusal, PayerRefusal::OverBudget);
+}
+
+TEST_F(StepWalletTest, TakesAPaymentThatIsNotDecidedForOneThatTheNodeMayHave) {
+  wallet_->allow_steps();
+  const auto ticket = *wallet_->open(offer_);
+  ASSERT_FALSE(paid(state(ticket, 9)).refusal);
+  deposit(ticket.channel, 9, settlement::lightning::PaymentState::Waiting);
   ASSERT_FALSE(paid(state(ticket, 10)).refusal);
   EXPECT_EQ(paid(state(ticket, 1)).refusal, PayerRefusal::OverBudget);
 }
