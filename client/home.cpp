@@ -1,7 +1,9 @@
 #include "client/home.h"
 
+#include "client/chain/wallet.h"
 #include "client/channel_store.h"
 #include "client/key_file.h"
+#include "client/run_until.h"
 
 #include <cstdlib>
 #include <fstream>
@@ -106,12 +108,29 @@ ClientHome::ClientHome(const ClientSettings& settings, net::Loop& loop, Clock& c
   inference_->keep_pending_in(pending_);
   inference_->watch_for_fraud(watch_,
                               [this](const ProvenFraud& fraud) { words_->on_found(fraud); });
+  const auto money = chain::WalletSettings::of_home(settings.home);
+  const settlement::lightning::PayPolicy policy{static_cast<std::uint64_t>(money.payment_max),
+                                                static_cast<std::uint64_t>(money.day_max)};
+  if (policy.pays()) {
+    wallet_->allow_steps();
+    auto_pay_ = std::make_unique<AutoPay>(
+        AutoPay::Settings{policy, settings.home, money.nwc_path(settings.home), settings.ca_file},
+        wallet_->signer(), *inference_, *journal_, loop, clock, rng);
+    inference_->pay_with(*auto_pay_);
+  }
   asker_ = std::make_unique<Asker>(*offers_, *inference_, loop, rng);
   asker_->use_reputation(reputation_);
   offers_->on_change([this] {
     asker_->on_offers_changed();
     if (changed_) changed_();
   });
+}
+
+void ClientHome::finish_paying() {
+  constexpr std::uint64_t kPayingMsMax = 10'000;
+  if (auto_pay_ && !auto_pay_->idle()) {
+    run_until(loop_, kPayingMsMax, [this] { return auto_pay_->idle(); });
+  }
 }
 
 std::shared_ptr<Pickup> ClientHome::pick_up(PendingAnswer answer,

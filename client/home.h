@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "client/asker.h"
+#include "client/auto_pay.h"
 #include "client/client_settings.h"
 #include "client/fraud_watch.h"
 #include "client/inference_client.h"
@@ -59,6 +60,10 @@ class ClientHome {
 
   [[nodiscard]] PickupStore& pending() { return pending_; }
 
+  /// Runs the loop until what is being paid by itself (auto_pay.h) is decided, ten seconds at
+  /// most: for programs that end. What is not is ended by the next one.
+  void finish_paying();
+
   /// Not started yet.
   [[nodiscard]] std::shared_ptr<Pickup> pick_up(PendingAnswer answer,
                                                 std::function<void(const PickedUp&)> done);
@@ -80,6 +85,7 @@ class ClientHome {
   FraudWatch watch_;
   std::unique_ptr<ReputationFeed> words_;
   std::unique_ptr<InferenceClient> inference_;
+  std::unique_ptr<AutoPay> auto_pay_;  ///< none: the user pays
   std::unique_ptr<Asker> asker_;
   std::function<void()> changed_;
 };

@@ -76,11 +76,30 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
       const std::string_view command = offer_->offer().lightning
                                            ? "`nostril wallet lightning deposit` pays in advance"
                                            : "`nostril wallet open` locks money for this node";
-      end({.failure = QueryFailure::NoChannel,
-           .detail =
-               std::string(command) + ": " + nip19::encode(nip19::Npub{offer_->offer().node})});
+      const QueryResult none{
+          .failure = QueryFailure::NoChannel,
+          .detail = std::string(command) + ": " + nip19::encode(nip19::Npub{offer_->offer().node})};
+      if (!ask_for_room(none)) end(none);
       return;
     }
+    begin_session();
+  }
+
+  /// The answer goes on over another relay, if the node names one that is not ours.
+  void on_relay_lost() { use_offer_relays(); }
+
+  void cancel(std::string reason) {
+    if (room_wanted_) {
+      end({.failure = QueryFailure::NoAnswer, .detail = std::move(reason)});
+      return;
+    }
+    if (!session_ || result_) return;
+    session_->cancel(std::move(reason), now());
+    drive();
+  }
+
+ private:
+  void begin_session() {
     Keypair key = owner_.inbox_.take(address_callbacks());
     address_ = key.public_key();
     if (owner_.watch_ != nullptr) owner_.watch_->on_offer(offer_->event());
@@ -102,16 +121,41 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     drive();
   }
 
-  /// The answer goes on over another relay, if the node names one that is not ours.
-  void on_relay_lost() { use_offer_relays(); }
-
-  void cancel(std::string reason) {
-    if (!session_ || result_) return;
-    session_->cancel(std::move(reason), now());
-    drive();
+  /// The channel is at its bound: who pays for us is asked once, and the query goes on then, or
+  /// ends as `otherwise`. False: nobody pays for us.
+  bool ask_for_room(QueryResult otherwise) {
+    const auto& lightning = offer_->offer().lightning;
+    if (unpaid_ || room_asked_ || owner_.payer_ == nullptr || !lightning ||
+        lightning->step.is_zero()) {
+      return false;
+    }
+    room_asked_ = room_wanted_ = true;
+    owner_.payer_->make_room(offer_, [weak = weak_from_this(), otherwise = std::move(otherwise)](
+                                         const Result<void, std::string>& room) mutable {
+      if (const auto self = weak.lock()) self->on_room(room, std::move(otherwise));
+    });
+    return true;
   }
 
- private:
+  void on_room(const Result<void, std::string>& room, QueryResult otherwise) {
+    if (ended_) return;
+    room_wanted_ = false;
+    if (!room) {
+      otherwise.detail +=
+          (otherwise.detail.empty() ? "" : "; ") + ("paying by itself: " + room.error());
+    } else if (otherwise.error) {
+      otherwise.error->retryable = true;  // it was refused for what is paid now
+    } else {
+      ticket_ = owner_.wallet_.open(offer_->offer());
+      if (ticket_) {
+        request_.payment = ticket_->terms;
+        begin_session();
+        return;
+      }
+    }
+    end(otherwise);
+  }
+
   [[nodiscard]] AddressCallbacks address_callbacks() {
     AddressCallbacks callbacks;
     const auto weak = weak_from_this();
@@ -198,7 +242,7 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   void on_published(const PublishResult& result) {
     if (result.accepted) return;
     problems_ = result.refusals;
-    if (!result.refused || result_ || ended_) return;
+    if (!result.refused || result_ || ended_ || room_wanted_) return;
     if (accepted_) {
       if (result.nobody_listens) on_node_away();
     } else if (!result.nobody_listens) {
@@ -277,14 +321,18 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
     } else if (const auto* error = std::get_if<ClientNote::Error>(&note)) {
       error_ = error->error;
       if (!error->error.final) return;
-      end({.failure = QueryFailure::Refused, .detail = error->error.message, .error = error_});
+      const QueryResult refused{
+          .failure = QueryFailure::Refused, .detail = error->error.message, .error = error_};
+      const bool wants_money = error_->code == ErrorCode::PaymentRequired;
+      if (!wants_money || !ask_for_room(refused)) end(refused);
     } else if (const auto* failed = std::get_if<ClientNote::Failed>(&note)) {
       fail(failed->failure);
     }
   }
 
   void fail(SessionFailure failure) {
-    if (record_came_) return;  // the answer is whole; only the receipt's way is closed
+    // The answer is whole, and only the receipt's way is closed; or it was refused already.
+    if (record_came_ || room_wanted_) return;
     const bool silent =
         failure == SessionFailure::AcceptTimeout || failure == SessionFailure::NodeSilent;
     end({.failure = silent ? QueryFailure::NoAnswer : QueryFailure::Broken,
@@ -379,7 +427,12 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
       end(result);
       return;
     }
-    if (payment.receipt) session_->send_receipt(*payment.receipt, now());
+    if (payment.receipt) {
+      session_->send_receipt(*payment.receipt, now());
+      if (owner_.payer_ != nullptr) {
+        owner_.payer_->on_receipt(offer_, record.channel, record.spent);
+      }
+    }
     if (last) {
       settled_ = true;
       result.receipt = payment.receipt;
@@ -425,6 +478,8 @@ class InferenceClient::Query : public std::enable_shared_from_this<Query> {
   bool driving_ = false;
   bool record_came_ = false;
   bool settled_ = false;
+  bool room_asked_ = false;             ///< once a query
+  bool room_wanted_ = false;            ///< nothing else is done until the answer
   std::set<std::string> ready_relays_;  ///< that have sent EOSE to us
   bool relay_came_back_ = false;
   int muted_ = 0;

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "client/frame_inbox.h"
 #include "client/fraud_watch.h"
+#include "client/node_payer.h"
 #include "client/offer_book.h"
 #include "client/pickup_store.h"
 #include "client/query_failure.h"
@@ -95,6 +96,9 @@ class InferenceClient {
     found_fraud_ = std::move(found);
   }
 
+  /// Pays nodes that are paid after the fact; without it the user does. Outlives every query.
+  void pay_with(NodePayer& payer) { payer_ = &payer; }
+
   InferenceClient(const InferenceClient&) = delete;
   InferenceClient& operator=(const InferenceClient&) = delete;
 
@@ -127,6 +131,7 @@ class InferenceClient {
   PickupStore* pending_ = nullptr;
   FraudWatch* watch_ = nullptr;
   std::function<void(const ProvenFraud&)> found_fraud_;
+  NodePayer* payer_ = nullptr;
   std::uint64_t next_ = 1;
   std::map<QueryId, std::shared_ptr<Query>> queries_;
 };

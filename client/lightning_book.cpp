@@ -64,6 +64,11 @@ std::optional<Payment> decode_payment(std::string_view text) {
 }
 
 LightningBook::LightningBook(Journal& journal) : journal_(journal) {
+  reload();
+}
+
+void LightningBook::reload() {
+  payments_.clear();
   journal_.scan(JournalTable::Lightning, {}, [&](ByteSpan, ByteSpan value) {
     if (auto payment = decode_payment(as_text(value))) {
       payments_.push_back(std::move(*payment));

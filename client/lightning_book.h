@@ -17,6 +17,9 @@ class LightningBook {
  public:
   explicit LightningBook(Journal& journal);
 
+  /// What other processes of this home have written meanwhile. Only while no put() is under way.
+  void reload();
+
   [[nodiscard]] const std::vector<settlement::lightning::Payment>& payments() const {
     return payments_;
   }

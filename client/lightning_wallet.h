@@ -4,13 +4,13 @@
 #include "base/rng.h"
 #include "client/inference_client.h"
 #include "client/journal.h"
-#include "client/lightning_book.h"
+#include "client/lightning_payer.h"
 #include "client/offer_book.h"
-#include "client/wallet_connect.h"
 #include "net/loop.h"
 #include "schnorr/keys.h"
 #include "settlement/lightning/desk.h"
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,9 +28,10 @@ class LightningWallet {
   using Payment = settlement::lightning::Payment;
 
   LightningWallet(settlement::lightning::WalletUri uri, const std::string& ca_file,
-                  Journal& journal, net::Loop& loop, Clock& clock, Rng& rng);
+                  const std::filesystem::path& home, Journal& journal, net::Loop& loop,
+                  Clock& clock, Rng& rng);
 
-  [[nodiscard]] const LightningBook& book() const { return book_; }
+  [[nodiscard]] const LightningBook& book() const { return payer_.book(); }
 
   /// Of the wallet service, msat.
   [[nodiscard]] Result<settlement::lightning::Msat, std::string> balance();
@@ -50,9 +51,6 @@ class LightningWallet {
                                                     const SharedOffer& offer,
                                                     const Keypair& signer);
 
-  /// Looks up what a command that was killed left, and sends again what may be.
-  [[nodiscard]] Result<void, std::string> finish_waiting();
-
   /// What the channel's receipts of this home have come to.
   [[nodiscard]] static Amount spent(Journal& journal, const ChannelId& channel);
 
@@ -65,21 +63,18 @@ class LightningWallet {
   [[nodiscard]] Result<settlement::lightning::DeskState, std::string> ask_desk(
       InferenceClient& client, const SharedOffer& offer,
       const settlement::lightning::DeskWish& wish);
-  [[nodiscard]] WalletReply ask_wallet(settlement::lightning::WalletRequest request,
-                                       std::optional<std::int64_t> expires_at = std::nullopt);
+  [[nodiscard]] WalletReply ask_wallet(settlement::lightning::WalletRequest request);
   [[nodiscard]] Result<void, std::string> keep(const Payment& payment);
-  [[nodiscard]] Result<void, std::string> send(Payment& payment);
-  [[nodiscard]] Result<void, std::string> look_up(Payment& payment);
-  [[nodiscard]] Result<void, std::string> finish(Payment& payment, std::int64_t wait_ms_max);
   [[nodiscard]] const Payment* waiting(const ChannelId& channel, bool outgoing) const;
-  void pause(std::uint64_t milliseconds);
+  /// Begins something, and runs the loop until it has called back.
+  template <typename T>
+  [[nodiscard]] T wait_for(const std::function<void(std::function<void(const T&)>)>& begin);
 
   Journal& journal_;
   net::Loop& loop_;
   Clock& clock_;
   Rng& rng_;
-  LightningBook book_;
-  WalletConnect wallet_;
+  LightningPayer payer_;
 };
 
 }  // namespace nostril::client

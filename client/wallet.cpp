@@ -15,6 +15,18 @@ namespace {
 /// Records of one channel that wait for the one before them.
 constexpr std::size_t kEarlyMax = settlement::NodeChannel::kUnpaidStatementsMax;
 
+/// What may stand behind the channel: a payment that is not decided here may be with the node.
+Amount most_backed(const LightningBook& book, const ChannelId& channel, const LightningRail& rail) {
+  using namespace settlement::lightning;  // NOLINT(google-build-using-namespace)
+  ChannelSums sums = book.sums(channel);
+  for (const Payment& one : book.payments()) {
+    if (one.channel == channel && one.outgoing && one.state == PaymentState::Waiting) {
+      sums.deposited += one.amount;
+    }
+  }
+  return backing_of(sums, static_cast<Msat>(rail.step.value()));
+}
+
 }  // namespace
 
 Wallet::Wallet(Journal& journal, Keypair signer, Amount budget, Clock& clock, Rng& rng)
@@ -61,27 +73,47 @@ std::optional<ChannelId> Wallet::funded(const Offer& offer) {
 /// deposits, so the journal is looked at each time.
 std::optional<ChannelId> Wallet::deposited(const Offer& offer) {
   const LightningBook book(journal_);
-  std::optional<ChannelId> out;
+  const auto suits = [&](const settlement::ChannelTerms& terms) {
+    return terms.lightning && terms.signer == signer_.public_key() && terms.node == offer.node &&
+           terms.asset == offer.asset;
+  };
   for (StoredChannel& stored : all_channels(journal_)) {
-    const settlement::ChannelTerms& terms = stored.terms;
-    if (!terms.lightning || terms.signer != signer_.public_key() || terms.node != offer.node ||
-        terms.asset != offer.asset) {
-      continue;
-    }
-    const ChannelId id = settlement::channel_id(terms);
-    Channel fresh{settlement::PayerChannel(terms, budget_, stored.snapshot),
+    if (!suits(stored.terms)) continue;
+    Channel fresh{settlement::PayerChannel(stored.terms, budget_, stored.snapshot),
                   std::move(stored.record),
                   std::move(stored.paid),
                   0,
                   stored.open,
                   std::nullopt,
                   {}};
-    Channel& channel = channels_.try_emplace(id, std::move(fresh)).first->second;
+    const ChannelId id = fresh.book.id();
+    channels_.try_emplace(id, std::move(fresh));
+  }
+  std::optional<ChannelId> out;
+  bool usable = false;
+  for (auto& [id, channel] : channels_) {
+    if (!suits(channel.book.terms())) continue;
     channel.locked = settlement::lightning::backing_of(
         book.sums(id), static_cast<std::uint64_t>(offer.lightning->step.value()));
-    if (!channel.retired && channel.book.spent() < *channel.locked) out = id;
+    if (channel.retired) continue;
+    usable = true;
+    if (channel.book.spent() < *channel.locked) out = id;
   }
-  return out;
+  // One that is at its bound is paid first: who takes a new one each time pays nobody.
+  if (usable || !steps_allowed_ || offer.lightning->step.is_zero()) return out;
+  return make_channel(offer, true);
+}
+
+ChannelId Wallet::make_channel(const Offer& offer, bool lightning) {
+  settlement::ChannelTerms terms{signer_.public_key(), offer.node, offer.asset, {}};
+  terms.lightning = lightning;
+  rng_.fill(terms.salt);
+  settlement::PayerChannel book(terms, budget_);
+  const ChannelId id = book.id();
+  Channel channel{std::move(book), std::nullopt, std::nullopt, 0, false, {}, {}};
+  if (lightning) channel.locked = offer.lightning->step;
+  channels_.emplace(id, std::move(channel));
+  return id;
 }
 
 std::optional<Wallet::Ticket> Wallet::open(const Offer& offer) {
@@ -96,11 +128,7 @@ std::optional<Wallet::Ticket> Wallet::open(const Offer& offer) {
   } else if (const auto current = current_.find(key); current != current_.end()) {
     id = current->second;
   } else {
-    settlement::ChannelTerms terms{signer_.public_key(), offer.node, offer.asset, {}};
-    rng_.fill(terms.salt);
-    settlement::PayerChannel book(terms, budget_);
-    id = book.id();
-    channels_.emplace(*id, Channel{std::move(book), std::nullopt, std::nullopt, 0, false, {}, {}});
+    id = make_channel(offer, false);
     current_.emplace(key, *id);
   }
   Channel& channel = channels_.at(*id);
@@ -162,6 +190,10 @@ void Wallet::pay(const Offer& offer, const ResponseRecord& record, const Event& 
   const Digest previous_hash = channel.book.snapshot().running_hash;
   const auto budget =
       Amount::from(channel.book.spent().value() + budget_left(key).value()).value_or(Amount{});
+  if (channel.book.terms().lightning && offer.lightning && channel.locked &&
+      record.spent > *channel.locked) {  // a deposit came while it answered
+    channel.locked = most_backed(LightningBook(journal_), record.channel, *offer.lightning);
+  }
   // What is not locked could never be claimed: who states more has not looked at the chain.
   channel.book.set_budget(std::min(budget, channel.locked.value_or(budget)));
   auto judged =

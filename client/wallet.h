@@ -32,6 +32,10 @@ class Wallet {
 
   [[nodiscard]] Amount budget() const { return budget_; }
 
+  /// Somebody pays nodes after the fact (auto_pay.h): a channel with such a node is made on first
+  /// use. Without it one takes a deposit first.
+  void allow_steps() { steps_allowed_ = true; }
+
   /// One answer's use of a channel.
   struct Ticket {
     ChannelId channel;
@@ -75,6 +79,7 @@ class Wallet {
 
   using Key = std::pair<PublicKey, std::string>;  // node and asset
 
+  ChannelId make_channel(const Offer& offer, bool lightning);
   [[nodiscard]] std::optional<ChannelId> funded(const Offer& offer);
   [[nodiscard]] std::optional<ChannelId> deposited(const Offer& offer);
   [[nodiscard]] JournalChange row(const Channel& channel) const;
@@ -90,6 +95,7 @@ class Wallet {
   Rng& rng_;
   std::map<ChannelId, Channel> channels_;
   std::map<Key, ChannelId> current_;  ///< of channels on no chain
+  bool steps_allowed_ = false;
 };
 
 }  // namespace nostril::client

@@ -55,6 +55,11 @@ class WalletConnect {
   void ask(settlement::lightning::WalletRequest request, Callback done,
            std::optional<std::int64_t> expires_at = std::nullopt);
 
+  /// What the service says of itself; nothing yet, or not reached.
+  [[nodiscard]] const std::optional<settlement::lightning::WalletService>& service() const {
+    return service_;
+  }
+
   /// What the service tells by itself, where it does.
   void on_news(std::function<void(const settlement::lightning::WalletNotification&)> callback) {
     on_news_ = std::move(callback);

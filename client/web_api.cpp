@@ -3,11 +3,15 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "client/channel_store.h"
+#include "client/funded_channel.h"
+#include "client/lightning_book.h"
 #include "client/verdict_json.h"
 #include "events/nip19.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
+#include <map>
 #include <utility>
 
 namespace nostril::client {
@@ -49,7 +53,51 @@ void write_load(JsonWriter& w, const LoadTag& load) {
   w.key("wait_ms").integer(to_integer(load.wait_ms)).end_object();
 }
 
-void write_channel(JsonWriter& w, const StoredChannel& channel) {
+/// What stands behind channels, as this home's journal knows it.
+struct Backings {
+  explicit Backings(Journal& journal) : lightning(journal) {
+    for (FundedChannel& one : funded_channels(journal)) {
+      const ChannelId id = settlement::channel_id(one.terms);
+      funded.emplace(id, std::move(one));
+    }
+  }
+
+  LightningBook lightning;
+  std::map<ChannelId, FundedChannel> funded;
+};
+
+void write_backing(JsonWriter& w, const StoredChannel& channel, const Backings& backings) {
+  const ChannelId id = settlement::channel_id(channel.terms);
+  if (channel.terms.lightning) {
+    const auto sums = backings.lightning.sums(id);
+    w.key("backing").begin_object().key("rail").string("lightning");
+    w.key("deposited").string(to_decimal(sums.deposited));
+    w.key("refunded").string(to_decimal(sums.refunded)).end_object();
+    return;
+  }
+  const auto found = backings.funded.find(id);
+  if (found == backings.funded.end()) return;
+  w.key("backing").begin_object().key("rail").string("chain");
+  w.key("state").string(to_string(found->second.state));
+  w.key("locked").string(found->second.locked.to_string());
+  w.key("claimed").string(found->second.claimed.to_string()).end_object();
+}
+
+void write_payments(JsonWriter& w, const LightningBook& book) {
+  auto all = book.payments();
+  std::ranges::sort(all, std::greater(), &settlement::lightning::Payment::created_at);
+  w.begin_array();
+  for (std::size_t i = 0; i < std::min(all.size(), WebApi::kPaymentsMax); ++i) {
+    const auto& one = all[i];
+    w.begin_object().key("what").string(to_string(one.purpose));
+    w.key("state").string(to_string(one.state)).key("amount").string(to_decimal(one.amount));
+    w.key("fees").string(to_decimal(one.fees)).key("channel").string(encode_hex(one.channel));
+    w.key("at").integer(one.created_at).end_object();
+  }
+  w.end_array();
+}
+
+void write_channel(JsonWriter& w, const StoredChannel& channel, const Backings& backings) {
   const auto stated = Amount::from((channel.snapshot.micro + settlement::kMicroPerUnit - 1) /
                                    settlement::kMicroPerUnit);
   w.begin_object();
@@ -58,7 +106,9 @@ void write_channel(JsonWriter& w, const StoredChannel& channel) {
   w.key("stated").string(stated.value_or(Amount()).to_string());
   w.key("receipted").string(channel.snapshot.accepted.to_string());
   w.key("statements").integer(to_integer(channel.snapshot.n));
-  w.key("open").boolean(channel.open).end_object();
+  w.key("open").boolean(channel.open);
+  write_backing(w, channel, backings);
+  w.end_object();
 }
 
 }  // namespace
@@ -155,13 +205,16 @@ std::string WebApi::spending() const {
   w.begin_object().key("now").integer(clock_.unix_s());
   w.key("budget").string(home_.budget().to_string());
   spending_.write_days(w.key("days"));
+  const Backings backings(home_.journal());
   w.key("channels").begin_array();
   std::size_t count = 0;
   for (const StoredChannel& channel : all_channels(home_.journal())) {
     if (++count > kChannelsMax) break;
-    write_channel(w, channel);
+    write_channel(w, channel, backings);
   }
-  w.end_array().end_object();
+  w.end_array();
+  write_payments(w.key("payments"), backings.lightning);
+  w.end_object();
   return std::move(w).take();
 }
 

@@ -24,14 +24,18 @@ namespace nostril::client {
 ///     "reason","verdict":{…} or null}: verdict_json.h; ID: the offer event's, hex. null: the
 ///     evidence was not judged, and the reason says why. 404: no such offer now.
 ///   /nostril/v1/spending  {"now","budget","days":[…],"channels":[{"channel","node","asset",
-///     "stated","receipted","statements","open"},…]}: days as spending_book.h; budget: most that
-///     one node may be owed in one asset; stated: what its records add up to; receipted: what was
-///     signed for. 1,000 channels at most. It is the whole home's money, whoever asked.
+///     "stated","receipted","statements","open","backing"?},…],"payments":[{"what","state",
+///     "amount","fees","channel","at"},…]}: days as spending_book.h; budget: most that one node may
+///     be owed in one asset; stated: what its records add up to; receipted: what was signed for;
+///     backing: {"rail":"chain","state","locked","claimed"} as the wallet's last command saw it, or
+///     {"rail":"lightning","deposited","refunded"}. payments: over Lightning, newest first, 100 at
+///     most. 1,000 channels at most. It is the whole home's money, whoever asked.
 /// Amounts are decimal text of base units. Access is the gateway's affair.
 /// Threads: the loop's only. `home` must outlive it, and calls it when offers change.
 class WebApi {
  public:
   static constexpr std::size_t kChannelsMax = 1'000;
+  static constexpr std::size_t kPaymentsMax = 100;
 
   WebApi(ClientHome& home, Clock& clock);
 

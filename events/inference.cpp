@@ -278,6 +278,7 @@ Result<Offer, InferenceError> parse_offer(const Event& event) {
   offer.prices = read_prices(reader, "price", offer.asset);
   offer.rail = read_rail(reader);
   offer.lightning = read_lightning(reader, offer.asset);
+  if (offer.rail && offer.lightning) reader.fail(InferenceError::BadTag);
   offer.context_tokens = reader.number("context", Limits::kTokensMax);
   offer.output_tokens_max = reader.number("output", Limits::kTokensMax);
   for (const Tags::View tag : reader.all("feature", Limits::kFeaturesMax)) {

@@ -17,6 +17,11 @@ namespace nostril::node {
 
 namespace {
 
+/// How long an answer waits for a deposit; a client hears nothing meanwhile, and bears 30 s of
+/// that.
+constexpr std::int64_t kDepositWaitMs = 20'000;
+constexpr std::int64_t kLookMs = 250;
+
 Usage at_least(const Usage& usage, const Usage& floor) {
   return {std::max(usage.input, floor.input), std::max(usage.cached, floor.cached),
           std::max(usage.output, floor.output)};
@@ -229,6 +234,7 @@ void Answering::pass_held() {
   if (held_.empty() || receipt_asked_at_ms_) return;
   const Usage wanted = usage_of(services_.engine.peek(call_));
   if (covers(wanted)) {
+    deposit_wanted_at_ms_.reset();
     if (first_at_ms_ == 0) first_at_ms_ = services_.clock.unix_ms();
     peer_->on_bytes(std::exchange(held_, {}));
     delivered_ = wanted;
@@ -238,15 +244,27 @@ void Answering::pass_held() {
     ask_for_receipt(at_least(delivered_, stated_));
   } else if (const auto part = instalment(wanted)) {
     ask_for_receipt(*part);
+  } else if (may_get_a_deposit()) {
+    deposit_wanted_at_ms_ = deposit_wanted_at_ms_.value_or(services_.clock.monotonic_ms());
+    look_at_ms_ = services_.clock.monotonic_ms() + kLookMs;
   } else {
     end_early(RecordStatus::Unpaid);
   }
+}
+
+/// All is receipted, and the channel is at its bound, where one that is paid after the fact is to
+/// be paid: its payer has been told by his own receipts, and may be about to.
+bool Answering::may_get_a_deposit() const {
+  const std::int64_t now = services_.clock.monotonic_ms();
+  return services_.config.lightning.step > 0 && book_->channel().terms().lightning &&
+         now - deposit_wanted_at_ms_.value_or(now) < kDepositWaitMs;
 }
 
 void Answering::on_engine_done(const EngineOutcome& outcome) {
   call_ = Engine::Call::None;
   engine_paused_ = false;
   receipt_asked_at_ms_.reset();
+  deposit_wanted_at_ms_.reset();
   const Usage used = usage_of(outcome);
   leave_queue(outcome.failure == EngineFailure::None, used.input + used.output);
   switch (outcome.failure) {
@@ -277,6 +295,7 @@ EngineOutcome Answering::stop_engine() {
   held_.clear();
   entry_.reset();
   receipt_asked_at_ms_.reset();
+  deposit_wanted_at_ms_.reset();
   leave_queue(false);
   return outcome;
 }
@@ -291,14 +310,20 @@ void Answering::end_early(RecordStatus status) {
 
 std::int64_t Answering::next_timer_ms() const {
   if (entry_) return entry_until_ms_;
+  if (deposit_wanted_at_ms_ && !receipt_asked_at_ms_) return look_at_ms_;
   if (!receipt_asked_at_ms_) return std::numeric_limits<std::int64_t>::max();
   return *receipt_asked_at_ms_ + services_.config.limits.receipt_wait_s * 1000;
 }
 
 void Answering::on_timer() {
   if (services_.clock.monotonic_ms() < next_timer_ms()) return;
-  if (entry_) return on_channel_paid();  // or not: it is refused then
-  end_early(RecordStatus::Unpaid);
+  if (entry_) {
+    on_channel_paid();  // or not: it is refused then
+  } else if (receipt_asked_at_ms_) {
+    end_early(RecordStatus::Unpaid);
+  } else {
+    pass_held();
+  }
 }
 
 // ---- Money --------------------------------------------------------------------------------------

@@ -161,6 +161,7 @@ class Answering : public std::enable_shared_from_this<Answering> {
   void ask_engine(const EngineRequest& request);
   [[nodiscard]] bool on_engine_bytes(std::string_view piece);
   void pass_held();
+  [[nodiscard]] bool may_get_a_deposit() const;
   void on_engine_done(const EngineOutcome& outcome);
   /// Takes the request out of the gate or the engine; what the engine had counted by then.
   EngineOutcome stop_engine();
@@ -198,6 +199,8 @@ class Answering : public std::enable_shared_from_this<Answering> {
   Usage delivered_;   ///< what all bytes before held_ came to
   std::optional<std::int64_t> receipt_asked_at_ms_;
   Amount asked_spent_;  ///< what that receipt is to pay in all
+  std::optional<std::int64_t> deposit_wanted_at_ms_;
+  std::int64_t look_at_ms_ = 0;  ///< whether the deposit has come
   Usage stated_;
   Usage usage_max_;  ///< most that the payer accepts for this request
   std::int64_t accepted_at_ms_ = 0;

@@ -509,6 +509,12 @@ void NodeConfig::declare(Config& config) {
       "and are paid from there; what is not given away stays in it. Without payee.");
   config.number("split_at", &settlement.split_at, 1, INT64_MAX,
                 "Base units that somebody is owed before they are sent.");
+  config.number(
+      "refund_at", &settlement.refund_at, 0, INT64_MAX,
+      "Where a user asked to close and all receipts are claimed, give back at once what is\n"
+      "left, from so many base units on, and spare him the day that the contract has him\n"
+      "wait; the gas is yours. 0: never. Needs the payee's own key here (no payee, or the\n"
+      "account's).");
 
   config.section(
       "lightning",

@@ -112,6 +112,7 @@ struct NodeConfig {
     std::int64_t claim_after_s = 86'400;
     std::vector<std::string> split;
     std::int64_t split_at = 10'000'000;
+    std::int64_t refund_at = 0;
 
     /// Of key_file, once it was read: the payee where none is named. Not a key of the file.
     std::optional<EthereumAddress> account;

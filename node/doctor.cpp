@@ -61,6 +61,8 @@ Findings examine_node(const NodeConfig& config, const Judge& judge, net::Loop& l
   add(check_engines(config, loop));
   begin("the relays and the clock");
   add(check_relays(config, loop, clock, rng));
+  begin("what settles");
+  add(check_settlement(config, loop, clock, rng));
   begin("where it listens");
   add(check_listeners(config, judge.now_s));
   begin("the disk");

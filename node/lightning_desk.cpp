@@ -2,8 +2,10 @@
 
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "base/metrics_text.h"
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -108,6 +110,39 @@ void LightningDesk::handle(std::string_view body, Done done) {
   } else {
     done(state_of(terms, nullptr));
   }
+}
+
+std::string LightningDesk::metrics_text() const {
+  struct Sum {
+    std::uint64_t count = 0;
+    Uint128 msat = 0;
+  };
+
+  std::map<std::pair<PaymentPurpose, PaymentState>, Sum> sums;
+  for (const PaymentPurpose purpose : {PaymentPurpose::Deposit, PaymentPurpose::Refund}) {
+    for (const auto state : {PaymentState::Waiting, PaymentState::Settled, PaymentState::Failed}) {
+      sums[{purpose, state}] = {};
+    }
+  }
+  Uint128 fees = 0;
+  for (const Payment& one : book_.payments()) {
+    Sum& sum = sums[{one.purpose, one.state}];
+    ++sum.count;
+    sum.msat += one.amount;
+    fees += one.fees;
+  }
+  const auto label = [](const auto& key) {
+    return metrics_label("purpose", to_string(key.first)) + "," +
+           metrics_label("state", to_string(key.second));
+  };
+  MetricsText out("nostril_node_");
+  out.metric("lightning_payments", "gauge", "in the journal, by what became of them");
+  for (const auto& [key, sum] : sums) out.sample(sum.count, label(key));
+  out.metric("lightning_msat", "gauge", "that they come to");
+  for (const auto& [key, sum] : sums) out.sample_decimal(to_decimal(sum.msat), label(key));
+  out.metric("lightning_fees_msat", "gauge", "that refunds cost this node");
+  out.sample_decimal(to_decimal(fees), {});
+  return std::move(out).take();
 }
 
 // ---- Deposits -----------------------------------------------------------------------------------

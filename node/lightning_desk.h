@@ -66,6 +66,9 @@ class LightningDesk {
 
   [[nodiscard]] const client::LightningBook& book() const { return book_; }
 
+  /// For Prometheus: sums and states, no word of a payer.
+  [[nodiscard]] std::string metrics_text() const;
+
   using Done = std::function<void(const Result<std::string, AnswerRefusal>&)>;
 
   /// Answers a request's body with one; `done` comes once, perhaps at once.

@@ -170,7 +170,12 @@ int run(const std::string& path) {
   }
   std::optional<MetricsServer> metrics;
   if (!config.metrics.listen.empty()) {
-    metrics.emplace(loop, config.metrics.listen, [&agent] { return agent.metrics_text(); });
+    metrics.emplace(loop, config.metrics.listen, [&] {
+      std::string text = agent.metrics_text();
+      if (desk) text += desk->metrics_text();
+      if (settling) text += settling->metrics_text();
+      return text;
+    });
     log(LogLevel::Info, "metrics at http://127.0.0.1:{}/metrics", metrics->port());
   }
   int status = 0;

@@ -1,6 +1,7 @@
 #include "node/network_checks.h"
 
 #include "client/clock_check.h"
+#include "client/money_checks.h"
 #include "client/relay_probe.h"
 #include "client/run_until.h"
 #include "node/beacon_feed.h"
@@ -155,6 +156,47 @@ Findings check_relays(const NodeConfig& config, net::Loop& loop, Clock& clock, R
     out.push_back(client::judge_relay(facts));
   }
   out.push_back(client::judge_clock(time));
+  return out;
+}
+
+Findings check_settlement(const NodeConfig& config, net::Loop& loop, Clock& clock, Rng& rng) {
+  using Method = settlement::lightning::WalletMethod;
+  if (config.problem()) return {};  // said of the settings already
+  Findings out;
+  if (config.settlement.enabled()) {
+    std::optional<EthereumAddress> account;
+    const std::filesystem::path file = config.account_file();
+    if (!std::filesystem::exists(file)) {
+      out.push_back({"account", Health::Warning, file.string() + ": not there",
+                     "the node's first start makes it; then send it some of the chain's coin"});
+    } else if (const auto key = client::chain::account_key(file, false, rng)) {
+      account = key->address();
+      out.push_back(
+          {"account", Health::Ok, settlement::evm::to_string(*account) + " sends claims", {}});
+    } else {
+      out.push_back({"account", Health::Wrong, key.error(), "put back a copy of it"});
+    }
+    for (Finding& one :
+         client::check_chain(config.settlement, config.offer.asset, account, "[settlement]")) {
+      out.push_back(std::move(one));
+    }
+  }
+  if (!config.lightning.enabled()) return out;
+  std::vector<client::WalletServiceNeeds> needs = {{"lightning",
+                                                    config.lightning.nwc_file,
+                                                    {Method::MakeInvoice, Method::LookupInvoice},
+                                                    config.lightning.network}};
+  if (config.lightning.refund_nwc_file.empty()) {
+    needs.front().methods.push_back(Method::PayInvoice);
+  } else {
+    needs.push_back({"refunds",
+                     config.lightning.refund_nwc_file,
+                     {Method::PayInvoice, Method::LookupInvoice},
+                     config.lightning.network});
+  }
+  for (Finding& one : client::check_wallet_services(needs, config.ca_file, loop, clock, rng)) {
+    out.push_back(std::move(one));
+  }
   return out;
 }
 

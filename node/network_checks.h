@@ -12,7 +12,8 @@
 #include <string>
 #include <vector>
 
-/// What `nostril-node doctor` looks at beyond the machine: engines, relays, the clock by them.
+/// What `nostril-node doctor` looks at beyond the machine: engines, relays, the clock by them,
+/// and what settles.
 namespace nostril::node {
 
 /// The engines that are configured, or those on loopback. Runs `loop` until they have answered, or
@@ -23,5 +24,10 @@ namespace nostril::node {
 /// answered, or `wait_ms`.
 [[nodiscard]] Findings check_relays(const NodeConfig& config, net::Loop& loop, Clock& clock,
                                     Rng& rng, std::uint64_t wait_ms = 8'000);
+
+/// What settles: the chain, its contract and the account that claims; or the wallet services. Empty
+/// when nothing is configured. Runs `loop` meanwhile.
+[[nodiscard]] Findings check_settlement(const NodeConfig& config, net::Loop& loop, Clock& clock,
+                                        Rng& rng);
 
 }  // namespace nostril::node

@@ -3,9 +3,11 @@
 #include "base/check.h"
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "base/metrics_text.h"
 #include "client/chain/follower.h"
 #include "client/chain/sender.h"
 #include "client/chain/store.h"
+#include "client/channel_store.h"
 #include "node/claims.h"
 #include "settlement/evm/abi.h"
 #include "settlement/evm/log.h"
@@ -28,6 +30,10 @@ namespace chain = client::chain;
 /// A round must not keep deposits waiting: what is in no block by then goes on in the next.
 constexpr std::int64_t kSendWaitSMax = 20;
 constexpr const char* kClaimedAt = "claimed-at";
+/// After the request to close: answers that were under way have ended by then, and their receipts
+/// have come.
+constexpr std::uint64_t kRefundAfterS = 60;
+constexpr std::uint64_t kGraceS = 86'400;
 
 std::unique_ptr<chain::ChainStore> open_store(const NodeConfig& config) {
   auto store = chain::ChainStore::open(std::filesystem::path(config.data) / "chain");
@@ -84,6 +90,7 @@ struct Settler::Parts {  // NOLINT(clang-analyzer-optin.performance.Padding)
         least(Amount::of(static_cast<std::uint64_t>(config.settlement.claim_least))),
         shares(config.settlement.shares().value_or(std::vector<settlement::Share>())),
         split_at(Amount::of(static_cast<std::uint64_t>(config.settlement.split_at))),
+        refund_at(Amount::of(static_cast<std::uint64_t>(config.settlement.refund_at))),
         poll_ms(static_cast<std::uint64_t>(config.settlement.poll_ms)),
         key(std::move(the_key)),
         store(open_store(config)),
@@ -101,6 +108,7 @@ struct Settler::Parts {  // NOLINT(clang-analyzer-optin.performance.Padding)
   const Amount least;
   const std::vector<settlement::Share> shares;
   const Amount split_at;
+  const Amount refund_at;
   const std::uint64_t poll_ms;
   const EcdsaKey key;
   const std::unique_ptr<chain::ChainStore> store;
@@ -132,7 +140,7 @@ SettleRound Settler::round(bool asked) {
   SettleRound out;
   Parts& p = *parts_;
   if (!p.place_checked) {
-    if (const auto checked = p.follower.check_place(); !checked) {
+    if (const auto checked = chain::check_place(p.rpc, p.place); !checked) {
       out.problem = checked.error().text;
       return out;
     }
@@ -145,6 +153,7 @@ SettleRound Settler::round(bool asked) {
   out.view = std::make_shared<const ChainView>(
       ChainView{p.follower.mirror(), p.follower.newest(), p.follower.head().time});
   out.problem = claim(out, asked);
+  if (out.problem.empty()) out.problem = give_back(*out.view);
   if (out.problem.empty()) out.problem = pay_shares();
   return out;
 }
@@ -157,6 +166,7 @@ std::string Settler::claim(SettleRound& out, bool asked) {
   const bool wanted = asked || p.store->meta(kClaimWanted).has_value();
   const std::vector<Claimable> all =
       find_claimable(p.journal, p.place, out.view->newest, p.payee, p.asset.token, p.least);
+  for (const Claimable& one : all) out.claimable += one.worth.value();
   const std::int64_t now = p.clock.unix_s();
   const std::int64_t since = now - number_in(p.store->meta(kClaimedAt));
   const auto reason = reason_to_claim(all, p.policy, since, wanted);
@@ -187,15 +197,54 @@ std::string Settler::claim(SettleRound& out, bool asked) {
   return {};
 }
 
+/// The rest of channels that are closing, once nothing is left to claim from them. What the chain
+/// says now is what was read of it: a refund that was sent and is in no block that was read yet
+/// keeps all others back.
+std::string Settler::give_back(const ChainView& view) {
+  Parts& p = *parts_;
+  if (p.refund_at.is_zero() || p.sender.account() != p.payee) return {};
+  if (!all_is_read()) return {};
+  for (const auto& [id, channel] : view.newest.channels()) {
+    const auto* confirmed = view.confirmed.find(id);
+    if (channel.terms.token != p.asset.token || channel.close_at == 0 || confirmed == nullptr ||
+        confirmed->close_at != channel.close_at ||
+        view.head_time + kGraceS < channel.close_at + kRefundAfterS) {
+      continue;
+    }
+    const auto stored = client::get_channel(p.journal, id);
+    const Amount receipts = stored ? stored->snapshot.accepted : Amount();
+    if (std::min(receipts, channel.locked) > channel.claimed) continue;  // to be claimed first
+    const Uint128 rest = channel.locked.value() - channel.claimed.value();
+    if (rest == 0 || rest < p.refund_at.value()) continue;
+    const Amount amount = *Amount::from(rest);
+    const auto sent =
+        p.sender.send({fmt::format("refund {}", amount.to_string()), p.place.contract, 0,
+                       settlement::evm::channel_call(settlement::evm::AmountCall::Refund,
+                                                     channel.terms, amount)});
+    if (!sent) return sent.error();
+    log(LogLevel::Info, "gave back {} of a channel that is closing",
+        public_text(amount.to_string()));
+    return {};  // the next when this one has been read
+  }
+  return {};
+}
+
+/// All that this account ever sent has ended, and lies in blocks that were read.
+bool Settler::all_is_read() const {
+  const Parts& p = *parts_;
+  return std::ranges::all_of(
+      p.store->transactions(p.sender.account()), [&p](const chain::StoredTransaction& one) {
+        const bool ended = one.state == chain::TransactionState::Replaced || one.receipt;
+        return ended && (!one.receipt || one.receipt->block <= p.follower.cursor().number);
+      });
+}
+
 /// Computed from the chain alone, and only when all that this account ever sent lies in what was
 /// read of it: so no payment can be overlooked, and none is made twice.
 std::string Settler::pay_shares() {
   Parts& p = *parts_;
   if (p.shares.empty()) return {};
-  for (const chain::StoredTransaction& one : p.store->transactions(p.sender.account())) {
-    const bool ended = one.state == chain::TransactionState::Replaced || one.receipt.has_value();
-    if (!ended || (one.receipt && one.receipt->block > p.follower.cursor().number)) return {};
-  }
+  if (!all_is_read()) return {};
   Uint128 earned = 0;
   for (const auto& [id, channel] : p.follower.mirror().channels()) {
     if (channel.terms.token == p.asset.token) earned += channel.claimed.value();
@@ -226,6 +275,7 @@ Settling::Settling(const NodeConfig& config, client::Journal& journal, EcdsaKey 
                    net::Loop& loop, Clock& clock,
                    std::function<void(std::shared_ptr<const ChainView>)> on_view)
     : loop_(loop),
+      clock_(clock),
       on_view_(std::move(on_view)),
       settler_(config, journal, std::move(key), clock),
       thread_([this] { work(); }) {}
@@ -245,13 +295,52 @@ void Settling::work() {
         log(LogLevel::Error, "settlement: {}", public_text(round.problem));
       last_problem = round.problem;
     }
-    if (round.view) {
-      (void)loop_.post([this, alive = std::weak_ptr(alive_), view = std::move(round.view)] {
-        if (!alive.expired()) on_view_(view);
-      });
-    }
+    (void)loop_.post([this, alive = std::weak_ptr(alive_), round = std::move(round)] {
+      if (!alive.expired()) on_round(round);
+    });
     settler_.pause();
   }
+}
+
+void Settling::on_round(const SettleRound& round) {
+  ++figures_.rounds;
+  if (!round.problem.empty()) ++figures_.failed;
+  figures_.claimed_rows += round.claimed_rows;
+  if (!round.view) return;
+  figures_.view = round.view;
+  figures_.claimable = round.claimable;
+  on_view_(round.view);
+}
+
+std::string Settling::metrics_text() const {
+  std::uint64_t open = 0;
+  std::uint64_t closing = 0;
+  Uint128 locked = 0;
+  Uint128 claimed = 0;
+  std::uint64_t age_s = 0;
+  if (figures_.view) {
+    age_s = static_cast<std::uint64_t>(std::max<std::int64_t>(
+        0, clock_.unix_s() - static_cast<std::int64_t>(figures_.view->head_time)));
+    for (const auto& [id, channel] : figures_.view->newest.channels()) {
+      ++(channel.close_at == 0 ? open : closing);
+      locked += channel.locked.value();
+      claimed += channel.claimed.value();
+    }
+  }
+  MetricsText out("nostril_node_");
+  out.counter("settlement_rounds_total", figures_.rounds, "looks at the chain");
+  out.counter("settlement_rounds_failed_total", figures_.failed, "of them, that failed");
+  out.counter("settlement_rows_claimed_total", figures_.claimed_rows, "channels claimed for");
+  if (!figures_.view) return std::move(out).take();
+  out.gauge("settlement_view_age_seconds", age_s, "of the newest block that was read");
+  out.metric("settlement_channels", "gauge", "of this node on the chain");
+  out.sample(open, metrics_label("state", "open"));
+  out.sample(closing, metrics_label("state", "closing"));
+  out.metric("settlement_units", "gauge", "base units in them");
+  out.sample_decimal(to_decimal(locked), metrics_label("what", "locked"));
+  out.sample_decimal(to_decimal(claimed), metrics_label("what", "claimed"));
+  out.sample_decimal(to_decimal(figures_.claimable), metrics_label("what", "claimable"));
+  return std::move(out).take();
 }
 
 EcdsaKey settlement_key(const NodeConfig& config, Rng& rng) {

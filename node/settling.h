@@ -20,6 +20,7 @@ namespace nostril::node {
 struct SettleRound {
   std::shared_ptr<const ChainView> view;  ///< none: the chain could not be followed
   std::size_t claimed_rows = 0;           ///< in a block now
+  Uint128 claimable = 0;                  ///< what receipts were worth beyond what was claimed
   std::string problem;                    ///< a line for the operator; empty: none
 };
 
@@ -48,6 +49,8 @@ class Settler {
  private:
   struct Parts;
   [[nodiscard]] std::string claim(SettleRound& out, bool asked);
+  [[nodiscard]] bool all_is_read() const;
+  [[nodiscard]] std::string give_back(const ChainView& view);
   [[nodiscard]] std::string pay_shares();
 
   std::unique_ptr<Parts> parts_;
@@ -64,13 +67,28 @@ class Settling {
   Settling(const Settling&) = delete;
   Settling& operator=(const Settling&) = delete;
 
+  /// For Prometheus: sums and states, no channel's.
+  [[nodiscard]] std::string metrics_text() const;
+
  private:
   struct Alive {};
 
+  /// Since the start; the loop's.
+  struct Figures {
+    std::shared_ptr<const ChainView> view;
+    Uint128 claimable = 0;
+    std::uint64_t rounds = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t claimed_rows = 0;
+  };
+
   void work();
+  void on_round(const SettleRound& round);
 
   net::Loop& loop_;
+  Clock& clock_;
   std::function<void(std::shared_ptr<const ChainView>)> on_view_;
+  Figures figures_;
   Settler settler_;
   std::shared_ptr<Alive> alive_ = std::make_shared<Alive>();
   std::thread thread_;

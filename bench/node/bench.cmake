@@ -1,1 +1,2 @@
 nostril_bench(node/manifest)
+nostril_bench(node/receipts)

@@ -65,16 +65,16 @@ void Follower::rebuild() {
   cursor_ = known.empty() ? Checkpoint{} : known.front();
 }
 
-RpcResult<void> Follower::check_place() {
-  const auto chain = rpc_.ask<std::uint64_t>("eth_chainId", "[]", parse_number);
+RpcResult<void> check_place(RpcClient& rpc, const settlement::evm::ContractPlace& place) {
+  const auto chain = rpc.ask<std::uint64_t>("eth_chainId", "[]", parse_number);
   if (!chain) return failure(chain.error());
-  if (*chain != settings_.place.chain_id) {
-    return failure(RpcFailure{RpcFailure::Kind::Refused,
-                              fmt::format("the endpoints are on chain {}, the asset is on {}",
-                                          *chain, settings_.place.chain_id)});
+  if (*chain != place.chain_id) {
+    return failure(RpcFailure{
+        RpcFailure::Kind::Refused,
+        fmt::format("the endpoints are on chain {}, the asset is on {}", *chain, place.chain_id)});
   }
-  const std::string contract = settlement::evm::to_string(settings_.place.contract);
-  const auto code = rpc_.ask<Bytes>(
+  const std::string contract = settlement::evm::to_string(place.contract);
+  const auto code = rpc.ask<Bytes>(
       "eth_getCode", fmt::format(R"(["{}","latest"])", contract), [](const Json& value) {
         return settlement::evm::parse_data(value, settlement::evm::RpcLimits::kCallBytesMax);
       });

@@ -22,6 +22,10 @@ struct FollowSettings {
   std::uint64_t range_blocks = 2'000;  ///< asked for at once; half as many after a failure
 };
 
+/// The endpoints are on the chain that `place` names, and a contract is there.
+[[nodiscard]] RpcResult<void> check_place(RpcClient& rpc,
+                                          const settlement::evm::ContractPlace& place);
+
 /// Reads the contract's log, block by block as far as it is confirmed, and keeps it on the disk
 /// with the hashes of the blocks that it ended at. When one of those is no longer the chain's, all
 /// above the newest that still is gets forgotten and is read anew: whatever the depth of the
@@ -30,9 +34,6 @@ struct FollowSettings {
 class Follower {
  public:
   Follower(RpcClient& rpc, ChainStore& store, const FollowSettings& settings);
-
-  /// Once, before anything else: the endpoints are on this chain, and the contract is there.
-  [[nodiscard]] RpcResult<void> check_place();
 
   /// Follows up to the present end of the chain. After an error what was known before still holds,
   /// and gets older.

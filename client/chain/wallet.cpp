@@ -71,6 +71,13 @@ void WalletSettings::declare(Config& config) {
   config.text("nwc_file", &nwc_file,
               "File (mode 0600) with its nostr+walletconnect:// line, which is leave to spend.\n"
               "Empty: HOME/nwc.");
+  constexpr std::int64_t kMsatMost = 1'000'000'000'000'000;
+  config.number(
+      "payment_max", &payment_max, 0, kMsatMost,
+      "chat and gateway pay nodes that are paid after the fact by themselves: what their\n"
+      "receipts owe, at most so many msat at once. 0: never.");
+  config.number("day_max", &day_max, 0, kMsatMost,
+                "At most so many msat in 24 hours, to all nodes together. 0: never.");
 }
 
 std::optional<std::string> WalletSettings::problem() const {
@@ -107,9 +114,7 @@ ChainWallet::ChainWallet(const std::filesystem::path& home, const WalletSettings
 
 Result<void, std::string> ChainWallet::check_place() {
   if (place_checked_) return {};
-  FollowSettings settings;
-  settings.place = place_;
-  if (const auto checked = Follower(rpc_, *store_, settings).check_place(); !checked) {
+  if (const auto checked = chain::check_place(rpc_, place_); !checked) {
     return failure(checked.error().text);
   }
   place_checked_ = true;

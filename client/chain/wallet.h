@@ -24,10 +24,17 @@ namespace nostril::client::chain {
 struct WalletSettings : ChainSettings {
   std::string asset;
   std::string key_file;
-  std::string nwc_file;  ///< empty: HOME/nwc
+  std::string nwc_file;          ///< empty: HOME/nwc
+  std::int64_t payment_max = 0;  ///< msat that a program may pay at once by itself; 0: nothing
+  std::int64_t day_max = 0;      ///< and in 24 hours
 
   void declare(Config& config);
   [[nodiscard]] std::optional<std::string> problem() const;
+
+  [[nodiscard]] std::filesystem::path nwc_path(const std::filesystem::path& home) const {
+    return nwc_file.empty() ? home / "nwc" : std::filesystem::path(nwc_file);
+  }
+
   /// Throws ConfigError; without the file the defaults.
   [[nodiscard]] static WalletSettings of_home(const std::filesystem::path& home);
 };

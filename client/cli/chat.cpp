@@ -105,6 +105,7 @@ int chat(Process& process, const ClientSettings& settings, const ChatOptions& op
   process.loop.on_signal(SIGINT, interrupt);
   process.loop.on_signal(SIGTERM, interrupt);
   process.loop.run();
+  home.finish_paying();
   return status;
 }
 

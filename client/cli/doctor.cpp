@@ -1,5 +1,4 @@
 #include "base/finding.h"
-#include "client/chain/rpc_client.h"
 #include "client/chain/wallet.h"
 #include "client/cli/command_line.h"
 #include "client/cli/commands.h"
@@ -9,6 +8,7 @@
 #include "client/http_get.h"
 #include "client/key_file.h"
 #include "client/listen_check.h"
+#include "client/money_checks.h"
 #include "client/relay_probe.h"
 #include "client/run_until.h"
 #include "events/nip19.h"
@@ -213,30 +213,50 @@ struct Doctor {
   }
 
   void look_at_wallet() {
-    if (!fs::exists(home / "wallet.toml")) return;
-    progress.say("asking the chain");
+    progress.say("looking at the wallet");
     chain::WalletSettings wallet;
     try {
       wallet = chain::WalletSettings::of_home(home);
     } catch (const std::exception& error) {
       return add(bad(Health::Wrong, "wallet", error.what(), "mend wallet.toml"));
     }
+    // One that only pays over Lightning names no chain.
+    if (!wallet.asset.empty() || !wallet.contract.empty()) look_at_chain(wallet);
+    if (fs::exists(wallet.nwc_path(home))) look_at_lightning(wallet);
+  }
+
+  void look_at_chain(const chain::WalletSettings& wallet) {
     if (const auto problem = wallet.problem()) {
       return add(bad(Health::Wrong, "wallet", *problem, "mend wallet.toml"));
     }
-    const std::string key =
+    const std::string file =
         wallet.key_file.empty() ? (home / "account.nsec").string() : wallet.key_file;
-    add(check_key("account", key, "pays on the chain"));
-    chain::RpcClient rpc(wallet.rpc_settings());
-    const auto height = rpc.ask_each<std::string>("eth_blockNumber", "[]", [](const Json& answer) {
-      return answer.string() ? std::optional<std::string>(*answer.string()) : std::nullopt;
-    });
-    if (!height) {
-      return add(bad(Health::Wrong, "chain", height.error().text,
-                     "check rpc in wallet.toml, and that the endpoints can be reached"));
+    add(check_key("account", file, "pays on the chain"));
+    std::optional<EthereumAddress> account;
+    if (fs::exists(file)) {
+      if (const auto key = chain::account_key(file, false, process.rng)) account = key->address();
     }
-    add(ok("chain",
-           fmt::format("{} endpoints answer, at block {}", height->size(), height->front())));
+    for (Finding& one : check_chain(wallet, wallet.asset, account, "wallet.toml")) {
+      add(std::move(one));
+    }
+  }
+
+  void look_at_lightning(const chain::WalletSettings& wallet) {
+    using Method = settlement::lightning::WalletMethod;
+    progress.say("asking the wallet service");
+    const std::vector<WalletServiceNeeds> needs = {
+        {"lightning",
+         wallet.nwc_path(home),
+         {Method::PayInvoice, Method::MakeInvoice, Method::LookupInvoice, Method::GetBalance},
+         std::nullopt}};
+    for (Finding& one :
+         check_wallet_services(needs, settings.ca_file, process.loop, process.clock, process.rng)) {
+      add(std::move(one));
+    }
+    if ((wallet.payment_max > 0) != (wallet.day_max > 0)) {
+      add(bad(Health::Warning, "paying", "one of payment_max and day_max is 0: nothing is paid",
+              "set both in wallet.toml, or none"));
+    }
   }
 
   void examine() {

@@ -68,6 +68,7 @@ int gateway(Process& process, const ClientSettings& settings, const HomeConfig& 
   process.loop.on_signal(SIGINT, stop);
   process.loop.on_signal(SIGTERM, stop);
   process.loop.run();
+  home.finish_paying();
   return 0;
 }
 

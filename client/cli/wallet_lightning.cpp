@@ -26,8 +26,7 @@ View view_of(const WalletOptions& options) {
 }
 
 settlement::lightning::WalletUri connection_of(const ClientSettings& settings) {
-  const std::string file = chain::WalletSettings::of_home(settings.home).nwc_file;
-  auto uri = read_wallet_uri(file.empty() ? settings.home / "nwc" : std::filesystem::path(file));
+  auto uri = read_wallet_uri(chain::WalletSettings::of_home(settings.home).nwc_path(settings.home));
   if (!uri) throw std::runtime_error(uri.error());
   return std::move(*uri);
 }
@@ -49,8 +48,8 @@ int say_payment(const Result<Payment, std::string>& payment, const char* done) {
 struct Counter {
   Counter(Process& process, const ClientSettings& settings, const std::string& npub)
       : home(settings, process.loop, process.clock, process.rng),
-        wallet(connection_of(settings), settings.ca_file, home.journal(), process.loop,
-               process.clock, process.rng),
+        wallet(connection_of(settings), settings.ca_file, settings.home, home.journal(),
+               process.loop, process.clock, process.rng),
         signer(payment_key(settings.home, process.rng)),
         offer(find_offer(process, home, npub,
                          [](const Offer& one) { return one.lightning.has_value(); })) {
@@ -70,8 +69,8 @@ struct Counter {
 int lightning_balance(Process& process, const ClientSettings& settings,
                       const WalletOptions& options) {
   const auto journal = open_home_journal(settings.home, process.loop);
-  LightningWallet wallet(connection_of(settings), settings.ca_file, *journal, process.loop,
-                         process.clock, process.rng);
+  LightningWallet wallet(connection_of(settings), settings.ca_file, settings.home, *journal,
+                         process.loop, process.clock, process.rng);
   const auto balance = wallet.balance();
   if (!balance) throw std::runtime_error(balance.error());
   print_lightning(*journal, wallet.book(), *balance, view_of(options));

@@ -35,7 +35,7 @@ export class SpendingView {
     this.element.replaceChildren(h("h1", {}, "Spending"),
       h("p", { class: "lead" }, "Added up from the nodes' signed records in this gateway's journal; whole base units, no estimates."), choose || "",
       ...(days.length === 0 ? [h("p", { class: "note" }, "Nothing has been spent yet.")] : [this.#tiles(days, unit), this.#by_day(days, unit), this.#by_model(days, unit)]),
-      this.#channels(unit));
+      this.#channels(unit), this.#backed(unit), this.#payments(unit));
   }
 
   #tiles(days, unit) {
@@ -87,5 +87,36 @@ export class SpendingView {
       rows.length > 0 ? h("ul", { class: "budgets" }, rows.map(({ node, paid, channels, part }) => h("li", {},
         h("span", { class: "node", title: node }, format.short_id(node)), meter({ part, label: `${(part * 100).toFixed(1)} % of the budget` }),
         h("span", { class: "number" }, `${format.amount(paid)} ${unit}`), h("span", { class: "dim" }, `${part > 0 && part < 0.001 ? "< 0.1" : (part * 100).toFixed(1)} % · ${channels} ${channels === 1 ? "channel" : "channels"}`)))) : "");
+  }
+
+  /** Channels with money behind them: locked on a chain, or paid over Lightning. */
+  #backed(unit) {
+    const own = this.data.channels.filter(({ asset, backing }) => asset === this.#asset && backing);
+    if (own.length === 0) return "";
+    const in_of = ({ rail, locked, deposited }) => BigInt(rail === "chain" ? locked : deposited);
+    const rows = own.map(({ node, receipted, backing }) => {
+      const rest = in_of(backing) - BigInt(receipted) - BigInt(backing.refunded ?? 0);
+      return { node, receipted, backing, rest };
+    });
+    const number = (value, minor) => h("td", { class: `right number${minor ? " minor" : ""}` }, format.amount(value));
+    return h("section", { class: "card" }, h("h2", {}, "Wallet"),
+      h("p", { class: "dim" }, "What stands behind your channels: locked in the contract as your wallet last saw it, or paid over Lightning. Owed is what an answer has cost and no deposit covers."),
+      h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Channels with money behind them" }, h("table", {},
+        h("thead", {}, h("tr", {}, ["Node", "Over", "Paid in", "Receipts", "Given back", `Left, ${unit}`].map((text, index) =>
+          h("th", { scope: "col", class: index < 2 ? undefined : index === 4 ? "right minor" : "right" }, text)))),
+        h("tbody", {}, rows.map(({ node, receipted, backing, rest }) => h("tr", {}, h("th", { scope: "row", title: node }, format.short_id(node)),
+          h("td", {}, backing.rail === "chain" ? `a chain, ${backing.state}` : "Lightning"), number(in_of(backing)), number(receipted), number(backing.refunded ?? "0", true),
+          h("td", { class: "right number" }, rest < 0n ? `owed ${format.amount(-rest)}` : format.amount(rest))))))));
+  }
+
+  #payments(unit) {
+    const { payments } = this.data;
+    if (this.#asset !== "msat" || payments.length === 0) return "";
+    const names = { deposit: "paid in advance", step: "paid by itself", refund: "given back" };
+    return h("section", { class: "card" }, h("h2", {}, "Over Lightning"), h("p", { class: "dim" }, "The newest payments. One that waits is looked up, and never sent twice."),
+      h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Payments over Lightning" }, h("table", {},
+        h("thead", {}, h("tr", {}, ["When", "What", "State", unit, "Fees"].map((text, index) => h("th", { scope: "col", class: index < 3 ? undefined : index === 4 ? "right minor" : "right" }, text)))),
+        h("tbody", {}, payments.map(({ what, state, amount, fees, at }) => h("tr", {}, h("th", { scope: "row" }, format.day(day_text(at * 1000))), h("td", {}, names[what] ?? what), h("td", {}, state),
+          h("td", { class: "right number" }, format.amount(amount)), h("td", { class: "right number minor" }, format.amount(fees))))))));
   }
 }

@@ -10,7 +10,7 @@ namespace nostril::settlement::lightning {
 namespace {
 
 constexpr std::array<std::string_view, 3> kStateNames = {"waiting", "settled", "failed"};
-constexpr std::array<std::string_view, 2> kPurposeNames = {"deposit", "refund"};
+constexpr std::array<std::string_view, 3> kPurposeNames = {"deposit", "refund", "step"};
 
 template <typename T, std::size_t N>
 std::optional<T> enum_of(const std::array<std::string_view, N>& names, std::string_view text) {
@@ -21,6 +21,8 @@ std::optional<T> enum_of(const std::array<std::string_view, N>& names, std::stri
 
 /// Nothing that is paid to an invoice can be under way so long after its end.
 constexpr std::int64_t kLateS = 14LL * 86'400;
+
+constexpr std::int64_t kDayS = 86'400;
 
 /// No request of ours can be acted on any more.
 bool is_over(const Payment& payment, std::int64_t now) {
@@ -111,7 +113,7 @@ ChannelSums sums_of(std::span<const Payment> payments, const ChannelId& channel)
   ChannelSums out;
   for (const Payment& one : payments) {
     if (one.channel != channel) continue;
-    if (one.purpose == PaymentPurpose::Deposit) {
+    if (one.purpose != PaymentPurpose::Refund) {
       if (one.state == PaymentState::Settled) out.deposited += one.amount;
     } else if (one.state != PaymentState::Failed) {
       out.refunded += one.amount;
@@ -122,6 +124,35 @@ ChannelSums sums_of(std::span<const Payment> payments, const ChannelId& channel)
 
 Amount backing_of(const ChannelSums& sums, Msat step) {
   return *Amount::from(Uint128{sums.left()} + step);
+}
+
+Msat owed(const ChannelSums& sums, Amount spent) {
+  const Uint128 left = sums.left();
+  return spent.value() > left ? static_cast<Msat>(std::min(spent.value() - left, Uint128{kMsatMax}))
+                              : 0;
+}
+
+bool is_near(Msat owed, Amount step) {
+  return owed > 0 && Uint128{owed} * 2 >= step.value();
+}
+
+Msat paid_in_a_day(std::span<const Payment> payments, std::int64_t now) {
+  Uint128 sum = 0;
+  for (const Payment& one : payments) {
+    const bool counts =
+        one.purpose == PaymentPurpose::Step && one.outgoing && one.state != PaymentState::Failed;
+    // A time to come: the clock was set back. Such a payment counts until its day is over.
+    if (counts && one.created_at > now - kDayS) sum += one.amount;
+  }
+  return static_cast<Msat>(std::min(sum, Uint128{kMsatMax}));
+}
+
+Msat payable(const PayPolicy& policy, std::span<const Payment> payments, Msat owed, Amount most,
+             std::int64_t now) {
+  const Msat today = paid_in_a_day(payments, now);
+  if (!policy.pays() || today >= policy.day_max) return 0;
+  const Msat allowed = std::min({owed, policy.payment_max, policy.day_max - today});
+  return static_cast<Msat>(std::min(Uint128{allowed}, most.value()));
 }
 
 Msat refundable(const ChannelSums& sums, Amount spent) {

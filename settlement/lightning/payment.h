@@ -23,11 +23,16 @@ enum class PaymentState : std::uint8_t {
 std::string_view to_string(PaymentState state);
 [[nodiscard]] std::optional<PaymentState> parse_payment_state(std::string_view text);
 
-enum class PaymentPurpose : std::uint8_t { Deposit, Refund };
+enum class PaymentPurpose : std::uint8_t {
+  Deposit,
+  Refund,
+  Step,  ///< a deposit that the payer's program made by itself, for what it has had (PayPolicy)
+};
 std::string_view to_string(PaymentPurpose purpose);
 [[nodiscard]] std::optional<PaymentPurpose> parse_payment_purpose(std::string_view text);
 
-/// Deposits go from the payer to the node, refunds back. Both keep the same row.
+/// Deposits go from the payer to the node, refunds back. Both keep the same row; of a step the node
+/// knows only that it is a deposit.
 struct Payment {
   PaymentHash hash;
   ChannelId channel;
@@ -86,6 +91,29 @@ struct ChannelSums {
 /// Most that receipts of a channel are worth: what is left of its deposits, and what the node gives
 /// on trust.
 [[nodiscard]] Amount backing_of(const ChannelSums& sums, Msat step);
+
+/// What a payer's program may pay by itself, to nodes that are paid after the fact (an offer's step
+/// above 0). It never pays more than its receipts owe.
+struct PayPolicy {
+  Msat payment_max = 0;  ///< of one payment; 0: it pays nothing by itself
+  Msat day_max = 0;      ///< in 24 hours, to all nodes
+
+  [[nodiscard]] bool pays() const { return payment_max > 0 && day_max > 0; }
+};
+
+/// What the channel's receipts come to beyond its deposits.
+[[nodiscard]] Msat owed(const ChannelSums& sums, Amount spent);
+
+/// Half of what the node gives on trust is used up: time to pay, while the rest still serves.
+[[nodiscard]] bool is_near(Msat owed, Amount step);
+
+/// What was paid by itself in the last 24 hours, or may still be.
+[[nodiscard]] Msat paid_in_a_day(std::span<const Payment> payments, std::int64_t now);
+
+/// How much of `owed` to pay now; 0: the policy allows nothing more today. `most`: that the node
+/// takes at once.
+[[nodiscard]] Msat payable(const PayPolicy& policy, std::span<const Payment> payments, Msat owed,
+                           Amount most, std::int64_t now);
 
 /// What a payer may ask back when the channel has come to `spent`.
 [[nodiscard]] Msat refundable(const ChannelSums& sums, Amount spent);

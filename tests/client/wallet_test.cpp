@@ -1,6 +1,7 @@
 #include "client/wallet.h"
 
 #include "client/funded_channel.h"
+#include "client/lightning_book.h"
 #include "schnorr/hash.h"
 #include "tests/support/world.h"
 
@@ -33,8 +34,9 @@ class WalletTest : public ::testing::Test {
   }
 
   settlement::NodeChannel& node_book(const Wallet::Ticket& ticket) {
-    const settlement::ChannelTerms terms{ticket.terms.signer, node_.public_key(), "msat",
-                                         ticket.terms.salt};
+    settlement::ChannelTerms terms{ticket.terms.signer, node_.public_key(), "msat",
+                                   ticket.terms.salt};
+    terms.lightning = offer_.lightning.has_value();
     EXPECT_EQ(settlement::channel_id(terms), ticket.channel);
     return books_.try_emplace(ticket.channel, terms, Amount::of(1'000'000)).first->second;
   }
@@ -249,6 +251,70 @@ TEST_F(WalletTest, TakesOverItsOwnNewerReceiptFromTheNode) {
   ASSERT_TRUE(test::run_until(loop_, [&] { return out->has_value(); }));
   ASSERT_FALSE((*out)->refusal);
   EXPECT_EQ(parse_receipt(*(*out)->receipt)->amount, Amount::of(5));
+}
+
+// ---- Paid after the fact ------------------------------------------------------------------------
+
+class StepWalletTest : public WalletTest {
+ protected:
+  StepWalletTest() { offer_.lightning = LightningRail{"bcrt", Amount::of(10), Amount::of(1'000)}; }
+
+  void deposit(
+      const ChannelId& channel, std::uint64_t amount,
+      settlement::lightning::PaymentState state = settlement::lightning::PaymentState::Settled) {
+    LightningBook book(*journal_);
+    settlement::lightning::Payment payment;
+    rng_.fill(payment.hash.bytes);
+    payment.channel = channel;
+    payment.outgoing = true;
+    payment.purpose = settlement::lightning::PaymentPurpose::Step;
+    payment.state = state;
+    payment.amount = amount;
+    bool done = false;
+    book.put(payment, [&](bool on_disk) { done = on_disk; });
+    EXPECT_TRUE(test::run_until(loop_, [&] { return done; }));
+  }
+};
+
+TEST_F(StepWalletTest, MakesNoChannelThatNobodyPays) {
+  EXPECT_FALSE(wallet_->open(offer_));
+  wallet_->allow_steps();
+  EXPECT_TRUE(wallet_->open(offer_));
+  offer_.node = signer_.public_key();
+  offer_.lightning->step = Amount();
+  EXPECT_FALSE(wallet_->open(offer_)) << "paid in advance: the user decides how much";
+}
+
+TEST_F(StepWalletTest, LeavesNoDebtBehindForANewChannel) {
+  wallet_->allow_steps();
+  const auto first = *wallet_->open(offer_);
+  ASSERT_FALSE(paid(state(first, 10)).refusal);
+  wallet_->close(first, true);
+  EXPECT_FALSE(wallet_->open(offer_)) << "at its bound";
+  deposit(first.channel, 4);
+  const auto second = wallet_->open(offer_);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->channel, first.channel);
+  ASSERT_FALSE(paid(state(*second, 4)).refusal);
+  EXPECT_EQ(paid(state(*second, 1)).refusal, PayerRefusal::OverBudget);
+}
+
+TEST_F(StepWalletTest, SignsFurtherWhenADepositCameInMidAnswer) {
+  wallet_->allow_steps();
+  const auto ticket = *wallet_->open(offer_);
+  ASSERT_FALSE(paid(state(ticket, 10)).refusal);
+  deposit(ticket.channel, 10);
+  ASSERT_FALSE(paid(state(ticket, 10)).refusal);
+  EXPECT_EQ(paid(state(ticket, 1)).refusal, PayerRefusal::OverBudget);
+}
+
+TEST_F(StepWalletTest, TakesAPaymentThatIsNotDecidedForOneThatTheNodeMayHave) {
+  wallet_->allow_steps();
+  const auto ticket = *wallet_->open(offer_);
+  ASSERT_FALSE(paid(state(ticket, 9)).refusal);
+  deposit(ticket.channel, 9, settlement::lightning::PaymentState::Waiting);
+  ASSERT_FALSE(paid(state(ticket, 10)).refusal);
+  EXPECT_EQ(paid(state(ticket, 1)).refusal, PayerRefusal::OverBudget);
 }
 
 }  // namespace

@@ -396,6 +396,19 @@ export async function metric(engine, name) {
   return Number(found[1]);
 }
 
+/** What a node's operator is told: metrics by their name and labels, and each finding of its doctor by its name. */
+export async function metrics_of(node) {
+  const [, url] = await node.program.said(/metrics at (http:\/\/127\.0\.0\.1:\d+\/metrics)/);
+  const lines = (await (await fetch(url)).text()).split("\n").filter((line) => line && !line.startsWith("#"));
+  return Object.fromEntries(lines.map((line) => [line.slice("nostril_node_".length, line.lastIndexOf(" ")), line.slice(line.lastIndexOf(" ") + 1)]));
+}
+
+export async function doctor_of(bed, node) {
+  const { out, err } = await bed.node_command(["doctor", "--json", "--config", node.config]).end(40_000);
+  assert.ok(out, err);
+  return Object.fromEntries(JSON.parse(out).checks.map((one) => [one.check, one]));
+}
+
 /** The address of the engine that a node started, from the node's log. */
 export async function engine_of(node) {
   const [, url] = await node.program.said(/engine \S+ at (http:\/\/\S+) serves/);

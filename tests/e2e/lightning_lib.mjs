@@ -217,3 +217,85 @@ export class Wallet {
     Object.assign(entry, { state: "settled", settled_at: now_s() });
   }
 }
+
+const kMsatPerToken = 10_000;
+const kTokens = 8;
+export const kCost = (20 + kTokens) * kMsatPerToken;  // of one answer: the engine counts 20 tokens of every prompt
+const kBudget = ["--budget", "1000000000"];
+
+/** A node that takes deposits, a user with a wallet, and what tests ask of both. */
+export class Shop {
+  /** `wallet`: of the user's wallet.toml, [lightning]. */
+  static async open(bed, lightning = {}, wallet = undefined) {
+    const shop = new Shop();
+    shop.bed = bed;
+    shop.channel = await Channel.open(bed);
+    shop.relay = await bed.relay();
+    shop.engine = await bed.scripted_engine();
+    shop.user_wallet = await Wallet.open(bed, shop.relay, shop.channel.user);
+    shop.node_wallet = await Wallet.open(bed, shop.relay, shop.channel.node);
+    shop.home = path.join(bed.folder, "user");
+    fs.mkdirSync(shop.home, { mode: 0o700 });
+    fs.writeFileSync(path.join(shop.home, "nwc"), `${shop.user_wallet.uri}\n`, { mode: 0o600 });
+    if (wallet) fs.writeFileSync(path.join(shop.home, "wallet.toml"), `[lightning]\n${Object.entries(wallet).map(([key, value]) => `${key} = ${value}\n`).join("")}`);
+    shop.nwc_file = path.join(bed.folder, "node.nwc");
+    fs.writeFileSync(shop.nwc_file, `${shop.node_wallet.uri}\n`, { mode: 0o600 });
+    shop.lightning = lightning;
+    await shop.start_node();
+    shop.outbound = [shop.channel.user.outbound, shop.channel.node.outbound];
+    return shop;
+  }
+
+  async start_node(env = {}) {
+    const price = kMsatPerToken * 1_000_000;
+    this.node = await this.bed.node({ relay: this.relay, engine_url: this.engine.url, env, sections: {
+      offer: { asset: "msat", input_price: price, cached_price: price, output_price: price, credit: 1_000_000 },
+      lightning: { nwc_file: this.nwc_file, network: "bcrt", ...this.lightning }, metrics: { listen: "127.0.0.1:0" } } });
+  }
+
+  options = () => this.bed.client_options({ relay: this.relay, node: this.node });
+
+  deposit = (amount, env) => this.bed.client(["wallet", "lightning", "deposit", ...this.options(), ...kBudget, this.node.npub, `${amount}`], env).end(60_000);
+
+  refund = (env) => this.bed.client(["wallet", "lightning", "refund", ...this.options(), this.node.npub], env).end(60_000);
+
+  async wallet(name) {
+    const { code, out, err } = await this.bed.client(["wallet", "lightning", name, "--home", this.home, "--json"]).end(30_000);
+    assert.equal(code, 0, err);
+    return JSON.parse(out);
+  }
+
+  async gateway(env) {
+    const program = this.bed.client(["gateway", ...this.options(), ...kBudget, "--listen", "127.0.0.1:0"], env);
+    const [, url] = await program.line(/^listening on (http:\/\/\S+)$/m);
+    return { url, program };
+  }
+
+  ask = (gateway, id) => fetch(`${gateway.url}/chat/completions`, { method: "POST", headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model: this.engine.model, stream: true, max_tokens: kTokens,
+      messages: [{ role: "user", content: JSON.stringify({ id, tokens: kTokens, token_ms: 1 }) }] }) });
+
+  async must_ask(gateway, id) {
+    const response = await this.ask(gateway, id);
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    assert.ok(text.includes("[DONE]"), text.slice(-500));
+  }
+
+  /** So much, in all, has gone from the user to the node, as both ends of the Lightning channel see it. */
+  moved = (msat) => until(10_000, `${msat} msat moved`, () =>
+    this.outbound[0] - this.channel.user.outbound === msat && this.channel.node.outbound - this.outbound[1] === msat);
+
+  assert_no_secret() {
+    for (const program of this.bed.programs) {
+      for (const { secret } of [this.user_wallet, this.node_wallet]) {
+        assert.ok(!program.err.includes(secret) && !program.out.toString().includes(secret), `${program.name} shows a wallet's secret`);
+      }
+    }
+  }
+}
+
+export const good = ({ code, out, err }) => {
+  assert.equal(code, 0, err);
+  return out;
+};

@@ -27,15 +27,30 @@ export class Market {
     market.sections = {
       offer: { asset: market.asset, input_price: price, cached_price: price, output_price: price, credit, ...offer },
       settlement: { ...market.chain_keys, claim_at: 1_000_000_000_000, ...settlement },
+      metrics: { listen: "127.0.0.1:0" },
     };
     await market.start_node();
-    market.home = path.join(bed.folder, "user");
-    fs.mkdirSync(market.home, { mode: 0o700 });
-    fs.writeFileSync(path.join(market.home, "wallet.toml"), toml({ asset: market.asset, ...market.chain_keys }));
+    market.move_in("user");
     market.node_account = (await market.status()).account;
     await market.chain.rpc("anvil_setBalance", market.node_account, kEther);
     return market;
   }
+
+  move_in(name) {
+    this.user = name;
+    this.home = path.join(this.bed.folder, name);
+    fs.mkdirSync(this.home, { mode: 0o700 });
+    fs.writeFileSync(path.join(this.home, "wallet.toml"), toml({ asset: this.asset, ...this.chain_keys }));
+  }
+
+  /** The same market, asked for by another user. */
+  another(name) {
+    const other = Object.assign(new Market(), this);
+    other.move_in(name);
+    return other;
+  }
+
+  gateway() { return this.bed.gateway({ relay: this.relay, node: this.node, home: this.user }); }
 
   async start_node(env = {}) {
     this.node = await this.bed.node({ relay: this.relay, engine_url: this.engine.url, sections: this.sections, env });
@@ -48,9 +63,9 @@ export class Market {
     return out;
   }
 
-  wallet_json = async (name) => JSON.parse(await this.wallet(name, "--json"));
+  async wallet_json(name) { return JSON.parse(await this.wallet(name, "--json")); }
 
-  open_args = (amount) => ["wallet", "open", ...this.bed.client_options({ relay: this.relay, node: this.node }), this.node.npub, `${amount}`];
+  open_args(amount) { return ["wallet", "open", ...this.bed.client_options({ relay: this.relay, node: this.node, home: this.user }), this.node.npub, `${amount}`]; }
 
   /** The user's account gets tokens and gas; what it has of the token then. */
   async fund(amount) {
@@ -72,10 +87,10 @@ export class Market {
     return out;
   }
 
-  status = async () => JSON.parse(await this.settle("status", "--json"));
+  async status() { return JSON.parse(await this.settle("status", "--json")); }
 
   /** [locked, claimed, closeAt, returned, known] as numbers, of the contract. */
-  on_chain = async (channel) => (await this.contract.read("channel", `0x${channel}`)).map(Number);
+  async on_chain(channel) { return (await this.contract.read("channel", `0x${channel}`)).map(Number); }
 
   /** The node has seen the channel with so much in it. */
   seen(channel, locked) {

@@ -381,6 +381,62 @@ TEST(ParseOffer, RefusesARailWithoutAnAddress) {
   }
 }
 
+/// An offer in `asset` with these tags beside its own.
+Result<Offer, InferenceError> offer_with(const std::string& asset,
+                                         const std::vector<std::vector<std::string>>& tags) {
+  Offer offer = example_offer(key_of("node"), key_of("N").public_key());
+  offer.asset = asset;
+  EventDraft draft = build_offer(offer);
+  for (const auto& tag : tags) {
+    for (const std::string& element : tag) draft.tags.add_element(element);
+    draft.tags.finish_tag();
+  }
+  Event event;
+  event.pubkey = offer.node;
+  event.created_at = draft.created_at;
+  event.kind = draft.kind;
+  event.tags = draft.tags;
+  return parse_offer(event);
+}
+
+TEST(ParseOffer, ReadsTheLightningRailInMillisatoshiOnly) {
+  const std::vector<std::string> good = {"rail", "ln", "bcrt", "0", "5000000"};
+  const auto read = offer_with("msat", {good});
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->lightning, (LightningRail{"bcrt", Amount(), Amount::of(5'000'000)}));
+  for (const char* network : {"bc", "tb", "tbs"}) {
+    EXPECT_TRUE(offer_with("msat", {{"rail", "ln", network, "1", "2"}}));
+  }
+  EXPECT_FALSE(offer_with("sat", {good}));
+  EXPECT_FALSE(offer_with("eip155:1/slip44:60", {good}));
+  EXPECT_FALSE(offer_with("msat", {good, good})) << "twice";
+  EXPECT_FALSE(offer_with("msat", {good, {"rail", "ln", "bc", "0", "5000000"}})) << "twice";
+  EXPECT_FALSE(offer_with(
+      "msat", {good, {"rail", "evm", "0x" + std::string(40, '1'), "0x" + std::string(40, '2')}}))
+      << "paid in two ways";
+  EXPECT_TRUE(offer_with("msat", {good, {"rail", "cashu", "https://mint.example"}}));
+}
+
+TEST(ParseOffer, RefusesALightningRailOfAnotherForm) {
+  for (const std::vector<std::string>& bad : std::vector<std::vector<std::string>>{
+           {"rail", "ln"},
+           {"rail", "ln", "bc", "0"},
+           {"rail", "ln", "bc", "0", "1", "2"},
+           {"rail", "ln", "", "0", "1"},
+           {"rail", "ln", "BC", "0", "1"},
+           {"rail", "ln", "simnet", "0", "1"},
+           {"rail", "ln", "bc", "", "1"},
+           {"rail", "ln", "bc", "-1", "1"},
+           {"rail", "ln", "bc", "01", "1"},
+           {"rail", "ln", "bc", "1.0", "1"},
+           {"rail", "ln", "bc", "0", "0"},
+           {"rail", "ln", "bc", "0", "00"},
+           {"rail", "ln", "bc", "0", "1e3"},
+           {"rail", "ln", "bc", "0", "79228162514264337593543950336"}}) {
+    EXPECT_FALSE(offer_with("msat", {bad})) << bad.size() << " " << bad.back();
+  }
+}
+
 TEST(ParseOffer, RefusesAnAddressOfAnotherNodeOrStatement) {
   const Event offer =
       signed_by_node(build_offer(example_offer(key_of("node"), key_of("N").public_key())));

@@ -132,5 +132,54 @@ TEST(ChannelSums, CountDepositsThatCameAndRefundsThatMayHaveGone) {
   EXPECT_EQ((ChannelSums{5, 6}).left(), 0U);
 }
 
+// ---- Paying by itself ---------------------------------------------------------------------------
+
+TEST(PayPolicy, PaysWhatIsOwedWithinItsLimits) {
+  const auto paid = [](Msat amount, std::int64_t at, PaymentState state = PaymentState::Settled,
+                       PaymentPurpose purpose = PaymentPurpose::Step) {
+    Payment out;
+    out.outgoing = true;
+    out.amount = amount;
+    out.created_at = at;
+    out.state = state;
+    out.purpose = purpose;
+    return out;
+  };
+  const PayPolicy policy{1'000, 2'500};
+  const Amount most = Amount::of(5'000);
+  EXPECT_EQ(payable(policy, {}, 700, most, kNow), 700U);
+  EXPECT_EQ(payable(policy, {}, 5'000, most, kNow), 1'000U) << "at once";
+  EXPECT_EQ(payable(policy, {}, 5'000, Amount::of(300), kNow), 300U) << "the node takes no more";
+  EXPECT_EQ(payable(policy, {}, 0, most, kNow), 0U);
+  const std::vector<Payment> today = {
+      paid(1'000, kNow - 86'399), paid(900, kNow - 5, PaymentState::Waiting),
+      paid(1'000, kNow - 86'400),                                          // yesterday's
+      paid(1'000, kNow - 1, PaymentState::Failed),                         // never paid
+      paid(9'000, kNow, PaymentState::Settled, PaymentPurpose::Deposit)};  // the user's own
+  EXPECT_EQ(paid_in_a_day(today, kNow), 1'900U);
+  EXPECT_EQ(payable(policy, today, 5'000, most, kNow), 600U) << "what is left of the day";
+  std::vector<Payment> all = today;
+  all.push_back(paid(600, kNow));
+  EXPECT_EQ(payable(policy, all, 5'000, most, kNow), 0U);
+  EXPECT_EQ(payable(policy, all, 5'000, most, kNow + 1), 1'000U) << "the first is a day old";
+  all.push_back(paid(2'500, kNow + 9'000));  // the clock was set back
+  EXPECT_EQ(payable(policy, all, 5'000, most, kNow + 1), 0U);
+  for (const PayPolicy& off : {PayPolicy{}, PayPolicy{1'000, 0}, PayPolicy{0, 1'000}}) {
+    EXPECT_FALSE(off.pays());
+    EXPECT_EQ(payable(off, {}, 700, most, kNow), 0U);
+  }
+}
+
+TEST(PayPolicy, OwesWhatNoDepositCovers) {
+  EXPECT_EQ(owed({1'000, 200}, Amount::of(900)), 100U);
+  EXPECT_EQ(owed({1'000, 200}, Amount::of(800)), 0U);
+  EXPECT_EQ(owed({}, Amount::of(5)), 5U);
+  EXPECT_EQ(owed({}, *Amount::from(Amount::kMax)), kMsatMax);
+  EXPECT_TRUE(is_near(500, Amount::of(1'000)));
+  EXPECT_FALSE(is_near(499, Amount::of(1'000)));
+  EXPECT_FALSE(is_near(0, Amount()));
+  EXPECT_TRUE(is_near(1, *Amount::from(2)));
+}
+
 }  // namespace
 }  // namespace nostril::settlement::lightning
