@@ -47,7 +47,7 @@ struct Sale {
     record.engine = "vllm";
     record.engine_version = "1";
     record.usage.output = 5;
-    const auto event = book->state(record, prices, node, rng);
+    const auto event = book->state(record, prices, node, rng, 0);
     CHECK(event.has_value());
     BalanceReceipt receipt;
     receipt.signer = payer.public_key();
