@@ -65,7 +65,7 @@ class ChannelBook {
     Event record;
     Digest previous_hash;
     Digest hash;
-    std::int64_t at_ms;
+    std::int64_t at_ms = 0;
   };
 
   settlement::NodeChannel channel_;
