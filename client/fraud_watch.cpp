@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <ranges>
 #include <utility>
 #include <vector>
 
@@ -88,7 +87,8 @@ std::optional<ProvenFraud> FraudWatch::compare_price(const Channel& channel,
     events.push_back(previous->second.event);
   }
   // The newest part of the same answer that was stated.
-  for (const auto& [n, statement_before] : channel.statements | std::views::reverse) {
+  for (auto at = channel.statements.rbegin(); at != channel.statements.rend(); ++at) {
+    const auto& [n, statement_before] = *at;
     const ResponseRecord& other = statement_before.record;
     const bool part = other.n < record.n && other.request == record.request &&
                       other.status == RecordStatus::Partial &&
