@@ -87,15 +87,15 @@ std::optional<ProvenFraud> FraudWatch::compare_price(const Channel& channel,
     events.push_back(previous->second.event);
   }
   // The newest part of the same answer that was stated.
-  for (auto at = channel.statements.rbegin(); at != channel.statements.rend(); ++at) {
-    const auto& [n, statement_before] = *at;
-    const ResponseRecord& other = statement_before.record;
-    const bool part = other.n < record.n && other.request == record.request &&
-                      other.status == RecordStatus::Partial &&
-                      other.accepted_at_ms == record.accepted_at_ms && other.offer == record.offer;
-    if (!part) continue;
-    if (n + 1 != record.n) events.push_back(statement_before.event);
-    break;
+  const auto part = std::find_if(
+      channel.statements.rbegin(), channel.statements.rend(), [&](const auto& numbered) {
+        const ResponseRecord& other = numbered.second.record;
+        return other.n < record.n && other.request == record.request &&
+               other.status == RecordStatus::Partial &&
+               other.accepted_at_ms == record.accepted_at_ms && other.offer == record.offer;
+      });
+  if (part != channel.statements.rend() && part->first + 1 != record.n) {
+    events.push_back(part->second.event);
   }
   if (auto found = try_proof({FraudKind::Price, record.node, events})) return found;
   return try_proof({FraudKind::Cost, record.node, std::move(events)});
