@@ -4,6 +4,7 @@
 #include "attestation/pack.h"
 #include "attestation/verify.h"
 #include "base/hex.h"
+#include "client/expected_statement.h"
 #include "settlement/price.h"
 
 #include <fmt/format.h>
@@ -202,22 +203,10 @@ FraudVerdict check_cost(const Charge& charge) {
 
 // ---- Evidence -----------------------------------------------------------------------------------
 
-attestation::Statement statement_of(const Offer& offer, const AttestationEvent& event) {
-  attestation::Statement out;
-  out.node = offer.node;
-  out.encryption_key = offer.encryption_key;
-  out.encryption_key_expires_at = offer.encryption_key_expires_at;
-  out.tls_spki = event.tls_spki;
-  out.gpu_evidence = event.gpu_evidence;
-  out.model_manifest = offer.weights.value_or(Digest{});
-  out.nonce = event.nonce.bytes;
-  return out;
-}
-
 FraudVerdict check_evidence(const Offer& offer, const AttestationEvent& event,
                             const attestation::TrustRoots& roots) {
   if (event.digest != offer.attestation) return not_proven("the offer names another attestation");
-  const attestation::Statement expected = statement_of(offer, event);
+  const attestation::Statement expected = expected_statement(offer, event);
   if (attestation::statement_digest(expected) != offer.attestation) {
     return proven("its offer names other keys, times or weights than its attestation");
   }

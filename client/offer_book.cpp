@@ -3,6 +3,7 @@
 #include "attestation/pack.h"
 #include "attestation/policy_digest.h"
 #include "base/hex.h"
+#include "client/expected_statement.h"
 #include "events/kinds.h"
 #include "events/sampling.h"
 #include "schnorr/hash.h"
@@ -16,20 +17,6 @@ namespace {
 
 std::string address_of(const Offer& offer) {
   return encode_hex(offer.node) + ":" + offer.model + "@" + offer.profile;
-}
-
-/// The statement as the offer and the attestation's tags say it. What the client knows from the
-/// signed offer (who, which key, until when, which weights) wins over what the evidence claims.
-attestation::Statement expected_statement(const Offer& offer, const AttestationEvent& event) {
-  attestation::Statement statement;
-  statement.node = offer.node;
-  statement.encryption_key = offer.encryption_key;
-  statement.encryption_key_expires_at = offer.encryption_key_expires_at;
-  statement.tls_spki = event.tls_spki;
-  statement.gpu_evidence = event.gpu_evidence;
-  statement.model_manifest = offer.weights.value_or(Digest{});
-  statement.nonce = event.nonce.bytes;
-  return statement;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "events/inference.h"
 
 #include "base/check.h"
+#include "base/enum_names.h"
 #include "base/hex.h"
 #include "events/kinds.h"
 #include "events/tag_reader.h"
@@ -24,14 +25,6 @@ constexpr std::string_view kEvmRail = "evm";
 constexpr std::string_view kLightningRail = "ln";
 constexpr std::int64_t kReceiptTimeMin = 1'000'000'000;
 constexpr std::int64_t kReceiptTimeMax = 0xFFFFFFFF;
-
-template <typename Enum, std::size_t N>
-std::optional<Enum> enum_of(const std::array<std::string_view, N>& names, std::string_view text) {
-  for (std::size_t index = 0; index < N; ++index) {
-    if (names[index] == text) return static_cast<Enum>(index);
-  }
-  return std::nullopt;
-}
 
 std::string decimal(std::uint64_t value) {
   return to_decimal(value);

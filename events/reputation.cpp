@@ -1,6 +1,7 @@
 #include "events/reputation.h"
 
 #include "base/check.h"
+#include "base/enum_names.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "events/kinds.h"
@@ -24,13 +25,6 @@ constexpr std::array<std::string_view, kFlagReasonCount> kReasons = {
     "down", "slow", "wrong-model", "bad-answer", "overcharge", "censor"};
 constexpr std::array<std::string_view, kFraudKindCount> kFrauds = {"two-answers", "price", "cost",
                                                                    "evidence", "rollback"};
-
-template <typename Enum, std::size_t N>
-std::optional<Enum> named(const std::array<std::string_view, N>& names, std::string_view text) {
-  const auto* const found = std::ranges::find(names, text);
-  if (found == names.end()) return std::nullopt;
-  return static_cast<Enum>(found - names.begin());
-}
 
 std::string content_of(std::span<const Event> events) {
   std::string out = "[";
@@ -132,7 +126,7 @@ std::string_view to_string(FlagReason reason) {
 }
 
 std::optional<FlagReason> parse_flag_reason(std::string_view text) {
-  return named<FlagReason>(kReasons, text);
+  return enum_of<FlagReason>(kReasons, text);
 }
 
 std::string_view to_string(FraudKind kind) {
@@ -140,7 +134,7 @@ std::string_view to_string(FraudKind kind) {
 }
 
 std::optional<FraudKind> parse_fraud_kind(std::string_view text) {
-  return named<FraudKind>(kFrauds, text);
+  return enum_of<FraudKind>(kFrauds, text);
 }
 
 EventDraft build_opinion(const Opinion& opinion) {

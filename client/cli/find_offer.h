@@ -9,6 +9,9 @@
 
 namespace nostril::client::cli {
 
+/// The key that an npub names. Throws std::runtime_error when it is none.
+[[nodiscard]] PublicKey node_named(const std::string& npub);
+
 /// A node's offer, proven like any, that `suits`; none when 15 s bring none. Runs the loop. Throws
 /// std::runtime_error when `npub` is none.
 [[nodiscard]] std::shared_ptr<const VerifiedOffer> find_offer(

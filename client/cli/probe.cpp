@@ -2,8 +2,10 @@
 #include "base/json.h"
 #include "client/cli/command_line.h"
 #include "client/cli/commands.h"
+#include "client/cli/find_offer.h"
 #include "client/cli/signer.h"
 #include "client/cli/terminal.h"
+#include "client/run_until.h"
 #include "events/nip19.h"
 #include "events/sampling.h"
 
@@ -13,13 +15,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <stdexcept>
 #include <string_view>
-#include <variant>
 
 namespace nostril::client::cli {
 
@@ -28,7 +28,6 @@ namespace {
 constexpr const char* kPath = "/v1/chat/completions";
 constexpr std::uint64_t kOffersMsMax = 10'000;
 constexpr std::uint64_t kAnswerMsMax = 120'000;
-constexpr std::uint64_t kTurnMs = 25;
 constexpr std::uint64_t kPublishMsMax = 10'000;
 constexpr std::int64_t kTokensMax = 48;
 /// Others that repeat an answer: two that agree outvote the one that they differ from.
@@ -117,16 +116,11 @@ class Prober {
         options_(options),
         home_(settings, process.loop, process.clock, process.rng),
         progress_(process.loop) {
-    for (const std::string& npub : options.nodes) {
-      const auto code = nip19::decode(npub);
-      const auto* node = code ? std::get_if<nip19::Npub>(&*code) : nullptr;
-      if (node == nullptr) throw std::runtime_error(npub + ": not a node's npub");
-      wanted_.insert(node->key);
-    }
+    for (const std::string& npub : options.nodes) wanted_.insert(node_named(npub));
   }
 
   std::vector<Finding> run() {
-    run_loop(kOffersMsMax, [this] { return home_.complete(); });
+    run_until(process_.loop, kOffersMsMax, [this] { return home_.complete(); });
     std::vector<Finding> out;
     for (const auto& offer : home_.offers().usable()) {
       if (is_wanted(offer->offer())) out.push_back(probe_node(offer));
@@ -158,8 +152,8 @@ class Prober {
       ++pending;
       if (!home_.pool().publish(event, [&pending](const PublishResult&) { --pending; })) --pending;
     }
-    run_loop(kPublishMsMax,
-             [&] { return pending == 0 && home_.reputation_feed().publishing() == 0; });
+    run_until(process_.loop, kPublishMsMax,
+              [&] { return pending == 0 && home_.reputation_feed().publishing() == 0; });
   }
 
  private:
@@ -172,16 +166,6 @@ class Prober {
     return std::ranges::any_of(findings, [&](const Finding& finding) {
       return finding.node == offer.node && finding.model == offer.model;
     });
-  }
-
-  void run_loop(std::uint64_t ms_max, const std::function<bool()>& done) {
-    const net::TimerId look = process_.loop.every(kTurnMs, [&] {
-      if (done()) process_.loop.stop();
-    });
-    const net::TimerId limit = process_.loop.after(ms_max, [&] { process_.loop.stop(); });
-    process_.loop.run();
-    process_.loop.cancel(look);
-    process_.loop.cancel(limit);
   }
 
   Asked ask(const std::shared_ptr<const VerifiedOffer>& offer, const std::string& body,
@@ -208,7 +192,7 @@ class Prober {
       *ended = true;
     };
     const QueryId query = home_.inference().start(offer, std::move(request), std::move(callbacks));
-    run_loop(kAnswerMsMax, [ended] { return *ended; });
+    run_until(process_.loop, kAnswerMsMax, [ended] { return *ended; });
     if (!*ended) {
       home_.inference().cancel(query, "too slow");
       out->result.failure = QueryFailure::NoAnswer;

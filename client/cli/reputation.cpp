@@ -3,9 +3,11 @@
 #include "client/channel_store.h"
 #include "client/cli/command_line.h"
 #include "client/cli/commands.h"
+#include "client/cli/find_offer.h"
 #include "client/cli/signer.h"
 #include "client/event_file.h"
 #include "client/fraud_proof.h"
+#include "client/run_until.h"
 #include "events/nip19.h"
 
 #include <CLI/CLI.hpp>
@@ -16,33 +18,13 @@
 #include <map>
 #include <optional>
 #include <stdexcept>
-#include <variant>
 
 namespace nostril::client::cli {
 
 namespace {
 
 constexpr std::uint64_t kWaitMsMax = 5'000;
-constexpr std::uint64_t kTurnMs = 25;
 constexpr int kUnusable = 2;
-
-PublicKey node_named(const std::string& npub) {
-  const auto code = nip19::decode(npub);
-  const auto* node = code ? std::get_if<nip19::Npub>(&*code) : nullptr;
-  if (node == nullptr) throw std::runtime_error(npub + ": not a node's npub");
-  return node->key;
-}
-
-/// Runs the loop until all relays' word is here, 5 s at most.
-void wait_for_all(Process& process, ClientHome& home) {
-  const net::TimerId look = process.loop.every(kTurnMs, [&] {
-    if (home.complete()) process.loop.stop();
-  });
-  const net::TimerId limit = process.loop.after(kWaitMsMax, [&] { process.loop.stop(); });
-  process.loop.run();
-  process.loop.cancel(look);
-  process.loop.cancel(limit);
-}
 
 struct Shown {
   std::string models;
@@ -151,7 +133,7 @@ int say(Process& process, const ClientSettings& settings, const ReputationOption
 int reputation_show(Process& process, const ClientSettings& settings,
                     const ReputationOptions& options) {
   ClientHome home(settings, process.loop, process.clock, process.rng);
-  wait_for_all(process, home);
+  run_until(process.loop, kWaitMsMax, [&home] { return home.complete(); });
   std::map<PublicKey, Shown> nodes = nodes_of(home);
   if (!options.node.empty()) {
     const PublicKey wanted = node_named(options.node);

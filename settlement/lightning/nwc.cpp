@@ -1,5 +1,6 @@
 #include "settlement/lightning/nwc.h"
 
+#include "base/enum_names.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/percent.h"
@@ -32,13 +33,6 @@ constexpr std::array<std::pair<std::string_view, Network>, 4> kNetworks = {
      {"testnet", Network::Testnet},
      {"signet", Network::Signet},
      {"regtest", Network::Regtest}}};
-
-template <typename T, std::size_t N>
-std::optional<T> enum_of(const std::array<std::string_view, N>& names, std::string_view text) {
-  const auto found = std::ranges::find(names, text);
-  if (found == names.end()) return std::nullopt;
-  return static_cast<T>(found - names.begin());
-}
 
 /// Calls `take` for each word between single separators.
 template <typename Take>

@@ -1,5 +1,6 @@
 #include "settlement/lightning/payment.h"
 
+#include "base/enum_names.h"
 #include "schnorr/hash.h"
 
 #include <algorithm>
@@ -11,13 +12,6 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kStateNames = {"waiting", "settled", "failed"};
 constexpr std::array<std::string_view, 3> kPurposeNames = {"deposit", "refund", "step"};
-
-template <typename T, std::size_t N>
-std::optional<T> enum_of(const std::array<std::string_view, N>& names, std::string_view text) {
-  const auto found = std::ranges::find(names, text);
-  if (found == names.end()) return std::nullopt;
-  return static_cast<T>(found - names.begin());
-}
 
 /// Nothing that is paid to an invoice can be under way so long after its end.
 constexpr std::int64_t kLateS = 14LL * 86'400;
