@@ -275,6 +275,8 @@ TEST_F(LightningDeskTest, SendsARefundAgainOnlyWhenTheFirstRequestIsOverAndUnkno
   wallet_.silent = {"pay_invoice"};
   const Refund refund = refund_of(10'000);
   EXPECT_TRUE(ask(refund.wish));
+  // The request is on its way still when the desk has answered.
+  EXPECT_TRUE(test::run_until(loop_, [&] { return wallet_.passed_over == 1; }));
   restart();
   EXPECT_EQ(sums().refunded, 10'000U) << "booked before the wallet was asked";
   wallet_.silent.clear();
