@@ -1,3 +1,4 @@
+#include "base/hex.h"
 #include "base/json.h"
 #include "events/messages.h"
 
@@ -68,8 +69,12 @@ std::string ok_text(std::string_view event_id_hex, bool accepted, std::string_vi
   return out;
 }
 
-std::string eose_text(std::string_view subscription) {
-  return open_text("EOSE", subscription) + "]";
+std::string eose_text(std::string_view subscription, StoredRest rest) {
+  std::string out = open_text("EOSE", subscription);
+  if (rest == StoredRest::None) out += R"(,["finish"])";
+  if (rest == StoredRest::More) out += R"(,["more"])";
+  out += ']';
+  return out;
 }
 
 std::string closed_text(std::string_view subscription, std::string_view message) {
@@ -84,10 +89,15 @@ std::string notice_text(std::string_view message) {
   return open_text("NOTICE", message) + "]";
 }
 
-std::string counted_text(std::string_view subscription, std::uint64_t count) {
+std::string counted_text(std::string_view subscription, std::uint64_t count, ByteSpan hll) {
   std::string out = open_text("COUNT", subscription);
   out += R"(,{"count":)";
   out += std::to_string(count);
+  if (!hll.empty()) {
+    out += R"(,"hll":")";
+    out += encode_hex(hll);
+    out += '"';
+  }
   out += "}]";
   return out;
 }

@@ -22,6 +22,13 @@ struct MessageLimits {
   std::size_t text_bytes_max = 4096;           ///< of OK, CLOSED, NOTICE and the AUTH challenge
 };
 
+/// What an EOSE says of the stored events that match (NIP-67).
+enum class StoredRest : std::uint8_t {
+  Unknown,  ///< no hint
+  None,     ///< "finish": all of them were sent
+  More,     ///< "more": there are some that were not
+};
+
 namespace client_message {
 struct Publish {
   UnverifiedEvent event;
@@ -124,10 +131,13 @@ using RelayMessage =
 [[nodiscard]] std::string auth_challenge_text(std::string_view challenge);
 [[nodiscard]] std::string ok_text(std::string_view event_id_hex, bool accepted,
                                   std::string_view message);
-[[nodiscard]] std::string eose_text(std::string_view subscription);
+[[nodiscard]] std::string eose_text(std::string_view subscription,
+                                    StoredRest rest = StoredRest::Unknown);
 [[nodiscard]] std::string closed_text(std::string_view subscription, std::string_view message);
 [[nodiscard]] std::string notice_text(std::string_view message);
-[[nodiscard]] std::string counted_text(std::string_view subscription, std::uint64_t count);
+/// `hll`: 256 registers of a HyperLogLog (NIP-45), or none.
+[[nodiscard]] std::string counted_text(std::string_view subscription, std::uint64_t count,
+                                       ByteSpan hll = {});
 /// ["EVENT","sub", — what precedes the shared event JSON and the final ].
 [[nodiscard]] std::string event_prefix(std::string_view subscription);
 

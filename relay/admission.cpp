@@ -105,7 +105,8 @@ std::optional<Refusal> Admission::refuse(const Event& event, std::int64_t now_s,
   if (event.kind == kinds::kAuth) return Refusal::AuthKind;
   if (rules_.blocked_kinds.contains(event.kind)) return Refusal::BlockedKind;
   if (rules_.blocked_authors.contains(event.pubkey)) return Refusal::BlockedAuthor;
-  if (!rules_.allowed_authors.empty() && !rules_.allowed_authors.contains(event.pubkey)) {
+  if (!rules_.allowed_authors.empty() && !rules_.allowed_authors.contains(event.pubkey) &&
+      !rules_.open_kinds.contains(event.kind)) {
     return Refusal::UnknownAuthor;
   }
   if (event.created_at > now_s + rules_.future_s_max) return Refusal::InTheFuture;

@@ -36,6 +36,8 @@ struct AdmissionRules {
   std::unordered_set<std::uint32_t> blocked_kinds;
   std::unordered_set<PublicKey, FixedBytesHash> blocked_authors;
   std::unordered_set<PublicKey, FixedBytesHash> allowed_authors;  ///< empty: everybody
+  /// Taken from anybody even so: a relay list is of use where many look (NIP-65).
+  std::unordered_set<std::uint32_t> open_kinds;
   unsigned work_bits_min = 0;  ///< leading zero bits of the id, and what its nonce tag aimed at
 };
 

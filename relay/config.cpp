@@ -49,6 +49,13 @@ std::unordered_set<PublicKey, FixedBytesHash> parse_authors(const std::vector<st
   return out;
 }
 
+std::unordered_set<std::uint32_t> parse_kinds(const std::vector<std::string>& texts,
+                                              const std::string& what) {
+  std::unordered_set<std::uint32_t> out;
+  for (const auto& text : texts) out.insert(parse_number<std::uint16_t>(text, what));
+  return out;
+}
+
 }  // namespace
 
 void RelayConfig::declare(Config& config) {
@@ -145,6 +152,8 @@ void RelayConfig::declare(Config& config) {
   config.list("blocked_kinds", &policy.blocked_kinds, "e.g. [\"4\", \"1984\"]");
   config.list("blocked_authors", &policy.blocked_authors, "public keys, 64 hex characters");
   config.list("allowed_authors", &policy.allowed_authors, "when not empty: nobody else's events");
+  config.list("open_kinds", &policy.open_kinds,
+              "taken from anybody even so; 10002: relay lists (NIP-65)");
   config.number("work_bits_min", &policy.work_bits_min, 0, 64,
                 "proof of work (NIP-13): leading zero bits of an event's id; 0: none");
 
@@ -223,9 +232,8 @@ AdmissionRules RelayConfig::admission_rules() const {
   AdmissionRules out;
   out.future_s_max = limits.created_at_future_s_max;
   out.past_s_max = limits.created_at_past_s_max;
-  for (const auto& text : policy.blocked_kinds) {
-    out.blocked_kinds.insert(parse_number<std::uint16_t>(text, "policy.blocked_kinds"));
-  }
+  out.blocked_kinds = parse_kinds(policy.blocked_kinds, "policy.blocked_kinds");
+  out.open_kinds = parse_kinds(policy.open_kinds, "policy.open_kinds");
   out.blocked_authors = parse_authors(policy.blocked_authors, "policy.blocked_authors");
   out.allowed_authors = parse_authors(policy.allowed_authors, "policy.allowed_authors");
   out.work_bits_min = static_cast<unsigned>(policy.work_bits_min);

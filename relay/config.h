@@ -80,6 +80,7 @@ struct RelayConfig {
     std::vector<std::string> blocked_kinds;
     std::vector<std::string> blocked_authors;
     std::vector<std::string> allowed_authors;
+    std::vector<std::string> open_kinds = {"10002"};
     std::int64_t work_bits_min = 0;
   } policy;
 

@@ -1,6 +1,7 @@
 #include "relay/http_face.h"
 
 #include "base/json.h"
+#include "events/kinds.h"
 
 #include <fmt/format.h>
 
@@ -16,9 +17,17 @@ namespace nostril::relay {
 
 namespace {
 
+// NIP-65: from everybody.
+bool takes_relay_lists(const RelayConfig& config) {
+  const AdmissionRules rules = config.admission_rules();
+  return !rules.blocked_kinds.contains(kinds::kRelayList) &&
+         (rules.allowed_authors.empty() || rules.open_kinds.contains(kinds::kRelayList));
+}
+
 // What holds of this relay as it is set up, and no more.
 std::vector<int> nips_of(const RelayConfig& config) {
-  std::vector<int> out = {1, 9, 11, 40, 45};
+  std::vector<int> out = {1, 9, 11, 40, 45, 67};
+  if (takes_relay_lists(config)) out.push_back(65);
   if (config.policy.work_bits_min > 0) out.push_back(13);
   if (!config.url.empty()) out.insert(out.end(), {42, 70});
   if (!config.url.empty() && !config.auth.private_kinds.empty()) out.insert(out.end(), {17, 59});

@@ -2,6 +2,7 @@
 
 #include "events/filter.h"
 #include "relay/authentication.h"
+#include "relay/hyperloglog.h"
 #include "relay/session_id.h"
 #include "relay/store/scan.h"
 
@@ -33,7 +34,8 @@ struct Query {
   /// COUNT: the events are counted, not shown.
   bool is_count = false;
   std::uint64_t count = 0;
-  std::uint64_t visits = 0;  ///< index entries and records looked at so far
+  std::optional<HyperLogLog> authors;  ///< of what is counted, where the filters ask for it
+  std::uint64_t visits = 0;            ///< index entries and records looked at so far
 };
 
 /// Enough of an id to know an event again among those of one subscription. An author who makes two
@@ -53,6 +55,7 @@ struct QueryStep {
   std::vector<Row> rows;
   bool done = false;
   bool failed = false;  ///< the store could not be read
+  StoredRest rest = StoredRest::Unknown;
   /// Commits announced when the step ended. The step may have seen one more: it was on disk and not
   /// announced yet.
   std::uint64_t commits_announced = 0;

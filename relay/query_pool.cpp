@@ -110,7 +110,9 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
       return self.reader == nullptr || self.reader->may_see(row.record);
     };
     const auto count_row = [&](const ScanRow& row) {
-      return may_show(row) ? RowAction::Take : RowAction::Skip;
+      if (!may_show(row)) return RowAction::Skip;
+      if (self.authors) self.authors->add(row.record.pubkey());
+      return RowAction::Take;
     };
     const auto on_row = [&](const ScanRow& row) {
       if (!may_show(row)) return RowAction::Skip;
@@ -136,7 +138,9 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     const auto scan = [&] {
       if (!self.is_count) return self.scan->step(txn, bound, on_row, cache);
       // The index does not say whose an event is.
-      if (self.reader != nullptr) return self.scan->step(txn, bound, count_row, cache);
+      if (self.reader != nullptr || self.authors) {
+        return self.scan->step(txn, bound, count_row, cache);
+      }
       return self.scan->count(txn, bound, cache);
     };
     const auto scanned = scan();
@@ -145,6 +149,9 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     }
     if (scanned) {
       out.done = scanned->done;
+      // One more may be one that this reader may not see.
+      const bool is_shown = scanned->rest != StoredRest::More || self.reader == nullptr;
+      if (is_shown) out.rest = scanned->rest;
       rows = scanned->rows;
       self.visits += scanned->visits;
       if (self.is_count) self.count += rows;

@@ -277,7 +277,8 @@ void Session::on(client_message::Close&& message) {
   cancel_count(message.subscription);
 }
 
-// NIP-45. Counts what a REQ with these filters would show if the relay had no limit of its own.
+// NIP-45. Counts what a REQ with these filters would show if the relay had no limit of its own; and
+// by how many authors, as far as that is defined.
 void Session::on(client_message::Count&& message) {
   context_.metrics.counts.add();
   cancel_count(message.subscription);
@@ -288,6 +289,7 @@ void Session::on(client_message::Count&& message) {
   auto query = std::make_shared<Query>();
   query->owner.connection = connection_;
   query->is_count = true;
+  query->authors = HyperLogLog::of(message.filters);
   query->reader = reader_for(message.filters);
   query->subscription = message.subscription;
   query->filters = std::move(message.filters);
@@ -388,7 +390,8 @@ bool Session::take_count(QueryStep&& step) {
     refuse(id,
            fmt::format("error: to count this takes a look at more than {} entries", visits_max));
   } else {
-    send(counted_text(id, step.query->count));
+    const auto& authors = step.query->authors;
+    send(counted_text(id, step.query->count, authors ? authors->registers() : ByteSpan()));
   }
   return false;
 }
@@ -410,7 +413,7 @@ void Session::send_rows(Subscription& subscription, const QueryStep& step) {
 }
 
 void Session::finish_stored(Subscription& subscription, const QueryStep& step) {
-  send(eose_text(subscription.id));
+  send(eose_text(subscription.id, step.rest));
   context_.metrics.queries_done.add();
   subscription.query.reset();
   subscription.last_commit_seen = step.commits_announced + 1;

@@ -30,6 +30,8 @@ constexpr std::size_t kStreamsReadAheadMax = 4;
 constexpr std::size_t kExpiredMax = 1024;
 constexpr std::size_t kLineBytes = 64;
 constexpr std::size_t kLinesAheadMax = 16;
+// For the look whether there is one match more than a limit allows (NIP-67).
+constexpr ScanBudget kRestBudget = {1, 64, 200};
 
 // Counts what a step uses. Reads the clock once in kVisitsBetweenLooks.
 class Meter {
@@ -53,8 +55,8 @@ class Meter {
   [[nodiscard]] std::size_t visits() const { return visits_; }
 
  private:
-  const ScanBudget budget_;
-  const std::chrono::steady_clock::time_point deadline_;
+  ScanBudget budget_;
+  std::chrono::steady_clock::time_point deadline_;
   std::size_t visits_ = 0;
   std::size_t next_look_ = kVisitsBetweenLooks;
   bool is_late_ = false;
@@ -163,7 +165,8 @@ enum class Progress : std::uint8_t { Found, Done, OutOfBudget };
 class FilterScan {
  public:
   FilterScan(Filter filter, std::uint64_t limit_max)
-      : remaining_(std::min(filter.limit.value_or(limit_max), limit_max)),
+      : limit_(std::min(filter.limit.value_or(limit_max), limit_max)),
+        remaining_(limit_),
         filter_(std::move(filter)),
         is_by_index_(is_by_index(filter_.filter())) {}
 
@@ -203,6 +206,23 @@ class FilterScan {
     current_.reset();
     match_.reset();
     if (counts) --remaining_;
+  }
+
+  // Once all filters are done. Ends the scan's order: nothing may be asked of it afterwards.
+  [[nodiscard]] StoredRest rest(Access& access) {
+    if (limit_ == 0) return StoredRest::Unknown;
+    if (remaining_ > 0) return StoredRest::None;
+    remaining_ = 1;
+    access.meter = Meter(kRestBudget);
+    switch (advance(access)) {
+      case Progress::Found:
+        return StoredRest::More;
+      case Progress::Done:
+        return StoredRest::None;
+      case Progress::OutOfBudget:
+        break;
+    }
+    return StoredRest::Unknown;
   }
 
   // Matches are borrowed from the transaction, which ends now.
@@ -600,6 +620,7 @@ class FilterScan {
     return !record.is_expired(access.now_s) && record.matches_tags(filter_);
   }
 
+  std::uint64_t limit_;
   std::uint64_t remaining_;
   RecordFilter filter_;
   bool is_by_index_;
@@ -648,6 +669,16 @@ struct Scan::State {
       if (best == nullptr || filter.current() > best->current()) best = &filter;
     }
     return best == nullptr ? Progress::Done : Progress::Found;
+  }
+
+  // What a filter has beyond its limit another may have given out.
+  StoredRest rest(Access& access) {
+    for (auto& filter : filters) {
+      const StoredRest rest = filter.rest(access);
+      if (rest == StoredRest::More && filters.size() > 1) return StoredRest::Unknown;
+      if (rest != StoredRest::None) return rest;
+    }
+    return StoredRest::None;
   }
 
   // The event was given out (or not, when it had gone): no filter shows it again.
@@ -702,6 +733,8 @@ Result<ScanStep, StoreError> Scan::run(ReadTxn& txn, const ScanBudget& budget,
     if (progress == Progress::OutOfBudget) break;
     if (progress == Progress::Done) {
       state.is_done = true;
+      step.visits = access.meter.visits();
+      if (!access.is_count) step.rest = state.rest(access);
       break;
     }
     const RowAction action = on_row == nullptr ? RowAction::Take : give(*best, access, *on_row);
@@ -710,7 +743,7 @@ Result<ScanStep, StoreError> Scan::run(ReadTxn& txn, const ScanBudget& budget,
     if (action == RowAction::TakeAndPause) break;
   }
   for (auto& filter : state.filters) filter.end_step();
-  step.visits = access.meter.visits();
+  if (!state.is_done) step.visits = access.meter.visits();
   if (!txn.ok()) state.is_done = true;
   step.done = state.is_done;
   if (!txn.ok()) return failure(StoreError{"the store can't be read: " + txn.error().text()});

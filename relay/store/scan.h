@@ -2,6 +2,7 @@
 
 #include "base/result.h"
 #include "events/filter.h"
+#include "events/messages.h"
 #include "relay/store/event_cache.h"
 #include "relay/store/keys.h"
 #include "relay/store/record.h"
@@ -49,6 +50,9 @@ struct ScanStep {
   std::size_t rows = 0;  ///< taken in this step
   std::size_t visits = 0;
   bool done = false;  ///< nothing more will come
+  /// Of step(), once done. To say "more" one more match is looked for, shortly; several filters, of
+  /// which one has reached its limit, are not asked.
+  StoredRest rest = StoredRest::Unknown;
 };
 
 /// The stored part of a REQ: events that match any of the filters, newest first, ties by lowest id

@@ -83,6 +83,9 @@ TEST(RelayMessage, RoundTrips) {
   EXPECT_EQ(ok.message, "blocked: \"x\"");
   EXPECT_TRUE(relay_says<relay_message::Ok>(ok_text(encode_hex(event.id), true, "")).accepted);
   EXPECT_EQ(relay_says<relay_message::EndOfStored>(eose_text("s")).subscription, "s");
+  for (const StoredRest rest : {StoredRest::None, StoredRest::More}) {
+    EXPECT_EQ(relay_says<relay_message::EndOfStored>(eose_text("s", rest)).subscription, "s");
+  }
   const auto closed = relay_says<relay_message::Closed>(closed_text("s", "error: x"));
   EXPECT_EQ(closed.subscription, "s");
   EXPECT_EQ(closed.message, "error: x");
@@ -91,6 +94,8 @@ TEST(RelayMessage, RoundTrips) {
   const auto counted = relay_says<relay_message::Counted>(counted_text("s", UINT64_MAX));
   EXPECT_EQ(counted.subscription, "s");
   EXPECT_EQ(counted.count, UINT64_MAX);
+  const std::vector<std::uint8_t> registers(256, 7);
+  EXPECT_EQ(relay_says<relay_message::Counted>(counted_text("s", 3, registers)).count, 3U);
 }
 
 TEST(ClientMessage, TakesWhitespaceAnywhere) {

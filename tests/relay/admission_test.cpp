@@ -92,6 +92,10 @@ TEST(Admission, ObeysTheOperatorsLists) {
   EXPECT_EQ(refuse(make_event(1, kNow, 1), rules), std::nullopt);
   EXPECT_EQ(refuse(make_event(2, kNow, 1), rules), Refusal::UnknownAuthor);
   EXPECT_EQ(refuse(make_event(3, kNow, 1), rules), Refusal::BlockedAuthor);  // blocked wins
+  rules.open_kinds = {10002};
+  EXPECT_EQ(refuse(make_event(2, kNow, 10002), rules), std::nullopt);
+  EXPECT_EQ(refuse(make_event(2, kNow, 1), rules), Refusal::UnknownAuthor);
+  EXPECT_EQ(refuse(make_event(3, kNow, 10002), rules), Refusal::BlockedAuthor);
 }
 
 // Clients decide by the prefix; metrics need names that differ.

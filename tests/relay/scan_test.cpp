@@ -68,6 +68,47 @@ TEST_F(ScanTest, HonoursLimitsOfEachFilter) {
   EXPECT_EQ(query(*store_, {with_limit(1000)}, options).size(), 4U);
 }
 
+// NIP-67: what is said of the rest is what a scan without limits finds.
+TEST_F(ScanTest, KnowsWhetherThereIsMore) {
+  std::vector<Event> events;
+  for (unsigned i = 0; i < 12; ++i) {
+    events.push_back(make_event(i % 2, 100 + i, 1, {{"t", i < 2 ? "rare" : "often"}}));
+  }
+  Event gone = make_event(5, 500, 1, {{"expiration", "600"}});
+  events.push_back(gone);
+  test::put_all(*store_, events);
+  const auto rest = [&](std::vector<Filter> filters, std::uint64_t limit_max = 500) {
+    Scan scan(*store_, std::move(filters), {1'000, limit_max});
+    while (true) {
+      ReadTxn txn = store_->read();
+      const auto step = scan.step(txn, patient(), [](const ScanRow&) { return RowAction::Take; });
+      EXPECT_TRUE(step);
+      if (!step || step->done) return step ? step->rest : StoredRest::Unknown;
+      EXPECT_EQ(step->rest, StoredRest::Unknown) << "not done";
+    }
+  };
+  EXPECT_EQ(rest({Filter()}), StoredRest::None);
+  EXPECT_EQ(rest({with_limit(11)}), StoredRest::More);
+  EXPECT_EQ(rest({with_limit(12)}), StoredRest::None) << "the expired one does not count";
+  EXPECT_EQ(rest({with_limit(13)}), StoredRest::None);
+  EXPECT_EQ(rest({with_limit(100)}, 11), StoredRest::More) << "the relay's own limit";
+  EXPECT_EQ(rest({with_limit(0)}), StoredRest::Unknown) << "nothing was looked at";
+  Filter rare = with_limit(2);
+  rare.tags = {{'t', {"rare"}}};
+  EXPECT_EQ(rest({rare}), StoredRest::None);
+  rare.limit = 1;
+  EXPECT_EQ(rest({rare}), StoredRest::More);
+  rare.ids = {events[0].id, events[1].id, events[2].id};
+  rare.normalize();
+  EXPECT_EQ(rest({rare}), StoredRest::More);
+  rare.ids = {events[0].id, events[2].id};
+  rare.normalize();
+  EXPECT_EQ(rest({rare}), StoredRest::None);
+  Filter one = with_limit(1);
+  EXPECT_EQ(rest({one, with_limit(100)}), StoredRest::Unknown) << "the second shows what it has";
+  EXPECT_EQ(rest({with_limit(12), with_limit(100)}), StoredRest::None);
+}
+
 TEST_F(ScanTest, FindsNothingForEmptyLists) {
   test::put_all(*store_, {make_event(1, 100, 1)});
   Filter filter;
