@@ -30,7 +30,9 @@ struct Error {
 
 /// One named table of a file. Cheap to copy; valid as long as its Env.
 struct Dbi {
-  unsigned handle = 0;
+  unsigned handle = 0;  ///< 0: none
+
+  [[nodiscard]] bool exists() const { return handle != 0; }
 };
 
 struct EnvOptions {

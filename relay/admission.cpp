@@ -100,14 +100,20 @@ std::string_view name_of(Refusal refusal) {
   return "unknown";
 }
 
+bool Admission::is_open_to_all(std::uint32_t kind) {
+  return kind == kinds::kVanish;
+}
+
 std::optional<Refusal> Admission::refuse(const Event& event, std::int64_t now_s,
                                          bool is_from_author) const {
   if (event.kind == kinds::kAuth) return Refusal::AuthKind;
   if (rules_.blocked_kinds.contains(event.kind)) return Refusal::BlockedKind;
-  if (rules_.blocked_authors.contains(event.pubkey)) return Refusal::BlockedAuthor;
-  if (!rules_.allowed_authors.empty() && !rules_.allowed_authors.contains(event.pubkey) &&
-      !rules_.open_kinds.contains(event.kind)) {
-    return Refusal::UnknownAuthor;
+  if (!is_open_to_all(event.kind)) {
+    if (rules_.blocked_authors.contains(event.pubkey)) return Refusal::BlockedAuthor;
+    if (!rules_.allowed_authors.empty() && !rules_.allowed_authors.contains(event.pubkey) &&
+        !rules_.open_kinds.contains(event.kind)) {
+      return Refusal::UnknownAuthor;
+    }
   }
   if (event.created_at > now_s + rules_.future_s_max) return Refusal::InTheFuture;
   if (rules_.past_s_max > 0 && event.created_at < now_s - rules_.past_s_max) return Refusal::TooOld;
@@ -115,7 +121,7 @@ std::optional<Refusal> Admission::refuse(const Event& event, std::int64_t now_s,
     return Refusal::Expired;
   }
   if (!is_from_author && is_protected(event)) return Refusal::Protected;
-  if (!has_work(event, rules_.work_bits_min)) return Refusal::LacksWork;
+  if (!is_open_to_all(event.kind) && !has_work(event, rules_.work_bits_min)) return Refusal::LacksWork;
   return std::nullopt;
 }
 

@@ -46,6 +46,9 @@ class Admission {
  public:
   explicit Admission(AdmissionRules rules) : rules_(std::move(rules)) {}
 
+  /// A request to vanish is anybody's right, also of those who may not write here (NIP-62).
+  [[nodiscard]] static bool is_open_to_all(std::uint32_t kind);
+
   /// `is_from_author`: the connection has shown that it holds the author's key (NIP-42).
   [[nodiscard]] std::optional<Refusal> refuse(const Event& event, std::int64_t now_s,
                                               bool is_from_author) const;

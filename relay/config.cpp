@@ -266,6 +266,7 @@ AuthRules RelayConfig::auth_rules() const {
 StoreOptions RelayConfig::store_options() const {
   StoreOptions out;
   if (store.log) out.log_bytes = kLogBytes;
+  out.address = RelayAddress::of(url);
   return out;
 }
 

@@ -17,19 +17,21 @@ namespace nostril::relay {
 
 namespace {
 
-// NIP-65: from everybody.
-bool takes_relay_lists(const RelayConfig& config) {
+// From everybody.
+bool takes(const RelayConfig& config, std::uint32_t kind) {
   const AdmissionRules rules = config.admission_rules();
-  return !rules.blocked_kinds.contains(kinds::kRelayList) &&
-         (rules.allowed_authors.empty() || rules.open_kinds.contains(kinds::kRelayList));
+  return !rules.blocked_kinds.contains(kind) &&
+         (rules.allowed_authors.empty() || rules.open_kinds.contains(kind) ||
+          Admission::is_open_to_all(kind));
 }
 
 // What holds of this relay as it is set up, and no more.
 std::vector<int> nips_of(const RelayConfig& config) {
   std::vector<int> out = {1, 9, 11, 40, 45, 67};
-  if (takes_relay_lists(config)) out.push_back(65);
+  if (takes(config, kinds::kRelayList)) out.push_back(65);
   if (config.policy.work_bits_min > 0) out.push_back(13);
   if (!config.url.empty()) out.insert(out.end(), {42, 70});
+  if (!config.url.empty() && takes(config, kinds::kVanish)) out.push_back(62);
   if (!config.url.empty() && !config.auth.private_kinds.empty()) out.insert(out.end(), {17, 59});
   std::ranges::sort(out);
   return out;

@@ -49,6 +49,7 @@ struct Arguments {
 std::unique_ptr<Store> open_store(const RelayConfig& config, bool read_only) {
   StoreOptions options;
   options.read_only = read_only;
+  options.address = RelayAddress::of(config.url);
   auto store = Store::open(config.data, options);
   if (!store) throw std::runtime_error(store.error().text);
   return std::move(*store);

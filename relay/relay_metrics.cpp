@@ -117,6 +117,8 @@ std::string_view name_of(PutResult result) {
       return "have_newer";
     case PutResult::Deleted:
       return "deleted";
+    case PutResult::Vanished:
+      return "vanished";
     case PutResult::Expired:
       return "expired";
     case PutResult::Ephemeral:
@@ -152,7 +154,8 @@ void write_ingest(MetricsText& out, const Ingest& ingest, const Loops& loops) {
     const auto result = static_cast<PutResult>(i);
     out.sample(writer.outcomes(result), label("outcome", name_of(result)));
   }
-  out.counter("events_swept_total", writer.swept(), "expired events removed");
+  out.counter("events_swept_total", writer.swept(),
+              "events removed that expired or whose authors vanished");
   out.gauge("store_writable", writer.is_healthy() ? 1 : 0, "0 after a failed commit");
   out.metric("queue_depth", "gauge", "waiting now");
   out.sample(ingest.verify_queued(), label("queue", "verify"));

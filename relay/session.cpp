@@ -87,7 +87,8 @@ void Session::on(client_message::Publish&& message) {
   const Event& event = message.event.event();
   auto refusal =
       context_.admission.refuse(event, context_.clock.unix_s(), reader_->has(event.pubkey));
-  if (!refusal && context_.authentication.rules().is_needed_to_write && !is_authenticated()) {
+  if (!refusal && context_.authentication.rules().is_needed_to_write && !is_authenticated() &&
+      !Admission::is_open_to_all(event.kind)) {
     refusal = Refusal::AuthRequired;
   }
   if (!refusal && !take_rate_token()) refusal = Refusal::RateLimited;

@@ -22,7 +22,7 @@ void VerifiedIds::settle(const EventId& id, PutResult result) {
   Shard& shard = shard_of(id);
   const std::lock_guard lock(shard.mutex);
   shard.pending.erase(id);
-  if (result == PutResult::Deleted) remember(shard, id, result);
+  if (result == PutResult::Deleted || result == PutResult::Vanished) remember(shard, id, result);
 }
 
 bool VerifiedIds::claim_ephemeral(const EventId& id) {

@@ -108,9 +108,11 @@ class Checker {
       problem(describe(sequence) + ": its content does not hash to its id");
     }
     check_address(record, sequence);
+    check_vanished(event, sequence);
     if (event.kind == kinds::kDeletion) {
       check_deletion(event, sequence);
-    } else if (txn_.get(tables_.deleted_ids, deleted_id_key(event.id, event.pubkey).span())) {
+    } else if (event.kind != kinds::kVanish &&
+               txn_.get(tables_.deleted_ids, deleted_id_key(event.id, event.pubkey).span())) {
       problem(describe(sequence) + " was deleted by its author");
     }
   }
@@ -126,6 +128,23 @@ class Checker {
     if (until && static_cast<std::uint64_t>(record.created_at()) <= read_integer(*until)) {
       problem(describe(sequence) + " was deleted by its author through its address");
     }
+  }
+
+  // What is still being removed may be there.
+  void check_vanished(const Event& event, Sequence sequence) {
+    if (!tables_.vanished.exists()) return;
+    const auto is_left_by = [&](const PublicKey& key) {
+      const auto until = txn_.get(tables_.vanished, vanished_key(key).span());
+      return until && static_cast<std::uint64_t>(event.created_at) <= read_integer(*until) &&
+             !txn_.get(tables_.vanishing, key.bytes);
+    };
+    bool is_left = event.kind != kinds::kVanish && is_left_by(event.pubkey);
+    for (const auto tag : event.tags) {
+      if (event.kind != kinds::kGiftWrap || tag.name() != "p" || !tag.value()) continue;
+      const auto receiver = from_hex<PublicKey>(*tag.value());
+      is_left = is_left || (receiver && is_left_by(*receiver));
+    }
+    if (is_left) problem(describe(sequence) + " is left of somebody who has vanished");
   }
 
   void check_deletion(const Event& event, Sequence sequence) {

@@ -21,7 +21,7 @@ class Copier {
 
   Result<CompactReport, StoreError> run() {
     if (auto chosen = choose_dictionary(); !chosen) return failure(chosen.error());
-    for (const auto& [name, table] : named_tables()) {
+    for (const auto& [name, table, since] : named_tables()) {
       if (auto copied = copy_table(name, source_.tables().*table); !copied) {
         return failure(copied.error());
       }
@@ -51,6 +51,7 @@ class Copier {
       meta_ = *to;
       return {};
     }
+    if (!from.exists()) return {};
     return copy_rows(name, from, *to);
   }
 

@@ -30,6 +30,11 @@ std::optional<Key> address_of(const Event& event) {
   return address_key(event.pubkey, event.kind, event.tags.find("d").value_or(""));
 }
 
+// A deletion of these has no effect (NIP-09, NIP-62), also when it comes first.
+bool is_lasting(std::uint32_t kind) {
+  return kind == kinds::kDeletion || kind == kinds::kVanish;
+}
+
 // NIP-01: the later one stays; of the same second the one with the lower id.
 bool supersedes(const Event& event, const RecordView& stored) {
   if (event.created_at != stored.created_at()) return event.created_at > stored.created_at();
@@ -70,8 +75,8 @@ PutResult Editor::put(const Event& event) {
     return PutResult::Expired;
   }
   const auto address = address_of(event);
-  // To delete a deletion has no effect (NIP-09), also when it comes first.
-  if (event.kind != kinds::kDeletion && is_deleted(event, address)) return PutResult::Deleted;
+  if (is_vanished(event)) return PutResult::Vanished;
+  if (!is_lasting(event.kind) && is_deleted(event, address)) return PutResult::Deleted;
   if (address) {
     if (const auto current = find_address(*address)) {
       // An expired version is as good as gone.
@@ -84,6 +89,7 @@ PutResult Editor::put(const Event& event) {
   insert(event, address);
   if (!near.empty()) put_in_order(event, near);
   if (event.kind == kinds::kDeletion) apply_deletion(event);
+  if (event.kind == kinds::kVanish && is_addressed_here(event)) apply_vanish(event);
   return PutResult::Stored;
 }
 
@@ -278,7 +284,7 @@ void Editor::delete_id(const EventId& id, const PublicKey& author) {
   txn_.put(tables_.deleted_ids, deleted_id_key(id, author).span(), {});
   const auto found = find(id);
   if (!found || found->record.pubkey() != author) return;
-  if (found->record.kind() != kinds::kDeletion) remove(*found);
+  if (!is_lasting(found->record.kind())) remove(*found);
 }
 
 void Editor::delete_address(const Address& address, std::int64_t until) {

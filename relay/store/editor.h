@@ -28,9 +28,9 @@ struct Address {
 /// replaceable kinds nothing after the second colon.
 [[nodiscard]] std::optional<Address> parse_address(std::string_view text);
 
-/// The rules of a store (NIP-01 replacement, NIP-09, NIP-40) applied inside one write transaction;
-/// the caller calls finish() and commits it. Used by Store only.
-/// Threads: the transaction's. Once damage() is not empty the transaction must be dropped.
+/// The rules of a store (NIP-01 replacement, NIP-09, NIP-40, NIP-62) applied inside one write
+/// transaction; the caller calls finish() and commits it. Used by Store only. Threads: the
+/// transaction's. Once damage() is not empty the transaction must be dropped.
 class Editor {
  public:
   Editor(const Tables& tables, Dictionaries& dictionaries, lmdb::WriteTxn& txn)
@@ -41,6 +41,9 @@ class Editor {
 
   PutResult put(const Event& event);
   std::size_t sweep_expired(std::size_t rows_max);
+  /// Goes on with requests to vanish (vanish.cpp).
+  std::size_t sweep_vanished(std::size_t rows_max);
+  [[nodiscard]] bool has_vanishing();
   bool erase(const EventId& id);
   /// Under the next number; nothing when all are taken.
   std::optional<DictionaryId> add_dictionary(ByteSpan bytes);
@@ -75,6 +78,18 @@ class Editor {
   void apply_deletion(const Event& deletion);
   void delete_id(const EventId& id, const PublicKey& author);
   void delete_address(const Address& address, std::int64_t until);
+
+  // vanish.cpp
+  struct Vanishing;
+  [[nodiscard]] bool is_vanished(const Event& event);
+  [[nodiscard]] bool has_vanished(const PublicKey& key, std::int64_t created_at);
+  [[nodiscard]] bool is_addressed_here(const Event& request);
+  void apply_vanish(const Event& request);
+  std::size_t vanish_some(const PublicKey& author, std::size_t rows_max);
+  [[nodiscard]] std::vector<Sequence> look_at_some(Vanishing& work, std::size_t rows_max);
+  void forget_deletion(const RecordView& deletion, std::int64_t until);
+  [[nodiscard]] bool has_later_deletion(const EventId& id, const PublicKey& author,
+                                        std::int64_t until);
 
   const Tables& tables_;
   Dictionaries& dictionaries_;

@@ -258,8 +258,9 @@ class Importer {
     }
     show(report_.bad_signatures, "bad signature");
     show(report_.lines_too_long, "line too long");
-    for (const PutResult result : {PutResult::HaveNewer, PutResult::Deleted, PutResult::Expired,
-                                   PutResult::Ephemeral, PutResult::OutOfRange}) {
+    for (const PutResult result :
+         {PutResult::HaveNewer, PutResult::Deleted, PutResult::Vanished, PutResult::Expired,
+          PutResult::Ephemeral, PutResult::OutOfRange}) {
       show(report_.count(result), ok_message(result));
     }
   }

@@ -119,6 +119,10 @@ Key expiry_key(std::int64_t expiration, Sequence sequence) {
   return time_key(expiration).add_integer(static_cast<std::uint64_t>(sequence), kSequenceBytes);
 }
 
+Key vanished_key(const PublicKey& author) {
+  return Key().add(ByteSpan(author.bytes).first(16));
+}
+
 Key deleted_id_key(const EventId& id, const PublicKey& author) {
   return Key().add(front(id.bytes, kUniqueBytes)).add(front(author.bytes, kUniqueBytes));
 }

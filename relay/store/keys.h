@@ -34,6 +34,8 @@ namespace nostril::relay {
 ///   by_expiry          expiration 6, seq 5                             -
 ///   deleted_ids        id[0..16) 16, pubkey[0..16) 16                  -
 ///   deleted_addresses  address 34                                      created_at 6
+///   vanished           pubkey[0..16) 16                                created_at 6
+///   vanishing          pubkey 32                                       vanish.cpp
 ///
 ///   position  created_at 6, id[0..7) inverted 7, seq 5
 ///   address   pubkey[0..16) 16, kind 2, SHA-256(d)[0..16) 16; d is empty for replaceable kinds
@@ -59,6 +61,9 @@ struct Tables {
   lmdb::Dbi by_expiry;
   lmdb::Dbi deleted_ids;
   lmdb::Dbi deleted_addresses;
+  // A file older than format 4, opened read-only, has none.
+  lmdb::Dbi vanished;
+  lmdb::Dbi vanishing;
 };
 
 /// Number of a record, from 1, in the order of arrival but for ties (above). 40 bits. Never used
@@ -146,6 +151,7 @@ struct Position {
 [[nodiscard]] Key tag_prefix(char letter, std::string_view value);
 [[nodiscard]] Key tag_prefix(char letter, const RecordElement& value);
 [[nodiscard]] Key expiry_key(std::int64_t expiration, Sequence sequence);
+[[nodiscard]] Key vanished_key(const PublicKey& author);
 [[nodiscard]] Key deleted_id_key(const EventId& id, const PublicKey& author);
 [[nodiscard]] Key address_key(const PublicKey& author, std::uint32_t kind, std::string_view d);
 /// The event's own address: nothing for kinds that are not replaced.

@@ -18,7 +18,7 @@ namespace {
 constexpr std::uint64_t kFormatWithoutDictionaries = 1;
 constexpr std::size_t kRowsBetweenProgress = 10000;
 
-constexpr std::array<NamedTable, 12> kTables = {{
+constexpr std::array<NamedTable, 14> kTables = {{
     {"meta", &Tables::meta},
     {"records", &Tables::records},
     {"by_id", &Tables::by_id},
@@ -31,6 +31,8 @@ constexpr std::array<NamedTable, 12> kTables = {{
     {"by_expiry", &Tables::by_expiry},
     {"deleted_ids", &Tables::deleted_ids},
     {"deleted_addresses", &Tables::deleted_addresses},
+    {"vanished", &Tables::vanished, 4},
+    {"vanishing", &Tables::vanishing, 4},
 }};
 
 bool starts_with(ByteSpan key, ByteSpan prefix) {
@@ -65,6 +67,8 @@ std::string_view ok_message(PutResult result) {
       return "duplicate: have a newer version of this event";
     case PutResult::Deleted:
       return "blocked: its author has deleted this event";
+    case PutResult::Vanished:
+      return "blocked: its author, or who it is for, has asked to vanish from here";
     case PutResult::Expired:
       return "invalid: the event has expired";
     case PutResult::Ephemeral:
@@ -103,6 +107,9 @@ Result<std::unique_ptr<Store>, StoreError> Store::open(const std::filesystem::pa
   Result<void, StoreError> done;
   if (*is_ahead) done = (*store)->apply_log();
   if (done && options.log_bytes > 0) done = (*store)->make_log(options.log_bytes);
+  if (done && options.address && !options.read_only) {
+    done = (*store)->write_address(*options.address);
+  }
   if (!done) return failure(done.error());
   return store;
 }
@@ -131,7 +138,8 @@ Result<void, StoreError> Store::open_tables(const std::filesystem::path& path) {
   };
   const auto format = check_format();
   if (!format) return refuse(format.error().text);
-  for (const auto& [name, table] : kTables) {
+  for (const auto& [name, table, since] : kTables) {
+    if (env_->read_only() && *format < since) continue;
     const auto opened = env_->open_table(name, !env_->read_only());
     if (!opened) return refuse(std::string(name) + ": " + opened.error().text());
     tables_.*table = *opened;
@@ -227,6 +235,18 @@ Result<void, StoreError> Store::make_log(std::size_t bytes) {
   SystemRng().fill(mark.key);
   txn.put(tables_.meta, as_bytes(kLogMarkKey), mark.value().span());
   if (auto committed = txn.commit(); !committed) return refuse(committed.error());
+  return {};
+}
+
+// After what the log held: that was judged with the address it was written under.
+Result<void, StoreError> Store::write_address(const RelayAddress& address) {
+  lmdb::WriteTxn txn(*env_);
+  const auto known = txn.get(tables_.meta, as_bytes(kAddressKey));
+  if (known && as_text(*known) == address.text) return {};
+  txn.put(tables_.meta, as_bytes(kAddressKey), as_bytes(address.text));
+  if (auto committed = txn.commit(); !committed) {
+    return failure(StoreError{committed.error().text()});
+  }
   return {};
 }
 
@@ -350,10 +370,14 @@ Result<std::vector<PutResult>, StoreError> Store::put_unverified(
   return put_all(events, now_s);
 }
 
-Result<std::size_t, StoreError> Store::sweep_expired(std::int64_t now_s, std::size_t rows_max) {
-  std::size_t swept = 0;
-  const auto written =
-      write(now_s, [&](Editor& editor) { swept = editor.sweep_expired(rows_max); });
+Result<Store::Swept, StoreError> Store::sweep(std::int64_t now_s, std::size_t rows_max) {
+  Swept swept;
+  const auto written = write(now_s, [&](Editor& editor) {
+    swept.removed = editor.sweep_expired(rows_max);
+    swept.is_behind = swept.removed == rows_max;
+    swept.removed += editor.sweep_vanished(rows_max);
+    swept.is_behind = swept.is_behind || editor.has_vanishing();
+  });
   if (!written) return failure(written.error());
   return swept;
 }
@@ -375,7 +399,8 @@ StoreStats Store::stats() {
 
 StoreStats Store::stats_in(ReadTxn& txn) {
   StoreStats stats;
-  for (const auto& [name, table] : kTables) {
+  for (const auto& [name, table, since] : kTables) {
+    if (!(tables_.*table).exists()) continue;
     stats.tables.push_back({name, txn.entries(tables_.*table), txn.used_bytes(tables_.*table)});
   }
   if (const auto table = tables_.dictionaries) {

@@ -3,6 +3,7 @@
 #include "base/lmdb.h"
 #include "base/result.h"
 #include "events/event.h"
+#include "relay/relay_address.h"
 #include "relay/store/dictionary.h"
 #include "relay/store/keys.h"
 #include "relay/store/record.h"
@@ -23,9 +24,9 @@ namespace nostril::relay {
 
 using ReadTxn = lmdb::ReadTxn;
 
-/// Formats 1 and 2 have no log, format 1 no dictionaries; they are read as they are, and become
-/// format 3 when opened for writing.
-inline constexpr std::uint32_t kStoreFormat = 3;
+/// Formats 1 to 3 know nothing of requests to vanish, 1 and 2 have no log, 1 has no dictionaries;
+/// they are read as they are, and become format 4 when opened for writing.
+inline constexpr std::uint32_t kStoreFormat = 4;
 inline constexpr std::size_t kLogBytes = std::size_t{1} << 20;
 
 struct StoreOptions {
@@ -40,6 +41,9 @@ struct StoreOptions {
   bool sync = true;  ///< false: for scratch files only, a machine's crash damages them
   /// More than 0: LoggedWrites may use a log of this size. It is made when the store is opened.
   std::size_t log_bytes = 0;
+  /// Of the relay whose store it is, for requests to vanish (NIP-62) that name it. Written into the
+  /// file; empty: as it stands there.
+  std::optional<RelayAddress> address = {};
 };
 
 /// What became of one event. Numbers are counted in metrics, not stored.
@@ -48,12 +52,13 @@ enum class PutResult : std::uint8_t {
   Duplicate,   ///< this id is stored
   HaveNewer,   ///< replaceable: a newer version (or same second and lower id) is stored
   Deleted,     ///< its author has asked to delete it (NIP-09)
+  Vanished,    ///< its author, or its receiver, has asked to vanish (NIP-62)
   Expired,     ///< NIP-40: already past
   Ephemeral,   ///< of a kind that must not be stored; the relay never sends one here
   OutOfRange,  ///< created_at over kCreatedAtMax
   Failed,      ///< the disk failed; the store takes nothing more
 };
-inline constexpr std::size_t kPutResultCount = 8;
+inline constexpr std::size_t kPutResultCount = 9;
 
 /// OK's third member: true for Stored and Duplicate only. An older version of a replaceable event
 /// is answered with false, because it is not kept and its author may have lost an edit; the prefix
@@ -109,12 +114,15 @@ struct CheckReport {
 struct NamedTable {
   const char* name;
   lmdb::Dbi Tables::*table;
+  std::uint32_t since = 1;  ///< format
 };
 
 /// All tables but `dictionaries`, meta first.
 [[nodiscard]] std::span<const NamedTable> named_tables();
 /// In the table meta: the file's format as u32.
 inline constexpr std::string_view kFormatKey = "format";
+/// In the table meta: StoreOptions::address as text.
+inline constexpr std::string_view kAddressKey = "address";
 /// In the table meta: the highest Sequence in use when a removal last made it vanish from the
 /// records.
 inline constexpr std::string_view kGivenKey = "given";
@@ -170,9 +178,15 @@ class Store {
   /// these events have not been checked.
   [[nodiscard]] Result<std::vector<PutResult>, StoreError> put_unverified(
       std::span<const UnverifiedEvent> events, std::int64_t now_s);
-  /// Removes expired events, `rows_max` at most; how many it removed.
-  [[nodiscard]] Result<std::size_t, StoreError> sweep_expired(std::int64_t now_s,
-                                                              std::size_t rows_max);
+
+  struct Swept {
+    std::size_t removed = 0;
+    bool is_behind = false;  ///< there is more to remove
+  };
+
+  /// Removes expired events and what is left of authors who have asked to vanish, `rows_max` of
+  /// each at most.
+  [[nodiscard]] Result<Swept, StoreError> sweep(std::int64_t now_s, std::size_t rows_max);
   /// Removes events without a trace (moderation); they may come back. How many were there.
   [[nodiscard]] Result<std::size_t, StoreError> erase(std::span<const EventId> ids);
 
@@ -220,6 +234,7 @@ class Store {
   [[nodiscard]] std::optional<Found> find_numbered(lmdb::Txn& txn, lmdb::Cursor& by_id,
                                                    const EventId& id, const EventCache* cache);
   [[nodiscard]] Result<void, StoreError> open_tables(const std::filesystem::path& path);
+  [[nodiscard]] Result<void, StoreError> write_address(const RelayAddress& address);
   // The format found, or written into a new file.
   [[nodiscard]] Result<std::uint64_t, StoreError> check_format();
   [[nodiscard]] Result<void, StoreError> open_dictionaries(std::uint64_t format);

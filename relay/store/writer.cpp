@@ -135,15 +135,14 @@ void StoreWriter::sweep_when_due() {
   const std::int64_t now_ms = clock_.monotonic_ms();
   if (now_ms < next_sweep_ms_ || !store_.is_writable()) return;
   commit_log();  // a thread has one transaction
-  const auto swept = store_.sweep_expired(clock_.unix_s(), options_.sweep_rows_max);
+  const auto swept = store_.sweep(clock_.unix_s(), options_.sweep_rows_max);
   if (!swept) {
     log(LogLevel::Error, "{}", public_text(swept.error().text));
     return;
   }
-  swept_.add(*swept);
-  // A full sweep has left some behind: go on after the next batch.
-  const bool is_behind = *swept == options_.sweep_rows_max;
-  next_sweep_ms_ = is_behind ? now_ms : now_ms + options_.sweep_interval_ms;
+  swept_.add(swept->removed);
+  // What is left behind: after the next batch.
+  next_sweep_ms_ = swept->is_behind ? now_ms : now_ms + options_.sweep_interval_ms;
 }
 
 }  // namespace nostril::relay

@@ -397,6 +397,7 @@ void copy_as_format_1(const std::filesystem::path& from, const std::filesystem::
   auto target = lmdb::Env::open(to, options);
   ASSERT_TRUE(source.has_value() && target.has_value());
   for (const auto& named : named_tables()) {
+    if (named.since > 1) continue;
     const auto in = (*source)->open_table(named.name, false);
     const auto out = (*target)->open_table(named.name, true);
     ASSERT_TRUE(in.has_value() && out.has_value());

@@ -32,10 +32,10 @@ namespace {
 
 using Table = std::map<std::string, std::string>;
 
-constexpr std::array<const char*, 13> kTableNames = {
-    "meta",      "dictionaries", "records",          "by_id",  "by_time",
-    "by_kind",   "by_author",    "by_author_kind",   "by_tag", "by_address",
-    "by_expiry", "deleted_ids",  "deleted_addresses"};
+constexpr std::array<const char*, 15> kTableNames = {
+    "meta",      "dictionaries", "records",           "by_id",    "by_time",
+    "by_kind",   "by_author",    "by_author_kind",    "by_tag",   "by_address",
+    "by_expiry", "deleted_ids",  "deleted_addresses", "vanished", "vanishing"};
 
 void must(bool condition, const std::string& what) {
   if (!condition) throw std::runtime_error(what);
@@ -271,6 +271,7 @@ class Expected {
       tables_["by_address"][address(record.pubkey, record.kind, *record.d())] = sequence;
     }
     if (record.kind == 5) add_deletion(record);
+    if (record.kind == 62) add_vanished(record);
   }
 
   [[nodiscard]] Table& of(const char* name) { return tables_[name]; }
@@ -283,6 +284,14 @@ class Expected {
     const auto bytes = unhex(tag[1]);
     const std::string hash = bytes ? bytes->substr(25) : sha256_of(tag[1]).substr(0, 7);
     tables_["by_tag"][tag[0] + hash + at] = "";
+  }
+
+  void add_vanished(const Record& record) {
+    for (const auto& tag : record.tags) {
+      if (tag.size() < 2 || tag[0] != "relay" || tag[1] != "ALL_RELAYS") continue;
+      std::string& until = tables_["vanished"][record.pubkey.substr(0, 16)];
+      until = std::max(until, big_endian(record.created_at, 6));
+    }
   }
 
   void add_deletion(const Record& record) {
@@ -324,7 +333,7 @@ class SpecReaderTest : public testing::Test {
       EXPECT_LE(tables["meta"]["given"], tables["records"].rbegin()->first);
       tables["meta"].erase("given");
     }
-    EXPECT_EQ(tables["meta"], (Table{{"format", big_endian(3, 4)}}));
+    EXPECT_EQ(tables["meta"], (Table{{"format", big_endian(4, 4)}}));
     Expected expected;
     std::map<std::string, std::string> json_by_position;
     for (const auto& [sequence, bytes] : tables["records"]) {
@@ -334,8 +343,9 @@ class SpecReaderTest : public testing::Test {
       expected.add(record, sequence);
       json_by_position[position(record, sequence)] = record.json();
     }
-    for (const char* name : {"by_id", "by_time", "by_kind", "by_author", "by_author_kind", "by_tag",
-                             "by_address", "by_expiry", "deleted_ids", "deleted_addresses"}) {
+    for (const char* name :
+         {"by_id", "by_time", "by_kind", "by_author", "by_author_kind", "by_tag", "by_address",
+          "by_expiry", "deleted_ids", "deleted_addresses", "vanished"}) {
       EXPECT_TRUE(expected.of(name) == tables[name])
           << name << ": " << tables[name].size() << ", not " << expected.of(name).size();
       rows_[name] += tables[name].size();
@@ -398,7 +408,8 @@ std::string id_in(const std::string& line) {
 
 // Every kind of row, and contents of all sorts.
 std::string made_events(std::int64_t from) {
-  std::string lines;
+  std::string lines = event_line(100, 900 + from, 1, {}, "of somebody who vanishes");
+  lines += event_line(100, 1000 + from, 62, {{"relay", "ALL_RELAYS"}}, "");
   for (std::int64_t i = from; i < from + 400; ++i) {
     const std::string number = std::to_string(i);
     const auto author = static_cast<unsigned>(i % 7 + 1);

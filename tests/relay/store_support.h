@@ -34,11 +34,14 @@ namespace nostril::relay::test {
 
 using nostril::test::TempDir;
 
+inline constexpr const char* kOwnUrl = "wss://here.example/";
+
 /// Small and without fsync: tests of rules, not of disks.
 inline StoreOptions test_options() {
   StoreOptions options;
   options.map_bytes_initial = std::size_t{1} << 20;
   options.sync = false;
+  options.address = RelayAddress::of(kOwnUrl);
   return options;
 }
 
@@ -165,6 +168,9 @@ class ModelStore {
       if (stored.id == event.id) return PutResult::Duplicate;
     }
     if (is_expired(event, now_s)) return PutResult::Expired;
+    for (const Event& request : vanished_) {
+      if (vanishes(request, event)) return PutResult::Vanished;
+    }
     for (const Event& deletion : deletions_) {
       if (deletes(deletion, event)) return PutResult::Deleted;
     }
@@ -177,6 +183,16 @@ class ModelStore {
     if (event.kind == kinds::kDeletion) {
       deletions_.push_back(event);
       std::erase_if(events_, [&](const Event& stored) { return deletes(event, stored); });
+    }
+    if (event.kind == kinds::kVanish && is_of_this_relay(event)) {
+      const auto goes = [&](const Event& stored) {
+        const bool is_request =
+            stored.kind == kinds::kVanish && stored.created_at == event.created_at;
+        return !is_request && vanishes(event, stored);
+      };
+      std::erase_if(events_, goes);
+      std::erase_if(deletions_, goes);
+      vanished_.push_back(event);
     }
     return PutResult::Stored;
   }
@@ -225,7 +241,10 @@ class ModelStore {
   }
 
   static bool deletes(const Event& deletion, const Event& event) {
-    if (deletion.pubkey != event.pubkey || event.kind == kinds::kDeletion) return false;
+    if (deletion.pubkey != event.pubkey || event.kind == kinds::kDeletion ||
+        event.kind == kinds::kVanish) {
+      return false;
+    }
     const std::string address =
         std::to_string(event.kind) + ":" + encode_hex(event.pubkey) + ":" + d_of(event);
     for (const auto tag : deletion.tags) {
@@ -238,8 +257,26 @@ class ModelStore {
     return false;
   }
 
+  static bool has_tag(const Event& event, std::string_view name, std::string_view value) {
+    for (const Tags::View tag : event.tags) {
+      if (tag.name() == name && tag.value() == value) return true;
+    }
+    return false;
+  }
+
+  static bool is_of_this_relay(const Event& request) {
+    return has_tag(request, "relay", "ALL_RELAYS") || has_tag(request, "relay", kOwnUrl);
+  }
+
+  static bool vanishes(const Event& request, const Event& event) {
+    if (event.created_at > request.created_at) return false;
+    if (event.pubkey == request.pubkey) return true;
+    return event.kind == kinds::kGiftWrap && has_tag(event, "p", encode_hex(request.pubkey));
+  }
+
   std::vector<Event> events_;
   std::vector<Event> deletions_;
+  std::vector<Event> vanished_;
 };
 
 /// Random events of a small world, so that they meet: few authors, kinds, seconds, tag values.
@@ -253,11 +290,19 @@ class RandomWorld {
   Event event() {
     static constexpr std::array<std::uint32_t, 9> kKinds = {0, 1, 1, 1, 3, 5, 7, 30023, 10002};
     Tags tags;
-    const std::uint32_t kind = kKinds[below(kKinds.size())];
+    std::uint32_t kind = kKinds[below(kKinds.size())];
+    if (below(12) == 0) kind = kinds::kGiftWrap;
+    if (below(60) == 0) kind = kinds::kVanish;
     for (std::uint64_t i = below(4); i > 0; --i) add_tag(tags);
     if (kind == 30023 && below(8) != 0) tags.add({"d", tag_value()});
     if (below(10) == 0) tags.add({"expiration", std::to_string(1000 + below(100))});
     if (kind == kinds::kDeletion) add_deletions(tags);
+    if (kind == kinds::kGiftWrap) tags.add({"p", encode_hex(author(author_number()))});
+    if (kind == kinds::kVanish) {
+      static constexpr std::array<std::string_view, 3> kRelays = {"ALL_RELAYS", kOwnUrl,
+                                                                  "wss://other.example"};
+      tags.add({"relay", std::string(kRelays[below(kRelays.size())])});
+    }
     const unsigned number = author_number();
     Event made = make_event(number, 1000 + static_cast<std::int64_t>(below(40)), kind,
                             std::move(tags), std::to_string(below(1000)));

@@ -201,11 +201,11 @@ TEST_F(StoreTest, RefusesExpiredAndSweepsWhatExpires) {
   ScanOptions at_now;
   at_now.now_s = 200;
   EXPECT_EQ(query(*store_, {Filter()}, at_now), (std::vector{never.id, at_300.id}));
-  EXPECT_EQ(store_->sweep_expired(300, 1).value(), 1U);  // bounded
+  EXPECT_EQ(store_->sweep(300, 1).value().removed, 1U);  // bounded
   EXPECT_FALSE(has(at_200));
   EXPECT_TRUE(has(at_300));
-  EXPECT_EQ(store_->sweep_expired(300, 10).value(), 1U);
-  EXPECT_EQ(store_->sweep_expired(300, 10).value(), 0U);
+  EXPECT_EQ(store_->sweep(300, 10).value().removed, 1U);
+  EXPECT_EQ(store_->sweep(300, 10).value().removed, 0U);
   EXPECT_EQ(store_->count(), 1U);
 }
 
@@ -278,6 +278,116 @@ TEST_F(StoreTest, OrdersTiesByTheWholeIdWhateverComesFirst) {
       test::expect_consistent(*store);
     }
   }
+}
+
+Event vanish(unsigned who, std::int64_t at, const std::string& relay = "ALL_RELAYS") {
+  return make_event(who, at, kinds::kVanish, {{"relay", relay}});
+}
+
+std::vector<EventId> sorted_ids(std::vector<Event> events) {
+  std::ranges::sort(events, test::ModelStore::newer);
+  return test::ids_of(events);
+}
+
+TEST_F(StoreTest, ForgetsWhoAsksToVanish) {
+  const Event note = make_event(1, 100, 1);
+  const Event profile = make_event(1, 110, 0);
+  const Event at_once = make_event(1, 200, 1);
+  const Event later = make_event(1, 201, 1);
+  const Event of_other = make_event(2, 100, 1);
+  const Event wrap = make_event(3, 150, kinds::kGiftWrap, {{"p", encode_hex(author(1))}});
+  const Event later_wrap = make_event(3, 201, kinds::kGiftWrap, {{"p", encode_hex(author(1))}});
+  const Event mention = make_event(3, 150, 1, {{"p", encode_hex(author(1))}});
+  test::put_all(*store_, {note, profile, at_once, later, of_other, wrap, later_wrap, mention});
+  const Event request = vanish(1, 200);
+  EXPECT_EQ(put(*store_, request), PutResult::Stored);
+  EXPECT_EQ(query(*store_, {Filter()}),
+            sorted_ids({later, of_other, later_wrap, mention, request}));
+  for (const Event& event : {note, profile, at_once, wrap}) {
+    EXPECT_EQ(put(*store_, event), PutResult::Vanished) << "never again";
+  }
+  EXPECT_EQ(put(*store_, vanish(1, 199)), PutResult::Vanished) << "nothing is left to ask";
+  EXPECT_EQ(put(*store_, request), PutResult::Duplicate);
+  EXPECT_EQ(put(*store_, make_event(1, 300, 5, {{"e", encode_hex(request.id)}})),
+            PutResult::Stored);
+  EXPECT_TRUE(has(request)) << "a deletion has no effect on it";
+  EXPECT_EQ(put(*store_, make_event(1, 301, 1)), PutResult::Stored) << "a new life";
+  EXPECT_EQ(put(*store_, vanish(1, 400)), PutResult::Stored);
+  EXPECT_FALSE(has(request)) << "the newest says it all";
+  reopen();
+  EXPECT_EQ(put(*store_, note), PutResult::Vanished);
+  EXPECT_EQ(put(*store_, make_event(1, 400, 1)), PutResult::Vanished);
+}
+
+TEST_F(StoreTest, ARequestToVanishIsForTheRelaysItNames) {
+  const Event note = make_event(1, 100, 1);
+  StoreOptions nameless = test::test_options();
+  nameless.address.reset();
+  const test::TempDir other_dir;
+  const auto other_store = test::open_store(other_dir.path(), nameless);
+  for (Store* store : {store_.get(), other_store.get()}) put(*store, note);
+  EXPECT_EQ(put(*other_store, vanish(1, 201, "wss://here.example/")), PutResult::Stored);
+  EXPECT_TRUE(other_store->has_id(note.id)) << "it knows of no address";
+  for (const char* other :
+       {"wss://here.example/path", "wss://here.example:8443", "https://here.example",
+        "wss://user@here.example", "here.example", "wss://other.example", "all_relays", ""}) {
+    EXPECT_EQ(put(*store_, vanish(1, 203, other)), PutResult::Stored) << other;
+  }
+  EXPECT_TRUE(has(note));
+  reopen(nameless);  // the file knows
+  EXPECT_EQ(put(*store_, vanish(1, 204, "ws://Here.example:80/")), PutResult::Stored);
+  EXPECT_FALSE(has(note));
+}
+
+// What a deletion has marked is a trace too; but a later deletion still holds.
+TEST_F(StoreTest, ForgetsTheDeletionsOfWhoVanished) {
+  const Event kept = make_event(1, 300, 1);
+  const auto id = encode_hex(kept.id);
+  const std::string address = "30023:" + encode_hex(author(1)) + ":x";
+  const auto deletion = [&](std::int64_t at, const std::string& of) {
+    return make_event(1, at, 5, {{"e", of}, {"a", address}}, std::to_string(at));
+  };
+  const std::string other = std::string(64, 'a');
+  test::put_all(*store_, {deletion(100, other), deletion(101, id)});
+  const auto marks = [&] {
+    ReadTxn txn = store_->read();
+    return std::pair(txn.entries(store_->tables().deleted_ids),
+                     txn.entries(store_->tables().deleted_addresses));
+  };
+  EXPECT_EQ(marks(), std::pair(2UL, 1UL));
+  put(*store_, deletion(250, other));
+  EXPECT_EQ(put(*store_, vanish(1, 200)), PutResult::Stored);
+  EXPECT_EQ(marks(), std::pair(1UL, 1UL)) << "those of the later one";
+  EXPECT_EQ(put(*store_, kept), PutResult::Stored) << "its deletion is gone";
+  EXPECT_EQ(put(*store_, make_event(1, 240, 30023, {{"d", "x"}})), PutResult::Deleted);
+  EXPECT_EQ(put(*store_, vanish(1, 400)), PutResult::Stored);
+  EXPECT_EQ(marks(), std::pair(0UL, 0UL));
+}
+
+// More than one transaction may remove: the rest goes by and by, over a restart too.
+TEST_F(StoreTest, AMillionEventsVanishSomeAtATime) {
+  std::vector<Event> events;
+  for (int i = 0; i < 700; ++i) {
+    events.push_back(make_event(1, 100 + i, 1, {}, std::to_string(i)));
+    events.push_back(make_event(2, 100 + i, 1, {{"p", encode_hex(author(1))}}, std::to_string(i)));
+    events.push_back(make_event(3, 100 + i, kinds::kGiftWrap, {{"p", encode_hex(author(1))}},
+                                std::to_string(i)));
+  }
+  test::put_all(*store_, events);
+  EXPECT_EQ(put(*store_, vanish(1, 1'000)), PutResult::Stored);
+  const std::uint64_t left = store_->count();
+  EXPECT_LT(left, 3U * 700);
+  EXPECT_GT(left, 700U + 1);
+  EXPECT_EQ(put(*store_, events[0]), PutResult::Vanished) << "what is removed stays away";
+  test::expect_consistent(*store_);
+  reopen();
+  int sweeps = 0;
+  while (store_->sweep(0, 100).value().is_behind) {
+    ASSERT_LT(++sweeps, 100);
+    test::expect_consistent(*store_);
+  }
+  EXPECT_GT(sweeps, 5);
+  EXPECT_EQ(store_->count(), 700U + 1) << "the other's notes, and the request";
 }
 
 TEST_F(StoreTest, DoesWhatTheSlowModelDoes) {
