@@ -272,6 +272,10 @@ bool WriteTxn::erase(Dbi table, ByteSpan key) {
   return code == 0;
 }
 
+void WriteTxn::clear(Dbi table) {
+  if (ok()) note(mdb_drop(txn_, table.handle, 0));
+}
+
 Result<void, Error> WriteTxn::commit() {
   if (!ok()) {
     abort();

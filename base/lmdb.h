@@ -167,6 +167,8 @@ class WriteTxn : public Txn {
   void append(Dbi table, ByteSpan key, ByteSpan value);
   /// True when the key was there.
   bool erase(Dbi table, ByteSpan key);
+  /// Removes all rows.
+  void clear(Dbi table);
 
   /// On disk (fsync) when it returns without error. After an error of the disk nobody knows what
   /// reached it.

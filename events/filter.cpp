@@ -63,7 +63,10 @@ bool Filter::matches(const Event& event) const {
   if (kinds && !contains(*kinds, event.kind)) return false;
   if (authors && !contains(*authors, event.pubkey)) return false;
   if (ids && !contains(*ids, event.id)) return false;
-  return std::ranges::all_of(tags, [&](const TagValues& tag) { return has_tag(event, tag); });
+  if (!std::ranges::all_of(tags, [&](const TagValues& tag) { return has_tag(event, tag); })) {
+    return false;
+  }
+  return !is_search() || search->matches(event);
 }
 
 bool Filter::matches_nothing() const {
@@ -92,6 +95,7 @@ void append_json(std::string& out, const Filter& filter) {
   if (filter.since) writer.key("since").integer(*filter.since);
   if (filter.until) writer.key("until").integer(*filter.until);
   if (filter.limit) writer.key("limit").raw(std::to_string(*filter.limit));
+  if (filter.search) writer.key("search").string(filter.search->text());
   writer.end_object();
   out += writer.text();
 }

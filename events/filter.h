@@ -1,6 +1,7 @@
 #pragma once
 
 #include "events/event.h"
+#include "events/search.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +17,7 @@ struct FilterLimits {
   std::size_t values_max = 2000;  ///< of one member: ids, authors, kinds, values of one tag
   std::size_t tag_names_max = 16;
   std::size_t tag_value_bytes_max = 4096;
+  std::size_t search_bytes_max = 1024;
 };
 
 /// A NIP-01 filter. Lists must be sorted and without doubles, so that matches() can search them:
@@ -35,9 +37,15 @@ struct Filter {
   std::optional<std::int64_t> since;
   std::optional<std::int64_t> until;
   std::optional<std::uint64_t> limit;
+  /// NIP-50. Of a relay that offers no search: refused before this is used.
+  std::optional<SearchQuery> search;
 
   /// Sorts the lists and removes doubles.
   void normalize();
+
+  /// It has words to look for.
+  [[nodiscard]] bool is_search() const { return search && !search->is_empty(); }
+
   /// Exact: no prefixes. `limit` plays no part.
   [[nodiscard]] bool matches(const Event& event) const;
   /// True when no event can match: an empty list, or since > until.
@@ -45,7 +53,7 @@ struct Filter {
 };
 
 /// Strict: unknown members are refused (a filter that a relay half understands returns wrong
-/// events; so NIP-50 `search` is refused by this parser), each member once, hex is lowercase and
+/// events), each member once, hex is lowercase and
 /// whole, numbers are digits only and in range: times to 2^63 - 1, kinds to 65535.
 [[nodiscard]] Result<Filter, ParseError> parse_filter(std::string_view json,
                                                       const FilterLimits& limits = {});

@@ -48,6 +48,7 @@ class FilterReader {
     if (key == "limit") {
       return read_number(value, std::numeric_limits<std::uint64_t>::max(), out_.limit);
     }
+    if (key == "search") return read_search(value);
     return failure(ParseError::UnknownField);
   }
 
@@ -88,6 +89,15 @@ class FilterReader {
                        text = *read;
                        return {};
                      });
+  }
+
+  Outcome read_search(od::value& value) {
+    if (out_.search) return failure(ParseError::DoubleField);
+    const auto text = read_text(value);
+    if (!text) return failure(text.error());
+    if (text->size() > limits_.search_bytes_max) return failure(ParseError::TooLarge);
+    out_.search.emplace(*text);
+    return {};
   }
 
   template <typename Number>

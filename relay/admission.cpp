@@ -121,7 +121,8 @@ std::optional<Refusal> Admission::refuse(const Event& event, std::int64_t now_s,
     return Refusal::Expired;
   }
   if (!is_from_author && is_protected(event)) return Refusal::Protected;
-  if (!is_open_to_all(event.kind) && !has_work(event, rules_.work_bits_min)) return Refusal::LacksWork;
+  if (!is_open_to_all(event.kind) && !has_work(event, rules_.work_bits_min))
+    return Refusal::LacksWork;
   return std::nullopt;
 }
 

@@ -157,6 +157,11 @@ void RelayConfig::declare(Config& config) {
   config.number("work_bits_min", &policy.work_bits_min, 0, 64,
                 "proof of work (NIP-13): leading zero bits of an event's id; 0: none");
 
+  config.section("search",
+                 "Full-text search (NIP-50) over notes, profiles, articles and the like.");
+  config.flag("enabled", &search.enabled,
+              "an index of words; made of all events when it is switched on");
+
   config.section(
       "auth", "Clients prove who they are (NIP-42). Offered when `url` is set: a proof names it.");
   config.list("private_kinds", &auth.private_kinds,
@@ -217,6 +222,7 @@ SessionLimits RelayConfig::session_limits() const {
   out.subscriptions_max = size(limits.subscriptions_max);
   out.filter_values_max = size(limits.filter_values_max);
   out.limit_max = static_cast<std::uint64_t>(limits.limit_max);
+  out.search = search.enabled;
   out.count_visits_max = static_cast<std::uint64_t>(limits.count_visits_max);
   out.limit_default = static_cast<std::uint64_t>(std::min(limits.limit_default, limits.limit_max));
   out.publishes_under_way_max = size(limits.publishes_under_way_max);
@@ -267,6 +273,7 @@ StoreOptions RelayConfig::store_options() const {
   StoreOptions out;
   if (store.log) out.log_bytes = kLogBytes;
   out.address = RelayAddress::of(url);
+  out.search = search.enabled;
   return out;
 }
 

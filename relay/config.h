@@ -84,6 +84,10 @@ struct RelayConfig {
     std::int64_t work_bits_min = 0;
   } policy;
 
+  struct Search {
+    bool enabled = true;
+  } search;
+
   struct Auth {
     std::vector<std::string> private_kinds = {"4", "1059", "21059"};
     bool to_read = false;

@@ -29,6 +29,7 @@ bool takes(const RelayConfig& config, std::uint32_t kind) {
 std::vector<int> nips_of(const RelayConfig& config) {
   std::vector<int> out = {1, 9, 11, 40, 45, 67};
   if (takes(config, kinds::kRelayList)) out.push_back(65);
+  if (config.search.enabled) out.push_back(50);
   if (config.policy.work_bits_min > 0) out.push_back(13);
   if (!config.url.empty()) out.insert(out.end(), {42, 70});
   if (!config.url.empty() && takes(config, kinds::kVanish)) out.push_back(62);

@@ -28,6 +28,7 @@ std::size_t values_of(const std::vector<Filter>& filters) {
     if (filter.authors) count += filter.authors->size();
     if (filter.kinds) count += filter.kinds->size();
     for (const auto& tag : filter.tags) count += tag.values.size();
+    if (filter.search) count += filter.search->words().size();
   }
   return count;
 }
@@ -214,6 +215,9 @@ std::optional<std::string> Session::refusal_of(const std::vector<Filter>& filter
                                                std::size_t replaced_values) const {
   if (const auto refusal = auth_refusal_of(filters)) return std::string(*refusal);
   const SessionLimits& limits = context_.limits;
+  if (!limits.search && std::ranges::any_of(filters, &Filter::is_search)) {
+    return "error: this relay offers no search (NIP-50)";
+  }
   const std::size_t open = subscriptions_.size() + counts_.size();
   if (open - replaced >= limits.subscriptions_max) {
     return fmt::format("rate-limited: {} subscriptions are open on this connection, close one",

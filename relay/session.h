@@ -35,6 +35,7 @@ struct SessionLimits {
   std::size_t stored_pending_bytes_max = 256 << 10;  ///< output queued before stored events wait
   /// Index entries and records one COUNT may look at; about half a second of a query worker.
   std::uint64_t count_visits_max = 1'000'000;
+  bool search = false;             ///< NIP-50 is offered
   double events_a_second_max = 0;  ///< published, 0: any
   double events_burst_max = 100;   ///< published at once, when above is set
 };

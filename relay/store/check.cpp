@@ -31,6 +31,7 @@ class Checker {
     check_dictionaries();
     check_records();
     for (const auto& [table, name] : indexes()) check_index(table, name);
+    if (tables_.words.exists()) check_index(tables_.words, "words");
     check_ties();
     check_addresses();
     if (!txn_.ok()) problem("the file can't be read: " + txn_.error().text());

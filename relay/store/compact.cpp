@@ -21,8 +21,9 @@ class Copier {
 
   Result<CompactReport, StoreError> run() {
     if (auto chosen = choose_dictionary(); !chosen) return failure(chosen.error());
-    for (const auto& [name, table, since] : named_tables()) {
-      if (auto copied = copy_table(name, source_.tables().*table); !copied) {
+    for (const NamedTable& one : named_tables()) {
+      if (one.table == &Tables::words && !source_.has_search()) continue;
+      if (auto copied = copy_table(one.name, source_.tables().*one.table); !copied) {
         return failure(copied.error());
       }
     }
@@ -51,7 +52,7 @@ class Copier {
       meta_ = *to;
       return {};
     }
-    if (!from.exists()) return {};
+    if (!from.exists()) return {};  // the source is of an older format
     return copy_rows(name, from, *to);
   }
 
@@ -127,6 +128,9 @@ class Copier {
     if (auto synced = target_.sync(); !synced) return failure(StoreError{synced.error().text()});
     lmdb::WriteTxn txn(target_);
     txn.put(meta_, as_bytes(kFormatKey), Key().add_integer(kStoreFormat, 4).span());
+    if (source_.has_search()) {
+      txn.put(meta_, as_bytes(kSearchKey), Key().add_integer(1, 1).span());
+    }
     auto done = txn.commit();
     if (done) done = target_.sync();
     if (!done) return failure(StoreError{done.error().text()});

@@ -120,6 +120,36 @@ bool Editor::erase(const EventId& id) {
   return found.has_value();
 }
 
+std::optional<Sequence> Editor::index_words(Sequence from, std::size_t rows_max) {
+  std::optional<Sequence> next;
+  {
+    lmdb::Cursor cursor(txn_, tables_.records);
+    bool more = cursor.seek(sequence_key(from).span());
+    for (std::size_t rows = 0; more && rows < rows_max; ++rows, more = cursor.next()) {
+      const Sequence sequence{read_integer(cursor.key())};
+      const auto record = dictionaries_.parse(txn_, cursor.value());
+      if (!record) {
+        if (damage_.empty()) damage_ = to_string(record.error());
+        return std::nullopt;
+      }
+      if (!is_searched(record->kind())) continue;
+      for (const Key& key : word_keys(*record, sequence)) pending_.add(tables_.words, key);
+    }
+    if (more) next = Sequence{read_integer(cursor.key())};
+  }
+  pending_.flush(txn_);
+  return next;
+}
+
+void Editor::finish_words() {
+  txn_.put(tables_.meta, as_bytes(kSearchKey), Key().add_integer(1, 1).span());
+}
+
+void Editor::clear_words() {
+  txn_.clear(tables_.words);
+  txn_.erase(tables_.meta, as_bytes(kSearchKey));
+}
+
 std::optional<DictionaryId> Editor::add_dictionary(ByteSpan bytes) {
   std::uint64_t next = 1;
   {

@@ -45,6 +45,11 @@ class Editor {
   std::size_t sweep_vanished(std::size_t rows_max);
   [[nodiscard]] bool has_vanishing();
   bool erase(const EventId& id);
+  /// Makes the index of words, some records at a time from the one at or after `from`: the next to
+  /// look at, if there is one.
+  std::optional<Sequence> index_words(Sequence from, std::size_t rows_max);
+  void finish_words();
+  void clear_words();
   /// Under the next number; nothing when all are taken.
   std::optional<DictionaryId> add_dictionary(ByteSpan bytes);
 

@@ -14,6 +14,7 @@ constexpr std::size_t kIdPrefixBytes = 8;
 constexpr std::size_t kAuthorPrefixBytes = 8;
 constexpr std::size_t kTieBytes = 7;
 constexpr std::size_t kValueHashBytes = 7;
+constexpr std::size_t kWordKeyBytes = 15;
 constexpr std::size_t kUniqueBytes = 16;  // long enough that nobody makes two of them
 
 ByteSpan front(ByteSpan bytes, std::size_t size) {
@@ -159,6 +160,40 @@ Key positioned(const Key& prefix, const Position& position) {
   Key key = prefix;
   key.add(position.bytes);
   return key;
+}
+
+Key word_prefix(std::string_view word) {
+  return Key().add(as_bytes(word.substr(0, kWordKeyBytes))).add_integer(0, 1);
+}
+
+SearchText search_text_of(const RecordView& record) {
+  SearchText text(record.kind(), record.content().value_or(std::string_view()));
+  record.for_each_tag([&](const RecordElement& name, const std::optional<RecordElement>& value,
+                          std::uint32_t /*count*/) {
+    if (!name.is_hex) text.add_tag(as_text(name.bytes), value ? value->text() : std::string());
+    return true;
+  });
+  return text;
+}
+
+std::vector<Key> word_keys(const RecordView& record, Sequence sequence) {
+  std::vector<Key> keys;
+  const SearchText text = search_text_of(record);
+  keys.reserve(text.words().size());
+  for (const auto& word : text.words()) {
+    keys.push_back(
+        word_prefix(word.text).add_integer(static_cast<std::uint64_t>(sequence), kSequenceBytes));
+  }
+  const auto is_before = [](const Key& a, const Key& b) {
+    return std::ranges::lexicographical_compare(a.span(), b.span());
+  };
+  const auto is_same = [](const Key& a, const Key& b) {
+    return std::ranges::equal(a.span(), b.span());
+  };
+  std::ranges::sort(keys, is_before);
+  const auto [first, last] = std::ranges::unique(keys, is_same);
+  keys.erase(first, last);
+  return keys;
 }
 
 bool is_indexed_name(const RecordElement& name) {

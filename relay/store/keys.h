@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/lmdb.h"
 #include "events/event.h"
+#include "events/search.h"
 #include "relay/store/record.h"
 
 #include <array>
@@ -13,6 +14,7 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace nostril::relay {
 
@@ -36,6 +38,7 @@ namespace nostril::relay {
 ///   deleted_addresses  address 34                                      created_at 6
 ///   vanished           pubkey[0..16) 16                                created_at 6
 ///   vanishing          pubkey 32                                       vanish.cpp
+///   words              word[0..15), 0 1, seq 5                         -
 ///
 ///   position  created_at 6, id[0..7) inverted 7, seq 5
 ///   address   pubkey[0..16) 16, kind 2, SHA-256(d)[0..16) 16; d is empty for replaceable kinds
@@ -64,6 +67,8 @@ struct Tables {
   // A file older than format 4, opened read-only, has none.
   lmdb::Dbi vanished;
   lmdb::Dbi vanishing;
+  // Only where searches are offered.
+  lmdb::Dbi words;
 };
 
 /// Number of a record, from 1, in the order of arrival but for ties (above). 40 bits. Never used
@@ -161,11 +166,18 @@ struct Position {
 /// `prefix` followed by `position`.
 [[nodiscard]] Key positioned(const Key& prefix, const Position& position);
 
+/// Of a word of a search. Words that begin with the same 15 bytes share their range.
+[[nodiscard]] Key word_prefix(std::string_view word);
+/// The keys of the words of a record that is_searched(), sorted, each once.
+[[nodiscard]] std::vector<Key> word_keys(const RecordView& record, Sequence sequence);
+[[nodiscard]] SearchText search_text_of(const RecordView& record);
+
 /// True for names of tags that filters can ask for: one letter.
 [[nodiscard]] bool is_indexed_name(const RecordElement& name);
 
 /// Calls visit(table, key) for each entry that `record` has in the indexes whose value is empty:
-/// by_id, by_time, by_kind, by_author, by_author_kind, by_tag (maybe the same twice), by_expiry.
+/// by_id, by_time, by_kind, by_author, by_author_kind, by_tag (maybe the same twice), by_expiry,
+/// words.
 template <typename Visit>
 void for_each_index_key(const Tables& tables, const RecordView& record, Sequence sequence,
                         Visit visit) {
@@ -185,6 +197,9 @@ void for_each_index_key(const Tables& tables, const RecordView& record, Sequence
         return true;
       });
   if (record.expiration()) visit(tables.by_expiry, expiry_key(*record.expiration(), sequence));
+  if (tables.words.exists() && is_searched(record.kind())) {
+    for (const Key& key : word_keys(record, sequence)) visit(tables.words, key);
+  }
 }
 
 }  // namespace nostril::relay

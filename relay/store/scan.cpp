@@ -1,14 +1,16 @@
 #include "relay/store/scan.h"
 
 #include "relay/store/planner.h"
+#include "relay/store/scan_meter.h"
+#include "relay/store/search_scan.h"
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <iterator>
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 namespace nostril::relay {
@@ -20,7 +22,6 @@ constexpr std::size_t kBufferMax = 128;
 // Entries of a walk (Plan::walk_instead_of) after which it is looked at again whether it pays.
 constexpr std::size_t kWalkTrialMin = 16;
 constexpr std::size_t kWalkTrialMax = 64;
-constexpr std::size_t kVisitsBetweenLooks = 32;
 constexpr std::uint64_t kRestMax = 1'000'000;  // of a limit, in estimates
 // Records are looked up so many at a time, before they are needed.
 constexpr std::size_t kTogether = lmdb::TreeReader::kTogether;
@@ -32,35 +33,6 @@ constexpr std::size_t kLineBytes = 64;
 constexpr std::size_t kLinesAheadMax = 16;
 // For the look whether there is one match more than a limit allows (NIP-67).
 constexpr ScanBudget kRestBudget = {1, 64, 200};
-
-// Counts what a step uses. Reads the clock once in kVisitsBetweenLooks.
-class Meter {
- public:
-  explicit Meter(const ScanBudget& budget)
-      : budget_(budget),
-        deadline_(std::chrono::steady_clock::now() +
-                  std::chrono::microseconds(budget.time_us_max)) {}
-
-  void visit(std::size_t count = 1) { visits_ += count; }
-
-  [[nodiscard]] bool is_spent() {
-    if (visits_ >= budget_.visits_max) return true;
-    if (visits_ >= next_look_) {
-      next_look_ = visits_ + kVisitsBetweenLooks;
-      is_late_ = std::chrono::steady_clock::now() >= deadline_;
-    }
-    return is_late_;
-  }
-
-  [[nodiscard]] std::size_t visits() const { return visits_; }
-
- private:
-  ScanBudget budget_;
-  std::chrono::steady_clock::time_point deadline_;
-  std::size_t visits_ = 0;
-  std::size_t next_look_ = kVisitsBetweenLooks;
-  bool is_late_ = false;
-};
 
 // What a step works with.
 struct Access {
@@ -657,6 +629,10 @@ struct Scan::State {
   Store& store;
   ScanOptions options;
   std::vector<FilterScan> filters;
+  // Those with a search come first, one after the other.
+  std::vector<SearchScan> searches = {};
+  std::size_t searched = 0;
+  std::unordered_set<std::uint64_t> found = {};  // sequences, by searches
   bool is_done = false;
 
   // The filter whose match comes next, or how it stands when there is none.
@@ -673,12 +649,44 @@ struct Scan::State {
 
   // What a filter has beyond its limit another may have given out.
   StoredRest rest(Access& access) {
+    const bool is_one = filters.size() + searches.size() == 1;
+    for (const auto& search : searches) {
+      if (!search.is_complete()) return is_one ? StoredRest::More : StoredRest::Unknown;
+    }
     for (auto& filter : filters) {
       const StoredRest rest = filter.rest(access);
-      if (rest == StoredRest::More && filters.size() > 1) return StoredRest::Unknown;
+      if (rest == StoredRest::More && !is_one) return StoredRest::Unknown;
       if (rest != StoredRest::None) return rest;
     }
     return StoredRest::None;
+  }
+
+  [[nodiscard]] bool was_found(const Position& position) const {
+    return !found.empty() && found.contains(static_cast<std::uint64_t>(position.sequence()));
+  }
+
+  // False when the step ends here.
+  bool search(Access& access, const Scan::RowHandler* on_row, std::size_t rows_max,
+              ScanStep& step) {
+    while (searched < searches.size()) {
+      SearchScan& one = searches[searched];
+      if (step.rows == rows_max || access.meter.is_spent()) return false;
+      if (!one.gather(access.store, access.txn, access.meter, access.now_s)) return false;
+      const auto sequence = one.next();
+      if (!sequence) {
+        ++searched;
+        continue;
+      }
+      access.meter.visit();
+      if (!found.insert(static_cast<std::uint64_t>(*sequence)).second) continue;
+      const auto record = one.record(access.store, access.txn, *sequence, access.now_s);
+      if (!record) continue;
+      const RowAction action =
+          on_row == nullptr ? RowAction::Take : (*on_row)({*record, *sequence, std::nullopt});
+      if (action != RowAction::Skip) ++step.rows;
+      if (action == RowAction::TakeAndPause) return false;
+    }
+    return true;
   }
 
   // The event was given out (or not, when it had gone): no filter shows it again.
@@ -693,10 +701,14 @@ struct Scan::State {
 };
 
 Scan::Scan(Store& store, std::vector<Filter> filters, const ScanOptions& options)
-    : state_(std::make_unique<State>(State{store, options, {}, false})) {
+    : state_(std::make_unique<State>(State{store, options, {}})) {
   state_->filters.reserve(filters.size());
   for (auto& filter : filters) {
-    state_->filters.emplace_back(std::move(filter), options.limit_max);
+    if (filter.is_search()) {
+      state_->searches.emplace_back(std::move(filter), options.limit_max);
+    } else {
+      state_->filters.emplace_back(std::move(filter), options.limit_max);
+    }
   }
 }
 
@@ -727,7 +739,8 @@ Result<ScanStep, StoreError> Scan::run(ReadTxn& txn, const ScanBudget& budget,
                 on_row == nullptr,
                 {}};
   if (access.is_count) access.expired = expired_ones(access);
-  while (!state.is_done && step.rows < budget.rows_max) {
+  bool is_open = state.search(access, on_row, budget.rows_max, step);
+  while (is_open && !state.is_done && step.rows < budget.rows_max) {
     FilterScan* best = nullptr;
     const Progress progress = state.next(access, best);
     if (progress == Progress::OutOfBudget) break;
@@ -737,7 +750,9 @@ Result<ScanStep, StoreError> Scan::run(ReadTxn& txn, const ScanBudget& budget,
       if (!access.is_count) step.rest = state.rest(access);
       break;
     }
-    const RowAction action = on_row == nullptr ? RowAction::Take : give(*best, access, *on_row);
+    const RowAction action = state.was_found(best->current()) ? RowAction::Skip
+                             : on_row == nullptr              ? RowAction::Take
+                                                              : give(*best, access, *on_row);
     state.consume(*best, access, action != RowAction::Skip);
     if (action != RowAction::Skip) ++step.rows;
     if (action == RowAction::TakeAndPause) break;

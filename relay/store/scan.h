@@ -65,6 +65,9 @@ struct ScanStep {
 /// tries a walk through all events of its kinds first (Plan). A page deep in the past (`until`)
 /// costs what the first one does.
 ///
+/// Filters with a search (NIP-50) come before the others, each with its best matches first
+/// (search_scan.h). The store must have an index of words.
+///
 /// Threads: one at a time, may move between steps. Memory: some 300 bytes for each id, author x
 /// kind or tag value of the filters.
 class Scan {

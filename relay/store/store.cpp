@@ -1,6 +1,7 @@
 #include "relay/store/store.h"
 
 #include "base/hex.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include "relay/store/editor.h"
 #include "relay/store/event_cache.h"
@@ -17,8 +18,10 @@ namespace {
 
 constexpr std::uint64_t kFormatWithoutDictionaries = 1;
 constexpr std::size_t kRowsBetweenProgress = 10000;
+constexpr std::size_t kRowsInWordsTransaction = 20000;
+constexpr const char* kWordsTable = "words";
 
-constexpr std::array<NamedTable, 14> kTables = {{
+constexpr std::array<NamedTable, 15> kTables = {{
     {"meta", &Tables::meta},
     {"records", &Tables::records},
     {"by_id", &Tables::by_id},
@@ -33,6 +36,7 @@ constexpr std::array<NamedTable, 14> kTables = {{
     {"deleted_addresses", &Tables::deleted_addresses},
     {"vanished", &Tables::vanished, 4},
     {"vanishing", &Tables::vanishing, 4},
+    {kWordsTable, &Tables::words, 4},
 }};
 
 bool starts_with(ByteSpan key, ByteSpan prefix) {
@@ -110,6 +114,7 @@ Result<std::unique_ptr<Store>, StoreError> Store::open(const std::filesystem::pa
   if (done && options.address && !options.read_only) {
     done = (*store)->write_address(*options.address);
   }
+  if (done && options.search && !options.read_only) done = (*store)->set_search(*options.search);
   if (!done) return failure(done.error());
   return store;
 }
@@ -140,11 +145,51 @@ Result<void, StoreError> Store::open_tables(const std::filesystem::path& path) {
   if (!format) return refuse(format.error().text);
   for (const auto& [name, table, since] : kTables) {
     if (env_->read_only() && *format < since) continue;
+    if (table == &Tables::words) continue;  // open_words()
     const auto opened = env_->open_table(name, !env_->read_only());
     if (!opened) return refuse(std::string(name) + ": " + opened.error().text());
     tables_.*table = *opened;
   }
   if (auto opened = open_dictionaries(*format); !opened) return refuse(opened.error().text);
+  if (auto opened = open_words(); !opened) return refuse(opened.error().text);
+  return {};
+}
+
+Result<void, StoreError> Store::open_words() {
+  if (!ReadTxn(*env_).get(tables_.meta, as_bytes(kSearchKey))) return {};
+  const auto opened = env_->open_table(kWordsTable, false);
+  if (!opened) return failure(StoreError{"words: " + opened.error().text()});
+  tables_.words = *opened;
+  return {};
+}
+
+// What a program has begun that ended before it was done is begun again.
+Result<void, StoreError> Store::set_search(bool is_on) {
+  if (is_on == has_search()) return {};
+  const auto opened = env_->open_table(kWordsTable, true);
+  if (!opened) return failure(StoreError{"words: " + opened.error().text()});
+  tables_.words = *opened;
+  auto done = write(0, [](Editor& editor) { editor.clear_words(); });
+  if (done && is_on) done = fill_words();
+  if (!is_on) tables_.words = {};
+  return done;
+}
+
+Result<void, StoreError> Store::fill_words() {
+  const std::uint64_t all = count();
+  std::uint64_t seen = 0;
+  if (all > kRowsInWordsTransaction) log(LogLevel::Info, "the index for searches is being made");
+  for (std::optional<Sequence> next = Sequence{0}; next;) {
+    std::optional<Sequence> after;
+    const auto written = write(0, [&](Editor& editor) {
+      after = editor.index_words(*next, kRowsInWordsTransaction);
+      if (!after) editor.finish_words();
+    });
+    if (!written) return failure(written.error());
+    next = after;
+    seen += kRowsInWordsTransaction;
+    if (next) log(LogLevel::Info, "… {} of {} events", seen, all);
+  }
   return {};
 }
 

@@ -44,6 +44,9 @@ struct StoreOptions {
   /// Of the relay whose store it is, for requests to vanish (NIP-62) that name it. Written into the
   /// file; empty: as it stands there.
   std::optional<RelayAddress> address = {};
+  /// Whether texts can be searched (NIP-50). Where the file has it otherwise, the index of words is
+  /// made of all records before open() returns, or removed. Nothing: as it stands there.
+  std::optional<bool> search = {};
 };
 
 /// What became of one event. Numbers are counted in metrics, not stored.
@@ -123,6 +126,8 @@ struct NamedTable {
 inline constexpr std::string_view kFormatKey = "format";
 /// In the table meta: StoreOptions::address as text.
 inline constexpr std::string_view kAddressKey = "address";
+/// In the table meta: 1, where the table words is complete.
+inline constexpr std::string_view kSearchKey = "search";
 /// In the table meta: the highest Sequence in use when a removal last made it vanish from the
 /// records.
 inline constexpr std::string_view kGivenKey = "given";
@@ -190,6 +195,9 @@ class Store {
   /// Removes events without a trace (moderation); they may come back. How many were there.
   [[nodiscard]] Result<std::size_t, StoreError> erase(std::span<const EventId> ids);
 
+  /// Texts can be searched.
+  [[nodiscard]] bool has_search() const { return tables_.words.exists(); }
+
   /// False after a failed commit.
   [[nodiscard]] bool is_writable() const { return !failed_.load() && !env_->read_only(); }
 
@@ -234,6 +242,9 @@ class Store {
   [[nodiscard]] std::optional<Found> find_numbered(lmdb::Txn& txn, lmdb::Cursor& by_id,
                                                    const EventId& id, const EventCache* cache);
   [[nodiscard]] Result<void, StoreError> open_tables(const std::filesystem::path& path);
+  [[nodiscard]] Result<void, StoreError> open_words();
+  [[nodiscard]] Result<void, StoreError> set_search(bool is_on);
+  [[nodiscard]] Result<void, StoreError> fill_words();
   [[nodiscard]] Result<void, StoreError> write_address(const RelayAddress& address);
   // The format found, or written into a new file.
   [[nodiscard]] Result<std::uint64_t, StoreError> check_format();

@@ -9,6 +9,10 @@ Transaction::Transaction(lmdb::Env& env, const Tables& tables, Dictionaries& dic
 }
 
 void Transaction::replay() {
+  if (txn_.get(tables_.meta, as_bytes(kSearchKey)) && !tables_.words.exists()) {
+    damage_ = "another program has turned searches on in this file; start again";
+    return;
+  }
   const auto value = txn_.get(tables_.meta, as_bytes(kLogMarkKey));
   if (!value) return;
   mark_ = LogMark::parse(*value);

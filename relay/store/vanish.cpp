@@ -72,7 +72,8 @@ struct Editor::Vanishing {
     return part == Part::Own ? author_prefix(author) : tag_prefix('p', encode_hex(author));
   }
 
-  // The request that is being followed stays, for others to learn of it (and one of the same second).
+  // The request that is being followed stays, for others to learn of it (and one of the same
+  // second).
   [[nodiscard]] bool takes(const RecordView& record) const {
     if (part == Part::Wrapped) return record.kind() == kinds::kGiftWrap && is_for(record, author);
     const bool is_request = record.kind() == kinds::kVanish && record.created_at() == until;

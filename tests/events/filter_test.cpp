@@ -59,7 +59,7 @@ TEST(ParseFilter, SortsAndRemovesDoubles) {
 
 TEST(ParseFilter, RefusesUnknownMembers) {
   for (const std::string_view key :
-       {"search", "#", "#ee", "#1", "#é", "##", "e", "id", "Kinds", "", "#e ", "until_"}) {
+       {"Search", "#", "#ee", "#1", "#é", "##", "e", "id", "Kinds", "", "#e ", "until_"}) {
     EXPECT_EQ(refusal("{" + quoted(key) + ":[]}"), ParseError::UnknownField) << key;
   }
 }

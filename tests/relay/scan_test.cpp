@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <random>
 #include <set>
 
 namespace nostril::relay {
@@ -107,6 +109,99 @@ TEST_F(ScanTest, KnowsWhetherThereIsMore) {
   Filter one = with_limit(1);
   EXPECT_EQ(rest({one, with_limit(100)}), StoredRest::Unknown) << "the second shows what it has";
   EXPECT_EQ(rest({with_limit(12), with_limit(100)}), StoredRest::None);
+}
+
+Filter searching(const std::string& text, std::optional<std::uint64_t> limit = {}) {
+  Filter filter;
+  filter.search.emplace(text);
+  filter.limit = limit;
+  return filter;
+}
+
+class SearchTest : public ScanTest {
+ protected:
+  SearchTest() {
+    store_.reset();
+    StoreOptions options = test::test_options();
+    options.search = true;
+    store_ = test::open_store(dir_.path(), options);
+  }
+};
+
+TEST_F(SearchTest, GivesTheBestFirst) {
+  const Event title = make_event(1, 100, 30023, {{"title", "Relays"}, {"d", "a"}}, "nothing else");
+  const Event twice = make_event(2, 101, 1, {}, "relays and relays");
+  const Event among =
+      make_event(3, 102, 1, {}, "some words, then relays, then yet more of them all");
+  const Event other = make_event(4, 103, 1, {}, "nothing of the kind");
+  const Event secret = make_event(4, 104, 4, {}, "relays");
+  const Event expired = make_event(4, 105, 1, {{"expiration", "200"}}, "relays");
+  test::put_all(*store_, {title, twice, among, other, secret, expired});
+  const ScanOptions at{1'000, 500};
+  EXPECT_EQ(query(*store_, {searching("relays")}, at), (std::vector{title.id, twice.id, among.id}));
+  EXPECT_EQ(query(*store_, {searching("relays", 2)}, at), (std::vector{title.id, twice.id}));
+  EXPECT_TRUE(query(*store_, {searching("relays", 0)}, at).empty());
+  Filter notes = searching("RELAYS");
+  notes.kinds = {1};
+  EXPECT_EQ(query(*store_, {notes}, at), (std::vector{twice.id, among.id}));
+  notes.authors = {author(3)};
+  EXPECT_EQ(query(*store_, {notes}, at), (std::vector{among.id}));
+  EXPECT_EQ(query(*store_, {searching("relays yet")}, at), (std::vector{among.id}));
+  EXPECT_TRUE(query(*store_, {searching("relays nowhere")}, at).empty());
+  Filter rest;
+  rest.limit = 2;
+  EXPECT_EQ(query(*store_, {searching("yet"), rest, searching("relays", 1)}, at),
+            (std::vector{among.id, title.id, secret.id, other.id}))
+      << "searches first, each event once";
+  EXPECT_EQ(query(*store_, {searching("include:spam")}, at).size(), 5U) << "no search at all";
+}
+
+// What a search finds is what a walk over all events finds, whatever a step may do.
+TEST_F(SearchTest, FindsWhatTheSlowTwinFinds) {
+  const std::uint64_t seed = test::random_seed();
+  SCOPED_TRACE("NOSTRIL_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  constexpr std::array<const char*, 9> kWords = {"relay",
+                                                 "nostr",
+                                                 "fast",
+                                                 "caf\u00e9",
+                                                 "\u65e5",
+                                                 "note",
+                                                 "exampleofaverylongword",
+                                                 "exampleofaverylonely",
+                                                 "x1"};
+  const auto text = [&](std::uint64_t count) {
+    std::string out;
+    for (std::uint64_t i = random() % count + 1; i > 0; --i) {
+      out += std::string(kWords[random() % kWords.size()]) + (random() % 4 == 0 ? ", " : " ");
+    }
+    return out;
+  };
+  std::vector<Event> events;
+  for (int i = 0; i < 400; ++i) {
+    events.push_back(make_event(
+        static_cast<unsigned>(random() % 4), 100 + i,
+        random() % 5 == 0 ? 0 : 1 + static_cast<std::uint32_t>(random() % 2), {}, text(6)));
+    ASSERT_NE(test::put(*store_, events.back()), PutResult::Failed);
+  }
+  for (int i = 0; i < 60; ++i) {
+    Filter filter = searching(text(3));
+    if (i % 3 == 0) filter.authors = {author(1)};
+    ScanBudget tiny = patient();
+    tiny.visits_max = 1 + random() % 4;
+    std::set<EventId> expected;
+    for (const Event& event : events) {
+      if (filter.matches(event) && store_->has_id(event.id)) expected.insert(event.id);
+    }
+    const auto whole = query(*store_, {filter});
+    EXPECT_EQ(std::set(whole.begin(), whole.end()), expected) << filter.search->text();
+    EXPECT_EQ(query(*store_, {filter}, {}, tiny), whole);
+    filter.limit = 3;
+    const auto best = query(*store_, {filter});
+    EXPECT_EQ(best, std::vector(whole.begin(),
+                                whole.begin() + static_cast<std::ptrdiff_t>(
+                                                    std::min<std::size_t>(3, whole.size()))));
+  }
 }
 
 TEST_F(ScanTest, FindsNothingForEmptyLists) {

@@ -390,7 +390,67 @@ TEST_F(StoreTest, AMillionEventsVanishSomeAtATime) {
   EXPECT_EQ(store_->count(), 700U + 1) << "the other's notes, and the request";
 }
 
+StoreOptions with_search(bool is_on = true) {
+  StoreOptions options = test::test_options();
+  options.search = is_on;
+  return options;
+}
+
+// check() compares the index of words with the records, both ways.
+TEST_F(StoreTest, IndexesWordsWhenSwitchedOn) {
+  std::vector<Event> events;
+  for (unsigned i = 0; i < 50; ++i) {
+    events.push_back(make_event(i % 5, 100 + i, i % 3 == 0 ? 4 : 1,
+                                {{"t", "tag" + std::to_string(i)}}, test::wordy_text(i)));
+  }
+  test::put_all(*store_, {events.begin(), events.begin() + 20});
+  EXPECT_FALSE(store_->has_search());
+  reopen(with_search());
+  EXPECT_TRUE(store_->has_search());
+  test::expect_consistent(*store_);
+  const auto entries = [&] { return store_->read().entries(store_->tables().words); };
+  const std::uint64_t of_20 = entries();
+  EXPECT_GT(of_20, 100U);
+  test::put_all(*store_, {events.begin() + 20, events.end()});
+  EXPECT_GT(entries(), of_20);
+  put(*store_, vanish(1, 1'000));
+  EXPECT_EQ(put(*store_, make_event(2, 200, 5, {{"e", hex_of(events[2])}})), PutResult::Stored);
+  test::expect_consistent(*store_);
+  reopen();  // the file knows
+  EXPECT_TRUE(store_->has_search());
+  StoreOptions read_only = test::test_options();
+  read_only.read_only = true;
+  const test::TempDir copy;
+  {
+    const auto reader = test::open_store(dir_.path(), read_only);
+    EXPECT_TRUE(reader->has_search());
+    ASSERT_TRUE(compact(*reader, copy.path() / "store").has_value());
+  }
+  const auto compacted = test::open_store(copy.path() / "store", read_only);
+  EXPECT_TRUE(compacted->has_search());
+  test::expect_consistent(*compacted);
+  reopen(with_search(false));
+  EXPECT_FALSE(store_->has_search());
+  put(*store_, make_event(3, 5'000, 1, {}, "meanwhile"));
+  reopen(with_search());
+  test::expect_consistent(*store_);
+}
+
+TEST_F(StoreTest, AWriterThatKnowsOfNoSearchIsStopped) {
+  is_damaged_ = true;
+  store_.reset();
+  const auto early = test::open_store(dir_.path());
+  const auto later = test::open_store(dir_.path(), with_search());
+  const auto refused =
+      early->put_unverified(std::vector{test::unverified(make_event(1, 100, 1))}, 0);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().text, testing::HasSubstr("start again"));
+  EXPECT_EQ(put(*later, make_event(1, 100, 1, {}, "words")), PutResult::Stored);
+  test::expect_consistent(*later);
+}
+
 TEST_F(StoreTest, DoesWhatTheSlowModelDoes) {
+  reopen(with_search());
   const std::uint64_t seed = test::random_seed();
   SCOPED_TRACE("NOSTRIL_SEED=" + std::to_string(seed));
   test::RandomWorld world(seed);
