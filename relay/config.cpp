@@ -123,6 +123,16 @@ void RelayConfig::declare(Config& config) {
   config.number("write_stall_s_max", &limits.write_stall_s_max, 1, 86'400,
                 "seconds without progress after which a reader is dropped");
 
+  config.section("negentropy",
+                 "Reconciliation (NIP-77): which events one side has and another lacks.");
+  config.number("events_max", &negentropy.events_max, 0, 1'000'000'000,
+                "events that one may be about, 42 bytes each; 0: none are held");
+  config.number("events_in_all_max", &negentropy.events_in_all_max, 0, 1'000'000'000,
+                "the same of all that are open");
+  config.number("open_max", &negentropy.open_max, 1, 1'000, "open ones of one connection");
+  config.number("idle_s_max", &negentropy.idle_s_max, 1, 86'400,
+                "seconds without a message after which one is closed");
+
   config.section("store", "");
   config.flag("log", &store.log,
               "a few events become durable in a log of 1 MiB first: a third of the disk's work");
@@ -214,6 +224,12 @@ SessionLimits RelayConfig::session_limits() const {
   out.held_events_max = size(limits.held_events_max);
   out.stored_pending_bytes_max =
       std::min<std::size_t>(256 << 10, size(limits.pending_bytes_max) / 4);
+  out.negentropy.events_max = size(negentropy.events_max);
+  out.negentropy.open_max = size(negentropy.open_max);
+  out.negentropy.idle_ms_max = negentropy.idle_s_max * 1000;
+  // Hex, and what stands around it: a message is as large as one that is taken.
+  out.negentropy.frame_bytes_max =
+      std::max(negentropy::kFrameBytesMin, (size(limits.message_bytes_max) - 512) / 2);
   out.events_a_second_max = static_cast<double>(limits.events_a_second_max);
   out.events_burst_max = static_cast<double>(limits.events_burst_max);
   return out;
@@ -273,6 +289,7 @@ QueryPoolOptions RelayConfig::query_options() const {
   QueryPoolOptions out;
   out.threads = static_cast<unsigned>(threads.queries);
   out.queue_max = size(limits.queries_queued_max);
+  out.negentropy_events_max = negentropy.events_in_all_max;
   out.step_bytes_max = std::min<std::size_t>(64 << 10, size(limits.pending_bytes_max) / 4);
   return out;
 }

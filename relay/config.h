@@ -63,6 +63,13 @@ struct RelayConfig {
     std::int64_t write_stall_s_max = 60;
   } limits;
 
+  struct Negentropy {
+    std::int64_t events_max = 1'000'000;
+    std::int64_t events_in_all_max = 4'000'000;
+    std::int64_t open_max = 4;
+    std::int64_t idle_s_max = 60;
+  } negentropy;
+
   struct StoreFiles {
     bool log = true;
     std::int64_t cache_bytes = std::int64_t{128} << 20;
