@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "net/loop.h"
 #include "relay/cli/commands.h"
+#include "relay/cli/sync_command.h"
 #include "relay/config.h"
 #include "relay/relay.h"
 #include "relay/store/train.h"
@@ -41,6 +42,8 @@ struct Arguments {
   std::string compact_to;
   bool recompress = false;
   std::size_t samples = TrainOptions().samples;
+  SyncArguments sync;
+  DeleteArguments removal;
 };
 
 int run(const RelayConfig& config) {
@@ -108,11 +111,32 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("check")) return check_store(values);
   if (app.got_subcommand("compact"))
     return compact_store(values, arguments.compact_to, arguments.recompress);
+  if (app.got_subcommand("sync")) return sync_with(values, arguments.sync);
+  if (app.got_subcommand("delete")) return delete_events(values, arguments.removal);
   if (app.got_subcommand("dict")) {
     return dictionaries(*app.get_subcommand("dict"), values, arguments);
   }
   if (app.got_subcommand("run")) return run(values);
   throw std::runtime_error("say what to do: nostril-relay run, or --help");
+}
+
+void declare_sync(CLI::App& command, SyncArguments& sync) {
+  command.add_option("URL", sync.url, "the other relay: ws:// or wss://")->required();
+  command.add_option("--filter", sync.filter, "which events: a filter of NIP-01; all if not said");
+  command.add_option("--dir", sync.direction, "down: from there, up: from here, or both")
+      ->check(CLI::IsMember({"down", "up", "both"}));
+  command
+      .add_option("--timeout", sync.answer_s_max, "seconds to wait for a word of the other side")
+      ->check(CLI::Range(1, 86'400));
+  command
+      .add_option("--frame-bytes", sync.frame_bytes_max,
+                  "of a message, for relays that take small ones")
+      ->check(CLI::Range(sync.kFrameBytesMin, std::size_t{16} << 20));
+  command.add_option("--ca", sync.ca_path,
+                     "PEM file of roots for wss://; the system's if not said");
+  command.footer(
+      "Exit status: 0 in sync, 1 an error, 2 the other relay lacks NIP-77, 3 it fell silent, "
+      "4 some events were refused or not given.");
 }
 
 // Answers come and go in buffers of up to a megabyte: without this the C library gives each back to
@@ -160,6 +184,14 @@ int main(int argc, char** argv) {
     compact_command->add_option("--to", arguments.compact_to, "new or empty directory")->required();
     compact_command->add_flag("--recompress", arguments.recompress,
                               "pack all contents with the newest dictionary, and keep that only");
+    declare_sync(
+        *app.add_subcommand("sync", "exchange what is missing with another relay (NIP-77)"),
+        arguments.sync);
+    CLI::App* delete_command =
+        app.add_subcommand("delete", "remove events without a trace; a relay may go on meanwhile");
+    delete_command->add_option("--filter", arguments.removal.filter, "which: a filter of NIP-01")
+        ->required();
+    delete_command->add_flag("--dry-run", arguments.removal.is_dry_run, "count them only");
     CLI::App* dict_command =
         app.add_subcommand("dict", "dictionaries that new contents are packed with");
     dict_command->require_subcommand(1);

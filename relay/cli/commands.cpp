@@ -4,17 +4,24 @@
 #include "relay/cli/progress.h"
 #include "relay/store/compact.h"
 #include "relay/store/import_export.h"
+#include "relay/store/scan.h"
 #include "relay/store/train.h"
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <iostream>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace nostril::relay {
 
 namespace {
+
+constexpr ScanBudget kDeleteScan{SIZE_MAX, 1 << 14, 10'000};
+constexpr std::size_t kDeletePiece = 500;
 
 std::uint64_t per_event(std::uint64_t bytes, std::uint64_t events) {
   return events == 0 ? 0 : bytes / events;
@@ -93,6 +100,43 @@ int compact_store(const RelayConfig& config, const std::string& to, bool recompr
   fmt::print("{} events, {} bytes an event before, {} after\n", report->events,
              per_event(report->bytes_before, report->events),
              per_event(report->bytes_after, report->events));
+  return 0;
+}
+
+// Ids first, then in pieces: a relay's own writer waits for one piece at most. What is stored
+// meanwhile may stay.
+int delete_events(const RelayConfig& config, const DeleteArguments& arguments) {
+  const auto filter = parse_filter(arguments.filter, config.session_limits().message.filter);
+  if (!filter) {
+    throw std::runtime_error(fmt::format("--filter: {}", to_string(filter.error())));
+  }
+  (void)open_store(config, true);  // makes no new store
+  auto store = open_store(config, arguments.is_dry_run);
+  ProgressLine progress;
+  Scan scan(*store, {*filter}, ScanOptions{0, UINT64_MAX});
+  std::vector<EventId> ids;
+  for (bool done = false; !done; progress.show("found", ids.size())) {
+    ReadTxn txn = store->read();
+    const auto step = scan.step(txn, kDeleteScan, [&](const ScanRow& row) {
+      ids.push_back(row.record.id());
+      return RowAction::Take;
+    });
+    if (!step) throw std::runtime_error(step.error().text);
+    done = step->done;
+  }
+  if (arguments.is_dry_run) {
+    fmt::print("{} events would be removed\n", ids.size());
+    return 0;
+  }
+  std::size_t removed = 0;
+  for (std::size_t at = 0; at < ids.size(); at += kDeletePiece) {
+    const auto piece = std::span(ids).subspan(at, std::min(kDeletePiece, ids.size() - at));
+    const auto erased = store->erase(piece);
+    if (!erased) throw std::runtime_error(erased.error().text);
+    removed += *erased;
+    progress.show("removed", removed, ids.size());
+  }
+  fmt::print("{} events removed\n", removed);
   return 0;
 }
 

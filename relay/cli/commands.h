@@ -26,6 +26,14 @@ int check_store(const RelayConfig& config);
 /// `to`: a new or empty directory.
 int compact_store(const RelayConfig& config, const std::string& to, bool recompress);
 
+struct DeleteArguments {
+  std::string filter;
+  bool is_dry_run = false;
+};
+
+/// Removes what matches; the events may come back.
+int delete_events(const RelayConfig& config, const DeleteArguments& arguments);
+
 int train_dictionary_of(const RelayConfig& config, std::size_t samples);
 int list_dictionaries(const RelayConfig& config);
 int show_dictionary_stats(const RelayConfig& config);
