@@ -9,6 +9,7 @@
 #include <charconv>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 namespace nostril::relay {
 
@@ -47,6 +48,17 @@ std::unordered_set<PublicKey, FixedBytesHash> parse_authors(const std::vector<st
     out.insert(*key);
   }
   return out;
+}
+
+constexpr std::size_t kMirrorsMax = 64;
+
+void declare_mirror(Config& config, RelayConfig::MirrorTable& mirror) {
+  config.text("url", &mirror.url, "its address, ws:// or wss://");
+  config.text("direction", &mirror.direction, "down: from there, up: from here, or both");
+  config.text("filter", &mirror.filter, "which events: a filter of NIP-01, e.g. '{\"kinds\":[1]}'");
+  config.number("sync_every_s", &mirror.sync_every_s, 0, 1'000'000'000,
+                "seconds between two reconciliations (NIP-77); 0: none");
+  config.text("ca", &mirror.ca, "PEM file of roots for wss://; empty: the system's");
 }
 
 }  // namespace
@@ -164,6 +176,9 @@ void RelayConfig::declare(Config& config) {
               "events of these are shown to their author and receivers only (NIP-17, NIP-59)");
   config.flag("to_read", &auth.to_read, "nobody else may ask for events");
   config.flag("to_write", &auth.to_write, "nobody else may publish");
+
+  config.tables("mirror", &mirrors, kMirrorsMax, declare_mirror,
+                "Another relay to exchange events with, all the time.");
 }
 
 unsigned RelayConfig::loop_threads() const {
@@ -291,6 +306,29 @@ QueryPoolOptions RelayConfig::query_options() const {
   out.queue_max = size(limits.queries_queued_max);
   out.negentropy_events_max = negentropy.events_in_all_max;
   out.step_bytes_max = std::min<std::size_t>(64 << 10, size(limits.pending_bytes_max) / 4);
+  return out;
+}
+
+std::vector<MirrorOptions> RelayConfig::mirror_options() const {
+  std::vector<MirrorOptions> out;
+  for (const MirrorTable& mirror : mirrors) {
+    const auto address = net::parse_url(mirror.url);
+    if (!address ||
+        (address->scheme != net::UrlScheme::Ws && address->scheme != net::UrlScheme::Wss)) {
+      throw ConfigError(fmt::format("mirror: url \"{}\" must be ws:// or wss://", mirror.url));
+    }
+    const auto direction = sync_direction_from(mirror.direction);
+    if (!direction) {
+      throw ConfigError(fmt::format("mirror {}: direction \"{}\" must be down, up or both",
+                                    mirror.url, mirror.direction));
+    }
+    auto filter = parse_filter(mirror.filter);
+    if (!filter) {
+      throw ConfigError(
+          fmt::format("mirror {}: filter: {}", mirror.url, to_string(filter.error())));
+    }
+    out.push_back({*address, *direction, std::move(*filter), mirror.sync_every_s, mirror.ca});
+  }
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include "relay/ingest.h"
 #include "relay/query_pool.h"
 #include "relay/session.h"
+#include "relay/sync/mirror.h"
 
 #include <cstdint>
 #include <string>
@@ -96,6 +97,17 @@ struct RelayConfig {
     bool to_write = false;
   } auth;
 
+  /// One `[[mirror]]`.
+  struct MirrorTable {
+    std::string url;
+    std::string direction = "down";
+    std::string filter = "{}";
+    std::int64_t sync_every_s = 3'600;
+    std::string ca;
+  };
+
+  std::vector<MirrorTable> mirrors;
+
   /// Declares the fields; `config` must not outlive this object.
   void declare(Config& config);
 
@@ -109,6 +121,7 @@ struct RelayConfig {
   [[nodiscard]] StoreOptions store_options() const;
   [[nodiscard]] IngestOptions ingest_options() const;
   [[nodiscard]] QueryPoolOptions query_options() const;
+  [[nodiscard]] std::vector<MirrorOptions> mirror_options() const;
 };
 
 }  // namespace nostril::relay

@@ -213,6 +213,7 @@ std::string Relay::metrics_text() const {
              label("queue", "loop_mail"));
   write_queries(out, *queries_, loops_);
   write_negentropy(out, *queries_, loops_);
+  if (mirror_) mirror_->write_metrics(out);
   out.gauge("store_events", store_->count(), "events in the store");
   out.counter("store_replayed_total", store_->replayed(),
               "events taken from the log, after a crash or while the file's map grew");

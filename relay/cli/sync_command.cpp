@@ -1,6 +1,7 @@
 #include "relay/cli/sync_command.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "net/loop.h"
 #include "net/url.h"
 #include "net/ws_client.h"
@@ -178,7 +179,7 @@ class SyncCommand final : private SyncHost {
                counts.accepted, counts.refused, counts.withheld);
     if (unreadable_ > 0) fmt::print("messages that could not be read: {}\n", unreadable_);
     const auto say = [&](std::string_view what, const std::string& why) {
-      fmt::print(stderr, "{}{}{}\n", what, why.empty() ? "" : ": ", why);
+      fmt::print(stderr, "{}{}{}\n", what, why.empty() ? "" : ": ", one_line(why));
     };
     if (!run_->end()) {
       say("error", lost_);
