@@ -18,14 +18,20 @@ std::string open_text(std::string_view command, std::string_view subscription) {
 }
 
 std::string query_text(std::string_view command, std::string_view subscription,
-                       const std::vector<Filter>& filters) {
+                       const std::vector<Filter>& filters, std::string_view rest = {}) {
   std::string out = open_text(command, subscription);
   for (const Filter& filter : filters) {
     out += ',';
     append_json(out, filter);
   }
+  out += rest;
   out += ']';
   return out;
+}
+
+// One more element of a message.
+std::string hex_text(ByteSpan bytes) {
+  return ",\"" + encode_hex(bytes) + "\"";
 }
 
 std::string event_text(std::string_view prefix, const Event& event) {
@@ -99,6 +105,27 @@ std::string counted_text(std::string_view subscription, std::uint64_t count, Byt
     out += '"';
   }
   out += "}]";
+  return out;
+}
+
+std::string negentropy_open_text(std::string_view subscription, const Filter& filter,
+                                 ByteSpan message) {
+  return query_text("NEG-OPEN", subscription, {filter}, hex_text(message));
+}
+
+std::string negentropy_message_text(std::string_view subscription, ByteSpan message) {
+  return open_text("NEG-MSG", subscription) + hex_text(message) + "]";
+}
+
+std::string negentropy_close_text(std::string_view subscription) {
+  return open_text("NEG-CLOSE", subscription) + "]";
+}
+
+std::string negentropy_error_text(std::string_view subscription, std::string_view reason) {
+  std::string out = open_text("NEG-ERR", subscription);
+  out += ',';
+  append_json_string(out, reason);
+  out += ']';
   return out;
 }
 

@@ -51,24 +51,43 @@ struct Close {
 struct Auth {
   UnverifiedEvent event;
 };
+
+/// `message` here and below: of events/negentropy.h, decoded from hex, otherwise not looked at.
+struct NegentropyOpen {
+  std::string subscription;
+  Filter filter;
+  Bytes message;
+};
+
+struct NegentropyMessage {
+  std::string subscription;
+  Bytes message;
+};
+
+struct NegentropyClose {
+  std::string subscription;
+};
 }  // namespace client_message
 
-/// What a client says to a relay: NIP-01, NIP-42 (AUTH), NIP-45 (COUNT).
+/// What a client says to a relay: NIP-01, NIP-42 (AUTH), NIP-45 (COUNT), NIP-77 (NEG-…).
 using ClientMessage =
     std::variant<client_message::Publish, client_message::Request, client_message::Count,
-                 client_message::Close, client_message::Auth>;
+                 client_message::Close, client_message::Auth, client_message::NegentropyOpen,
+                 client_message::NegentropyMessage, client_message::NegentropyClose>;
 
 /// A refusal with what is needed to answer in the protocol's form: OK for an event whose id could
-/// be read, CLOSED for a subscription, NOTICE for all else.
+/// be read, CLOSED for a subscription, NEG-ERR for a reconciliation, NOTICE for all else.
 struct MessageError {
   ParseError error = ParseError::NotJson;
   std::optional<std::string> event_id;  ///< 64 hex characters of any case as the client wrote them
   std::optional<std::string> subscription;
+  std::optional<std::string> negentropy;  ///< the subscription of a NEG-…
 };
 
-/// Strict: one array, no elements that the command does not have; NEG-… and others are
-/// UnknownCommand. One pass over the text, the event inside included. Size of the text: bounded by
-/// the caller's frame limit; the event inside it by limits.event.json_bytes_max.
+/// Strict: one array, no elements that the command does not have; others are UnknownCommand. One
+/// pass over the text, the event inside included. Size of the text: bounded by the caller's frame
+/// limit; the event inside it by limits.event.json_bytes_max. Tolerated, because clients do it: a
+/// NEG-OPEN's filter as the only element of an array.
 /// Threads: any; each keeps about six times the largest text that it has seen.
 [[nodiscard]] Result<ClientMessage, MessageError> parse_client_message(std::string_view text,
                                                                        const MessageLimits& limits);
@@ -106,17 +125,28 @@ struct Counted {
   std::string subscription;
   std::uint64_t count = 0;
 };
+
+struct NegentropyMessage {
+  std::string subscription;
+  Bytes message;
+};
+
+struct NegentropyError {
+  std::string subscription;
+  std::string reason;
+};
 }  // namespace relay_message
 
 /// What a relay says to a client.
 using RelayMessage =
     std::variant<relay_message::EventFound, relay_message::Ok, relay_message::EndOfStored,
                  relay_message::Closed, relay_message::Notice, relay_message::AuthChallenge,
-                 relay_message::Counted>;
+                 relay_message::Counted, relay_message::NegentropyMessage,
+                 relay_message::NegentropyError>;
 
 /// Events are read as strictly as from a client. Tolerated, because relays do it: no text at the
-/// end of OK and CLOSED (read as empty), elements after an EOSE's subscription (NIP-67), members of
-/// a COUNT reply beside `count`.
+/// end of OK and CLOSED (read as empty), elements after an EOSE's subscription (NIP-67) and after a
+/// NEG-ERR's reason, members of a COUNT reply beside `count`.
 [[nodiscard]] Result<RelayMessage, ParseError> parse_relay_message(std::string_view text,
                                                                    const MessageLimits& limits);
 
@@ -138,6 +168,13 @@ using RelayMessage =
 /// `hll`: 256 registers of a HyperLogLog (NIP-45), or none.
 [[nodiscard]] std::string counted_text(std::string_view subscription, std::uint64_t count,
                                        ByteSpan hll = {});
+[[nodiscard]] std::string negentropy_open_text(std::string_view subscription, const Filter& filter,
+                                               ByteSpan message);
+/// The same in both directions.
+[[nodiscard]] std::string negentropy_message_text(std::string_view subscription, ByteSpan message);
+[[nodiscard]] std::string negentropy_close_text(std::string_view subscription);
+[[nodiscard]] std::string negentropy_error_text(std::string_view subscription,
+                                                std::string_view reason);
 /// ["EVENT","sub", — what precedes the shared event JSON and the final ].
 [[nodiscard]] std::string event_prefix(std::string_view subscription);
 

@@ -63,16 +63,45 @@ class MessageReader {
       if (!more) return failure(more.error());
       if (!*more) break;
       if (filters.size() == limits_.filters_max) return failure(ParseError::TooMany);
-      auto object = read_object(value_);
-      if (!object) return failure(object.error());
-      filters.emplace_back();
-      if (auto read = read_filter(*object, limits_.filter, filters.back()); !read) {
-        return failure(read.error());
-      }
+      auto filter = filter_of(value_);
+      if (!filter) return failure(filter.error());
+      filters.push_back(std::move(*filter));
     }
     if (filters.empty()) return failure(ParseError::MissingField);
     if (auto end = input_.finish(); !end) return failure(end.error());
     return filters;
+  }
+
+  /// One filter, alone or as the only element of an array.
+  Result<Filter, ParseError> filter() {
+    if (auto moved = advance(); !moved) return failure(moved.error());
+    od::json_type type{};
+    if (value_.type().get(type) != simdjson::SUCCESS) return failure(ParseError::NotJson);
+    if (type != od::json_type::array) return filter_of(value_);
+    const auto array = read_array(value_, ParseError::BadType);
+    if (!array) return failure(array.error());
+    Elements elements(*array);
+    od::value item;
+    const auto first = elements.next(item);
+    if (!first) return failure(first.error());
+    if (!*first) return failure(ParseError::MissingField);
+    auto filter = filter_of(item);
+    if (!filter) return filter;
+    const auto more = elements.next(item);
+    if (!more) return failure(more.error());
+    if (*more) return failure(ParseError::TooMany);
+    return filter;
+  }
+
+  /// Bytes in hex that end the message.
+  Result<Bytes, ParseError> last_bytes() {
+    if (auto moved = advance(); !moved) return failure(moved.error());
+    const auto text = read_text(value_);
+    if (!text) return failure(text.error());
+    Bytes out(text->size() / 2);
+    if (text->size() % 2 != 0 || !decode_hex(*text, out)) return failure(ParseError::BadHex);
+    if (auto end = finish(); !end) return failure(end.error());
+    return out;
   }
 
   Result<std::string, ParseError> text() {
@@ -157,6 +186,14 @@ class MessageReader {
     if (!more) return failure(more.error());
     if (!*more) return failure(ParseError::MissingField);
     return {};
+  }
+
+  [[nodiscard]] Result<Filter, ParseError> filter_of(od::value& value) const {
+    auto object = read_object(value);
+    if (!object) return failure(object.error());
+    Filter out;
+    if (auto read = read_filter(*object, limits_.filter, out); !read) return failure(read.error());
+    return out;
   }
 
   Result<std::string, ParseError> bounded_text() {
@@ -255,14 +292,15 @@ std::optional<std::string> find_event_id(std::string_view text) {
 }
 
 MessageError plain_error(ParseError error) {
-  return MessageError{error, std::nullopt, std::nullopt};
+  return MessageError{error, std::nullopt, std::nullopt, std::nullopt};
 }
 
 template <typename Message>
 Result<ClientMessage, MessageError> read_client_event(MessageReader& reader,
                                                       std::string_view text) {
   auto event = reader.last_event();
-  if (!event) return failure(MessageError{event.error(), find_event_id(text), std::nullopt});
+  if (!event)
+    return failure(MessageError{event.error(), find_event_id(text), std::nullopt, std::nullopt});
   return ClientMessage(Message{std::move(*event)});
 }
 
@@ -272,16 +310,42 @@ Result<ClientMessage, MessageError> read_query(MessageReader& reader) {
   if (!subscription) return failure(plain_error(subscription.error()));
   auto filters = reader.last_filters();
   if (!filters) {
-    return failure(MessageError{filters.error(), std::nullopt, std::move(*subscription)});
+    return failure(
+        MessageError{filters.error(), std::nullopt, std::move(*subscription), std::nullopt});
   }
   return ClientMessage(Message{std::move(*subscription), std::move(*filters)});
 }
 
+template <typename Message>
 Result<ClientMessage, MessageError> read_close(MessageReader& reader) {
   auto subscription = reader.subscription();
   if (!subscription) return failure(plain_error(subscription.error()));
   if (auto end = reader.finish(); !end) return failure(plain_error(end.error()));
-  return ClientMessage(client_message::Close{std::move(*subscription)});
+  return ClientMessage(Message{std::move(*subscription)});
+}
+
+MessageError negentropy_error(ParseError error, std::string subscription) {
+  return MessageError{error, std::nullopt, std::nullopt, std::move(subscription)};
+}
+
+Result<ClientMessage, MessageError> read_negentropy_open(MessageReader& reader) {
+  auto subscription = reader.subscription();
+  if (!subscription) return failure(plain_error(subscription.error()));
+  auto filter = reader.filter();
+  if (!filter) return failure(negentropy_error(filter.error(), std::move(*subscription)));
+  auto message = reader.last_bytes();
+  if (!message) return failure(negentropy_error(message.error(), std::move(*subscription)));
+  return ClientMessage(client_message::NegentropyOpen{std::move(*subscription), std::move(*filter),
+                                                      std::move(*message)});
+}
+
+Result<ClientMessage, MessageError> read_negentropy_message(MessageReader& reader) {
+  auto subscription = reader.subscription();
+  if (!subscription) return failure(plain_error(subscription.error()));
+  auto message = reader.last_bytes();
+  if (!message) return failure(negentropy_error(message.error(), std::move(*subscription)));
+  return ClientMessage(
+      client_message::NegentropyMessage{std::move(*subscription), std::move(*message)});
 }
 
 using RelayResult = Result<RelayMessage, ParseError>;
@@ -319,6 +383,24 @@ RelayResult read_closed(MessageReader& reader) {
   return RelayMessage(relay_message::Closed{std::move(*subscription), std::move(*message)});
 }
 
+RelayResult read_negentropy_answer(MessageReader& reader) {
+  auto subscription = reader.subscription();
+  if (!subscription) return failure(subscription.error());
+  auto message = reader.last_bytes();
+  if (!message) return failure(message.error());
+  return RelayMessage(
+      relay_message::NegentropyMessage{std::move(*subscription), std::move(*message)});
+}
+
+RelayResult read_negentropy_refusal(MessageReader& reader) {
+  auto subscription = reader.subscription();
+  if (!subscription) return failure(subscription.error());
+  auto reason = reader.text();
+  if (!reason) return failure(reason.error());
+  if (auto end = reader.read_past_rest(); !end) return failure(end.error());
+  return RelayMessage(relay_message::NegentropyError{std::move(*subscription), std::move(*reason)});
+}
+
 template <typename Message>
 RelayResult read_one_text(MessageReader& reader) {
   auto text = reader.text();
@@ -347,9 +429,12 @@ Result<ClientMessage, MessageError> parse_client_message(std::string_view text,
   if (!command) return failure(json_input::plain_error(command.error()));
   if (*command == "EVENT") return json_input::read_client_event<Publish>(reader, text);
   if (*command == "REQ") return json_input::read_query<Request>(reader);
-  if (*command == "CLOSE") return json_input::read_close(reader);
+  if (*command == "CLOSE") return json_input::read_close<Close>(reader);
   if (*command == "COUNT") return json_input::read_query<Count>(reader);
   if (*command == "AUTH") return json_input::read_client_event<Auth>(reader, text);
+  if (*command == "NEG-OPEN") return json_input::read_negentropy_open(reader);
+  if (*command == "NEG-MSG") return json_input::read_negentropy_message(reader);
+  if (*command == "NEG-CLOSE") return json_input::read_close<NegentropyClose>(reader);
   return failure(json_input::plain_error(ParseError::UnknownCommand));
 }
 
@@ -365,6 +450,8 @@ Result<RelayMessage, ParseError> parse_relay_message(std::string_view text,
   if (*command == "NOTICE") return json_input::read_one_text<relay_message::Notice>(reader);
   if (*command == "AUTH") return json_input::read_one_text<relay_message::AuthChallenge>(reader);
   if (*command == "COUNT") return json_input::read_counted(reader);
+  if (*command == "NEG-MSG") return json_input::read_negentropy_answer(reader);
+  if (*command == "NEG-ERR") return json_input::read_negentropy_refusal(reader);
   return failure(ParseError::UnknownCommand);
 }
 

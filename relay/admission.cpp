@@ -10,14 +10,6 @@ namespace nostril::relay {
 
 namespace {
 
-// NIP-70: a tag of the one element "-".
-bool is_protected(const Event& event) {
-  for (const Tags::View tag : event.tags) {
-    if (tag.size() == 1 && tag.name() == "-") return true;
-  }
-  return false;
-}
-
 unsigned leading_zero_bits(const EventId& id) {
   unsigned bits = 0;
   for (const std::uint8_t byte : id.bytes) {
@@ -43,6 +35,13 @@ bool has_work(const Event& event, unsigned bits_min) {
 }
 
 }  // namespace
+
+bool is_protected(const Event& event) {
+  for (const Tags::View tag : event.tags) {
+    if (tag.size() == 1 && tag.name() == "-") return true;
+  }
+  return false;
+}
 
 std::string_view message_of(Refusal refusal) {
   switch (refusal) {

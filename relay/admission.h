@@ -30,6 +30,9 @@ std::string_view message_of(Refusal refusal);
 /// Its name in metrics.
 std::string_view name_of(Refusal refusal);
 
+/// NIP-70: a tag of the one element "-".
+[[nodiscard]] bool is_protected(const Event& event);
+
 struct AdmissionRules {
   std::int64_t future_s_max = 900;  ///< created_at after now
   std::int64_t past_s_max = 0;      ///< created_at before now, 0: any

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 namespace nostril::relay {
 
@@ -54,6 +55,17 @@ std::unordered_set<std::uint32_t> parse_kinds(const std::vector<std::string>& te
   std::unordered_set<std::uint32_t> out;
   for (const auto& text : texts) out.insert(parse_number<std::uint16_t>(text, what));
   return out;
+}
+
+constexpr std::size_t kMirrorsMax = 64;
+
+void declare_mirror(Config& config, RelayConfig::MirrorTable& mirror) {
+  config.text("url", &mirror.url, "its address, ws:// or wss://");
+  config.text("direction", &mirror.direction, "down: from there, up: from here, or both");
+  config.text("filter", &mirror.filter, "which events: a filter of NIP-01, e.g. '{\"kinds\":[1]}'");
+  config.number("sync_every_s", &mirror.sync_every_s, 0, 1'000'000'000,
+                "seconds between two reconciliations (NIP-77); 0: none");
+  config.text("ca", &mirror.ca, "PEM file of roots for wss://; empty: the system's");
 }
 
 }  // namespace
@@ -130,6 +142,16 @@ void RelayConfig::declare(Config& config) {
   config.number("write_stall_s_max", &limits.write_stall_s_max, 1, 86'400,
                 "seconds without progress after which a reader is dropped");
 
+  config.section("negentropy",
+                 "Reconciliation (NIP-77): which events one side has and another lacks.");
+  config.number("events_max", &negentropy.events_max, 0, 1'000'000'000,
+                "events that one may be about, 42 bytes each; 0: none are held");
+  config.number("events_in_all_max", &negentropy.events_in_all_max, 0, 1'000'000'000,
+                "the same of all that are open");
+  config.number("open_max", &negentropy.open_max, 1, 1'000, "open ones of one connection");
+  config.number("idle_s_max", &negentropy.idle_s_max, 1, 86'400,
+                "seconds without a message after which one is closed");
+
   config.section("store", "");
   config.flag("log", &store.log,
               "a few events become durable in a log of 1 MiB first: a third of the disk's work");
@@ -168,6 +190,9 @@ void RelayConfig::declare(Config& config) {
               "events of these are shown to their author and receivers only (NIP-17, NIP-59)");
   config.flag("to_read", &auth.to_read, "nobody else may ask for events");
   config.flag("to_write", &auth.to_write, "nobody else may publish");
+
+  config.tables("mirror", &mirrors, kMirrorsMax, declare_mirror,
+                "Another relay to exchange events with, all the time.");
 }
 
 unsigned RelayConfig::loop_threads() const {
@@ -229,6 +254,12 @@ SessionLimits RelayConfig::session_limits() const {
   out.held_events_max = size(limits.held_events_max);
   out.stored_pending_bytes_max =
       std::min<std::size_t>(256 << 10, size(limits.pending_bytes_max) / 4);
+  out.negentropy.events_max = size(negentropy.events_max);
+  out.negentropy.open_max = size(negentropy.open_max);
+  out.negentropy.idle_ms_max = negentropy.idle_s_max * 1000;
+  // Hex, and what stands around it: a message is as large as one that is taken.
+  out.negentropy.frame_bytes_max =
+      std::max(negentropy::kFrameBytesMin, (size(limits.message_bytes_max) - 512) / 2);
   out.events_a_second_max = static_cast<double>(limits.events_a_second_max);
   out.events_burst_max = static_cast<double>(limits.events_burst_max);
   return out;
@@ -289,7 +320,31 @@ QueryPoolOptions RelayConfig::query_options() const {
   QueryPoolOptions out;
   out.threads = static_cast<unsigned>(threads.queries);
   out.queue_max = size(limits.queries_queued_max);
+  out.negentropy_events_max = negentropy.events_in_all_max;
   out.step_bytes_max = std::min<std::size_t>(64 << 10, size(limits.pending_bytes_max) / 4);
+  return out;
+}
+
+std::vector<MirrorOptions> RelayConfig::mirror_options() const {
+  std::vector<MirrorOptions> out;
+  for (const MirrorTable& mirror : mirrors) {
+    const auto address = net::parse_url(mirror.url);
+    if (!address ||
+        (address->scheme != net::UrlScheme::Ws && address->scheme != net::UrlScheme::Wss)) {
+      throw ConfigError(fmt::format("mirror: url \"{}\" must be ws:// or wss://", mirror.url));
+    }
+    const auto direction = sync_direction_from(mirror.direction);
+    if (!direction) {
+      throw ConfigError(fmt::format("mirror {}: direction \"{}\" must be down, up or both",
+                                    mirror.url, mirror.direction));
+    }
+    auto filter = parse_filter(mirror.filter);
+    if (!filter) {
+      throw ConfigError(
+          fmt::format("mirror {}: filter: {}", mirror.url, to_string(filter.error())));
+    }
+    out.push_back({*address, *direction, std::move(*filter), mirror.sync_every_s, mirror.ca});
+  }
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include "relay/ingest.h"
 #include "relay/query_pool.h"
 #include "relay/session.h"
+#include "relay/sync/mirror.h"
 
 #include <cstdint>
 #include <string>
@@ -63,6 +64,13 @@ struct RelayConfig {
     std::int64_t write_stall_s_max = 60;
   } limits;
 
+  struct Negentropy {
+    std::int64_t events_max = 1'000'000;
+    std::int64_t events_in_all_max = 4'000'000;
+    std::int64_t open_max = 4;
+    std::int64_t idle_s_max = 60;
+  } negentropy;
+
   struct StoreFiles {
     bool log = true;
     std::int64_t cache_bytes = std::int64_t{128} << 20;
@@ -94,6 +102,17 @@ struct RelayConfig {
     bool to_write = false;
   } auth;
 
+  /// One `[[mirror]]`.
+  struct MirrorTable {
+    std::string url;
+    std::string direction = "down";
+    std::string filter = "{}";
+    std::int64_t sync_every_s = 3'600;
+    std::string ca;
+  };
+
+  std::vector<MirrorTable> mirrors;
+
   /// Declares the fields; `config` must not outlive this object.
   void declare(Config& config);
 
@@ -107,6 +126,7 @@ struct RelayConfig {
   [[nodiscard]] StoreOptions store_options() const;
   [[nodiscard]] IngestOptions ingest_options() const;
   [[nodiscard]] QueryPoolOptions query_options() const;
+  [[nodiscard]] std::vector<MirrorOptions> mirror_options() const;
 };
 
 }  // namespace nostril::relay

@@ -15,9 +15,9 @@ class Credits {
  public:
   explicit Credits(std::int64_t count_max) : count_max_(count_max) {}
 
-  [[nodiscard]] bool try_take() {
-    if (used_.fetch_add(1) < count_max_) return true;
-    used_.fetch_sub(1);
+  [[nodiscard]] bool try_take(std::int64_t count = 1) {
+    if (used_.fetch_add(count) + count <= count_max_) return true;
+    used_.fetch_sub(count);
     return false;
   }
 
@@ -57,6 +57,13 @@ class Credit {
   Credit& operator=(const Credit&) = delete;
 
   ~Credit() { give_back(); }
+
+  /// More units of the same, taken before.
+  void add(Credits& credits, std::int64_t count) {
+    CHECK(credits_ == nullptr || credits_ == &credits);
+    credits_ = &credits;
+    count_ += count;
+  }
 
   /// The units now belong to something that can't hold this object; it makes a new one of them.
   void hand_over() {

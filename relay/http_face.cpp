@@ -34,6 +34,7 @@ std::vector<int> nips_of(const RelayConfig& config) {
   if (!config.url.empty()) out.insert(out.end(), {42, 70});
   if (!config.url.empty() && takes(config, kinds::kVanish)) out.push_back(62);
   if (!config.url.empty() && !config.auth.private_kinds.empty()) out.insert(out.end(), {17, 59});
+  if (config.negentropy.events_max > 0) out.push_back(77);
   std::ranges::sort(out);
   return out;
 }

@@ -5,10 +5,10 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "net/loop.h"
+#include "relay/cli/commands.h"
+#include "relay/cli/sync_command.h"
 #include "relay/config.h"
 #include "relay/relay.h"
-#include "relay/store/compact.h"
-#include "relay/store/import_export.h"
 #include "relay/store/train.h"
 
 #include <CLI/CLI.hpp>
@@ -19,8 +19,6 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <iostream>
-#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -44,16 +42,9 @@ struct Arguments {
   std::string compact_to;
   bool recompress = false;
   std::size_t samples = TrainOptions().samples;
+  SyncArguments sync;
+  DeleteArguments removal;
 };
-
-std::unique_ptr<Store> open_store(const RelayConfig& config, bool read_only) {
-  StoreOptions options;
-  options.read_only = read_only;
-  options.address = RelayAddress::of(config.url);
-  auto store = Store::open(config.data, options);
-  if (!store) throw std::runtime_error(store.error().text);
-  return std::move(*store);
-}
 
 int run(const RelayConfig& config) {
   // Each connection is a descriptor; the shell's soft limit is often 1,024.
@@ -86,126 +77,8 @@ int run(const RelayConfig& config) {
   return 0;
 }
 
-int import_events(const RelayConfig& config, bool verify) {
-  auto store = open_store(config, false);
-  const SystemClock clock;
-  ImportOptions options;
-  options.verify = verify;
-  options.verifier_threads = config.ingest_options().verifier_threads;
-  options.limits = config.session_limits().message.event;
-  options.progress = &std::cerr;
-  std::ios::sync_with_stdio(false);
-  const auto report = import_jsonl(*store, std::cin, clock, options);
-  if (!report) throw std::runtime_error(report.error().text);
-  std::uint64_t malformed = report->lines_too_long;
-  for (const std::uint64_t count : report->parse_errors) malformed += count;
-  fmt::print(stderr, "{} lines: {} stored, {} duplicates, {} malformed, {} wrong signatures\n",
-             report->lines, report->count(PutResult::Stored), report->count(PutResult::Duplicate),
-             malformed, report->bad_signatures);
-  return 0;
-}
-
-// A line a second on standard error.
-ProgressHandler show_progress() {
-  return [last_ms = std::int64_t{0}, clock = SystemClock()](std::string_view what,
-                                                            std::uint64_t count) mutable {
-    const std::int64_t now_ms = clock.monotonic_ms();
-    if (last_ms == 0) last_ms = now_ms;
-    if (now_ms - last_ms < 1000) return;
-    last_ms = now_ms;
-    fmt::print(stderr, "{} {}\n", count, what);
-  };
-}
-
-int export_events(const RelayConfig& config) {
-  auto store = open_store(config, true);
-  std::ios::sync_with_stdio(false);
-  const auto lines = export_jsonl(*store, std::cout, SystemClock().unix_s(), show_progress());
-  if (!lines) throw std::runtime_error(lines.error().text);
-  std::cout.flush();
-  if (!std::cout) throw std::runtime_error("standard output can't be written");
-  fmt::print(stderr, "{} events\n", *lines);
-  return 0;
-}
-
-std::uint64_t per_event(std::uint64_t bytes, std::uint64_t events) {
-  return events == 0 ? 0 : bytes / events;
-}
-
-int show_stats(const RelayConfig& config) {
-  const StoreStats stats = open_store(config, true)->stats();
-  std::uint64_t in_tables = 0;
-  for (const auto& table : stats.tables) in_tables += table.used_bytes;
-  fmt::print("events {}\nfile_used_bytes {} an_event {}\nin_tables_bytes {} an_event {}\n",
-             stats.events, stats.file_used_bytes, per_event(stats.file_used_bytes, stats.events),
-             in_tables, per_event(in_tables, stats.events));
-  for (const auto& table : stats.tables) {
-    fmt::print("table {} entries {} bytes {} an_event {}\n", table.name, table.entries,
-               table.used_bytes, per_event(table.used_bytes, stats.events));
-  }
-  return 0;
-}
-
-int check_store(const RelayConfig& config) {
-  const CheckReport report = open_store(config, true)->check(true, show_progress());
-  for (const auto& problem : report.problems) fmt::print("{}\n", problem);
-  fmt::print("{} records, {} index entries, {} problems\n", report.records, report.index_entries,
-             report.problem_count);
-  return report.ok() ? 0 : 1;
-}
-
-int compact_store(const RelayConfig& config, const Arguments& arguments) {
-  CompactOptions options;
-  options.recompress = arguments.recompress;
-  options.progress = show_progress();
-  const auto report = compact(*open_store(config, true), arguments.compact_to, options);
-  if (!report) throw std::runtime_error(report.error().text);
-  fmt::print("{} events, {} bytes an event before, {} after\n", report->events,
-             per_event(report->bytes_before, report->events),
-             per_event(report->bytes_after, report->events));
-  return 0;
-}
-
-int train(const RelayConfig& config, std::size_t samples) {
-  (void)open_store(config, true);  // makes no new store
-  auto store = open_store(config, false);
-  TrainOptions options;
-  options.samples = samples;
-  const auto report = train_dictionary(*store, options, SystemClock().unix_s());
-  if (!report) throw std::runtime_error("no dictionary was added: " + report.error().text);
-  fmt::print(
-      "dictionary {}: {} bytes, trained on four fifths of {} contents; the others: {} bytes "
-      "as text, {} packed\n",
-      static_cast<unsigned>(report->id), report->dictionary_bytes, report->samples,
-      report->test_content_bytes, report->test_stored_bytes);
-  return 0;
-}
-
-int list_dictionaries(const RelayConfig& config) {
-  const auto found = open_store(config, true)->dictionaries();
-  if (!found) throw std::runtime_error(found.error().text);
-  for (const auto& dictionary : *found) {
-    fmt::print("dictionary {} bytes {} trained_at {} sha256 {}\n",
-               static_cast<unsigned>(dictionary.id), dictionary.bytes, dictionary.trained_at_s,
-               dictionary.sha256);
-  }
-  return 0;
-}
-
-int show_dictionary_stats(const RelayConfig& config) {
-  const auto found = open_store(config, true)->content_stats(show_progress());
-  if (!found) throw std::runtime_error(found.error().text);
-  for (const auto& stats : *found) {
-    const auto id = static_cast<unsigned>(stats.id);
-    fmt::print("{} records {} content_bytes {} stored_bytes {}\n",
-               id == 0 ? "text" : fmt::format("dictionary {}", id), stats.records,
-               stats.content_bytes, stats.stored_bytes);
-  }
-  return 0;
-}
-
 int dictionaries(const CLI::App& command, const RelayConfig& config, const Arguments& arguments) {
-  if (command.got_subcommand("train")) return train(config, arguments.samples);
+  if (command.got_subcommand("train")) return train_dictionary_of(config, arguments.samples);
   if (command.got_subcommand("list")) return list_dictionaries(config);
   return show_dictionary_stats(config);
 }
@@ -236,12 +109,34 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("export")) return export_events(values);
   if (app.got_subcommand("stats")) return show_stats(values);
   if (app.got_subcommand("check")) return check_store(values);
-  if (app.got_subcommand("compact")) return compact_store(values, arguments);
+  if (app.got_subcommand("compact"))
+    return compact_store(values, arguments.compact_to, arguments.recompress);
+  if (app.got_subcommand("sync")) return sync_with(values, arguments.sync);
+  if (app.got_subcommand("delete")) return delete_events(values, arguments.removal);
   if (app.got_subcommand("dict")) {
     return dictionaries(*app.get_subcommand("dict"), values, arguments);
   }
   if (app.got_subcommand("run")) return run(values);
   throw std::runtime_error("say what to do: nostril-relay run, or --help");
+}
+
+void declare_sync(CLI::App& command, SyncArguments& sync) {
+  command.add_option("URL", sync.url, "the other relay: ws:// or wss://")->required();
+  command.add_option("--filter", sync.filter, "which events: a filter of NIP-01; all if not said");
+  command.add_option("--dir", sync.direction, "down: from there, up: from here, or both")
+      ->check(CLI::IsMember({"down", "up", "both"}));
+  command
+      .add_option("--timeout", sync.answer_s_max, "seconds to wait for a word of the other side")
+      ->check(CLI::Range(1, 86'400));
+  command
+      .add_option("--frame-bytes", sync.frame_bytes_max,
+                  "of a message, for relays that take small ones")
+      ->check(CLI::Range(sync.kFrameBytesMin, std::size_t{16} << 20));
+  command.add_option("--ca", sync.ca_path,
+                     "PEM file of roots for wss://; the system's if not said");
+  command.footer(
+      "Exit status: 0 in sync, 1 an error, 2 the other relay lacks NIP-77, 3 it fell silent, "
+      "4 some events were refused or not given.");
 }
 
 // Answers come and go in buffers of up to a megabyte: without this the C library gives each back to
@@ -289,6 +184,14 @@ int main(int argc, char** argv) {
     compact_command->add_option("--to", arguments.compact_to, "new or empty directory")->required();
     compact_command->add_flag("--recompress", arguments.recompress,
                               "pack all contents with the newest dictionary, and keep that only");
+    declare_sync(
+        *app.add_subcommand("sync", "exchange what is missing with another relay (NIP-77)"),
+        arguments.sync);
+    CLI::App* delete_command =
+        app.add_subcommand("delete", "remove events without a trace; a relay may go on meanwhile");
+    delete_command->add_option("--filter", arguments.removal.filter, "which: a filter of NIP-01")
+        ->required();
+    delete_command->add_flag("--dry-run", arguments.removal.is_dry_run, "count them only");
     CLI::App* dict_command =
         app.add_subcommand("dict", "dictionaries that new contents are packed with");
     dict_command->require_subcommand(1);

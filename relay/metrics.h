@@ -40,6 +40,11 @@ struct LoopMetrics {
   Counter authentications;          ///< AUTH that was right
   Counter authentications_refused;  ///< AUTH that was not
   Counter unsupported;              ///< binary messages
+  Counter negentropies;             ///< NEG-OPEN
+  Counter negentropies_opened;      ///< of them, those that were not refused
+  Counter negentropies_closed;      ///< by either side
+  Counter negentropies_refused;     ///< NEG-ERR
+  Counter negentropy_answers;       ///< NEG-MSG sent
   QueryMetrics queries;             ///< steps on this thread
   std::array<Counter, kParseErrorCount> parse_errors;
   std::array<Counter, kRefusalCount> refusals;

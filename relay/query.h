@@ -3,6 +3,7 @@
 #include "events/filter.h"
 #include "relay/authentication.h"
 #include "relay/hyperloglog.h"
+#include "relay/negentropy_session.h"
 #include "relay/session_id.h"
 #include "relay/store/scan.h"
 
@@ -17,8 +18,8 @@
 
 namespace nostril::relay {
 
-/// The stored part of one REQ. It wanders between its session's loop and the query workers; only
-/// `cancelled` may be touched by the loop while a worker has it.
+/// The stored part of one REQ, COUNT or NEG-OPEN. It wanders between its session's loop and the
+/// query workers; only `cancelled` may be touched by the loop while a worker has it.
 struct Query {
   SessionId owner;
   std::uint64_t subscription_number = 0;
@@ -35,7 +36,9 @@ struct Query {
   bool is_count = false;
   std::uint64_t count = 0;
   std::optional<HyperLogLog> authors;  ///< of what is counted, where the filters ask for it
-  std::uint64_t visits = 0;            ///< index entries and records looked at so far
+  std::uint64_t visits = 0;  ///< index entries and records looked at so far
+  /// NEG-OPEN: the events' times and ids are collected and compared, not shown.
+  std::unique_ptr<NegentropyWork> negentropy;
 };
 
 /// Enough of an id to know an event again among those of one subscription. An author who makes two

@@ -15,6 +15,9 @@ TextBuffer& step_text() {
   return text;
 }
 
+// Nobody waits for the next row of a reconciliation: longer steps, fewer ways to the loop and back.
+constexpr ScanBudget kCollectBudget{SIZE_MAX, 1 << 16, 10'000};
+
 // What a step adds to the cache when its transaction needs it no more.
 struct MadeText {
   Sequence sequence{};
@@ -36,6 +39,7 @@ QueryPool::QueryPool(Store& store, CommitGate& gate, const QueryPoolOptions& opt
     : store_(store),
       gate_(gate),
       options_(options),
+      negentropy_events_(options.negentropy_events_max),
       commits_announced_(std::move(commits_announced)),
       on_step_(std::move(on_step)),
       queue_(options.queue_max) {
@@ -97,6 +101,7 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     out.done = true;
     return out;
   }
+  if (self.negentropy) return negentropy_step(std::move(out.query), metrics);
   if (!self.scan) self.scan.emplace(store_, std::exchange(self.filters, {}), self.options);
   std::size_t rows = 0;
   TextBuffer& text = step_text();
@@ -168,6 +173,36 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
   out.commits_announced = commits_announced_();
   metrics.steps.add();
   metrics.rows.add(rows);
+  return out;
+}
+
+QueryStep QueryPool::negentropy_step(std::shared_ptr<Query> query, QueryMetrics& metrics) {
+  QueryStep out;
+  out.query = std::move(query);
+  Query& self = *out.query;
+  NegentropyWork& work = *self.negentropy;
+  metrics.steps.add();
+  if (work.state == NegentropyWork::State::Collecting) {
+    if (!self.scan) self.scan.emplace(store_, std::exchange(self.filters, {}), self.options);
+    ReadTxn txn = store_.read();
+    const auto collect = [&](const ScanRow& row) {
+      if (self.reader != nullptr && !self.reader->may_see(row.record)) return RowAction::Skip;
+      const negentropy::Item item{row.record.created_at(), row.record.id()};
+      return work.collect(item, negentropy_events_) ? RowAction::Take : RowAction::TakeAndPause;
+    };
+    const auto scanned = self.scan->step(txn, kCollectBudget, collect, nullptr);
+    if (!scanned) {
+      log(LogLevel::Error, "{}", public_text(scanned.error().text));
+      metrics.failures.add();
+      out.failed = true;
+      return out;
+    }
+    metrics.visits.add(scanned->visits);
+    if (work.state != NegentropyWork::State::Collecting || !scanned->done) return out;
+    self.scan.reset();
+    work.finish_set();
+  }
+  out.text = work.answer();
   return out;
 }
 

@@ -18,6 +18,8 @@ struct QueryPoolOptions {
   std::size_t queue_max = 1024;  ///< steps waiting for a thread; 16 bytes each
   ScanBudget budget;
   std::size_t step_bytes_max = 64 << 10;  ///< text after which a step ends; one event may exceed it
+  /// Events that all open reconciliations (NIP-77) hold together, 42 bytes each.
+  std::int64_t negentropy_events_max = 4'000'000;
 };
 
 /// Threads that run queries step by step. A step is bounded in rows, time and bytes; its result
@@ -55,6 +57,8 @@ class QueryPool {
 
   [[nodiscard]] std::size_t queued() const { return queue_.size(); }
 
+  [[nodiscard]] std::int64_t negentropy_events() const { return negentropy_events_.used(); }
+
   [[nodiscard]] const std::vector<std::unique_ptr<QueryMetrics>>& metrics() const {
     return metrics_;
   }
@@ -65,9 +69,13 @@ class QueryPool {
   QueryStep step(std::shared_ptr<Query> query, const ScanBudget& budget, QueryMetrics& metrics,
                  EventCache* cache);
 
+  // The same for a reconciliation.
+  QueryStep negentropy_step(std::shared_ptr<Query> query, QueryMetrics& metrics);
+
   Store& store_;
   CommitGate& gate_;
   const QueryPoolOptions options_;
+  Credits negentropy_events_;
   const std::function<std::uint64_t()> commits_announced_;
   const StepHandler on_step_;
   Mailbox<std::shared_ptr<Query>> queue_;

@@ -76,6 +76,11 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
     listen.port = loops_.front()->port();
     listen.joins = true;
   }
+  if (const auto mirrors = config.mirror_options(); !mirrors.empty()) {
+    mirror_ = std::make_unique<Mirror>(
+        mirrors, MirrorContext{*store_, *ingest_, admission_, authentication_.rules(),
+                               session_limits_.message, clock});
+  }
 }
 
 Relay::~Relay() {
@@ -85,9 +90,11 @@ Relay::~Relay() {
 void Relay::start() {
   is_running_ = true;
   for (auto& loop : loops_) loop->start();
+  if (mirror_) mirror_->start();
 }
 
 void Relay::stop() {
+  if (mirror_) mirror_->stop();
   if (std::exchange(is_running_, false)) {
     for (auto& loop : loops_) loop->stop_reading();
     const auto give_up = std::chrono::steady_clock::now() + kDrainWaitMax;
@@ -119,7 +126,10 @@ void Relay::committed(std::shared_ptr<const Committed> committed) {
     if (!concerned[loop]) --left;
     concerned[loop] = true;
   };
-  for (const WriteOutcome& outcome : committed->batch.outcomes) concerns(outcome.token.loop);
+  if (mirror_) mirror_->committed(committed->batch);
+  for (const WriteOutcome& outcome : committed->batch.outcomes) {
+    if (outcome.token.loop != kMirrorLoop) concerns(outcome.token.loop);
+  }
   std::vector<SubscriptionHash::Key> keys;
   for (const auto& event : committed->batch.events) {
     if (left == 0) break;
@@ -150,6 +160,10 @@ void Relay::ephemeral(std::shared_ptr<const Ephemeral> ephemeral,
 
 void Relay::answer(Answer&& answer) {
   const std::uint32_t loop = answer.origin.loop;
+  if (loop == kMirrorLoop) {
+    mirror_->answer(answer);
+    return;
+  }
   loops_[loop]->mail(std::move(answer));
 }
 

@@ -11,6 +11,7 @@
 #include "relay/query_pool.h"
 #include "relay/store/store.h"
 #include "relay/subscription_hash.h"
+#include "relay/sync/mirror.h"
 
 #include <cstdint>
 #include <memory>
@@ -62,6 +63,7 @@ class Relay final : public Deliveries {
   std::unique_ptr<QueryPool> queries_;
   std::unique_ptr<LoopShared> shared_;
   std::vector<std::unique_ptr<LoopWorker>> loops_;
+  std::unique_ptr<Mirror> mirror_;  // where there are any
   bool is_running_ = false;
 };
 

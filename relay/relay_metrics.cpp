@@ -192,6 +192,18 @@ void write_queries(MetricsText& out, const QueryPool& queries, const Loops& loop
               "queries that waited until the log was in the tables");
 }
 
+void write_negentropy(MetricsText& out, const QueryPool& queries, const Loops& loops) {
+  using M = LoopMetrics;
+  out.counter("negentropies_total", sum(loops, &M::negentropies), "NEG-OPEN");
+  out.counter("negentropies_refused_total", sum(loops, &M::negentropies_refused), "NEG-ERR");
+  out.counter("negentropy_answers_total", sum(loops, &M::negentropy_answers), "NEG-MSG sent");
+  out.gauge("negentropies",
+            difference(sum(loops, &M::negentropies_opened), sum(loops, &M::negentropies_closed)),
+            "open reconciliations");
+  out.gauge("negentropy_events", static_cast<std::uint64_t>(queries.negentropy_events()),
+            "events that they hold together, rounded up");
+}
+
 }  // namespace
 
 std::string Relay::metrics_text() const {
@@ -203,6 +215,8 @@ std::string Relay::metrics_text() const {
   out.sample(sum(loops_, [](const LoopWorker& loop) { return loop.mail_queued(); }),
              label("queue", "loop_mail"));
   write_queries(out, *queries_, loops_);
+  write_negentropy(out, *queries_, loops_);
+  if (mirror_) mirror_->write_metrics(out);
   out.gauge("store_events", store_->count(), "events in the store");
   out.counter("store_replayed_total", store_->replayed(),
               "events taken from the log, after a crash or while the file's map grew");

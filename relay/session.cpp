@@ -20,6 +20,8 @@ namespace {
 constexpr unsigned kAuthenticationsMax = 64;
 constexpr std::size_t kKeysMax = 32;
 
+}  // namespace
+
 std::size_t values_of(const std::vector<Filter>& filters) {
   std::size_t count = 0;
   for (const Filter& filter : filters) {
@@ -33,8 +35,6 @@ std::size_t values_of(const std::vector<Filter>& filters) {
   return count;
 }
 
-}  // namespace
-
 Session::Session(net::ConnectionId connection, const SessionContext& context)
     : connection_(connection),
       context_(context),
@@ -45,6 +45,7 @@ Session::Session(net::ConnectionId connection, const SessionContext& context)
 Session::~Session() {
   while (!subscriptions_.empty()) remove(std::prev(subscriptions_.end()));
   while (!counts_.empty()) cancel_count(counts_.begin()->first);
+  while (!negentropies_.empty()) remove_negentropy(std::prev(negentropies_.end()));
 }
 
 void Session::open() {
@@ -76,6 +77,11 @@ void Session::on_error(const MessageError& error) {
     send(ok_text(*error.event_id, false, text));
   } else if (error.subscription) {
     refuse(*error.subscription, text);
+  } else if (error.negentropy) {
+    if (const auto open = find_negentropy(*error.negentropy); open != negentropies_.end()) {
+      remove_negentropy(open);
+    }
+    refuse_negentropy(*error.negentropy, text);
   } else {
     send(notice_text(text));
   }
@@ -218,7 +224,7 @@ std::optional<std::string> Session::refusal_of(const std::vector<Filter>& filter
   if (!limits.search && std::ranges::any_of(filters, &Filter::is_search)) {
     return "error: this relay offers no search (NIP-50)";
   }
-  const std::size_t open = subscriptions_.size() + counts_.size();
+  const std::size_t open = subscriptions_.size() + counts_.size() + negentropies_.size();
   if (open - replaced >= limits.subscriptions_max) {
     return fmt::format("rate-limited: {} subscriptions are open on this connection, close one",
                        open);
@@ -364,6 +370,7 @@ void Session::on_step(QueryStep&& step) {
 
 bool Session::take_step(QueryStep&& step) {
   if (step.query->is_count) return take_count(std::move(step));
+  if (step.query->negentropy) return take_negentropy(std::move(step));
   const auto number = step.query->subscription_number;
   const auto found =
       std::ranges::find_if(subscriptions_, [&](const auto& one) { return one->number == number; });

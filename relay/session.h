@@ -7,6 +7,7 @@
 #include "relay/deliveries.h"
 #include "relay/ingest.h"
 #include "relay/metrics.h"
+#include "relay/negentropy_session.h"
 #include "relay/query.h"
 #include "relay/session_id.h"
 #include "relay/subscription_index.h"
@@ -38,6 +39,7 @@ struct SessionLimits {
   bool search = false;             ///< NIP-50 is offered
   double events_a_second_max = 0;  ///< published, 0: any
   double events_burst_max = 100;   ///< published at once, when above is set
+  NegentropyLimits negentropy;
 };
 
 /// What a session needs of its loop. Threads: the loop's.
@@ -77,6 +79,9 @@ struct SessionContext {
   std::shared_ptr<const Reader> nobody =
       std::make_shared<const Reader>(authentication, std::vector<PublicKey>{});
 };
+
+/// What the filters of a connection are counted by.
+[[nodiscard]] std::size_t values_of(const std::vector<Filter>& filters);
 
 class Session;
 
@@ -133,6 +138,8 @@ class Session {
   void deliver(const Subscription& subscription, const Ephemeral& event);
   /// Every commit so far has been handled: no stored event can come again.
   void forget_sent();
+  /// Those of NIP-77 on which no message came for too long.
+  void close_idle_negentropies();
   /// Reads no more; answers still go out.
   void stop_reading();
 
@@ -147,6 +154,9 @@ class Session {
   void on(client_message::Count&& message);
   void on(client_message::Close&& message);
   void on(client_message::Auth&& message);
+  void on(client_message::NegentropyOpen&& message);
+  void on(client_message::NegentropyMessage&& message);
+  void on(client_message::NegentropyClose&& message);
   void on_error(const MessageError& error);
 
   void publish(UnverifiedEvent event);
@@ -175,6 +185,12 @@ class Session {
   [[nodiscard]] bool take_count(QueryStep&& step);
   void cancel(const std::shared_ptr<Query>& query);
   void cancel_count(std::string_view id);
+  [[nodiscard]] std::optional<std::string> negentropy_refusal_of(
+      const std::vector<Filter>& filters) const;
+  [[nodiscard]] bool take_negentropy(QueryStep&& step);
+  void refuse_negentropy(std::string_view id, std::string_view reason);
+  [[nodiscard]] std::vector<OpenNegentropy>::iterator find_negentropy(std::string_view id);
+  void remove_negentropy(std::vector<OpenNegentropy>::iterator at);
   void send_rows(Subscription& subscription, const QueryStep& step);
   void finish_stored(Subscription& subscription, const QueryStep& step);
   [[nodiscard]] static bool was_sent(Subscription& subscription, const EventId& id);
@@ -190,6 +206,7 @@ class Session {
   const SessionContext& context_;
   Subscriptions subscriptions_;
   std::map<std::string, std::shared_ptr<Query>, std::less<>> counts_;  // under way
+  std::vector<OpenNegentropy> negentropies_;                           // few
   std::uint64_t next_number_ = 1;
   std::size_t filter_values_ = 0;
   // Stored parts that are not finished, by subscription number, in turn; one step at a time is out.

@@ -66,7 +66,7 @@ struct ScanStep {
 /// costs what the first one does.
 ///
 /// Filters with a search (NIP-50) come before the others, each with its best matches first
-/// (search_scan.h). The store must have an index of words.
+/// (search_scan.h). A store without an index of words finds nothing.
 ///
 /// Threads: one at a time, may move between steps. Memory: some 300 bytes for each id, author x
 /// kind or tag value of the filters.

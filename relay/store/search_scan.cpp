@@ -21,7 +21,10 @@ SearchScan::SearchScan(Filter filter, std::uint64_t limit_max)
 bool SearchScan::gather(Store& store, ReadTxn& txn, Meter& meter, std::int64_t now_s) {
   if (is_gathered_) return true;
   const SearchQuery& query = *filter_.filter().search;
-  if (limit_ == 0 || filter_.filter().matches_nothing()) is_exhausted_ = true;
+  if (limit_ == 0 || filter_.filter().matches_nothing() || !store.has_search()) {
+    is_exhausted_ = is_gathered_ = true;
+    return true;
+  }
   std::vector<lmdb::Cursor> cursors;
   for (std::size_t i = 0; i < words_.size(); ++i) cursors.emplace_back(txn, store.tables().words);
   while (!is_exhausted_ && visits_ < kVisitsMax) {

@@ -111,7 +111,7 @@ TEST(ClientMessage, RefusesWhatIsNotACommand) {
   EXPECT_EQ(client_error("[7]").error, ParseError::BadType);
   EXPECT_EQ(client_error("[null]").error, ParseError::BadType);
   EXPECT_EQ(client_error("[[\"REQ\"]]").error, ParseError::BadType);
-  for (const std::string_view command : {"NEG-OPEN", "NOTICE", "event", "", "OK", "REQ "}) {
+  for (const std::string_view command : {"NEG-ERR", "NOTICE", "event", "", "OK", "REQ "}) {
     EXPECT_EQ(client_error("[\"" + std::string(command) + "\",\"s\"]").error,
               ParseError::UnknownCommand)
         << command;
@@ -152,6 +152,50 @@ TEST(ClientMessage, NeedsASubscriptionIdOf1To64Bytes) {
     }
     EXPECT_TRUE(parse_client_message(message("\"" + std::string(64, 'x') + "\""), kLimits));
   }
+}
+
+TEST(ClientMessage, ReadsAReconciliation) {
+  const auto open =
+      client_says<client_message::NegentropyOpen>(R"(["NEG-OPEN","n",{"kinds":[1]},"6100000200"])");
+  EXPECT_EQ(open.subscription, "n");
+  EXPECT_EQ(open.filter.kinds, std::vector<std::uint32_t>{1});
+  EXPECT_EQ(encode_hex(ByteSpan(open.message)), "6100000200");
+  EXPECT_EQ(negentropy_open_text("n", open.filter, open.message),
+            R"(["NEG-OPEN","n",{"kinds":[1]},"6100000200"])");
+  const auto next = client_says<client_message::NegentropyMessage>(R"(["NEG-MSG","n","61"])");
+  EXPECT_EQ(negentropy_message_text(next.subscription, next.message), R"(["NEG-MSG","n","61"])");
+  EXPECT_EQ(client_says<client_message::NegentropyClose>(R"(["NEG-CLOSE","n"])").subscription, "n");
+  EXPECT_EQ(negentropy_close_text("n"), R"(["NEG-CLOSE","n"])");
+}
+
+TEST(ClientMessage, ReadsAReconciliationWhoseFilterStandsInAnArray) {
+  const auto open =
+      client_says<client_message::NegentropyOpen>(R"(["NEG-OPEN","n",[{"since":7}],"61"])");
+  EXPECT_EQ(open.filter.since, 7);
+}
+
+TEST(ClientMessage, NamesTheReconciliationThatItRefuses) {
+  const auto error_of = [](std::string_view rest) {
+    const MessageError error = client_error("[\"NEG-OPEN\",\"n\"" + std::string(rest) + "]");
+    EXPECT_EQ(error.negentropy, "n");
+    EXPECT_FALSE(error.subscription);
+    return error.error;
+  };
+  EXPECT_EQ(error_of(""), ParseError::MissingField);
+  EXPECT_EQ(error_of(",{}"), ParseError::MissingField);
+  EXPECT_EQ(error_of(",7,\"61\""), ParseError::NotAnObject);
+  EXPECT_EQ(error_of(",[],\"61\""), ParseError::MissingField);
+  EXPECT_EQ(error_of(",[7],\"61\""), ParseError::NotAnObject);
+  EXPECT_EQ(error_of(",[{},{}],\"61\""), ParseError::TooMany);
+  EXPECT_EQ(error_of(",{\"nope\":1},\"61\""), ParseError::UnknownField);
+  EXPECT_EQ(error_of(",{},61"), ParseError::BadType);
+  EXPECT_EQ(error_of(",{},\"6\""), ParseError::BadHex);
+  EXPECT_EQ(error_of(",{},\"6G\""), ParseError::BadHex);
+  EXPECT_EQ(error_of(",{},\"61\",\"61\""), ParseError::TooMany);
+  const MessageError error = client_error(R"(["NEG-MSG","n","x"])");
+  EXPECT_EQ(error.negentropy, "n");
+  EXPECT_EQ(error.error, ParseError::BadHex);
+  EXPECT_FALSE(client_error(R"(["NEG-OPEN","",{},"61"])").negentropy);
 }
 
 TEST(ClientMessage, NamesTheSubscriptionOfABadFilter) {
@@ -308,6 +352,22 @@ TEST(ParseErrors, HaveEachTheirOwnText) {
     texts.push_back(text);
   }
   EXPECT_EQ(to_string(static_cast<ParseError>(kParseErrorCount)), "unknown");
+}
+
+TEST(RelayMessage, ReadsAReconciliation) {
+  const auto message = parse_relay_message(R"(["NEG-MSG","n","6100"])", kLimits);
+  ASSERT_TRUE(message);
+  const auto& answer = std::get<relay_message::NegentropyMessage>(*message);
+  EXPECT_EQ(answer.subscription, "n");
+  EXPECT_EQ(encode_hex(ByteSpan(answer.message)), "6100");
+  // The fourth element: how much would have been allowed.
+  const auto refused = parse_relay_message(R"(["NEG-ERR","n","blocked: too big",100])", kLimits);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(std::get<relay_message::NegentropyError>(*refused).reason, "blocked: too big");
+  EXPECT_EQ(negentropy_error_text("n", "a\"b"), R"(["NEG-ERR","n","a\"b"])");
+  EXPECT_EQ(relay_error(R"(["NEG-MSG","n","abc"])"), ParseError::BadHex);
+  EXPECT_EQ(relay_error(R"(["NEG-MSG","n"])"), ParseError::MissingField);
+  EXPECT_EQ(relay_error(R"(["NEG-ERR","n"])"), ParseError::MissingField);
 }
 
 }  // namespace

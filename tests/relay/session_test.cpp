@@ -167,12 +167,16 @@ TEST_F(SessionTest, AnswersBadMessagesInTheProtocolsForm) {
   };
   for (const char* text : {"", "{", "[]", "{}", "null", "[1]", R"(["NOPE"])", R"(["EVENT"])",
                            R"(["REQ"])", R"(["CLOSE"])", R"(["CLOSE",""])", R"(["EVENT",{}])",
-                           R"(["EVENT",{"id":"x"}])", R"(["NEG-OPEN","a",{},"61"])"}) {
+                           R"(["EVENT",{"id":"x"}])", R"(["NEG-OPEN"])", R"(["NEG-CLOSE",1])"}) {
     EXPECT_THAT(answer(text), StartsWith(R"(["NOTICE","invalid: )")) << text;
   }
   for (const char* text : {R"(["REQ","s"])", R"(["REQ","s",{"nope":1}])",
                            R"(["REQ","s",{"ids":[1]}])", R"(["COUNT","s",{"search":"x"}])"}) {
     EXPECT_THAT(answer(text), StartsWith(R"(["CLOSED","s","invalid: )")) << text;
+  }
+  for (const char* text : {R"(["NEG-OPEN","s"])", R"(["NEG-OPEN","s",{},"zz"])",
+                           R"(["NEG-OPEN","s",{"nope":1},"61"])", R"(["NEG-MSG","s",61])"}) {
+    EXPECT_THAT(answer(text), StartsWith(R"(["NEG-ERR","s","invalid: )")) << text;
   }
   Event forged = alice.sign(1);
   forged.content = "other";

@@ -25,6 +25,18 @@ std::string written(const ClientMessage& message) {
     std::string operator()(const client_message::Close& m) { return close_text(m.subscription); }
 
     std::string operator()(const client_message::Auth& m) { return auth_text(m.event.event()); }
+
+    std::string operator()(const client_message::NegentropyOpen& m) {
+      return negentropy_open_text(m.subscription, m.filter, m.message);
+    }
+
+    std::string operator()(const client_message::NegentropyMessage& m) {
+      return negentropy_message_text(m.subscription, m.message);
+    }
+
+    std::string operator()(const client_message::NegentropyClose& m) {
+      return negentropy_close_text(m.subscription);
+    }
   };
 
   return std::visit(Write{}, message);
@@ -40,7 +52,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const MessageError& error = first.error();
     CHECK(!error.event_id || error.event_id->size() == 64);
     CHECK(!error.subscription || error.subscription->size() <= limits.subscription_id_bytes_max);
-    CHECK(!error.event_id || !error.subscription);
+    CHECK(!error.negentropy || error.negentropy->size() <= limits.subscription_id_bytes_max);
+    CHECK(error.event_id.has_value() + error.subscription.has_value() +
+              error.negentropy.has_value() <=
+          1);
     return 0;
   }
   const std::string text = written(*first);

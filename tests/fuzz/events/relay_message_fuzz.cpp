@@ -36,6 +36,14 @@ std::string written(const RelayMessage& message) {
     std::string operator()(const relay_message::Counted& m) {
       return counted_text(m.subscription, m.count);
     }
+
+    std::string operator()(const relay_message::NegentropyMessage& m) {
+      return negentropy_message_text(m.subscription, m.message);
+    }
+
+    std::string operator()(const relay_message::NegentropyError& m) {
+      return negentropy_error_text(m.subscription, m.reason);
+    }
   };
 
   return std::visit(Write{}, message);

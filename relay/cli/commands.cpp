@@ -1,0 +1,183 @@
+#include "relay/cli/commands.h"
+
+#include "base/clock.h"
+#include "relay/cli/progress.h"
+#include "relay/store/compact.h"
+#include "relay/store/import_export.h"
+#include "relay/store/scan.h"
+#include "relay/store/train.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <iostream>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace nostril::relay {
+
+namespace {
+
+constexpr ScanBudget kDeleteScan{SIZE_MAX, 1 << 14, 10'000};
+constexpr std::size_t kDeletePiece = 500;
+
+std::uint64_t per_event(std::uint64_t bytes, std::uint64_t events) {
+  return events == 0 ? 0 : bytes / events;
+}
+
+}  // namespace
+
+std::unique_ptr<Store> open_store(const RelayConfig& config, bool read_only) {
+  StoreOptions options;
+  options.read_only = read_only;
+  options.address = RelayAddress::of(config.url);
+  auto store = Store::open(config.data, options);
+  if (!store) throw std::runtime_error(store.error().text);
+  return std::move(*store);
+}
+
+int import_events(const RelayConfig& config, bool verify) {
+  auto store = open_store(config, false);
+  const SystemClock clock;
+  ImportOptions options;
+  options.verify = verify;
+  options.verifier_threads = config.ingest_options().verifier_threads;
+  options.limits = config.session_limits().message.event;
+  options.progress = &std::cerr;
+  std::ios::sync_with_stdio(false);
+  const auto report = import_jsonl(*store, std::cin, clock, options);
+  if (!report) throw std::runtime_error(report.error().text);
+  std::uint64_t malformed = report->lines_too_long;
+  for (const std::uint64_t count : report->parse_errors) malformed += count;
+  fmt::print(stderr, "{} lines: {} stored, {} duplicates, {} malformed, {} wrong signatures\n",
+             report->lines, report->count(PutResult::Stored), report->count(PutResult::Duplicate),
+             malformed, report->bad_signatures);
+  return 0;
+}
+
+int export_events(const RelayConfig& config) {
+  auto store = open_store(config, true);
+  std::ios::sync_with_stdio(false);
+  const auto lines =
+      export_jsonl(*store, std::cout, SystemClock().unix_s(), show_progress(store->count()));
+  if (!lines) throw std::runtime_error(lines.error().text);
+  std::cout.flush();
+  if (!std::cout) throw std::runtime_error("standard output can't be written");
+  fmt::print(stderr, "{} events\n", *lines);
+  return 0;
+}
+
+int show_stats(const RelayConfig& config) {
+  const StoreStats stats = open_store(config, true)->stats();
+  std::uint64_t in_tables = 0;
+  for (const auto& table : stats.tables) in_tables += table.used_bytes;
+  fmt::print("events {}\nfile_used_bytes {} an_event {}\nin_tables_bytes {} an_event {}\n",
+             stats.events, stats.file_used_bytes, per_event(stats.file_used_bytes, stats.events),
+             in_tables, per_event(in_tables, stats.events));
+  for (const auto& table : stats.tables) {
+    fmt::print("table {} entries {} bytes {} an_event {}\n", table.name, table.entries,
+               table.used_bytes, per_event(table.used_bytes, stats.events));
+  }
+  return 0;
+}
+
+int check_store(const RelayConfig& config) {
+  auto store = open_store(config, true);
+  const CheckReport report = store->check(true, show_progress(store->count()));
+  for (const auto& problem : report.problems) fmt::print("{}\n", problem);
+  fmt::print("{} records, {} index entries, {} problems\n", report.records, report.index_entries,
+             report.problem_count);
+  return report.ok() ? 0 : 1;
+}
+
+int compact_store(const RelayConfig& config, const std::string& to, bool recompress) {
+  CompactOptions options;
+  options.recompress = recompress;
+  options.progress = show_progress();
+  const auto report = compact(*open_store(config, true), to, options);
+  if (!report) throw std::runtime_error(report.error().text);
+  fmt::print("{} events, {} bytes an event before, {} after\n", report->events,
+             per_event(report->bytes_before, report->events),
+             per_event(report->bytes_after, report->events));
+  return 0;
+}
+
+// Ids first, then in pieces: a relay's own writer waits for one piece at most. What is stored
+// meanwhile may stay.
+int delete_events(const RelayConfig& config, const DeleteArguments& arguments) {
+  const auto filter = parse_filter(arguments.filter, config.session_limits().message.filter);
+  if (!filter) {
+    throw std::runtime_error(fmt::format("--filter: {}", to_string(filter.error())));
+  }
+  (void)open_store(config, true);  // makes no new store
+  auto store = open_store(config, arguments.is_dry_run);
+  ProgressLine progress;
+  Scan scan(*store, {*filter}, ScanOptions{0, UINT64_MAX});
+  std::vector<EventId> ids;
+  for (bool done = false; !done; progress.show("found", ids.size())) {
+    ReadTxn txn = store->read();
+    const auto step = scan.step(txn, kDeleteScan, [&](const ScanRow& row) {
+      ids.push_back(row.record.id());
+      return RowAction::Take;
+    });
+    if (!step) throw std::runtime_error(step.error().text);
+    done = step->done;
+  }
+  if (arguments.is_dry_run) {
+    fmt::print("{} events would be removed\n", ids.size());
+    return 0;
+  }
+  std::size_t removed = 0;
+  for (std::size_t at = 0; at < ids.size(); at += kDeletePiece) {
+    const auto piece = std::span(ids).subspan(at, std::min(kDeletePiece, ids.size() - at));
+    const auto erased = store->erase(piece);
+    if (!erased) throw std::runtime_error(erased.error().text);
+    removed += *erased;
+    progress.show("removed", removed, ids.size());
+  }
+  fmt::print("{} events removed\n", removed);
+  return 0;
+}
+
+int train_dictionary_of(const RelayConfig& config, std::size_t samples) {
+  (void)open_store(config, true);  // makes no new store
+  auto store = open_store(config, false);
+  TrainOptions options;
+  options.samples = samples;
+  const auto report = train_dictionary(*store, options, SystemClock().unix_s());
+  if (!report) throw std::runtime_error("no dictionary was added: " + report.error().text);
+  fmt::print(
+      "dictionary {}: {} bytes, trained on four fifths of {} contents; the others: {} bytes "
+      "as text, {} packed\n",
+      static_cast<unsigned>(report->id), report->dictionary_bytes, report->samples,
+      report->test_content_bytes, report->test_stored_bytes);
+  return 0;
+}
+
+int list_dictionaries(const RelayConfig& config) {
+  const auto found = open_store(config, true)->dictionaries();
+  if (!found) throw std::runtime_error(found.error().text);
+  for (const auto& dictionary : *found) {
+    fmt::print("dictionary {} bytes {} trained_at {} sha256 {}\n",
+               static_cast<unsigned>(dictionary.id), dictionary.bytes, dictionary.trained_at_s,
+               dictionary.sha256);
+  }
+  return 0;
+}
+
+int show_dictionary_stats(const RelayConfig& config) {
+  auto store = open_store(config, true);
+  const auto found = store->content_stats(show_progress(store->count()));
+  if (!found) throw std::runtime_error(found.error().text);
+  for (const auto& stats : *found) {
+    const auto id = static_cast<unsigned>(stats.id);
+    fmt::print("{} records {} content_bytes {} stored_bytes {}\n",
+               id == 0 ? "text" : fmt::format("dictionary {}", id), stats.records,
+               stats.content_bytes, stats.stored_bytes);
+  }
+  return 0;
+}
+
+}  // namespace nostril::relay
