@@ -95,6 +95,15 @@ async function relay(report, { peers, quick, only, deflate }) {
   if (!right) process.exitCode = 1;
 }
 
+async function sync(report, { quick }) {
+  build(["nostril-relay", "nostril-bench-sync-events"]);
+  const { measure_sync } = await import("./sync.mjs");
+  const { right, title, columns, rows, results } = await measure_sync({ bin: kBin, quick });
+  for (const result of results) report.keep({ part: "sync", right, ...result });
+  print_table(title, columns, rows);
+  if (!right) process.exitCode = 1;
+}
+
 async function whole_path(report) {
   build(["nostril-relay", "nostril-node", "nostril"]);
   process.env.NOSTRIL_BIN_DIR = kBin;
@@ -152,14 +161,14 @@ function receipts(report) {
     rows.map(([question, contender, per_s, goal]) => [question, contender, Math.round(per_s).toLocaleString("en"), ratio(per_s, floor), goal]));
 }
 
-const kParts = { raw, relay, path: whole_path, node, gateway, receipts, contracts };
+const kParts = { raw, relay, sync, path: whole_path, node, gateway, receipts, contracts };
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { peer: { type: "string", multiple: true }, quick: { type: "boolean" }, deflate: { type: "boolean" }, only: { type: "string" } },
 });
 const what = positionals[0] ?? "all";
 if (what !== "all" && !kParts[what]) {
-  console.error("usage: bench.mjs [all|raw|relay|path|node|gateway|receipts|contracts] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
+  console.error("usage: bench.mjs [all|raw|relay|sync|path|node|gateway|receipts|contracts] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
   process.exit(2);
 }
 const report = new Report();

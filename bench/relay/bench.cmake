@@ -17,3 +17,7 @@ target_link_libraries(nostril_bench PUBLIC nostril_events nostril_net nostril_re
 add_executable(nostril-bench-relay relay/load_client.cpp)
 target_link_libraries(nostril-bench-relay PRIVATE nostril_bench)
 target_compile_definitions(nostril-bench-relay PRIVATE NOSTRIL_BENCH_CACHE="${PROJECT_SOURCE_DIR}/build/bench")
+
+# Two stores' events for node bench/bench.mjs sync.
+add_executable(nostril-bench-sync-events relay/sync_events.cpp)
+target_link_libraries(nostril-bench-sync-events PRIVATE nostril_events)
