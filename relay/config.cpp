@@ -89,7 +89,8 @@ void RelayConfig::declare(Config& config) {
   config.number("event_bytes_max", &limits.event_bytes_max, 1 << 10, 8 << 20,
                 "JSON text of one event");
   config.number("event_tags_max", &limits.event_tags_max, 0, 100'000, "tags of one event");
-  config.number("content_bytes_max", &limits.content_bytes_max, 0, 8 << 20, "content of one event");
+  config.number("content_chars_max", &limits.content_chars_max, 0, 8 << 20,
+                "Unicode characters in the content of one event");
   config.number("subscriptions_max", &limits.subscriptions_max, 1, 10'000,
                 "open subscriptions of one connection");
   config.number("filters_max", &limits.filters_max, 1, 1'000, "filters of one REQ");
@@ -203,7 +204,8 @@ SessionLimits RelayConfig::session_limits() const {
   SessionLimits out;
   out.message.event.json_bytes_max = size(limits.event_bytes_max);
   out.message.event.tags_max = size(limits.event_tags_max);
-  out.message.event.content_bytes_max = size(limits.content_bytes_max);
+  out.message.event.content_bytes_max = size(limits.event_bytes_max);
+  out.message.event.content_chars_max = size(limits.content_chars_max);
   out.message.filters_max = size(limits.filters_max);
   out.subscriptions_max = size(limits.subscriptions_max);
   out.filter_values_max = size(limits.filter_values_max);

@@ -65,6 +65,7 @@ class Editor {
   [[nodiscard]] std::optional<Found> load(Sequence sequence);
   [[nodiscard]] std::optional<Found> find_address(const Key& address);
   [[nodiscard]] bool is_deleted(const Event& event, const std::optional<Key>& address);
+  [[nodiscard]] bool was_deleted_by(const PublicKey& key, const EventId& id);
   [[nodiscard]] Sequence last_sequence();
   [[nodiscard]] Sequence next_sequence();
   [[nodiscard]] const Dictionary* newest_dictionary();

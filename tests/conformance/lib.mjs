@@ -278,7 +278,7 @@ export class Client {
 
   /** Opens a subscription and waits for EOSE: {id, events, close()}; with `closed` in it when the relay refused. */
   async subscribe(...filters) {
-    return this.subscribe_as(`s${next_subscription++}`, ...filters);
+    return this.subscribe_as(`sub${next_subscription++}`, ...filters);
   }
 
   async subscribe_as(id, ...filters) {
@@ -322,7 +322,7 @@ export class Client {
 
   /** {count, …}, or {closed}. */
   async count(...filters) {
-    const id = `c${next_subscription++}`;
+    const id = `count${next_subscription++}`;
     this.send("COUNT", id, ...filters);
     const message = await this.take(([word, of]) => of === id && (word === "COUNT" || word === "CLOSED"));
     return message[0] === "COUNT" ? message[2] : { closed: message[2] };
@@ -330,7 +330,7 @@ export class Client {
 
   /** Everything that the relay said to this connection's earlier messages is here: it answers them in turn. */
   async barrier() {
-    const id = `b${next_subscription++}`;
+    const id = `barrier${next_subscription++}`;
     this.send("REQ", id, { ids: [kNoSuchId], limit: 1 });
     await this.take(([word, of]) => of === id && (word === "EOSE" || word === "CLOSED"));
     this.raw(JSON.stringify(["CLOSE", id]));
@@ -376,10 +376,13 @@ export async function information_at(http) {
   return (await fetch(`${http}/`, { headers: { Accept: "application/nostr+json" } })).json();
 }
 
-/** The relay of a test file, in its own process: started before its tests, ended after them with status 0 and no flaw found. */
-export function relay_under_test(options = {}) {
+/**
+ * The relay of a test file, in its own process: started before its tests, ended after them with status 0 and no flaw found.
+ * `prepare(relay)`: what has to be there before the first test (hooks of one file don't wait for each other).
+ */
+export function relay_under_test(options = {}, prepare = () => {}) {
   const relay = new RelayProcess();
-  before(() => relay.start(options));
+  before(async () => prepare(await relay.start(options)));
   after(() => relay.stop());
   return relay;
 }
