@@ -130,7 +130,8 @@ void RelayConfig::declare(Config& config) {
   config.number("cache_bytes", &store.cache_bytes, 0, std::int64_t{1} << 40,
                 "memory of all loops together for events that were shown lately");
 
-  config.section("net", "Compression of messages (permessage-deflate), for clients that offer it.");
+  config.section(
+      "net", "Compression of messages (permessage-deflate), for clients that offer it; patience.");
   config.flag("compression", &net.compression,
               "saves a third of the bytes of a new event; compressed once for all its readers");
   config.flag("compress_stored", &net.compress_stored,
@@ -141,6 +142,12 @@ void RelayConfig::declare(Config& config) {
                 "memory of the compressor, one a loop thread; 15: 264 KiB");
   config.number("compression_bytes_min", &net.compression_bytes_min, 0, 1 << 20,
                 "shorter messages are sent as they are");
+  config.number("handshake_s_max", &net.handshake_s_max, 1, 3'600,
+                "seconds that a connection has for its request or upgrade");
+  config.number("ping_after_s", &net.ping_after_s, 1, 3'600,
+                "seconds of silence after which a client is asked whether it is there");
+  config.number("pong_wait_s_max", &net.pong_wait_s_max, 1, 3'600,
+                "seconds without an answer after which it is dropped");
 
   config.section("policy", "Whose events are taken. Lists of texts in quotes.");
   config.list("blocked_kinds", &policy.blocked_kinds, "e.g. [\"4\", \"1984\"]");
@@ -196,6 +203,9 @@ net::ServerLimits RelayConfig::server_limits() const {
   out.pending_bytes_max = size(limits.pending_bytes_max);
   out.send_buffer_bytes = static_cast<int>(limits.socket_bytes_max);
   out.write_stall_ms_max = static_cast<std::uint64_t>(limits.write_stall_s_max) * 1000;
+  out.handshake_ms_max = static_cast<std::uint64_t>(net.handshake_s_max) * 1000;
+  out.ping_after_ms = static_cast<std::uint64_t>(net.ping_after_s) * 1000;
+  out.pong_wait_ms_max = static_cast<std::uint64_t>(net.pong_wait_s_max) * 1000;
   out.http.body_bytes_max = 64 << 10;  // nothing here reads a body
   return out;
 }
