@@ -60,6 +60,7 @@ struct EventLimits {
   std::size_t tag_elements_max = 256;  ///< elements of one tag; zap requests list relays in one
   std::size_t tag_element_bytes_max = 64U << 10;
   std::size_t content_bytes_max = 100U << 10;
+  std::size_t content_chars_max = SIZE_MAX;  ///< what NIP-11 advertises counts characters
 };
 
 /// An event of the right shape whose id is the hash of its content. Its signature is not checked

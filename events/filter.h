@@ -14,10 +14,12 @@ namespace nostril {
 
 /// Bounds on one filter from outside.
 struct FilterLimits {
-  std::size_t values_max = 2000;  ///< of one member: ids, authors, kinds, values of one tag
+  /// Of one member: ids, authors, kinds, values of one tag. Who follows as many as an event has
+  /// tags may ask for all of them.
+  std::size_t values_max = 5000;
   std::size_t tag_names_max = 16;
-  std::size_t tag_value_bytes_max = 4096;
   std::size_t search_bytes_max = 1024;
+  std::size_t tag_value_bytes_max = 64U << 10;  ///< as of an event's: what is stored can be found
 };
 
 /// A NIP-01 filter. Lists must be sorted and without doubles, so that matches() can search them:

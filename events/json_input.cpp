@@ -2,12 +2,18 @@
 
 #include "events/text.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace nostril {
 
 bool is_event_text(std::string_view text) {
   return text.find('\0') == std::string_view::npos && simdjson::validate_utf8(text);
+}
+
+std::size_t char_count(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
 }  // namespace nostril

@@ -18,10 +18,12 @@ inline constexpr std::uint32_t kKindMax = 65535;
 
 namespace kinds {
 inline constexpr std::uint32_t kProfile = 0;
-inline constexpr std::uint32_t kFollows = 3;      ///< NIP-02
-inline constexpr std::uint32_t kDeletion = 5;     ///< NIP-09
+inline constexpr std::uint32_t kFollows = 3;   ///< NIP-02
+inline constexpr std::uint32_t kDeletion = 5;  ///< NIP-09
+inline constexpr std::uint32_t kRepost = 6;    ///< NIP-18
+inline constexpr std::uint32_t kGenericRepost = 16;
 inline constexpr std::uint32_t kVanish = 62;      ///< NIP-62
-inline constexpr std::uint32_t kGiftWrap = 1059;  ///< NIP-59
+inline constexpr std::uint32_t kGiftWrap = 1059;  ///< NIP-59: signed by a key that nobody keeps
 inline constexpr std::uint32_t kReport = 1984;    ///< NIP-56; ours: spec/14-reputation.md
 inline constexpr std::uint32_t kLabel = 1985;     ///< NIP-32; the same
 inline constexpr std::uint32_t kRelayList = 10002;

@@ -18,7 +18,7 @@ struct MessageLimits {
   EventLimits event;
   FilterLimits filter;
   std::size_t filters_max = 20;                ///< of one REQ
-  std::size_t subscription_id_bytes_max = 64;  ///< NIP-01; never empty
+  std::size_t subscription_id_chars_max = 64;  ///< NIP-01; never empty
   std::size_t text_bytes_max = 4096;           ///< of OK, CLOSED, NOTICE and the AUTH challenge
 };
 
@@ -80,9 +80,12 @@ using ClientMessage =
 struct MessageError {
   ParseError error = ParseError::NotJson;
   std::optional<std::string> event_id;  ///< 64 hex characters of any case as the client wrote them
+  /// As the client wrote it: also one that is empty or too long, to kRefusedIdBytesMax.
   std::optional<std::string> subscription;
   std::optional<std::string> negentropy;  ///< the subscription of a NEG-…
 };
+
+inline constexpr std::size_t kRefusedIdBytesMax = 1024;
 
 /// Strict: one array, no elements that the command does not have; others are UnknownCommand. One
 /// pass over the text, the event inside included. Size of the text: bounded by the caller's frame

@@ -1,6 +1,7 @@
 #include "events/event.h"
 #include "events/json_input.h"
 #include "events/kinds.h"
+#include "events/text.h"
 
 #include <limits>
 
@@ -74,6 +75,9 @@ Outcome read_content(od::value& value, const EventLimits& limits, std::string& o
   const auto text = read_text(value);
   if (!text) return failure(text.error());
   if (text->size() > limits.content_bytes_max) return failure(ParseError::TooLarge);
+  if (text->size() > limits.content_chars_max && char_count(*text) > limits.content_chars_max) {
+    return failure(ParseError::TooLarge);
+  }
   out = *text;
   return {};
 }

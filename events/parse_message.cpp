@@ -1,5 +1,6 @@
 #include "events/json_input.h"
 #include "events/messages.h"
+#include "events/text.h"
 
 #include <algorithm>
 
@@ -34,10 +35,16 @@ class MessageReader {
       return failure(text.error() == ParseError::NotJson ? ParseError::NotJson
                                                          : ParseError::BadSubscriptionId);
     }
-    if (text->empty() || text->size() > limits_.subscription_id_bytes_max) {
+    if (text->empty() || char_count(*text) > limits_.subscription_id_chars_max) {
+      if (text->size() <= kRefusedIdBytesMax) refused_subscription_ = *text;
       return failure(ParseError::BadSubscriptionId);
     }
     return std::string(*text);
+  }
+
+  /// The text that was no subscription id, unless it was too long to be repeated.
+  [[nodiscard]] const std::optional<std::string>& refused_subscription() const {
+    return refused_subscription_;
   }
 
   /// An event that ends the message.
@@ -261,6 +268,7 @@ class MessageReader {
   const MessageLimits& limits_;
   std::optional<Elements> elements_;
   od::value value_;
+  std::optional<std::string> refused_subscription_;
 };
 
 bool is_hex_of_any_case(std::string_view text) {
@@ -307,7 +315,10 @@ Result<ClientMessage, MessageError> read_client_event(MessageReader& reader,
 template <typename Message>
 Result<ClientMessage, MessageError> read_query(MessageReader& reader) {
   auto subscription = reader.subscription();
-  if (!subscription) return failure(plain_error(subscription.error()));
+  if (!subscription) {  // NIP-01: each REQ that is refused is answered by CLOSED
+    return failure(MessageError{subscription.error(), std::nullopt, reader.refused_subscription(),
+                                std::nullopt});
+  }
   auto filters = reader.last_filters();
   if (!filters) {
     return failure(

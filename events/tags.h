@@ -83,6 +83,11 @@ class Tags {
   /// The value of the first tag of that name, or nothing when there is none or it has no value.
   [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const;
 
+  /// Memory that the list takes.
+  [[nodiscard]] std::size_t bytes() const {
+    return text_.size() + sizeof(std::uint32_t) * (element_ends_.size() + tag_ends_.size());
+  }
+
   bool operator==(const Tags&) const = default;
 
  private:

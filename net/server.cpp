@@ -19,6 +19,8 @@ namespace {
 
 // Input read while a request is being answered; above it the socket is not read.
 constexpr std::size_t kHeldBytesMax = 64 << 10;
+// Messages of one connection in a turn: one read may hold thousands, and the others wait meanwhile.
+constexpr std::size_t kMessagesATurnMax = 64;
 
 enum class State : std::uint8_t {
   Request,  // reading a request
@@ -376,11 +378,13 @@ void Server::Impl::receive(Connection& connection, std::span<std::uint8_t> bytes
   apply_reading(connection);
 }
 
-// Takes what can be taken now; the rest waits for an answer or for resume_reading().
+// Takes what can be taken now; the rest waits for an answer, for resume_reading() or the next turn.
 std::span<std::uint8_t> Server::Impl::consume(Connection& connection,
                                               std::span<std::uint8_t> bytes) {
   while (!bytes.empty() && !connection.paused) {
     if (connection.state == State::Request) {
+      // One answer after the other: who asks on without reading them gets no more of them.
+      if (connection.wants_drained) break;
       bytes = consume_http(connection, bytes);
     } else if (connection.state == State::Open) {
       return consume_frames(connection, bytes);
@@ -463,7 +467,12 @@ void Server::Impl::refuse(Connection& connection, int status, std::string_view t
 
 std::span<std::uint8_t> Server::Impl::consume_frames(Connection& connection,
                                                      std::span<std::uint8_t> bytes) {
+  std::size_t taken = 0;
   while (connection.state == State::Open && !connection.paused) {
+    if (++taken > kMessagesATurnMax) {
+      revisit_later(connection);
+      break;
+    }
     const Result<std::optional<WsEvent>, WsError> next = connection.decoder->next(bytes);
     if (!next) {
       fail_frames(connection, next.error());
@@ -603,6 +612,7 @@ void Server::Impl::flush(Connection& connection) {
       socket.finish_output();
     }
   } else if (!connection.told) {
+    if (!connection.held.empty()) revisit_later(connection);
     handler.on_drained(connection.id);
   }
 }

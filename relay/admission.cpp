@@ -1,14 +1,28 @@
 #include "relay/admission.h"
 
+#include "base/json.h"
 #include "events/kinds.h"
 #include "relay/store/record.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 
 namespace nostril::relay {
 
 namespace {
+
+// Of a repost's content, where that is an event, what is_protected() says. Read loosely: what is
+// embedded need not be an event that we would take.
+bool embeds_protected(const Event& event) {
+  if (event.kind != kinds::kRepost && event.kind != kinds::kGenericRepost) return false;
+  const auto embedded = Json::parse(event.content);
+  const Json* tags = embedded ? embedded->find("tags") : nullptr;
+  if (tags == nullptr) return false;
+  return std::ranges::any_of(tags->items(), [](const Json& tag) {
+    return tag.items().size() == 1 && tag.items().front().string() == "-";
+  });
+}
 
 unsigned leading_zero_bits(const EventId& id) {
   unsigned bits = 0;
@@ -67,6 +81,8 @@ std::string_view message_of(Refusal refusal) {
       return "auth-required: this relay takes events of authenticated clients only";
     case Refusal::RateLimited:
       return "rate-limited: slow down";
+    case Refusal::EmbedsProtected:
+      return "blocked: a repost may name a protected event, not hold it";
   }
   return "error: refused";
 }
@@ -95,6 +111,8 @@ std::string_view name_of(Refusal refusal) {
       return "auth_required";
     case Refusal::RateLimited:
       return "rate_limited";
+    case Refusal::EmbedsProtected:
+      return "embeds_protected";
   }
   return "unknown";
 }
@@ -120,8 +138,10 @@ std::optional<Refusal> Admission::refuse(const Event& event, std::int64_t now_s,
     return Refusal::Expired;
   }
   if (!is_from_author && is_protected(event)) return Refusal::Protected;
-  if (!is_open_to_all(event.kind) && !has_work(event, rules_.work_bits_min))
+  if (embeds_protected(event)) return Refusal::EmbedsProtected;
+  if (!is_open_to_all(event.kind) && !has_work(event, rules_.work_bits_min)) {
     return Refusal::LacksWork;
+  }
   return std::nullopt;
 }
 

@@ -22,8 +22,9 @@ enum class Refusal : std::uint8_t {
   LacksWork,      ///< NIP-13
   AuthRequired,   ///< NIP-42
   RateLimited,
+  EmbedsProtected,  ///< NIP-70: a repost with a protected event in it
 };
-inline constexpr std::size_t kRefusalCount = 11;
+inline constexpr std::size_t kRefusalCount = 12;
 
 /// OK's fourth member, with NIP-01's prefix.
 std::string_view message_of(Refusal refusal);

@@ -108,7 +108,8 @@ void RelayConfig::declare(Config& config) {
   config.number("event_bytes_max", &limits.event_bytes_max, 1 << 10, 8 << 20,
                 "JSON text of one event");
   config.number("event_tags_max", &limits.event_tags_max, 0, 100'000, "tags of one event");
-  config.number("content_bytes_max", &limits.content_bytes_max, 0, 8 << 20, "content of one event");
+  config.number("content_chars_max", &limits.content_chars_max, 0, 8 << 20,
+                "Unicode characters in the content of one event");
   config.number("subscriptions_max", &limits.subscriptions_max, 1, 10'000,
                 "open subscriptions of one connection");
   config.number("filters_max", &limits.filters_max, 1, 1'000, "filters of one REQ");
@@ -158,7 +159,8 @@ void RelayConfig::declare(Config& config) {
   config.number("cache_bytes", &store.cache_bytes, 0, std::int64_t{1} << 40,
                 "memory of all loops together for events that were shown lately");
 
-  config.section("net", "Compression of messages (permessage-deflate), for clients that offer it.");
+  config.section(
+      "net", "Compression of messages (permessage-deflate), for clients that offer it; patience.");
   config.flag("compression", &net.compression,
               "saves a third of the bytes of a new event; compressed once for all its readers");
   config.flag("compress_stored", &net.compress_stored,
@@ -169,6 +171,12 @@ void RelayConfig::declare(Config& config) {
                 "memory of the compressor, one a loop thread; 15: 264 KiB");
   config.number("compression_bytes_min", &net.compression_bytes_min, 0, 1 << 20,
                 "shorter messages are sent as they are");
+  config.number("handshake_s_max", &net.handshake_s_max, 1, 3'600,
+                "seconds that a connection has for its request or upgrade");
+  config.number("ping_after_s", &net.ping_after_s, 1, 3'600,
+                "seconds of silence after which a client is asked whether it is there");
+  config.number("pong_wait_s_max", &net.pong_wait_s_max, 1, 3'600,
+                "seconds without an answer after which it is dropped");
 
   config.section("policy", "Whose events are taken. Lists of texts in quotes.");
   config.list("blocked_kinds", &policy.blocked_kinds, "e.g. [\"4\", \"1984\"]");
@@ -234,6 +242,9 @@ net::ServerLimits RelayConfig::server_limits() const {
   out.pending_bytes_max = size(limits.pending_bytes_max);
   out.send_buffer_bytes = static_cast<int>(limits.socket_bytes_max);
   out.write_stall_ms_max = static_cast<std::uint64_t>(limits.write_stall_s_max) * 1000;
+  out.handshake_ms_max = static_cast<std::uint64_t>(net.handshake_s_max) * 1000;
+  out.ping_after_ms = static_cast<std::uint64_t>(net.ping_after_s) * 1000;
+  out.pong_wait_ms_max = static_cast<std::uint64_t>(net.pong_wait_s_max) * 1000;
   out.http.body_bytes_max = 64 << 10;  // nothing here reads a body
   return out;
 }
@@ -242,7 +253,8 @@ SessionLimits RelayConfig::session_limits() const {
   SessionLimits out;
   out.message.event.json_bytes_max = size(limits.event_bytes_max);
   out.message.event.tags_max = size(limits.event_tags_max);
-  out.message.event.content_bytes_max = size(limits.content_bytes_max);
+  out.message.event.content_bytes_max = size(limits.event_bytes_max);
+  out.message.event.content_chars_max = size(limits.content_chars_max);
   out.message.filters_max = size(limits.filters_max);
   out.subscriptions_max = size(limits.subscriptions_max);
   out.filter_values_max = size(limits.filter_values_max);

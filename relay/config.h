@@ -40,12 +40,12 @@ struct RelayConfig {
 
   struct Limits {
     std::int64_t connections_max = 20'000;
-    std::int64_t message_bytes_max = 256 << 10;
+    std::int64_t message_bytes_max = 512 << 10;
     std::int64_t pending_bytes_max = 8 << 20;
     std::int64_t socket_bytes_max = 256 << 10;
-    std::int64_t event_bytes_max = 128 << 10;
+    std::int64_t event_bytes_max = 512 << 10;
     std::int64_t event_tags_max = 5'000;
-    std::int64_t content_bytes_max = 100 << 10;
+    std::int64_t content_chars_max = 100 << 10;
     std::int64_t subscriptions_max = 64;
     std::int64_t filters_max = 20;
     std::int64_t filter_values_max = 20'000;
@@ -82,6 +82,9 @@ struct RelayConfig {
     std::int64_t compression_level = 1;
     std::int64_t compression_window_bits = 15;
     std::int64_t compression_bytes_min = 150;
+    std::int64_t handshake_s_max = 10;
+    std::int64_t ping_after_s = 60;
+    std::int64_t pong_wait_s_max = 30;
   } net;
 
   struct Policy {

@@ -8,15 +8,17 @@
 
 namespace nostril::relay {
 
-/// How much work of one sort may be under way. A unit is taken before work enters the first queue
-/// and comes back when the last loop is done with the result: so every queue between the two is
-/// bounded by the same number and none of them can refuse half-way. Threads: any.
+/// How much work of one sort may be under way. Units are taken before work enters the first queue
+/// and come back when the last loop is done with the result: so every queue between the two is
+/// bounded by the same number and none of them can refuse half-way. What takes more units than
+/// there are is let in alone. Threads: any.
 class Credits {
  public:
   explicit Credits(std::int64_t count_max) : count_max_(count_max) {}
 
   [[nodiscard]] bool try_take(std::int64_t count = 1) {
-    if (used_.fetch_add(count) + count <= count_max_) return true;
+    const std::int64_t before = used_.fetch_add(count);
+    if (before + count <= count_max_ || before == 0) return true;
     used_.fetch_sub(count);
     return false;
   }
@@ -65,10 +67,11 @@ class Credit {
     count_ += count;
   }
 
-  /// The units now belong to something that can't hold this object; it makes a new one of them.
-  void hand_over() {
+  /// The units now belong to something that can't hold this object; it makes a new one of them. How
+  /// many they are.
+  std::int64_t hand_over() {
     credits_ = nullptr;
-    count_ = 0;
+    return std::exchange(count_, 0);
   }
 
  private:

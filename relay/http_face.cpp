@@ -58,9 +58,9 @@ std::string document_of(const RelayConfig& config) {
   w.key("max_filters").integer(config.limits.filters_max);
   w.key("max_limit").integer(number(limits.limit_max));
   w.key("default_limit").integer(number(limits.limit_default));
-  w.key("max_subid_length").integer(number(limits.message.subscription_id_bytes_max));
+  w.key("max_subid_length").integer(number(limits.message.subscription_id_chars_max));
   w.key("max_event_tags").integer(config.limits.event_tags_max);
-  w.key("max_content_length").integer(config.limits.content_bytes_max);
+  w.key("max_content_length").integer(config.limits.content_chars_max);
   w.key("min_pow_difficulty").integer(config.policy.work_bits_min);
   w.key("auth_required").boolean(config.auth.to_read || config.auth.to_write);
   w.key("payment_required").boolean(false);
@@ -114,7 +114,11 @@ std::string path_of(const std::string& url) {
   const std::size_t host = url.find("://");
   if (host == std::string::npos) return "/";
   const std::size_t slash = url.find('/', host + 3);
-  return slash == std::string::npos ? "/" : url.substr(slash);
+  if (slash == std::string::npos) return "/";
+  // Clients normalise addresses: most leave a slash at the end out.
+  std::string path = url.substr(slash);
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
 }
 
 net::HttpResponse make(int status, std::string_view type, std::string body) {
@@ -125,6 +129,16 @@ net::HttpResponse make(int status, std::string_view type, std::string body) {
   out.headers.add("Access-Control-Allow-Headers", "*");
   out.headers.add("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
   return out;
+}
+
+// Media types have no case, and may have parameters behind them.
+bool accepts(const net::HttpRequest& request, std::string_view type) {
+  const auto accept = request.headers.find("Accept");
+  if (!accept || accept->size() < type.size()) return false;
+  for (std::size_t at = 0; at + type.size() <= accept->size(); ++at) {
+    if (net::equals_ignoring_case(accept->substr(at, type.size()), type)) return true;
+  }
+  return false;
 }
 
 constexpr std::string_view kPlain = "text/plain; charset=utf-8";
@@ -138,7 +152,7 @@ HttpFace::HttpFace(const RelayConfig& config, std::function<std::string()> metri
       metrics_(config.metrics ? std::move(metrics) : nullptr) {}
 
 bool HttpFace::is_relay_path(std::string_view path) const {
-  return path == "/" || path == path_;
+  return path == path_;
 }
 
 net::HttpResponse HttpFace::answer(const net::HttpRequest& request) const {
@@ -150,8 +164,7 @@ net::HttpResponse HttpFace::answer(const net::HttpRequest& request) const {
     return make(200, "text/plain; version=0.0.4; charset=utf-8", metrics_());
   }
   if (!is_relay_path(request.path)) return make(404, kPlain, "nothing here\n");
-  const auto accept = request.headers.find("Accept");
-  if (accept && accept->find("application/nostr+json") != std::string_view::npos) {
+  if (accepts(request, "application/nostr+json")) {
     return make(200, "application/nostr+json", document_);
   }
   return make(200, "text/html; charset=utf-8", page_);

@@ -19,8 +19,15 @@ bool is_ephemeral(const Event& event) {
   return kind_class(event.kind) == KindClass::Ephemeral;
 }
 
-WriteToken token_of(SessionId origin) {
-  return {static_cast<std::uint64_t>(origin.connection), origin.loop};
+// Units that an event takes while it is under way: queues are bounded in bytes, too.
+std::int64_t credits_of(const Event& event) {
+  constexpr std::size_t kBytesACredit = 32 << 10;
+  return 1 + static_cast<std::int64_t>((event.content.size() + event.tags.bytes()) / kBytesACredit);
+}
+
+WriteToken token_of(SessionId origin, std::int64_t credits) {
+  return {static_cast<std::uint64_t>(origin.connection), origin.loop,
+          static_cast<std::uint32_t>(credits)};
 }
 
 }  // namespace
@@ -68,8 +75,9 @@ Offer Ingest::offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own)
     if (auto pending = ids_.find_pending(id)) return queue_copy(std::move(*pending), origin);
     if (store_.has_id(id)) return Settled{PutResult::Duplicate};
   }
-  if (!credits.try_take()) return QueueFull{};
-  Credit credit(credits, 1);
+  const std::int64_t units = credits_of(event.event());
+  if (!credits.try_take(units)) return QueueFull{};
+  Credit credit(credits, units);
   if (own == nullptr || !own->may_verify || verifying_.load() > 0) {
     verifying_.fetch_add(1);
     CHECK(queue_.push(Job{std::move(event), origin, std::move(credit)}));
@@ -88,8 +96,9 @@ Offer Ingest::offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own)
 }
 
 Offer Ingest::queue_copy(VerifiedEvent event, SessionId origin) {
-  if (!stored_.try_take()) return QueueFull{};
-  CHECK(writer_->submit({std::move(event), token_of(origin)}));  // on_commit() takes the credit
+  const std::int64_t units = credits_of(event.event());
+  if (!stored_.try_take(units)) return QueueFull{};
+  CHECK(writer_->submit({std::move(event), token_of(origin, units)}));  // on_commit() takes them
   return Queued{true};
 }
 
@@ -122,8 +131,8 @@ void Ingest::run(VerifierMetrics& metrics) {
 void Ingest::pass_on(VerifiedEvent event, SessionId origin, Credit credit) {
   if (!is_ephemeral(event.event())) {
     ids_.add_pending(event);
-    credit.hand_over();
-    CHECK(writer_->submit({std::move(event), token_of(origin)}));
+    const std::int64_t units = credit.hand_over();
+    CHECK(writer_->submit({std::move(event), token_of(origin, units)}));
     return;
   }
   if (!ids_.claim_ephemeral(event->id)) {
@@ -145,11 +154,12 @@ void Ingest::on_commit(CommittedBatch&& batch) {
   } else {
     in_log_.insert(in_log_.end(), batch.outcomes.begin(), batch.outcomes.end());
   }
-  const auto count = static_cast<std::int64_t>(batch.outcomes.size());
+  std::int64_t units = 0;
+  for (const WriteOutcome& outcome : batch.outcomes) units += outcome.token.credits;
   auto committed = std::make_shared<Committed>();
   committed->batch = std::move(batch);
   committed->number = commits_announced_.load() + 1;
-  committed->credit = Credit(stored_, count);
+  committed->credit = Credit(stored_, units);
   commits_announced_.store(committed->number);
   deliveries_.committed(std::move(committed));
 }

@@ -19,7 +19,8 @@ namespace nostril::relay {
 
 struct IngestOptions {
   unsigned verifier_threads = 1;
-  /// Under way between a session and the last loop's delivery; at most 128 KiB each.
+  /// Under way between a session and the last loop's delivery. An event counts as one for each 32
+  /// KiB of it, begun or whole.
   std::int64_t stored_under_way_max = 4096;
   std::int64_t ephemeral_under_way_max = 4096;
   /// Taken by a verifier at a time: more would make the first of them wait for the last.

@@ -36,7 +36,7 @@ struct Query {
   bool is_count = false;
   std::uint64_t count = 0;
   std::optional<HyperLogLog> authors;  ///< of what is counted, where the filters ask for it
-  std::uint64_t visits = 0;  ///< index entries and records looked at so far
+  std::uint64_t visits = 0;            ///< index entries and records looked at so far
   /// NEG-OPEN: the events' times and ids are collected and compared, not shown.
   std::unique_ptr<NegentropyWork> negentropy;
 };

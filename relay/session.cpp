@@ -19,6 +19,8 @@ namespace {
 // A signature check each, on the loop's own thread.
 constexpr unsigned kAuthenticationsMax = 64;
 constexpr std::size_t kKeysMax = 32;
+// A tag value in a filter counts as one value for as many bytes.
+constexpr std::size_t kBytesAValue = 100;
 
 }  // namespace
 
@@ -29,7 +31,9 @@ std::size_t values_of(const std::vector<Filter>& filters) {
     if (filter.ids) count += filter.ids->size();
     if (filter.authors) count += filter.authors->size();
     if (filter.kinds) count += filter.kinds->size();
-    for (const auto& tag : filter.tags) count += tag.values.size();
+    for (const auto& tag : filter.tags) {
+      for (const auto& value : tag.values) count += 1 + value.size() / kBytesAValue;
+    }
     if (filter.search) count += filter.search->words().size();
   }
   return count;
@@ -313,6 +317,8 @@ void Session::on(client_message::Count&& message) {
 
 void Session::refuse(std::string_view subscription, std::string_view message) {
   context_.metrics.requests_refused.add();
+  // Whatever the client is told to be closed is: also when a malformed REQ or a COUNT had its id.
+  if (const auto open = find(subscription); open != subscriptions_.end()) remove(open);
   send(closed_text(subscription, message));
 }
 

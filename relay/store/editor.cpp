@@ -43,6 +43,18 @@ bool supersedes(const Event& event, const RecordView& stored) {
 
 }  // namespace
 
+bool is_wrapped_for(const RecordView& record, const PublicKey& key) {
+  if (record.kind() != kinds::kGiftWrap) return false;
+  bool found = false;
+  record.for_each_tag([&](const RecordElement& name, const std::optional<RecordElement>& value,
+                          std::uint32_t /*count*/) {
+    found =
+        name.equals("p") && value && value->is_hex && std::ranges::equal(key.bytes, value->bytes);
+    return !found;
+  });
+  return found;
+}
+
 std::optional<Address> parse_address(std::string_view text) {
   const std::size_t kind_end = text.find(':');
   if (kind_end == std::string_view::npos) return std::nullopt;
@@ -193,10 +205,21 @@ std::optional<Editor::Found> Editor::find_address(const Key& address) {
 }
 
 bool Editor::is_deleted(const Event& event, const std::optional<Key>& address) {
-  if (txn_.get(tables_.deleted_ids, deleted_id_key(event.id, event.pubkey).span())) return true;
+  if (was_deleted_by(event.pubkey, event.id)) return true;
+  if (event.kind == kinds::kGiftWrap) {
+    for (const Tags::View tag : event.tags) {
+      if (tag.name() != "p" || !tag.value()) continue;
+      const auto receiver = from_hex<PublicKey>(*tag.value());
+      if (receiver && was_deleted_by(*receiver, event.id)) return true;
+    }
+  }
   if (!address) return false;
   const auto until = txn_.get(tables_.deleted_addresses, address->span());
   return until && static_cast<std::uint64_t>(event.created_at) <= read_integer(*until);
+}
+
+bool Editor::was_deleted_by(const PublicKey& key, const EventId& id) {
+  return txn_.get(tables_.deleted_ids, deleted_id_key(id, key).span()).has_value();
 }
 
 Sequence Editor::last_sequence() {
@@ -313,8 +336,8 @@ void Editor::delete_id(const EventId& id, const PublicKey& author) {
   // check() can tell the entries from the deletion alone.
   txn_.put(tables_.deleted_ids, deleted_id_key(id, author).span(), {});
   const auto found = find(id);
-  if (!found || found->record.pubkey() != author) return;
-  if (!is_lasting(found->record.kind())) remove(*found);
+  if (!found || is_lasting(found->record.kind())) return;
+  if (found->record.pubkey() == author || is_wrapped_for(found->record, author)) remove(*found);
 }
 
 void Editor::delete_address(const Address& address, std::int64_t until) {

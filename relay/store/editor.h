@@ -28,6 +28,9 @@ struct Address {
 /// replaceable kinds nothing after the second colon.
 [[nodiscard]] std::optional<Address> parse_address(std::string_view text);
 
+/// NIP-59: a gift wrap's own key is thrown away, so its receivers may ask for its deletion.
+[[nodiscard]] bool is_wrapped_for(const RecordView& record, const PublicKey& key);
+
 /// The rules of a store (NIP-01 replacement, NIP-09, NIP-40, NIP-62) applied inside one write
 /// transaction; the caller calls finish() and commits it. Used by Store only. Threads: the
 /// transaction's. Once damage() is not empty the transaction must be dropped.
@@ -73,6 +76,7 @@ class Editor {
   [[nodiscard]] std::optional<Found> load(Sequence sequence);
   [[nodiscard]] std::optional<Found> find_address(const Key& address);
   [[nodiscard]] bool is_deleted(const Event& event, const std::optional<Key>& address);
+  [[nodiscard]] bool was_deleted_by(const PublicKey& key, const EventId& id);
   [[nodiscard]] Sequence last_sequence();
   [[nodiscard]] Sequence next_sequence();
   [[nodiscard]] const Dictionary* newest_dictionary();

@@ -24,17 +24,6 @@ bool starts_with(ByteSpan key, ByteSpan prefix) {
   return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
 }
 
-bool is_for(const RecordView& record, const PublicKey& key) {
-  bool is_named = false;
-  record.for_each_tag([&](const RecordElement& name, const std::optional<RecordElement>& value,
-                          std::uint32_t /*count*/) {
-    is_named =
-        name.equals("p") && value && value->is_hex && std::ranges::equal(value->bytes, key.bytes);
-    return !is_named;
-  });
-  return is_named;
-}
-
 }  // namespace
 
 /// A row of the table `vanishing`: how far the removal has come. Value: until 6, part 1, position
@@ -75,7 +64,7 @@ struct Editor::Vanishing {
   // The request that is being followed stays, for others to learn of it (and one of the same
   // second).
   [[nodiscard]] bool takes(const RecordView& record) const {
-    if (part == Part::Wrapped) return record.kind() == kinds::kGiftWrap && is_for(record, author);
+    if (part == Part::Wrapped) return is_wrapped_for(record, author);
     const bool is_request = record.kind() == kinds::kVanish && record.created_at() == until;
     return record.pubkey() == author && !is_request;
   }

@@ -25,6 +25,7 @@ namespace nostril::relay {
 struct WriteToken {
   std::uint64_t session = 0;
   std::uint32_t loop = 0;
+  std::uint32_t credits = 1;  ///< units that the event holds
 };
 
 struct WriteRequest {
@@ -48,7 +49,7 @@ struct CommittedBatch {
 };
 
 struct WriterOptions {
-  std::size_t queue_events_max = 4096;  ///< waiting; at most 128 KiB each, 600 bytes on average
+  std::size_t queue_events_max = 4096;  ///< waiting; 600 bytes on average
   std::size_t batch_events_max = 512;   ///< at a time; more gains nothing measurable
   /// A larger batch goes into the tables at once: their pages then cost an event no more.
   std::size_t logged_batch_events_max = 64;

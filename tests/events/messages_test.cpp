@@ -135,7 +135,7 @@ TEST(ClientMessage, RefusesElementsThatTheCommandDoesNotHave) {
   EXPECT_FALSE(parse_client_message("[\"REQ\",\"s\",{},]", kLimits));
 }
 
-TEST(ClientMessage, NeedsASubscriptionIdOf1To64Bytes) {
+TEST(ClientMessage, NeedsASubscriptionIdOf1To64Characters) {
   for (const std::string_view command : {"REQ", "COUNT", "CLOSE"}) {
     const std::string start = "[\"" + std::string(command) + "\"";
     const std::string rest = command == "CLOSE" ? "]" : ",{}]";
@@ -144,13 +144,24 @@ TEST(ClientMessage, NeedsASubscriptionIdOf1To64Bytes) {
     };
     EXPECT_EQ(client_error(start + "]").error, ParseError::MissingField);
     for (const std::string& id :
-         {std::string("\"\""), "\"" + std::string(65, 'x') + "\"", std::string("7"),
-          std::string("null"), std::string("{}"), std::string("\"\\u0000\"")}) {
+         {std::string("7"), std::string("null"), std::string("{}"), std::string("\"\\u0000\""),
+          "\"" + std::string(kRefusedIdBytesMax + 1, 'x') + "\""}) {
       const MessageError error = client_error(message(id));
       EXPECT_EQ(error.error, ParseError::BadSubscriptionId) << id;
       EXPECT_FALSE(error.subscription);
     }
+    // A CLOSED can name these.
+    for (const std::string& id : {std::string(), std::string(65, 'x')}) {
+      const MessageError error = client_error(message("\"" + id + "\""));
+      EXPECT_EQ(error.error, ParseError::BadSubscriptionId) << id;
+      EXPECT_EQ(error.subscription,
+                command == "CLOSE" ? std::nullopt : std::optional<std::string>(id));
+    }
     EXPECT_TRUE(parse_client_message(message("\"" + std::string(64, 'x') + "\""), kLimits));
+    std::string long_one;
+    for (int i = 0; i < 64; ++i) long_one += "é";
+    EXPECT_TRUE(parse_client_message(message("\"" + long_one + "\""), kLimits));
+    EXPECT_FALSE(parse_client_message(message("\"" + long_one + "x\""), kLimits));
   }
 }
 

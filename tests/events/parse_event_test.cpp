@@ -250,6 +250,15 @@ TEST(EventLimits, BoundTheContentInBytesOfText) {
   EXPECT_EQ(refusal(json, limits), ParseError::TooLarge);
 }
 
+TEST(EventLimits, BoundTheContentInCharacters) {
+  const std::string json = to_json(signed_event({.content = "\né🦊"}));
+  EventLimits limits;
+  limits.content_chars_max = 3;
+  EXPECT_EQ(refusal(json, limits), std::nullopt);
+  limits.content_chars_max = 2;
+  EXPECT_EQ(refusal(json, limits), ParseError::TooLarge);
+}
+
 TEST(EventLimits, BoundTags) {
   const std::string json = to_json(signed_event({.tags = {{"a", "bcd"}, {"e", "f", "g"}}}));
   EventLimits limits;

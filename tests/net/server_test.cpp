@@ -352,6 +352,32 @@ TEST_F(WebSocket, JoinsTheMessagesOfATurnInOneWrite) {
   EXPECT_EQ(thread_->call([&] { return server_->counters().writes.read(); }) - writes_before, 1U);
 }
 
+TEST_F(WebSocket, AFloodOfMessagesIsReadInPartsAndWhole) {
+  std::vector<std::string> order;
+  handler_.on_text = [&](ConnectionId id, std::string_view text) {
+    order.emplace_back(text);
+    server_->send_text(id, text);
+  };
+  start();
+  const Ender ender(*this);
+  Peer flooder(port_);
+  Peer other(port_);
+  ASSERT_TRUE(flooder.upgrade());
+  ASSERT_TRUE(other.upgrade());
+  std::string flood;
+  const int count = 1'000;
+  for (int i = 0; i < count; ++i) {
+    append_ws_frame(flood, WsOpcode::Text, std::to_string(i), std::array<std::uint8_t, 4>{});
+  }
+  ASSERT_TRUE(flooder.send(flood));
+  for (int i = 0; i < count; ++i) {
+    const auto frame = flooder.read_frame();
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->payload, std::to_string(i));
+  }
+  EXPECT_EQ(thread_->call([&] { return order.size(); }), static_cast<std::size_t>(count));
+}
+
 TEST_F(WebSocket, DropsAPeerThatDoesNotRead) {
   ServerLimits limits;
   limits.pending_bytes_max = 256 << 10;
@@ -520,6 +546,34 @@ TEST_F(Http, AnswersPipelinedRequestsInOrder) {
   for (const char* target : {"/1", "/2", "/3"}) {
     peer.read_until("\r\n\r\n");
     EXPECT_EQ(peer.read_exactly(2), target);
+  }
+}
+
+TEST_F(Http, APeerThatReadsNoAnswersGetsNoMoreOfThem) {
+  ServerLimits limits;
+  limits.send_buffer_bytes = 8'192;
+  std::atomic<int> asked{0};
+  handler_.on_request = [&](ConnectionId id, const HttpRequest&) {
+    ++asked;
+    server_->respond(id, {200, {}, std::string(50'000, 'x')});
+  };
+  start(limits);
+  const Ender ender(*this);
+  Peer peer(port_, 4'096);
+  std::string requests;
+  for (int i = 0; i < 200; ++i) requests += "GET /x HTTP/1.1\r\nHost: t\r\n\r\n";
+  ASSERT_TRUE(peer.send(requests));
+  // Another connection is served meanwhile: so the loop has turned often enough.
+  Peer other(port_);
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(other.send("GET /y HTTP/1.1\r\nHost: t\r\n\r\n"));
+    other.read_until("\r\n\r\n");
+    other.read_exactly(50'000);
+  }
+  EXPECT_LE(asked, 20 + 10);
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_NE(peer.read_until("\r\n\r\n").find("200 OK"), std::string::npos) << i;
+    ASSERT_EQ(peer.read_exactly(50'000).size(), 50'000U);
   }
 }
 

@@ -98,6 +98,22 @@ TEST(Admission, ObeysTheOperatorsLists) {
   EXPECT_EQ(refuse(make_event(3, kNow, 10002), rules), Refusal::BlockedAuthor);
 }
 
+TEST(Admission, RefusesRepostsThatHoldAProtectedEvent) {
+  const auto repost = [](std::uint32_t kind, std::string content) {
+    return refuse(make_event(1, kNow, kind, {}, std::move(content)));
+  };
+  const std::string held = R"({"kind":1,"tags":[["t","x"],["-"]],"unknown":{"deep":[[]]}})";
+  EXPECT_EQ(repost(6, held), Refusal::EmbedsProtected);
+  EXPECT_EQ(repost(16, held), Refusal::EmbedsProtected);
+  EXPECT_EQ(repost(6, R"({"tags":[["\u002d"]]})"), Refusal::EmbedsProtected);
+  EXPECT_EQ(repost(1, held), std::nullopt);
+  for (const char* text : {"", "x", "[]", "{}", R"({"tags":1})", R"({"tags":[1,[],[1],["-","x"]]})",
+                           R"({"tags":[["t","-"]]})"}) {
+    EXPECT_EQ(repost(6, text), std::nullopt) << text;
+  }
+  EXPECT_EQ(repost(6, std::string(100'000, '[')), std::nullopt);
+}
+
 // Clients decide by the prefix; metrics need names that differ.
 TEST(Admission, EachRefusalHasItsWords) {
   std::set<std::string_view> names;

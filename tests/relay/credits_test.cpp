@@ -22,6 +22,19 @@ TEST(Credits, RefusesTheOneAboveTheBound) {
   EXPECT_TRUE(credits.all_back());
 }
 
+TEST(Credits, WhatIsLargerThanTheBoundIsLetInAlone) {
+  Credits credits(4);
+  EXPECT_TRUE(credits.try_take(3));
+  EXPECT_FALSE(credits.try_take(2));
+  EXPECT_FALSE(credits.try_take(9));
+  EXPECT_TRUE(credits.try_take(1));
+  credits.give_back(4);
+  EXPECT_TRUE(credits.try_take(9));
+  EXPECT_FALSE(credits.try_take(1));
+  credits.give_back(9);
+  EXPECT_TRUE(credits.all_back());
+}
+
 TEST(CreditsDeathTest, NobodyGivesBackWhatWasNotTaken) {
   testing::GTEST_FLAG(death_test_style) = "threadsafe";
   Credits credits(2);

@@ -387,6 +387,18 @@ TEST_F(SessionTest, ARefusedRequestEndsTheEarlierOneOfItsId) {
   EXPECT_THAT(take(), IsEmpty());
 }
 
+// The client has been told that it is closed.
+TEST_F(SessionTest, WhateverIsSaidToBeClosedIs) {
+  for (const char* refused : {R"(["REQ","s",7])", R"(["REQ","s"])", R"(["COUNT","s",{"x":1}])"}) {
+    session().on_text(R"(["REQ","s",{}])");
+    EXPECT_EQ(session().subscription_count(), 1U);
+    take();
+    session().on_text(refused);
+    EXPECT_THAT(take(), ElementsAre(StartsWith("[\"CLOSED\",\"s\",\"invalid: ")));
+    EXPECT_EQ(session().subscription_count(), 0U) << refused;
+  }
+}
+
 TEST_F(SessionTest, AReplacedSubscriptionsStepIsDroppedAndTheNewOneRuns) {
   bed->request("s", R"({"kinds":[1]})");
   const auto old = host().take_step();

@@ -241,10 +241,12 @@ class ModelStore {
   }
 
   static bool deletes(const Event& deletion, const Event& event) {
-    if (deletion.pubkey != event.pubkey || event.kind == kinds::kDeletion ||
-        event.kind == kinds::kVanish) {
-      return false;
+    if (event.kind == kinds::kDeletion || event.kind == kinds::kVanish) return false;
+    if (event.kind == kinds::kGiftWrap && has_tag(event, "p", encode_hex(deletion.pubkey)) &&
+        has_tag(deletion, "e", encode_hex(event.id))) {
+      return true;
     }
+    if (deletion.pubkey != event.pubkey) return false;
     const std::string address =
         std::to_string(event.kind) + ":" + encode_hex(event.pubkey) + ":" + d_of(event);
     for (const auto tag : deletion.tags) {

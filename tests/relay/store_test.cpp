@@ -1,5 +1,6 @@
 #include "relay/store/store.h"
 
+#include "events/kinds.h"
 #include "relay/store/compact.h"
 #include "relay/store/pending_keys.h"
 #include "tests/relay/store_support.h"
@@ -145,6 +146,26 @@ TEST_F(StoreTest, BlocksAnEventWhoseDeletionCameFirst) {
   const Event other = make_event(1, 101, 1);
   EXPECT_EQ(put(*store_, make_event(2, 90, 5, {{"e", hex_of(other)}})), PutResult::Stored);
   EXPECT_EQ(put(*store_, other), PutResult::Stored);
+}
+
+// NIP-59: the key that signed it is gone.
+TEST_F(StoreTest, DeletesAGiftWrapForWhomItIs) {
+  const auto wrap = [](std::uint32_t kind, const std::string& name) {
+    return make_event(1, 100, kind, {{name, encode_hex(author(2))}, {"p", encode_hex(author(3))}});
+  };
+  const Event first = wrap(kinds::kGiftWrap, "p");
+  const Event second = wrap(kinds::kGiftWrap, "P");
+  const Event note = wrap(1, "p");
+  test::put_all(*store_, {first, second, note});
+  const auto deletion = [&](unsigned by, const Event& event) {
+    return make_event(by, 101, 5, {{"e", hex_of(event)}});
+  };
+  test::put_all(*store_, {deletion(4, first), deletion(2, second), deletion(2, note)});
+  EXPECT_TRUE(has(first) && has(second) && has(note));
+  test::put_all(*store_, {deletion(2, first), deletion(3, second)});
+  EXPECT_FALSE(has(first) || has(second));
+  EXPECT_EQ(put(*store_, first), PutResult::Deleted);
+  EXPECT_EQ(put(*store_, second), PutResult::Deleted);
 }
 
 TEST_F(StoreTest, ADeletionOfADeletionUndoesNothing) {

@@ -51,8 +51,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!first) {
     const MessageError& error = first.error();
     CHECK(!error.event_id || error.event_id->size() == 64);
-    CHECK(!error.subscription || error.subscription->size() <= limits.subscription_id_bytes_max);
-    CHECK(!error.negentropy || error.negentropy->size() <= limits.subscription_id_bytes_max);
+    CHECK(!error.subscription || error.subscription->size() <= kRefusedIdBytesMax);
+    CHECK(!error.negentropy || error.negentropy->size() <= kRefusedIdBytesMax);
     CHECK(error.event_id.has_value() + error.subscription.has_value() +
               error.negentropy.has_value() <=
           1);
