@@ -27,7 +27,7 @@ export function operator_scenario(name, missing, body, { ms = 90_000 } = {}) {
   });
 }
 
-/** A port of this machine that nobody has now. */
+/** A port of this machine that nobody has now: for a program that must be told one. */
 export async function free_port() {
   const server = net.createServer();
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
