@@ -248,6 +248,7 @@ void LoopWorker::on(QueryStep&& step) {
 }
 
 void LoopWorker::each_second() {
+  shared_.heartbeat.beat(index_);
   const std::uint64_t queries_done = metrics_.queries_done.read();
   if (is_over_ || forgot_after_ == queries_done || !shared_.ingest.stored_idle()) return;
   forgot_after_ = queries_done;

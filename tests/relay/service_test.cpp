@@ -54,10 +54,34 @@ TEST(RelayService, SaysWhenItServesAndWhenItEnds) {
   std::string said;
   EXPECT_TRUE(world.poll([&] { return (said = notify.heard()) != "nothing"; }));
   EXPECT_EQ(said, "READY=1\nSTATUS=serving " + relay.url());
-  EXPECT_EQ(notify.heard(), "nothing");
+  EXPECT_EQ(notify.heard(), "nothing") << "nobody watches";
   relay.process().signal(SIGTERM);
   EXPECT_TRUE(world.poll([&] { return (said = notify.heard()) != "nothing"; }));
   EXPECT_EQ(said, "STOPPING=1");
+  EXPECT_EQ(relay.process().wait(std::chrono::seconds(20)), 0);
+}
+
+TEST(RelayService, IsHeardByAWatchdogAgainAndAgain) {
+  const TempDir folder;
+  const NotifySocket notify((folder.path() / "notify").string());
+  setenv("WATCHDOG_USEC", "30000000", 1);  // NOLINT(concurrency-mt-unsafe)
+  RelayProcess relay(folder.path() / "data");
+  unsetenv("WATCHDOG_USEC");  // NOLINT(concurrency-mt-unsafe)
+  World world;
+  int beats = 0;
+  EXPECT_TRUE(world.poll([&] {
+    if (notify.heard() == "WATCHDOG=1") ++beats;
+    return beats == 2;
+  }));
+  // What is stopped as a whole is what a watchdog must notice.
+  relay.process().signal(SIGSTOP);
+  (void)world.poll([] { return false; }, 500);
+  while (notify.heard() != "nothing") {
+  }
+  (void)world.poll([] { return false; }, 2'500);
+  EXPECT_EQ(notify.heard(), "nothing");
+  relay.process().signal(SIGCONT);
+  relay.process().signal(SIGTERM);
   EXPECT_EQ(relay.process().wait(std::chrono::seconds(20)), 0);
 }
 
