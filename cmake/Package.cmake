@@ -31,9 +31,9 @@ set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
-# nostril_package(COMPONENT PACKAGE [DEPENDS …] [SECTION …] DESCRIPTION title lines…)
+# nostril_package(COMPONENT PACKAGE [DEPENDS …] [RECOMMENDS …] [SECTION …] [CONTROL files…] DESCRIPTION title lines…)
 function(nostril_package component package)
-  cmake_parse_arguments(arg "" "SECTION" "DEPENDS;DESCRIPTION;CONTROL" ${ARGN})
+  cmake_parse_arguments(arg "" "SECTION;RECOMMENDS" "DEPENDS;DESCRIPTION;CONTROL" ${ARGN})
   string(TOUPPER ${component} upper)
   list(POP_FRONT arg_DESCRIPTION title)
   list(JOIN arg_DESCRIPTION "\n" text)
@@ -42,6 +42,7 @@ function(nostril_package component package)
   set(CPACK_DEBIAN_${upper}_DESCRIPTION "${title}\n${text}" PARENT_SCOPE)
   set(CPACK_DEBIAN_${upper}_PACKAGE_DEPENDS "${depends}" PARENT_SCOPE)
   set(CPACK_DEBIAN_${upper}_PACKAGE_CONTROL_EXTRA "${arg_CONTROL}" PARENT_SCOPE)
+  set(CPACK_DEBIAN_${upper}_PACKAGE_RECOMMENDS "${arg_RECOMMENDS}" PARENT_SCOPE)
   if(arg_SECTION)
     set(CPACK_DEBIAN_${upper}_PACKAGE_SECTION ${arg_SECTION} PARENT_SCOPE)
   endif()
@@ -81,7 +82,8 @@ fi]])
 set(START_UNIT [[if [ -n "$2" ]; then action=restart; else action=start; fi
   deb-systemd-invoke "$action" nostril-relay.service > /dev/null || true]])
 nostril_maintainer_scripts(nostril-relay relay control)
-nostril_package(relay nostril-relay CONTROL ${control}
+# Certificates of the relays that it calls itself.
+nostril_package(relay nostril-relay CONTROL ${control} RECOMMENDS ca-certificates
   DEPENDS ${runtime} "systemd | systemd-standalone-sysusers | systemd-sysusers"
   DESCRIPTION "Nostr relay on LMDB"
   "A relay for Nostr events that needs nothing beside itself: no database"
