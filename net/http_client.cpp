@@ -101,6 +101,7 @@ struct HttpClient::Impl {
     HttpCallbacks callbacks;
     CURL* easy = nullptr;
     curl_slist* fields = nullptr;
+    curl_slist* connect_to = nullptr;
     std::array<char, CURL_ERROR_SIZE> error_text{};
     HttpHeaders headers;
     int status = 0;
@@ -126,6 +127,7 @@ struct HttpClient::Impl {
     ~Call() {
       if (easy != nullptr) curl_easy_cleanup(easy);
       curl_slist_free_all(fields);
+      curl_slist_free_all(connect_to);
     }
   };
 
@@ -267,6 +269,10 @@ void HttpClient::Impl::set_up(Call& call, const Url& url) {
   if (wanted.wants_peer_certificate) curl_easy_setopt(easy, CURLOPT_CERTINFO, 1L);
   if (!wanted.unix_socket_path.empty())
     curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, wanted.unix_socket_path.c_str());
+  if (!wanted.connect_to.empty()) {
+    call.connect_to = curl_slist_append(nullptr, ("::" + wanted.connect_to).c_str());
+    curl_easy_setopt(easy, CURLOPT_CONNECT_TO, call.connect_to);
+  }
   if (!wanted.ca_path.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, wanted.ca_path.c_str());
   if (wanted.method == "HEAD") {
     curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);

@@ -22,6 +22,7 @@ struct HttpCall {
   HttpHeaders headers;
   std::string body;
   std::string unix_socket_path;         ///< when set: connect there, whatever the host of the URL
+  std::string connect_to;               ///< "host:port" to connect to in place of the URL's
   std::string ca_path;                  ///< PEM roots for https; empty: the system's
   bool wants_peer_certificate = false;  ///< HttpCallResult::peer_certificate
   std::uint64_t connect_ms_max = 10'000;

@@ -251,6 +251,7 @@ void LoopWorker::each_second() {
   if (metrics_.negentropies_opened.read() != metrics_.negentropies_closed.read()) {
     for (auto& [id, session] : sessions_) session->close_idle_negentropies();
   }
+  shared_.heartbeat.beat(index_);
   const std::uint64_t queries_done = metrics_.queries_done.read();
   if (is_over_ || forgot_after_ == queries_done || !shared_.ingest.stored_idle()) return;
   forgot_after_ = queries_done;

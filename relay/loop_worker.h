@@ -4,6 +4,7 @@
 #include "net/loop.h"
 #include "net/server.h"
 #include "relay/deliveries.h"
+#include "relay/heartbeat.h"
 #include "relay/http_face.h"
 #include "relay/ingest.h"
 #include "relay/metrics.h"
@@ -34,6 +35,7 @@ struct LoopShared {
   const SubscriptionHash& hash;
   std::size_t mail_max = 0;     ///< more than can be under way
   std::size_t cache_bytes = 0;  ///< of each loop, for events shown lately
+  Heartbeat& heartbeat;
 };
 
 /// One loop thread with its share of the connections, their sessions and the index of their

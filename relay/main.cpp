@@ -5,9 +5,11 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "net/loop.h"
+#include "net/service_notify.h"
 #include "relay/cli/commands.h"
 #include "relay/cli/sync_command.h"
 #include "relay/config.h"
+#include "relay/health.h"
 #include "relay/relay.h"
 #include "relay/store/train.h"
 
@@ -68,13 +70,21 @@ int run(const RelayConfig& config) {
   std::fflush(stdout);
   log(LogLevel::Info, "{} threads serve {}, events in {}", config.loop_threads(),
       public_text(relay.listen_url()), public_text(config.data));
+  net::notify_service("READY=1\nSTATUS=serving " + relay.listen_url());
 
   int signal_number = 0;
   sigwait(&stop_signals, &signal_number);
+  net::notify_service("STOPPING=1");
   log(LogLevel::Info, "stopping: nothing more is read, what is under way is answered");
   relay.stop();
   log(LogLevel::Info, "stopped");
   return 0;
+}
+
+int health(const RelayConfig& config) {
+  const auto problem = health_problem(config);
+  if (problem) fmt::print(stderr, "{}\n", *problem);
+  return problem ? 1 : 0;
 }
 
 int dictionaries(const CLI::App& command, const RelayConfig& config, const Arguments& arguments) {
@@ -117,6 +127,7 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
     return dictionaries(*app.get_subcommand("dict"), values, arguments);
   }
   if (app.got_subcommand("run")) return run(values);
+  if (app.got_subcommand("health")) return health(values);
   throw std::runtime_error("say what to do: nostril-relay run, or --help");
 }
 
@@ -172,6 +183,8 @@ int main(int argc, char** argv) {
     run_command->add_option("--url", arguments.url, "public address, e.g. wss://relay.example.org");
     run_command->add_option("--threads", arguments.threads,
                             "threads for connections, and as many for signatures");
+    app.add_subcommand("health",
+                       "ask the relay of this configuration whether it answers: status 0, or 1");
     CLI::App* import_command =
         app.add_subcommand("import", "read events from standard input, one JSON object a line");
     import_command->add_flag("--no-verify", arguments.no_verify,

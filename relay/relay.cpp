@@ -1,6 +1,7 @@
 #include "relay/relay.h"
 
 #include "base/log.h"
+#include "net/service_notify.h"
 
 #include <fmt/format.h>
 
@@ -42,6 +43,12 @@ FileLock lock_data(const std::string& directory) {
                                        std::generic_category().message(lock.error())));
 }
 
+/// What a watchdog hears while all loops turn; nothing when there is none.
+std::function<void()> service_watchdog() {
+  if (!net::watchdog_ms()) return [] {};
+  return [] { net::notify_service("WATCHDOG=1"); };
+}
+
 }  // namespace
 
 Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
@@ -53,7 +60,8 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
       hash_(rng),
       http_(config, [this] { return metrics_text(); }),
       lock_(lock_data(config.data)),
-      store_(open_store(config)) {
+      store_(open_store(config)),
+      heartbeat_(loop_count_, service_watchdog()) {
   const IngestOptions ingest = config.ingest_options();
   const QueryPoolOptions queries = config.query_options();
   ingest_ = std::make_unique<Ingest>(*store_, clock, ingest, *this);
@@ -69,7 +77,7 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
   shared_ = std::make_unique<LoopShared>(
       LoopShared{*ingest_, *queries_, http_, session_limits_, admission_, authentication_, clock,
                  hash_, 2 * under_way + queries.queue_max + queries.threads,
-                 static_cast<std::size_t>(config.store.cache_bytes) / loop_count_});
+                 static_cast<std::size_t>(config.store.cache_bytes) / loop_count_, heartbeat_});
   net::ListenConfig listen = listen_;
   for (std::uint32_t index = 0; index < loop_count_; ++index) {
     loops_.push_back(std::make_unique<LoopWorker>(index, *shared_, listen, config.server_limits()));

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "relay/config.h"
 #include "relay/deliveries.h"
+#include "relay/heartbeat.h"
 #include "relay/http_face.h"
 #include "relay/ingest.h"
 #include "relay/loop_worker.h"
@@ -61,6 +62,7 @@ class Relay final : public Deliveries {
   std::unique_ptr<Store> store_;
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<QueryPool> queries_;
+  Heartbeat heartbeat_;
   std::unique_ptr<LoopShared> shared_;
   std::vector<std::unique_ptr<LoopWorker>> loops_;
   std::unique_ptr<Mirror> mirror_;  // where there are any

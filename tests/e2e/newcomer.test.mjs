@@ -93,7 +93,7 @@ scenario("doctor says what is well, what is not, and what to do", async (bed) =>
 
 scenario("from an installed program to an answer that somebody else checks", async (bed) => {
   const prefix = path.join(bed.folder, "usr");
-  execFileSync("cmake", ["--install", path.dirname(kBin), "--prefix", prefix, "--component", "programs"], { stdio: "ignore", cwd: kRoot });
+  execFileSync("cmake", ["--install", path.dirname(kBin), "--prefix", prefix, "--component", "client"], { stdio: "ignore", cwd: kRoot });
   const relay = await bed.relay();
   const node = await bed.node({ relay });
   const user = new User(bed, "user", path.join(prefix, "bin"));

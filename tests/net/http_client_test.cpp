@@ -331,6 +331,26 @@ TEST_F(HttpClientTest, StartsACallFromInsideACallback) {
   EXPECT_EQ(body_, "/second");
 }
 
+TEST_F(HttpClientTest, ConnectsWhereItIsToldAndChecksTheNameOfTheUrl) {
+  const TestCertificate certificate("DNS:relay.example");
+  serve({certificate.certificate_path, certificate.key_path});
+  handler_.answer = [&](ConnectionId id, const HttpRequest& request) {
+    server_->respond(id, {200, {}, std::string(request.headers.find("Host").value_or("none"))});
+  };
+  HttpCall call;
+  call.url = "https://relay.example/";
+  call.connect_to = "127.0.0.1:" + std::to_string(server_->local_port());
+  call.ca_path = certificate.certificate_path;
+  client_.start(call, callbacks());
+  run();
+  EXPECT_TRUE(results_.back().ok()) << results_.back().detail;
+  EXPECT_EQ(body_, "relay.example");
+  call.url = "https://other.example/";
+  client_.start(call, callbacks());
+  run();
+  EXPECT_EQ(results_.back().error, HttpCallError::Tls);
+}
+
 TEST_F(HttpClientTest, ChecksTheCertificateOfHttps) {
   const TestCertificate certificate("IP:127.0.0.1");
   serve({certificate.certificate_path, certificate.key_path});

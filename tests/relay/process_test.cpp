@@ -283,7 +283,7 @@ TEST_F(RelayTest, BadInputIsAnsweredAndDisturbsNobody) {
   EXPECT_EQ(bad->answer_to(hex(auth)).substr(0, 12), "false error:");
   EXPECT_TRUE(bad->socket().send_binary("binary"));
   EXPECT_TRUE(bad->take("NOTICE"));
-  bad->send(std::string(300 << 10, ' '));  // above message_bytes_max
+  bad->send(std::string(600 << 10, ' '));  // above message_bytes_max
   ASSERT_TRUE(world.wait([&] { return bad->closed.has_value(); }));
   EXPECT_EQ(bad->closed->code, 1009);
 
@@ -508,7 +508,7 @@ TEST_F(RelayTest, TellsAboutItself) {
   EXPECT_EQ(json->find_string("name"), "Test <relay>");
   std::vector<std::int64_t> nips;
   for (const Json& nip : json->find("supported_nips")->items()) nips.push_back(*nip.integer());
-  EXPECT_EQ(nips, (std::vector<std::int64_t>{1, 9, 11, 40, 45}));
+  EXPECT_EQ(nips, (std::vector<std::int64_t>{1, 9, 11, 40, 45, 50, 65, 67, 77}));
   EXPECT_EQ(json->find("limitation")->find_integer("max_subscriptions"), 7);
   EXPECT_EQ(json->find("limitation")->find_integer("max_subid_length"), 64);
   const auto page = http_get(world, relay->http_url());

@@ -171,7 +171,7 @@ TEST_F(SessionTest, AnswersBadMessagesInTheProtocolsForm) {
     EXPECT_THAT(answer(text), StartsWith(R"(["NOTICE","invalid: )")) << text;
   }
   for (const char* text : {R"(["REQ","s"])", R"(["REQ","s",{"nope":1}])",
-                           R"(["REQ","s",{"ids":[1]}])", R"(["COUNT","s",{"search":"x"}])"}) {
+                           R"(["REQ","s",{"ids":[1]}])", R"(["COUNT","s",{"search":1}])"}) {
     EXPECT_THAT(answer(text), StartsWith(R"(["CLOSED","s","invalid: )")) << text;
   }
   for (const char* text : {R"(["NEG-OPEN","s"])", R"(["NEG-OPEN","s",{},"zz"])",
@@ -184,6 +184,8 @@ TEST_F(SessionTest, AnswersBadMessagesInTheProtocolsForm) {
             ok(forged, false, fmt::format("invalid: {}", to_string(ParseError::WrongId))));
   EXPECT_EQ(bed->metrics.parse_errors[static_cast<std::size_t>(ParseError::WrongId)].read(), 1U);
   EXPECT_THAT(host().offered, IsEmpty());
+  EXPECT_THAT(answer(R"(["REQ","s",{"search":"x"}])"), StartsWith(R"(["CLOSED","s","error: )"))
+      << "not offered here";
   EXPECT_THAT(host().steps, IsEmpty());
   EXPECT_EQ(bed->index.size(), 0U);
 }
