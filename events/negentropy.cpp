@@ -24,6 +24,8 @@ static_assert(kBuckets * (kBoundBytesMax + 1 + sizeof(RangeFingerprint)) + 2 * k
               kFrameBytesMin);
 static_assert(kListMax * EventId::kSize + kBoundBytesMax + 2 * kReservedBytes < kFrameBytesMin);
 
+constexpr std::size_t kWaitingMax = 1'000'000;
+
 enum class Mode : std::uint8_t { Skip = 0, Fingerprint = 1, IdList = 2 };
 
 Bound infinity() {
@@ -165,20 +167,11 @@ class Writer {
     }
   }
 
-  /// What the sender has in [first, end), in a few bytes or piece by piece.
-  void split(const Bound& upper, const Set& set, std::size_t first, std::size_t end) {
-    const std::size_t count = end - first;
-    if (count < kListMax) {
+  void part(const Bound& upper, const Set& set, std::size_t first, std::size_t end, bool is_list) {
+    if (is_list) {
       ids(upper, set, first, end);
-      return;
-    }
-    for (std::size_t bucket = 0; bucket < kBuckets; ++bucket) {
-      const std::size_t size = count / kBuckets + (bucket < count % kBuckets ? 1 : 0);
-      const std::size_t next = first + size;
-      const bool is_last = next == end;
-      fingerprint(is_last ? upper : bound_between(set[next - 1], set[next]),
-                  set.fingerprint(first, next));
-      first = next;
+    } else {
+      fingerprint(upper, set.fingerprint(first, end));
     }
   }
 
@@ -202,6 +195,24 @@ class Writer {
   Bytes out_;
   std::uint64_t last_created_at_ = 0;
 };
+
+/// What there is to say about a range that differs: a list of few items, else parts of it by their
+/// fingerprints. Calls say(upper bound, first, end, is_list).
+template <typename Say>
+void for_each_part(const Bound& upper, const Set& set, std::size_t first, std::size_t end,
+                   Say say) {
+  const std::size_t count = end - first;
+  if (count < kListMax) {
+    say(upper, first, end, true);
+    return;
+  }
+  for (std::size_t bucket = 0; bucket < kBuckets; ++bucket) {
+    const std::size_t size = count / kBuckets + (bucket < count % kBuckets ? 1 : 0);
+    const std::size_t next = first + size;
+    say(next == end ? upper : bound_between(set[next - 1], set[next]), first, next, false);
+    first = next;
+  }
+}
 
 /// Compares the ids that the other side has in a range with ours.
 void compare(const Set& set, std::size_t first, std::size_t end, ByteSpan theirs,
@@ -227,11 +238,11 @@ void compare(const Set& set, std::size_t first, std::size_t end, ByteSpan theirs
   }
 }
 
-/// One message answered, by either side: the one that asked has `differences`.
+/// One message answered.
 class Round {
  public:
-  Round(const Set& set, std::size_t frame_bytes_max, Differences* differences)
-      : set_(set), text_bytes_max_(frame_bytes_max - kReservedBytes), differences_(differences) {
+  Round(const Set& set, std::size_t frame_bytes_max)
+      : set_(set), text_bytes_max_(frame_bytes_max - kReservedBytes) {
     CHECK(frame_bytes_max >= kFrameBytesMin);
   }
 
@@ -259,17 +270,16 @@ class Round {
         must_skip_ = true;
       } else {
         write_skip();
-        out_.split(*upper, set_, at_, end);
+        for_each_part(
+            *upper, set_, at_, end,
+            [this](const Bound& part_upper, std::size_t first, std::size_t part_end, bool is_list) {
+              out_.part(part_upper, set_, first, part_end, is_list);
+            });
       }
     } else if (*mode == Mode::IdList) {
-      const auto theirs = in.ids();
-      if (!theirs) return failure(theirs.error());
-      if (differences_ != nullptr) {
-        compare(set_, at_, end, *theirs, *differences_);
-        must_skip_ = true;
-      } else if (!list(*upper, end)) {
-        return {};
-      }
+      // What the other side has is its own to compare with the answer.
+      if (const auto theirs = in.ids(); !theirs) return failure(theirs.error());
+      if (!list(*upper, end)) return {};
     } else {
       must_skip_ = true;
     }
@@ -316,7 +326,6 @@ class Round {
 
   const Set& set_;
   const std::size_t text_bytes_max_;
-  Differences* const differences_;
   Writer out_;
   std::size_t at_ = 0;        // the first item of the range
   Bound bound_ = {0, {}, 0};  // its lower bound
@@ -336,6 +345,8 @@ std::string_view to_string(Error error) {
       return "a bound is out of order or too long";
     case Error::BadMode:
       return "a range has an unknown mode";
+    case Error::TooMany:
+      return "more ranges differ than there can be";
     case Error::BadVersion:
       return "not a message of negentropy version 1";
   }
@@ -429,25 +440,106 @@ Result<Bytes, Error> answer(const Set& set, ByteSpan message, std::size_t frame_
     if (theirs < 0x60 || theirs > 0x6F) return failure(Error::BadVersion);
     return Bytes{kVersion};  // the one that is spoken here
   }
-  return Round(set, frame_bytes_max, nullptr).run(in);
+  return Round(set, frame_bytes_max).run(in);
 }
 
-Bytes first_question(const Set& set) {
-  Writer out;
-  out.split(infinity(), set, 0, set.size());
-  return std::move(out).take();
+Asker::Asker(const Set& set, std::size_t frame_bytes_max)
+    : set_(set), frame_bytes_max_(frame_bytes_max) {
+  CHECK(frame_bytes_max >= kFrameBytesMin);
 }
 
-Result<Bytes, Error> next_question(const Set& set, ByteSpan answer, std::size_t frame_bytes_max,
-                                   Differences& out) {
+Bytes Asker::first() {
+  std::vector<Range> all;
+  split({Bound{0, {}, 0}, infinity(), 0, set_.size(), false}, all);
+  waiting_.assign(all.begin(), all.end());
+  return ask();
+}
+
+Result<Bytes, Error> Asker::next(ByteSpan answer, Differences& out) {
   Reader in(answer);
   const auto version = in.take(1);
   if (!version) return failure(version.error());
   // A single other version byte: what the other side speaks instead.
   if (version->front() != kVersion) return failure(Error::BadVersion);
-  auto question = Round(set, frame_bytes_max, &out).run(in);
-  if (question && question->size() == 1) question->clear();
-  return question;
+  std::vector<Range> more;
+  Range range;
+  range.upper = {0, {}, 0};
+  while (!in.is_at_end()) {
+    range.lower = range.upper;
+    range.begin = range.end;
+    const auto upper = in.bound();
+    if (!upper) return failure(upper.error());
+    if (*upper < range.lower) return failure(Error::BadBound);
+    range.upper = *upper;
+    range.end = set_.find(range.begin, *upper);
+    const auto mode = in.mode();
+    if (!mode) return failure(mode.error());
+    if (*mode == Mode::Fingerprint) {
+      const auto theirs = in.fingerprint();
+      if (!theirs) return failure(theirs.error());
+      if (*theirs != set_.fingerprint(range.begin, range.end)) differs(range, more);
+    } else if (*mode == Mode::IdList) {
+      const auto theirs = in.ids();
+      if (!theirs) return failure(theirs.error());
+      compare(set_, range.begin, range.end, *theirs, out);
+    }
+    if (waiting_.size() + more.size() > kWaitingMax) return failure(Error::TooMany);
+  }
+  waiting_.insert(waiting_.begin(), more.begin(), more.end());
+  return ask();
+}
+
+// Inside a range that was asked for, it is what the other side says of a part. Over more than one
+// it says only that its answer was full: what was asked for there is asked for again.
+void Asker::differs(const Range& range, std::vector<Range>& out) const {
+  const auto first = std::partition_point(
+      asked_.begin(), asked_.end(), [&](const Range& asked) { return asked.upper <= range.lower; });
+  if (first != asked_.end() && first->lower <= range.lower && range.upper <= first->upper) {
+    split(range, out);
+    return;
+  }
+  for (auto asked = first; asked != asked_.end() && asked->lower < range.upper; ++asked) {
+    Range again = *asked;
+    if (again.lower < range.lower) {
+      again.lower = range.lower;
+      again.begin = range.begin;
+    }
+    if (range.upper < again.upper) {
+      again.upper = range.upper;
+      again.end = range.end;
+    }
+    out.push_back(again);
+  }
+}
+
+void Asker::split(const Range& range, std::vector<Range>& out) const {
+  for_each_part(range.upper, set_, range.begin, range.end,
+                [&, lower = range.lower](const Bound& upper, std::size_t first, std::size_t end,
+                                         bool is_list) mutable {
+                  out.push_back({lower, upper, first, end, is_list});
+                  lower = upper;
+                });
+}
+
+Bytes Asker::ask() {
+  asked_.clear();
+  if (waiting_.empty()) return {};
+  Writer out;
+  Bound at{0, {}, 0};
+  while (!waiting_.empty()) {
+    const Range& range = waiting_.front();
+    const Writer::Mark before = out.mark();
+    if (at < range.lower) out.skip(range.lower);
+    out.part(range.upper, set_, range.begin, range.end, range.is_list);
+    if (out.size() > frame_bytes_max_) {
+      out.go_back(before);
+      break;
+    }
+    at = range.upper;
+    asked_.push_back(range);
+    waiting_.pop_front();
+  }
+  return std::move(out).take();
 }
 
 }  // namespace nostril::negentropy

@@ -8,6 +8,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string_view>
 #include <vector>
 
@@ -43,6 +44,7 @@ enum class Error : std::uint8_t {
   BadNumber,   ///< a varint over 64 bits, or with a leading zero digit
   BadBound,    ///< an id prefix over 32 bytes, or a bound below the one before
   BadMode,     ///< none of the three
+  TooMany,     ///< ranges that differ: no honest side has so many
   BadVersion,  ///< not a message of this protocol, or the other side speaks another version only
 };
 
@@ -112,10 +114,39 @@ struct Differences {
   std::vector<EventId> need;  ///< that this side lacks
 };
 
-/// The side that asks, and learns the differences.
-[[nodiscard]] Bytes first_question(const Set& set);
-/// The next question; empty when all has been compared. `out` is added to.
-[[nodiscard]] Result<Bytes, Error> next_question(const Set& set, ByteSpan answer,
-                                                 std::size_t frame_bytes_max, Differences& out);
+/// The side that asks, and learns the differences. It remembers which ranges are still to be
+/// compared: what has no room in one question goes into the next, and what the other side's
+/// answers had no room for is asked again, by itself.
+/// A side that never comes to an end is the caller's to leave. Memory: 120 bytes a range that
+/// waits; for honest sides some thousands.
+class Asker {
+ public:
+  /// `set` outlives this. `frame_bytes_max`: of a question, at least kFrameBytesMin (CHECK).
+  Asker(const Set& set, std::size_t frame_bytes_max);
+
+  /// Once, to begin.
+  [[nodiscard]] Bytes first();
+  /// The next question; empty when all has been compared. `out` is added to. After an error
+  /// there is no next one.
+  [[nodiscard]] Result<Bytes, Error> next(ByteSpan answer, Differences& out);
+
+ private:
+  struct Range {
+    Bound lower;
+    Bound upper;
+    std::size_t begin = 0;  // of ours
+    std::size_t end = 0;
+    bool is_list = false;  // else by its fingerprint
+  };
+
+  void split(const Range& range, std::vector<Range>& out) const;
+  void differs(const Range& range, std::vector<Range>& out) const;
+  [[nodiscard]] Bytes ask();
+
+  const Set& set_;
+  const std::size_t frame_bytes_max_;
+  std::deque<Range> waiting_;  // in order, after all of asked_
+  std::vector<Range> asked_;   // in the last question, in order
+};
 
 }  // namespace nostril::negentropy

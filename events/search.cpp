@@ -213,6 +213,7 @@ SearchQuery::SearchQuery(std::string_view text) : text_(text) {
 }
 
 void SearchQuery::read_token(std::string_view token, bool is_quoted) {
+  if (is_quoted && token.empty()) return;
   if (is_quoted) return add_term(token, false);
   const std::size_t colon = token.find(':');
   const std::string_view key = token.substr(0, colon);
@@ -229,6 +230,7 @@ void SearchQuery::read_token(std::string_view token, bool is_quoted) {
 }
 
 void SearchQuery::add_term(std::string_view text, bool is_excluded) {
+  has_wish_ = has_wish_ || !is_excluded;
   if (terms_.size() == kTermsMax) return;
   Term term;
   term.is_excluded = is_excluded;
@@ -239,7 +241,7 @@ void SearchQuery::add_term(std::string_view text, bool is_excluded) {
 }
 
 std::optional<double> SearchQuery::score(const SearchText& text, std::int64_t age_s) const {
-  if (is_empty() || (without_sensitive_ && text.is_sensitive())) return std::nullopt;
+  if (words_.empty() || (without_sensitive_ && text.is_sensitive())) return std::nullopt;
   const auto& words = text.words();
   const double length = static_cast<double>(words.size()) / kUsualWords;
   const double norm = kSaturation * (1 - kLengthWeight + kLengthWeight * length);

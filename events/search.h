@@ -72,8 +72,9 @@ class SearchQuery {
   /// As the client wrote it.
   [[nodiscard]] const std::string& text() const { return text_; }
 
-  /// It names no word to look for: then it says nothing at all.
-  [[nodiscard]] bool is_empty() const { return words_.empty(); }
+  /// It names nothing to look for: then it says nothing at all. What it names may be no word ("!?"):
+  /// then it finds nothing.
+  [[nodiscard]] bool is_empty() const { return !has_wish_; }
 
   /// What an event must have, sorted, each once.
   [[nodiscard]] const std::vector<std::string>& words() const { return words_; }
@@ -98,6 +99,7 @@ class SearchQuery {
   std::string text_;
   std::vector<Term> terms_;
   std::vector<std::string> words_;
+  bool has_wish_ = false;
   bool without_sensitive_ = false;
 };
 

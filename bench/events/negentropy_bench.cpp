@@ -14,7 +14,7 @@
 namespace nostril::negentropy {
 namespace {
 
-constexpr std::size_t kFrameBytes = 128 << 10;
+constexpr std::size_t kFrameBytes = 128 << 10;  // of answers
 constexpr std::size_t kSecondsApart = 3;
 
 std::vector<Item> items_of(std::size_t count) {
@@ -57,13 +57,14 @@ void BM_Reconcile(benchmark::State& state) {
   for (auto _ : state) {
     bytes = rounds = 0;
     Differences found;
-    Bytes question = first_question(mine);
+    Asker asker(mine, static_cast<std::size_t>(state.range(1)));
+    Bytes question = asker.first();
     while (!question.empty()) {
       const auto answered = answer(theirs, question, kFrameBytes);
       CHECK(answered.has_value());
       bytes += question.size() + answered->size();
       ++rounds;
-      auto next = next_question(mine, *answered, kFrameBytes, found);
+      auto next = asker.next(*answered, found);
       CHECK(next.has_value());
       question = std::move(*next);
     }
@@ -75,7 +76,10 @@ void BM_Reconcile(benchmark::State& state) {
   state.counters["differences"] = static_cast<double>(differences);
 }
 
-BENCHMARK(BM_Reconcile)->Arg(200'000)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Reconcile)
+    ->Args({200'000, 32 << 10})
+    ->Args({200'000, 128 << 10})
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace nostril::negentropy

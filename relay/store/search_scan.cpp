@@ -21,7 +21,7 @@ SearchScan::SearchScan(Filter filter, std::uint64_t limit_max)
 bool SearchScan::gather(Store& store, ReadTxn& txn, Meter& meter, std::int64_t now_s) {
   if (is_gathered_) return true;
   const SearchQuery& query = *filter_.filter().search;
-  if (limit_ == 0 || filter_.filter().matches_nothing() || !store.has_search()) {
+  if (limit_ == 0 || words_.empty() || filter_.filter().matches_nothing() || !store.has_search()) {
     is_exhausted_ = is_gathered_ = true;
     return true;
   }

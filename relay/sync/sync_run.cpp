@@ -44,10 +44,14 @@ std::optional<SyncDirection> sync_direction_from(std::string_view text) {
 }
 
 SyncRun::SyncRun(SyncHost& host, const Clock& clock, negentropy::Set set, SyncOptions options)
-    : host_(host), clock_(clock), set_(std::move(set)), options_(std::move(options)) {}
+    : host_(host),
+      clock_(clock),
+      set_(std::move(set)),
+      options_(std::move(options)),
+      asker_(set_, options_.frame_bytes_max) {}
 
 void SyncRun::start() {
-  const Bytes question = negentropy::first_question(set_);
+  const Bytes question = asker_.first();
   counts_.bytes_out += question.size();
   is_comparing_ = true;
   progress();
@@ -73,8 +77,7 @@ bool SyncRun::on(relay_message::NegentropyMessage& message) {
   progress();
   counts_.bytes_in += message.message.size();
   negentropy::Differences found;
-  const auto question =
-      negentropy::next_question(set_, message.message, options_.frame_bytes_max, found);
+  const auto question = asker_.next(message.message, found);
   if (!question) {
     const std::string why = fmt::format("its answer: {}", negentropy::to_string(question.error()));
     // A single byte: the version that it speaks.

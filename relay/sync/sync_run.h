@@ -81,6 +81,12 @@ class SyncRun {
   /// `set`: what this side has of the filter's events. Host and clock outlive this.
   SyncRun(SyncHost& host, const Clock& clock, negentropy::Set set, SyncOptions options);
 
+  SyncRun(const SyncRun&) = delete;
+  SyncRun& operator=(const SyncRun&) = delete;
+  SyncRun(SyncRun&&) = delete;
+  SyncRun& operator=(SyncRun&&) = delete;
+  ~SyncRun() = default;
+
   void start();
   /// False: the message is not the run's, and untouched.
   bool on_message(RelayMessage& message);
@@ -126,6 +132,7 @@ class SyncRun {
   const Clock& clock_;
   const negentropy::Set set_;
   const SyncOptions options_;
+  negentropy::Asker asker_;
   SyncCounts counts_;
   std::optional<SyncEnd> end_;
   std::string reason_;

@@ -51,12 +51,24 @@ struct Outcome {
   std::size_t bytes = 0;
 };
 
+Bytes first_question(const Set& set) {
+  return Asker(set, kAnySize).first();
+}
+
+/// One answer to somebody who has asked about all.
+Result<Bytes, Error> next_question(const Set& set, const Bytes& answered, Differences& found) {
+  Asker asker(set, kAnySize);
+  (void)asker.first();
+  return asker.next(answered, found);
+}
+
 /// Both sides, until the one that asks has compared all.
 Outcome reconcile(const Set& mine, const Set& theirs, std::size_t my_frame_max,
                   std::size_t their_frame_max) {
   Outcome out;
   Differences found;
-  Bytes question = first_question(mine);
+  Asker asker(mine, my_frame_max);
+  Bytes question = asker.first();
   while (!question.empty()) {
     ++out.rounds;
     if (out.rounds > 100'000) {
@@ -67,7 +79,7 @@ Outcome reconcile(const Set& mine, const Set& theirs, std::size_t my_frame_max,
     CHECK(answered.has_value());
     EXPECT_LE(answered->size(), their_frame_max);
     out.bytes += question.size() + answered->size();
-    auto next = next_question(mine, *answered, my_frame_max, found);
+    auto next = asker.next(*answered, found);
     CHECK(next.has_value());
     EXPECT_LE(next->size(), my_frame_max);
     question = std::move(*next);
@@ -141,7 +153,7 @@ TEST(Negentropy, AListIsAnsweredWithAList) {
   ASSERT_TRUE(answered);
   EXPECT_EQ(hex(*answered), "6100000201" + encode_hex(theirs));
   Differences found;
-  const auto next = next_question(set_of({{6, id_of(2)}}), *answered, kAnySize, found);
+  const auto next = next_question(set_of({{6, id_of(2)}}), *answered, found);
   ASSERT_TRUE(next);
   EXPECT_TRUE(next->empty());
   EXPECT_EQ(found.have, std::vector<EventId>{id_of(2)});
@@ -172,7 +184,7 @@ TEST(Negentropy, AnotherVersionIsAnsweredWithOurs) {
     EXPECT_EQ(hex(*answered), "61");
   }
   Differences found;
-  EXPECT_EQ(next_question(Set(), bytes_of("60"), kAnySize, found).error(), Error::BadVersion);
+  EXPECT_EQ(next_question(Set(), bytes_of("60"), found).error(), Error::BadVersion);
 }
 
 TEST(Negentropy, RefusesWhatIsNoMessage) {
@@ -216,7 +228,7 @@ TEST(Negentropy, RefusesWhatIsNoMessage) {
     ASSERT_FALSE(answered) << one.message;
     EXPECT_EQ(answered.error(), one.error) << one.message << ": " << to_string(answered.error());
     Differences found;
-    EXPECT_FALSE(next_question(Set(), bytes_of(one.message), kAnySize, found)) << one.message;
+    EXPECT_FALSE(next_question(Set(), bytes_of(one.message), found)) << one.message;
   }
 }
 

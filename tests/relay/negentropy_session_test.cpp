@@ -51,7 +51,7 @@ class NegentropySessionTest : public testing::Test {
   std::vector<std::string> open(const std::string& id, const std::string& filter,
                                 const negentropy::Set& mine = {}) {
     return say("[\"NEG-OPEN\",\"" + id + "\"," + filter + ",\"" +
-               encode_hex(ByteSpan(negentropy::first_question(mine))) + "\"]");
+               encode_hex(ByteSpan(negentropy::Asker(mine, 1 << 20).first())) + "\"]");
   }
 
   void store_events(unsigned count, std::uint32_t kind = 1) {
@@ -96,9 +96,10 @@ TEST_F(NegentropySessionTest, SaysWhichEventsMatch) {
   const auto message = parse_relay_message(answers[0], limits.message);
   ASSERT_TRUE(message) << answers[0];
   negentropy::Differences found;
-  const auto next =
-      negentropy::next_question({}, std::get<relay_message::NegentropyMessage>(*message).message,
-                                negentropy::kFrameBytesMin, found);
+  const negentropy::Set nothing;
+  negentropy::Asker asker(nothing, negentropy::kFrameBytesMin);
+  (void)asker.first();
+  const auto next = asker.next(std::get<relay_message::NegentropyMessage>(*message).message, found);
   ASSERT_TRUE(next);
   EXPECT_TRUE(next->empty());
   EXPECT_EQ(found.need.size(), 20U);
