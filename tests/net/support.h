@@ -87,6 +87,8 @@ class Peer {
 
   [[nodiscard]] bool connected() const { return connected_; }
 
+  [[nodiscard]] int fd() const { return fd_; }
+
   void shut() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   }
