@@ -22,8 +22,14 @@ enum class Refusal : std::uint8_t {
   LacksWork,      ///< NIP-13
   AuthRequired,   ///< NIP-42
   RateLimited,
+  AddressRateLimited,  ///< ClientLimits
+  KeyRateLimited,      ///< KeyLimits
+  TooLargeForKind,     ///< ContentPolicy
+  TooManyTags,         ///< likewise
+  BlockedWord,         ///< likewise
+  Reported,            ///< NIP-56, by enough moderators
 };
-inline constexpr std::size_t kRefusalCount = 11;
+inline constexpr std::size_t kRefusalCount = 17;
 
 /// OK's fourth member, with NIP-01's prefix.
 std::string_view message_of(Refusal refusal);

@@ -4,6 +4,8 @@
 #include "net/server.h"
 #include "relay/admission.h"
 #include "relay/authentication.h"
+#include "relay/guard.h"
+#include "relay/guard_config.h"
 #include "relay/ingest.h"
 #include "relay/query_pool.h"
 #include "relay/session.h"
@@ -89,6 +91,8 @@ struct RelayConfig {
     bool to_write = false;
   } auth;
 
+  GuardConfig guard;
+
   /// Declares the fields; `config` must not outlive this object.
   void declare(Config& config);
 
@@ -102,6 +106,8 @@ struct RelayConfig {
   [[nodiscard]] StoreOptions store_options() const;
   [[nodiscard]] IngestOptions ingest_options() const;
   [[nodiscard]] QueryPoolOptions query_options() const;
+
+  [[nodiscard]] GuardRules guard_rules() const { return guard.rules(); }
 };
 
 }  // namespace nostril::relay

@@ -33,7 +33,8 @@ struct Query {
   /// COUNT: the events are counted, not shown.
   bool is_count = false;
   std::uint64_t count = 0;
-  std::uint64_t visits = 0;  ///< index entries and records looked at so far
+  std::uint64_t visits = 0;    ///< index entries and records looked at so far
+  std::int64_t worked_us = 0;  ///< that threads have spent on it
 };
 
 /// Enough of an id to know an event again among those of one subscription. An author who makes two
