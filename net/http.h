@@ -101,6 +101,9 @@ class HttpRequestParser {
   /// Nothing of a request has arrived yet.
   [[nodiscard]] bool idle() const { return state_ == State::RequestLine && line_.empty(); }
 
+  /// Of a request that is not complete.
+  [[nodiscard]] std::size_t held_bytes() const { return head_bytes_ + request_.body.size(); }
+
   /// The finished request; the parser is ready for the next. Only if done().
   HttpRequest take();
 

@@ -75,6 +75,12 @@ std::unique_ptr<RawSocket> RawSocket::adopt(Loop& loop, UniqueFd fd, RawSocketOw
   return made;
 }
 
+void RawSocket::begin_tls(const std::shared_ptr<TlsContext>& tls, std::span<std::uint8_t> bytes) {
+  CHECK(in_callback_ && !tls_ && wsi_ != nullptr);
+  tls_ = std::make_unique<TlsStream>(tls, std::string());
+  if (!bytes.empty()) receive_tls(bytes);
+}
+
 RawSocket::~RawSocket() {
   if (destroyed_ != nullptr) *destroyed_ = true;
   if (wsi_ == nullptr) return;

@@ -46,6 +46,10 @@ class RawSocket {
   RawSocket(RawSocket&&) = delete;
   RawSocket& operator=(RawSocket&&) = delete;
 
+  /// From here on the peer speaks TLS, and its first bytes are these; only inside
+  /// on_socket_bytes(), before anything was written. May kill or destroy the socket and its owner.
+  void begin_tls(const std::shared_ptr<TlsContext>& tls, std::span<std::uint8_t> bytes);
+
   /// At most this many bytes a write().
   static constexpr std::size_t kWriteBytesMax = 128 << 10;
 

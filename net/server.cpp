@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "net/listener.h"
 #include "net/out_queue.h"
+#include "net/proxy_protocol.h"
 #include "net/raw_socket.h"
 #include "net/tls_identity.h"
 
@@ -23,12 +24,13 @@ constexpr std::size_t kHeldBytesMax = 64 << 10;
 constexpr std::size_t kMessagesATurnMax = 64;
 
 enum class State : std::uint8_t {
-  Request,  // reading a request
-  Answer,   // the handler owes an answer
-  Stream,   // the handler sends the body
-  Open,     // WebSocket
-  Closing,  // output goes out, input is dropped, then FIN
-  Dead,     // to be buried at the end of the turn
+  Greeting,  // reading a PROXY header
+  Request,   // reading a request
+  Answer,    // the handler owes an answer
+  Stream,    // the handler sends the body
+  Open,      // WebSocket
+  Closing,   // output goes out, input is dropped, then FIN
+  Dead,      // to be buried at the end of the turn
 };
 
 std::uint64_t sweep_period_ms(const ServerLimits& limits) {
@@ -55,6 +57,8 @@ std::string_view to_string(ServerError error) {
       return "bad_handshake";
     case ServerError::RefusedUpgrade:
       return "refused_upgrade";
+    case ServerError::BadProxyHeader:
+      return "bad_proxy_header";
     case ServerError::HandshakeTimeout:
       return "handshake_timeout";
     case ServerError::Protocol:
@@ -71,6 +75,8 @@ std::string_view to_string(ServerError error) {
       return "slow_reader";
     case ServerError::WriteStall:
       return "write_stall";
+    case ServerError::MemoryFull:
+      return "memory_full";
     case ServerError::Socket:
       return "socket";
     case ServerError::Count:
@@ -91,7 +97,10 @@ struct Server::Impl {
 
     void on_socket_bytes(std::span<std::uint8_t> bytes) override { server.receive(*this, bytes); }
 
-    void on_socket_writable() override { server.flush(*this); }
+    void on_socket_writable() override {
+      server.flush(*this);
+      (void)server.fits_memory(*this, 0);
+    }
 
     void on_socket_closed(std::string_view) override { server.peer_left(*this); }
 
@@ -99,16 +108,19 @@ struct Server::Impl {
     ConnectionId id = ConnectionId::None;
     PeerAddress peer;
     State state = State::Request;
-    std::optional<ServerError> error;  // reported when the handler is told
+    std::optional<ServerError> error;                 // reported when the handler is told
+    std::unique_ptr<ProxyHeaderReader> proxy_header;  // while State::Greeting
     std::unique_ptr<HttpRequestParser> parser;
     std::unique_ptr<WsDecoder> decoder;
     OutQueue out;
-    std::string held;               // input read and not looked at yet
-    std::uint64_t deadline_ms = 0;  // of Request and Closing; 0: none
+    std::size_t accounted_bytes = 0;  // of limits.memory
+    std::string held;                 // input read and not looked at yet
+    std::uint64_t deadline_ms = 0;    // of Request and Closing; 0: none
     std::uint64_t heard_ms = 0;
     std::uint64_t pinged_ms = 0;    // 0: no Ping under way
     std::uint64_t progress_ms = 0;  // when output last moved
     bool ready = true;              // TLS handshake done
+    bool accepted = false;          // by the handler, which is told when it is gone
     bool paused = false;
     bool was_websocket = false;
     bool owed_answer = false;  // ended while the handler owed one
@@ -146,6 +158,7 @@ struct Server::Impl {
 
   // Life of a connection.
   void accept(UniqueFd fd, const PeerAddress& peer);
+  bool admit(Connection& connection);
   void place(std::unique_ptr<Connection> connection);
   void peer_left(Connection& connection);
   void doom(Connection& connection, std::optional<ServerError> error);
@@ -155,6 +168,8 @@ struct Server::Impl {
   void count_error(const PeerAddress& peer, ServerError error);
 
   // Input.
+  void greet(Connection& connection, std::span<std::uint8_t> bytes);
+  void take(Connection& connection, std::span<std::uint8_t> bytes);
   void receive(Connection& connection, std::span<std::uint8_t> bytes);
   std::span<std::uint8_t> consume(Connection& connection, std::span<std::uint8_t> bytes);
   std::span<std::uint8_t> consume_http(Connection& connection, std::span<std::uint8_t> bytes);
@@ -167,6 +182,10 @@ struct Server::Impl {
   void fail_frames(Connection& connection, WsError error);
   void apply_reading(Connection& connection);
   void revisit_later(Connection& connection);
+
+  // Memory over all connections.
+  bool fits_memory(Connection& connection, std::size_t more);
+  void account(Connection& connection, std::size_t bytes);
 
   // Output.
   struct Outgoing {
@@ -195,6 +214,7 @@ struct Server::Impl {
   ServerLimits limits;
   ServerCounters counters;
   // Without context takeover: one of each serves all connections.
+  const AddressRanges proxies;
   const WsDeflateOptions deflate_options;
   WsSharedForms deflated;
   WsInflater inflater{false};
@@ -219,6 +239,7 @@ Server::Impl::Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfi
     : loop(the_loop),
       handler(the_handler),
       limits(the_limits),
+      proxies(listen.proxies),
       deflate_options(listen.deflate),
       deflated(listen.deflate) {
   if (listen.tls.context) {
@@ -237,6 +258,9 @@ Server::Impl::~Impl() {
   CHECK(loop.on_loop_thread());
   loop.cancel(sweeper);
   loop.remove_turn_end(hook);
+  for (Slot& slot : slots) {
+    if (slot.connection) account(*slot.connection, 0);
+  }
 }
 
 // id = generation << 32 | slot index.
@@ -261,7 +285,8 @@ void Server::Impl::count_error(const PeerAddress& peer, ServerError error) {
 void Server::Impl::accept(UniqueFd fd, const PeerAddress& peer) {
   counters.connections_accepted.add();
   const bool full = open_count >= limits.connections_count_max;
-  if (full || !handler.accept_connection(peer)) {
+  const bool is_proxy = proxies.contain(peer);
+  if (full || (!is_proxy && !handler.accept_connection(peer))) {
     counters.connections_closed.add();
     count_error(peer, full ? ServerError::TooManyConnections : ServerError::RefusedAddress);
     return;
@@ -272,14 +297,19 @@ void Server::Impl::accept(UniqueFd fd, const PeerAddress& peer) {
   }
   auto connection = std::make_unique<Connection>(*this);
   connection->peer = peer;
+  connection->accepted = !is_proxy;
+  if (is_proxy) {
+    connection->proxy_header = std::make_unique<ProxyHeaderReader>();
+    connection->state = State::Greeting;
+  }
   connection->parser = std::make_unique<HttpRequestParser>(limits.http);
-  connection->ready = tls == nullptr;
+  connection->ready = tls == nullptr && !is_proxy;
   connection->heard_ms = loop.now_ms();
   connection->deadline_ms = loop.now_ms() + limits.handshake_ms_max;
-  connection->socket = RawSocket::adopt(loop, std::move(fd), *connection, tls);
+  connection->socket = RawSocket::adopt(loop, std::move(fd), *connection, is_proxy ? nullptr : tls);
   if (!connection->socket) {
     counters.connections_closed.add();
-    handler.connection_closed(peer);
+    if (connection->accepted) handler.connection_closed(peer);
     count_error(peer, ServerError::Socket);
     return;
   }
@@ -363,19 +393,56 @@ void Server::Impl::bury(Connection& connection) {
   free_slots.push_back(static_cast<std::uint32_t>(index));
   --open_count;
   counters.connections_closed.add();
-  handler.connection_closed(graveyard.back()->peer);
+  account(*graveyard.back(), 0);
+  if (graveyard.back()->accepted) handler.connection_closed(graveyard.back()->peer);
 }
 
 void Server::Impl::receive(Connection& connection, std::span<std::uint8_t> bytes) {
   counters.bytes_in.add(bytes.size());
   connection.heard_ms = loop.now_ms();
   connection.pinged_ms = 0;
+  if (connection.state == State::Greeting) {
+    greet(connection, bytes);
+  } else {
+    take(connection, bytes);
+  }
+}
+
+// What follows the header is the peer's: TLS or HTTP, as without one.
+void Server::Impl::greet(Connection& connection, std::span<std::uint8_t> bytes) {
+  std::string_view left(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const auto header = connection.proxy_header->feed(left);
+  if (header && !*header) return;
+  if (header && (**header).source) connection.peer = *(**header).source;
+  connection.proxy_header.reset();
+  if (!header) {
+    doom(connection, ServerError::BadProxyHeader);
+    return;
+  }
+  if (!handler.accept_connection(connection.peer)) {
+    doom(connection, ServerError::RefusedAddress);
+    return;
+  }
+  connection.accepted = true;
+  connection.state = State::Request;
+  const std::span<std::uint8_t> rest = bytes.last(left.size());
+  if (tls) {
+    connection.socket->begin_tls(tls, rest);
+    return;
+  }
+  connection.ready = true;
+  if (!rest.empty()) take(connection, rest);
+}
+
+void Server::Impl::take(Connection& connection, std::span<std::uint8_t> bytes) {
   if (connection.state == State::Closing || connection.state == State::Dead) return;
   if (connection.held.empty()) bytes = consume(connection, bytes);
-  if (connection.state == State::Closing || connection.state == State::Dead || bytes.empty())
-    return;
-  connection.held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  apply_reading(connection);
+  if (connection.state == State::Closing || connection.state == State::Dead) return;
+  if (!bytes.empty()) {
+    connection.held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    apply_reading(connection);
+  }
+  (void)fits_memory(connection, 0);
 }
 
 // Takes what can be taken now; the rest waits for an answer, for resume_reading() or the next turn.
@@ -439,8 +506,10 @@ void Server::Impl::upgrade(Connection& connection, const HttpRequest& request) {
            ServerError::BadHandshake);
     return;
   }
-  if (!handler.accept_websocket(connection.peer, request)) {
-    refuse(connection, 403, "refused", {}, ServerError::RefusedUpgrade);
+  if (const auto refusal = handler.refuse_websocket(connection.peer, request)) {
+    connection.error = ServerError::RefusedUpgrade;
+    connection.out.append(encode_response(*refusal, false));
+    begin_closing(connection);
     return;
   }
   counters.websockets_opened.add();
@@ -575,9 +644,33 @@ void Server::Impl::deflate(const Connection& connection, Outgoing& message) {
 // False: the connection is dropped for not reading.
 bool Server::Impl::room(Connection& connection, std::size_t bytes) {
   const std::size_t pending = connection.out.bytes() + connection.socket->unsent_bytes();
-  if (bytes <= limits.pending_bytes_max && pending <= limits.pending_bytes_max - bytes) return true;
-  doom(connection, ServerError::SlowReader);
+  if (bytes > limits.pending_bytes_max || pending > limits.pending_bytes_max - bytes) {
+    doom(connection, ServerError::SlowReader);
+    return false;
+  }
+  return fits_memory(connection, bytes);
+}
+
+// What waits for a connection and of it, `more` about to come included.
+bool Server::Impl::fits_memory(Connection& connection, std::size_t more) {
+  if (!limits.memory || connection.state == State::Dead) return true;
+  std::size_t bytes =
+      more + connection.out.bytes() + connection.socket->unsent_bytes() + connection.held.size();
+  if (connection.decoder) bytes += connection.decoder->held_bytes();
+  if (connection.parser) bytes += connection.parser->held_bytes();
+  account(connection, bytes);
+  if (bytes <= kMemoryShareBytes || !limits.memory->is_full()) return true;
+  doom(connection, ServerError::MemoryFull);
   return false;
+}
+
+// Few bytes are not counted: most connections have no more at any time, and each change would meet
+// those of all other loops.
+void Server::Impl::account(Connection& connection, std::size_t bytes) {
+  if (!limits.memory) return;
+  if (bytes < kMemoryUncountedBytes) bytes = 0;
+  limits.memory->change(connection.accounted_bytes, bytes);
+  connection.accounted_bytes = bytes;
 }
 
 void Server::Impl::queued(Connection& connection) {
@@ -646,6 +739,7 @@ void Server::Impl::end_turn() {
     if (connection->state == State::Closing || connection->state == State::Dead) continue;
     connection->held.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
     apply_reading(*connection);
+    (void)fits_memory(*connection, 0);
   }
 
   batch.clear();
@@ -655,6 +749,7 @@ void Server::Impl::end_turn() {
     if (connection == nullptr) continue;
     connection->dirty = false;
     flush(*connection);
+    (void)fits_memory(*connection, 0);
   }
 
   batch.clear();
@@ -741,7 +836,7 @@ void Server::close_all(std::string_view reason) {
     const State state = slot.connection->state;
     if (state == State::Open) close(slot.connection->id, kWsCloseGoingAway, reason);
     slot.connection->keep_alive = false;  // answers under way are the last
-    if (state == State::Request) impl_->begin_closing(*slot.connection);
+    if (state == State::Request || state == State::Greeting) impl_->begin_closing(*slot.connection);
   }
 }
 

@@ -1,8 +1,10 @@
 #pragma once
 
 #include "base/metrics.h"
+#include "net/address_range.h"
 #include "net/http.h"
 #include "net/loop.h"
+#include "net/memory_budget.h"
 #include "net/peer_address.h"
 #include "net/ws_codec.h"
 
@@ -31,6 +33,10 @@ struct ServerLimits {
   std::size_t message_bytes_max = 512 << 10;
   /// Output queued for one connection; a send above it drops the connection (reason SlowReader).
   std::size_t pending_bytes_max = 8 << 20;
+  /// Input and output that waits, over all connections of all servers that share it; nothing: no
+  /// bound. While it is full a connection that needs more than kMemoryShareBytes is dropped (reason
+  /// MemoryFull).
+  std::shared_ptr<MemoryBudget> memory = {};
   /// From accept (or the last answer, for the next request) to a complete request or upgrade.
   std::uint64_t handshake_ms_max = 10'000;
   /// Keep-alive: idle time between two requests.
@@ -67,6 +73,9 @@ struct ListenConfig {
   int backlog = 4'096;
   TlsConfig tls;
   WsDeflateOptions deflate;  ///< permessage-deflate, where a client offers it
+  /// Connections from here begin with a PROXY protocol header (net/proxy_protocol.h), before TLS:
+  /// its source is their peer. Who sends none is refused, and so is one from anywhere else.
+  AddressRanges proxies = {};
 };
 
 /// Why a connection or message was refused; for counters and logs.
@@ -76,6 +85,7 @@ enum class ServerError : std::uint8_t {
   BadHttp,
   BadHandshake,
   RefusedUpgrade,
+  BadProxyHeader,
   HandshakeTimeout,
   Protocol,    ///< WebSocket 1002
   BadUtf8,     ///< 1007
@@ -84,6 +94,7 @@ enum class ServerError : std::uint8_t {
   PingTimeout,
   SlowReader,
   WriteStall,
+  MemoryFull,
   Socket,
   Count,  ///< number of reasons
 };
@@ -115,7 +126,8 @@ class ServerHandler {
  public:
   virtual ~ServerHandler() = default;
 
-  /// Before a single byte is read: limits by address. False closes the socket without a word.
+  /// Before a single byte is read, or after a PROXY header: limits by address. False closes the
+  /// socket without a word.
   virtual bool accept_connection(const PeerAddress& /*peer*/) { return true; }
 
   /// Once for each that was accepted so, when it is gone. Not called by ~Server.
@@ -133,6 +145,14 @@ class ServerHandler {
   /// A valid upgrade request. False: refused with 403.
   virtual bool accept_websocket(const PeerAddress& /*peer*/, const HttpRequest& /*request*/) {
     return true;
+  }
+
+  /// The same for who says why: the answer that refuses it. Where it is taken on_ws_open() follows
+  /// at once.
+  virtual std::optional<HttpResponse> refuse_websocket(const PeerAddress& peer,
+                                                       const HttpRequest& request) {
+    if (accept_websocket(peer, request)) return std::nullopt;
+    return refusal(403, "refused");
   }
 
   virtual void on_ws_open(ConnectionId /*id*/, const PeerAddress& /*peer*/,

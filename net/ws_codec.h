@@ -87,6 +87,9 @@ class WsDecoder {
   /// event the decoder must not be used further.
   Result<std::optional<WsEvent>, WsError> next(std::span<std::uint8_t>& input);
 
+  /// Of a message that is not complete.
+  [[nodiscard]] std::size_t held_bytes() const { return message_.size() + control_.size(); }
+
  private:
   Result<bool, WsError> read_header(std::span<std::uint8_t>& input);
   std::optional<WsError> check_first_bytes();

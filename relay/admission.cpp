@@ -83,6 +83,18 @@ std::string_view message_of(Refusal refusal) {
       return "rate-limited: slow down";
     case Refusal::EmbedsProtected:
       return "blocked: a repost may name a protected event, not hold it";
+    case Refusal::AddressRateLimited:
+      return "rate-limited: too many events from your address, slow down";
+    case Refusal::KeyRateLimited:
+      return "rate-limited: too many events of this key, slow down";
+    case Refusal::TooLargeForKind:
+      return "blocked: the event is larger than this relay takes of its kind";
+    case Refusal::TooManyTags:
+      return "blocked: the event has more tags of a name than this relay takes of its kind";
+    case Refusal::BlockedWord:
+      return "blocked: the content has a word that this relay does not take";
+    case Refusal::Reported:
+      return "blocked: moderators have reported this event or its author";
   }
   return "error: refused";
 }
@@ -113,6 +125,18 @@ std::string_view name_of(Refusal refusal) {
       return "rate_limited";
     case Refusal::EmbedsProtected:
       return "embeds_protected";
+    case Refusal::AddressRateLimited:
+      return "address_rate_limited";
+    case Refusal::KeyRateLimited:
+      return "key_rate_limited";
+    case Refusal::TooLargeForKind:
+      return "too_large_for_kind";
+    case Refusal::TooManyTags:
+      return "too_many_tags";
+    case Refusal::BlockedWord:
+      return "blocked_word";
+    case Refusal::Reported:
+      return "reported";
   }
   return "unknown";
 }

@@ -22,9 +22,15 @@ enum class Refusal : std::uint8_t {
   LacksWork,      ///< NIP-13
   AuthRequired,   ///< NIP-42
   RateLimited,
-  EmbedsProtected,  ///< NIP-70: a repost with a protected event in it
+  EmbedsProtected,     ///< NIP-70: a repost with a protected event in it
+  AddressRateLimited,  ///< ClientLimits
+  KeyRateLimited,      ///< KeyLimits
+  TooLargeForKind,     ///< ContentPolicy
+  TooManyTags,         ///< likewise
+  BlockedWord,         ///< likewise
+  Reported,            ///< NIP-56, by enough moderators
 };
-inline constexpr std::size_t kRefusalCount = 12;
+inline constexpr std::size_t kRefusalCount = 18;
 
 /// OK's fourth member, with NIP-01's prefix.
 std::string_view message_of(Refusal refusal);

@@ -199,6 +199,8 @@ void RelayConfig::declare(Config& config) {
   config.flag("to_read", &auth.to_read, "nobody else may ask for events");
   config.flag("to_write", &auth.to_write, "nobody else may publish");
 
+  guard.declare(config);
+
   config.tables("mirror", &mirrors, kMirrorsMax, declare_mirror,
                 "Another relay to exchange events with, all the time.");
 }
@@ -231,6 +233,7 @@ net::ListenConfig RelayConfig::listen_config() const {
     throw ConfigError("tls_certificate and tls_key: set both or none");
   }
   out.tls = {tls_certificate, tls_key};
+  out.proxies = guard.protocol_proxies();
   return out;
 }
 
@@ -274,6 +277,8 @@ SessionLimits RelayConfig::session_limits() const {
       std::max(negentropy::kFrameBytesMin, (size(limits.message_bytes_max) - 512) / 2);
   out.events_a_second_max = static_cast<double>(limits.events_a_second_max);
   out.events_burst_max = static_cast<double>(limits.events_burst_max);
+  out.query_visits_max = static_cast<std::uint64_t>(guard.queries.visits_max);
+  out.query_ms_max = guard.queries.ms_max;
   return out;
 }
 
@@ -325,6 +330,7 @@ IngestOptions RelayConfig::ingest_options() const {
   out.verifier_threads = threads_or_cores(threads.verifiers);
   out.stored_under_way_max = limits.stored_under_way_max;
   out.ephemeral_under_way_max = limits.ephemeral_under_way_max;
+  out.plugins = guard.plugin_options();
   return out;
 }
 

@@ -4,6 +4,8 @@
 #include "net/server.h"
 #include "relay/admission.h"
 #include "relay/authentication.h"
+#include "relay/guard.h"
+#include "relay/guard_config.h"
 #include "relay/ingest.h"
 #include "relay/query_pool.h"
 #include "relay/session.h"
@@ -116,6 +118,8 @@ struct RelayConfig {
 
   std::vector<MirrorTable> mirrors;
 
+  GuardConfig guard;
+
   /// Declares the fields; `config` must not outlive this object.
   void declare(Config& config);
 
@@ -130,6 +134,8 @@ struct RelayConfig {
   [[nodiscard]] IngestOptions ingest_options() const;
   [[nodiscard]] QueryPoolOptions query_options() const;
   [[nodiscard]] std::vector<MirrorOptions> mirror_options() const;
+
+  [[nodiscard]] GuardRules guard_rules() const { return guard.rules(); }
 };
 
 }  // namespace nostril::relay

@@ -33,10 +33,11 @@ WriteToken token_of(SessionId origin, std::int64_t credits) {
 }  // namespace
 
 Ingest::Ingest(Store& store, const Clock& clock, const IngestOptions& options,
-               Deliveries& deliveries)
+               Deliveries& deliveries, Guard* guard)
     : store_(store),
       options_(options),
       deliveries_(deliveries),
+      guard_(guard),
       stored_(options.stored_under_way_max),
       ephemeral_(options.ephemeral_under_way_max),
       // Whatever holds a credit fits: neither this queue nor the writer's can refuse.
@@ -46,6 +47,18 @@ Ingest::Ingest(Store& store, const Clock& clock, const IngestOptions& options,
           store, clock, with_queue(options.writer, options.stored_under_way_max),
           [this](CommittedBatch&& batch) { on_commit(std::move(batch)); },
           [this] { on_in_tables(); })) {
+  if (guard_ != nullptr) {
+    reports_ = std::make_unique<ReportKeeper>(store_, in_tables(), guard_->reports);
+  }
+  if (!options_.plugins.empty()) {
+    // Whatever holds a credit fits here, too.
+    plugins_ = std::make_unique<PluginChain>(
+        options_.plugins,
+        static_cast<std::size_t>(options_.stored_under_way_max + options_.ephemeral_under_way_max),
+        clock, [this](JudgedEvent&& event, Verdict&& verdict) {
+          on_verdict(std::move(event), std::move(verdict));
+        });
+  }
   for (unsigned i = 0; i < options.verifier_threads; ++i) {
     metrics_.push_back(std::make_unique<VerifierMetrics>());
   }
@@ -63,10 +76,13 @@ void Ingest::stop() {
   for (auto& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
+  if (plugins_) plugins_->stop();
   writer_->stop();
+  if (reports_) reports_->stop();
 }
 
-Offer Ingest::offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own) {
+Offer Ingest::offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own,
+                    std::shared_ptr<const EventSource> source) {
   const EventId& id = event.event().id;
   if (const auto settled = ids_.find_settled(id)) return Settled{*settled};
   Credits& credits = is_ephemeral(event.event()) ? ephemeral_ : stored_;
@@ -80,7 +96,7 @@ Offer Ingest::offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own)
   Credit credit(credits, units);
   if (own == nullptr || !own->may_verify || verifying_.load() > 0) {
     verifying_.fetch_add(1);
-    CHECK(queue_.push(Job{std::move(event), origin, std::move(credit)}));
+    CHECK(queue_.push(Job{std::move(event), origin, std::move(credit), std::move(source)}));
     return Queued{};
   }
   own->may_verify = false;
@@ -91,7 +107,7 @@ Offer Ingest::offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own)
     own->metrics.bad_signatures.add();
     return Forged{};
   }
-  pass_on(std::move(*verified), origin, std::move(credit));
+  judge({std::move(*verified), origin, std::move(credit), std::move(source)});
   return Queued{};
 }
 
@@ -117,7 +133,7 @@ void Ingest::run(VerifierMetrics& metrics) {
     for (std::size_t i = 0; i < jobs->size(); ++i) {
       Job& job = (*jobs)[i];
       if (verified[i]) {
-        pass_on(std::move(*verified[i]), job.origin, std::move(job.credit));
+        judge({std::move(*verified[i]), job.origin, std::move(job.credit), std::move(job.source)});
       } else {
         metrics.bad_signatures.add();
         deliveries_.answer(
@@ -126,6 +142,31 @@ void Ingest::run(VerifierMetrics& metrics) {
     }
     verifying_.fetch_sub(static_cast<std::int64_t>(jobs->size()));
   }
+}
+
+void Ingest::judge(JudgedEvent&& event) {
+  // Of a mirror come the events of many clients.
+  if (guard_ != nullptr && event.origin.loop != kMirrorLoop) {
+    if (const auto refusal = guard_->refuse_verified(event.event.event())) {
+      on_verdict(std::move(event), {PluginAction::Reject, std::string(message_of(*refusal))});
+      return;
+    }
+  }
+  if (plugins_ && plugins_->judges(event.event.event())) {
+    plugins_->judge(std::move(event));
+  } else {
+    pass_on(std::move(event.event), event.origin, std::move(event.credit));
+  }
+}
+
+void Ingest::on_verdict(JudgedEvent&& event, Verdict&& verdict) {
+  if (verdict.action == PluginAction::Accept) {
+    pass_on(std::move(event.event), event.origin, std::move(event.credit));
+    return;
+  }
+  const bool is_shown_as_taken = verdict.action == PluginAction::ShadowReject;
+  deliveries_.answer({event.origin, event.event->id, is_shown_as_taken, std::move(verdict.message),
+                      std::move(event.credit)});
 }
 
 void Ingest::pass_on(VerifiedEvent event, SessionId origin, Credit credit) {
@@ -149,6 +190,9 @@ void Ingest::pass_on(VerifiedEvent event, SessionId origin, Credit credit) {
 }
 
 void Ingest::on_commit(CommittedBatch&& batch) {
+  if (reports_) {
+    for (const auto& stored : batch.events) reports_->on_stored(stored->event.event());
+  }
   if (batch.is_in_tables) {
     for (const WriteOutcome& outcome : batch.outcomes) ids_.settle(outcome.id, outcome.result);
   } else {

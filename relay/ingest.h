@@ -3,7 +3,10 @@
 #include "base/clock.h"
 #include "base/mailbox.h"
 #include "relay/deliveries.h"
+#include "relay/guard.h"
 #include "relay/metrics.h"
+#include "relay/plugin_chain.h"
+#include "relay/report_keeper.h"
 #include "relay/verified_ids.h"
 
 #include <atomic>
@@ -25,7 +28,8 @@ struct IngestOptions {
   std::int64_t ephemeral_under_way_max = 4096;
   /// Taken by a verifier at a time: more would make the first of them wait for the last.
   std::size_t verify_batch_max = 16;
-  WriterOptions writer;  ///< its queue bound is replaced by stored_under_way_max
+  WriterOptions writer;                ///< its queue bound is replaced by stored_under_way_max
+  std::vector<PluginOptions> plugins;  ///< asked about what has a right signature, in this order
 };
 
 /// What became of an event that was offered.
@@ -54,14 +58,16 @@ struct LoopVerifier {
   bool may_verify = true;  ///< in this turn
 };
 
-/// From an admitted event to its answer: known ids, signatures, the writer. Stored events
+/// From an admitted event to its answer: known ids, signatures, plugins, the writer. Stored events
 /// leave by Deliveries::committed() after the commit that made them durable, ephemeral ones by
 /// Deliveries::ephemeral() without touching the disk, false signatures by Deliveries::answer().
 ///
 /// Threads: offer() from any loop; others from any.
 class Ingest {
  public:
-  Ingest(Store& store, const Clock& clock, const IngestOptions& options, Deliveries& deliveries);
+  /// `guard`: what a verified event has to pass; nothing: all do. Whatever is borrowed outlives it.
+  Ingest(Store& store, const Clock& clock, const IngestOptions& options, Deliveries& deliveries,
+         Guard* guard = nullptr);
   ~Ingest();
   Ingest(const Ingest&) = delete;
   Ingest& operator=(const Ingest&) = delete;
@@ -71,7 +77,8 @@ class Ingest {
   /// Takes the event only when it answers Queued: an answer will come to `origin`. QueueFull: stop
   /// reading that peer, offer again later. While no verifier has work the calling loop checks the
   /// signature itself, if it may; so at a low rate events keep their order too.
-  [[nodiscard]] Offer offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own = nullptr);
+  [[nodiscard]] Offer offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own = nullptr,
+                            std::shared_ptr<const EventSource> source = nullptr);
 
   /// Nothing is under way: every commit so far has been handled by every loop it concerns.
   [[nodiscard]] bool stored_idle() const { return stored_.all_back(); }
@@ -81,7 +88,7 @@ class Ingest {
   /// Commits that were handed to the loops.
   [[nodiscard]] std::uint64_t commits_announced() const { return commits_announced_.load(); }
 
-  /// Verifies and writes what is queued, then ends the threads.
+  /// Verifies, asks about and writes what is queued, then ends the threads.
   void stop();
 
   [[nodiscard]] std::size_t verify_queued() const { return queue_.size(); }
@@ -91,6 +98,9 @@ class Ingest {
   [[nodiscard]] std::int64_t ephemeral_under_way() const { return ephemeral_.used(); }
 
   [[nodiscard]] const StoreWriter& writer() const { return *writer_; }
+
+  /// Nothing where there are no plugins.
+  [[nodiscard]] const PluginChain* plugins() const { return plugins_.get(); }
 
   /// What a reader of the store has to ask first.
   [[nodiscard]] CommitGate& in_tables() { return writer_->in_tables(); }
@@ -104,10 +114,13 @@ class Ingest {
     UnverifiedEvent event;
     SessionId origin;
     Credit credit;
+    std::shared_ptr<const EventSource> source;
   };
 
   Offer queue_copy(VerifiedEvent event, SessionId origin);
   void run(VerifierMetrics& metrics);
+  void judge(JudgedEvent&& event);
+  void on_verdict(JudgedEvent&& event, Verdict&& verdict);
   void pass_on(VerifiedEvent event, SessionId origin, Credit credit);
   void on_commit(CommittedBatch&& batch);
   void on_in_tables();
@@ -116,6 +129,7 @@ class Ingest {
   Store& store_;
   const IngestOptions options_;
   Deliveries& deliveries_;
+  Guard* const guard_;
 
   Credits stored_;
   Credits ephemeral_;
@@ -127,7 +141,9 @@ class Ingest {
   std::vector<WriteOutcome> in_log_;
   std::vector<std::unique_ptr<VerifierMetrics>> metrics_;
   std::unique_ptr<StoreWriter> writer_;
-  std::vector<std::thread> threads_;  // last: they use all of the above
+  std::unique_ptr<ReportKeeper> reports_;  // nothing without a guard
+  std::unique_ptr<PluginChain> plugins_;   // nothing without plugins
+  std::vector<std::thread> threads_;       // last: they use all of the above
 };
 
 }  // namespace nostril::relay

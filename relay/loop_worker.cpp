@@ -4,6 +4,7 @@
 #include "relay/store/record.h"
 
 #include <chrono>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -21,6 +22,13 @@ constexpr std::int64_t kUsHereATurnMax = 1'000;
 constexpr std::int64_t kSlowStepUs = 3'000;
 constexpr std::int64_t kSlowPauseMs = 200;
 
+net::HttpResponse too_many(std::int64_t retry_after_s) {
+  net::HttpResponse out{429, {}, "too much from your address, try again later\n"};
+  out.headers.add("Content-Type", "text/plain; charset=utf-8");
+  out.headers.add("Retry-After", std::to_string(retry_after_s));
+  return out;
+}
+
 }  // namespace
 
 LoopWorker::LoopWorker(std::uint32_t index, const LoopShared& shared,
@@ -31,7 +39,7 @@ LoopWorker::LoopWorker(std::uint32_t index, const LoopShared& shared,
       subscriptions_(shared.hash),
       context_{*this,         subscriptions_,   metrics_,
                shared.limits, shared.admission, shared.authentication,
-               shared.clock},
+               shared.clock,  &shared.guard},
       inbox_(shared.mail_max, [this] { wake(); }),
       events_shown_(shared.cache_bytes),
       server_(loop_, *this, listen, limits) {
@@ -85,18 +93,37 @@ Session* LoopWorker::find(net::ConnectionId id) {
 
 // --- From sockets.
 
-void LoopWorker::on_http(net::ConnectionId id, const net::HttpRequest& request) {
-  server_.respond(id, shared_.http.answer(request));
+bool LoopWorker::accept_connection(const net::PeerAddress& peer) {
+  return shared_.guard.clients.open_socket(peer);
 }
 
-bool LoopWorker::accept_websocket(const net::PeerAddress& /*peer*/,
-                                  const net::HttpRequest& request) {
-  return !is_stopping_ && shared_.http.is_relay_path(request.path);
+void LoopWorker::connection_closed(const net::PeerAddress& peer) {
+  shared_.guard.clients.close_socket(peer);
+}
+
+void LoopWorker::on_http(net::ConnectionId id, const net::HttpRequest& request) {
+  const auto peer = server_.peer(id);
+  ClientLimits& clients = shared_.guard.clients;
+  const std::int64_t wait_s =
+      peer ? clients.take_http_request(clients.client_of(*peer, request.headers)) : 0;
+  server_.respond(id, wait_s > 0 ? too_many(wait_s) : shared_.http.answer(request));
+}
+
+std::optional<net::HttpResponse> LoopWorker::refuse_websocket(const net::PeerAddress& peer,
+                                                              const net::HttpRequest& request) {
+  if (is_stopping_ || !shared_.http.is_relay_path(request.path)) return refusal(403, "refused");
+  std::int64_t retry_after_s = 0;
+  ClientLimits& clients = shared_.guard.clients;
+  auto account = clients.open(clients.client_of(peer, request.headers), retry_after_s);
+  if (!account) return too_many(retry_after_s);
+  upgrading_ = std::move(*account);
+  return std::nullopt;
 }
 
 void LoopWorker::on_ws_open(net::ConnectionId id, const net::PeerAddress& /*peer*/,
                             const net::HttpRequest& /*request*/) {
-  const auto [at, is_new] = sessions_.emplace(id, std::make_unique<Session>(id, context_));
+  const auto [at, is_new] = sessions_.emplace(
+      id, std::make_unique<Session>(id, context_, std::exchange(upgrading_, ClientAccount())));
   at->second->open();
 }
 
@@ -148,8 +175,17 @@ void LoopWorker::retry_later(net::ConnectionId of) {
   });
 }
 
+void LoopWorker::rest(net::ConnectionId of, std::int64_t ms) {
+  loop_.after(static_cast<std::uint64_t>(ms), [this, of] {
+    if (is_over_) return;
+    if (Session* session = find(of)) session->on_rested();
+  });
+}
+
 Offer LoopWorker::offer(UnverifiedEvent& event, net::ConnectionId origin) {
-  return shared_.ingest.offer(event, {index_, origin}, &verifier_);
+  Session* session = find(origin);
+  return shared_.ingest.offer(event, {index_, origin}, &verifier_,
+                              session != nullptr ? session->source() : nullptr);
 }
 
 bool LoopWorker::start_step(std::shared_ptr<Query>& query) {

@@ -4,6 +4,7 @@
 #include "net/loop.h"
 #include "net/server.h"
 #include "relay/deliveries.h"
+#include "relay/guard.h"
 #include "relay/heartbeat.h"
 #include "relay/http_face.h"
 #include "relay/ingest.h"
@@ -33,6 +34,7 @@ struct LoopShared {
   const Authentication& authentication;
   const Clock& clock;
   const SubscriptionHash& hash;
+  Guard& guard;
   std::size_t mail_max = 0;     ///< more than can be under way
   std::size_t cache_bytes = 0;  ///< of each loop, for events shown lately
   Heartbeat& heartbeat;
@@ -79,8 +81,11 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
 
  private:
   // net::ServerHandler
+  bool accept_connection(const net::PeerAddress& peer) override;
+  void connection_closed(const net::PeerAddress& peer) override;
   void on_http(net::ConnectionId id, const net::HttpRequest& request) override;
-  bool accept_websocket(const net::PeerAddress& peer, const net::HttpRequest& request) override;
+  std::optional<net::HttpResponse> refuse_websocket(const net::PeerAddress& peer,
+                                                    const net::HttpRequest& request) override;
   void on_ws_open(net::ConnectionId id, const net::PeerAddress& peer,
                   const net::HttpRequest& request) override;
   void on_ws_text(net::ConnectionId id, std::string_view message) override;
@@ -96,6 +101,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   void pause_reading(net::ConnectionId of) override;
   void resume_reading(net::ConnectionId of) override;
   void retry_later(net::ConnectionId of) override;
+  void rest(net::ConnectionId of, std::int64_t ms) override;
   [[nodiscard]] Offer offer(UnverifiedEvent& event, net::ConnectionId origin) override;
   [[nodiscard]] bool start_step(std::shared_ptr<Query>& query) override;
   [[nodiscard]] std::optional<QueryStep> step_now(const std::shared_ptr<Query>& query) override;
@@ -123,6 +129,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   SubscriptionIndex subscriptions_;
   const SessionContext context_;
   Mailbox<LoopMail> inbox_;
+  ClientAccount upgrading_;  // from refuse_websocket() to the on_ws_open() that follows at once
   std::unordered_map<net::ConnectionId, std::unique_ptr<Session>> sessions_;
   std::vector<net::ConnectionId> retries_;
   net::TimerId retry_timer_ = net::TimerId::None;

@@ -36,6 +36,8 @@ struct LoopMetrics {
   Counter live_sent;    ///< events as they were committed
   Counter ephemeral_sent;
   Counter queries_done;             ///< EOSE
+  Counter queries_cut;              ///< CLOSED for what they cost
+  Counter rests;                    ///< times a peer was not read because it was too fast
   Counter reading_paused;           ///< times a peer was not read because a queue was full
   Counter authentications;          ///< AUTH that was right
   Counter authentications_refused;  ///< AUTH that was not

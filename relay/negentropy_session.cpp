@@ -56,6 +56,12 @@ void Session::on(client_message::NegentropyOpen&& message) {
   if (const auto open = find_negentropy(message.subscription); open != negentropies_.end()) {
     remove_negentropy(open);
   }
+  if (!account_.take_request()) {
+    refuse_negentropy(message.subscription,
+                      "rate-limited: too many requests from your address, slow down");
+    on_overrun();
+    return;
+  }
   std::vector<Filter> filters;
   filters.push_back(std::move(message.filter));
   if (const auto refusal = negentropy_refusal_of(filters)) {

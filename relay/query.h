@@ -37,6 +37,7 @@ struct Query {
   std::uint64_t count = 0;
   std::optional<HyperLogLog> authors;  ///< of what is counted, where the filters ask for it
   std::uint64_t visits = 0;            ///< index entries and records looked at so far
+  std::int64_t worked_us = 0;          ///< that threads have spent on it
   /// NEG-OPEN: the events' times and ids are collected and compared, not shown.
   std::unique_ptr<NegentropyWork> negentropy;
 };

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -102,6 +103,7 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     return out;
   }
   if (self.negentropy) return negentropy_step(std::move(out.query), metrics);
+  const auto began = std::chrono::steady_clock::now();
   if (!self.scan) self.scan.emplace(store_, std::exchange(self.filters, {}), self.options);
   std::size_t rows = 0;
   TextBuffer& text = step_text();
@@ -169,6 +171,9 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     }
   }
   out.text = text.text();
+  self.worked_us += std::chrono::duration_cast<std::chrono::microseconds>(
+                        std::chrono::steady_clock::now() - began)
+                        .count();
   // After the transaction: what it saw and what is announced by now differ by one commit at most.
   out.commits_announced = commits_announced_();
   metrics.steps.add();

@@ -59,12 +59,13 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
       authentication_(config.auth_rules()),
       hash_(rng),
       http_(config, [this] { return metrics_text(); }),
+      guard_(config.guard_rules(), clock),
       lock_(lock_data(config.data)),
       store_(open_store(config)),
       heartbeat_(loop_count_, service_watchdog()) {
   const IngestOptions ingest = config.ingest_options();
   const QueryPoolOptions queries = config.query_options();
-  ingest_ = std::make_unique<Ingest>(*store_, clock, ingest, *this);
+  ingest_ = std::make_unique<Ingest>(*store_, clock, ingest, *this, &guard_);
   queries_ = std::make_unique<QueryPool>(
       *store_, ingest_->in_tables(), queries, [this] { return ingest_->commits_announced(); },
       [this](QueryStep&& step) {
@@ -76,18 +77,20 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
   // An answer may wait here after its event's credit went to the last loop's answer: twice.
   shared_ = std::make_unique<LoopShared>(
       LoopShared{*ingest_, *queries_, http_, session_limits_, admission_, authentication_, clock,
-                 hash_, 2 * under_way + queries.queue_max + queries.threads,
+                 hash_, guard_, 2 * under_way + queries.queue_max + queries.threads,
                  static_cast<std::size_t>(config.store.cache_bytes) / loop_count_, heartbeat_});
   net::ListenConfig listen = listen_;
+  net::ServerLimits server_limits = config.server_limits();
+  server_limits.memory = guard_.memory;
   for (std::uint32_t index = 0; index < loop_count_; ++index) {
-    loops_.push_back(std::make_unique<LoopWorker>(index, *shared_, listen, config.server_limits()));
+    loops_.push_back(std::make_unique<LoopWorker>(index, *shared_, listen, server_limits));
     listen.port = loops_.front()->port();
     listen.joins = true;
   }
   if (const auto mirrors = config.mirror_options(); !mirrors.empty()) {
     mirror_ = std::make_unique<Mirror>(
         mirrors, MirrorContext{*store_, *ingest_, admission_, authentication_.rules(),
-                               session_limits_.message, clock});
+                               session_limits_.message, guard_, clock});
   }
 }
 

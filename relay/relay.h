@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "relay/config.h"
 #include "relay/deliveries.h"
+#include "relay/guard.h"
 #include "relay/heartbeat.h"
 #include "relay/http_face.h"
 #include "relay/ingest.h"
@@ -58,6 +59,7 @@ class Relay final : public Deliveries {
   const Authentication authentication_;
   const SubscriptionHash hash_;
   const HttpFace http_;
+  Guard guard_;
   FileLock lock_;  // of the data directory: one process at a time
   std::unique_ptr<Store> store_;
   std::unique_ptr<Ingest> ingest_;

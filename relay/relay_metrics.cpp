@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <string>
 #include <string_view>
 
 namespace nostril::relay {
@@ -204,6 +205,51 @@ void write_negentropy(MetricsText& out, const QueryPool& queries, const Loops& l
             "events that they hold together, rounded up");
 }
 
+void write_guard(MetricsText& out, const Guard& guard, const Loops& loops) {
+  out.metric("overruns_total", "counter", "what passed a limit of its address or key, by limit");
+  for (std::size_t i = 0; i < kOverrunCount; ++i) {
+    const auto overrun = static_cast<Overrun>(i);
+    out.sample(guard.overruns.read(overrun), label("limit", name_of(overrun)));
+  }
+  out.counter("client_rests_total", sum(loops, &LoopMetrics::rests),
+              "times a client was not read for a while because it was too fast");
+  out.counter("queries_cut_total", sum(loops, &LoopMetrics::queries_cut),
+              "REQs closed for what they cost");
+  out.gauge("addresses", guard.clients.address_count(), "addresses that limits are kept for");
+  out.gauge("waiting_bytes", guard.memory ? guard.memory->used() : 0,
+            "input and output that waits, of connections with more than 4 KiB");
+}
+
+void write_plugin(MetricsText& out, const PluginMetrics& plugin, std::string_view name) {
+  const auto sample = [&](std::uint64_t value, std::string_view what) {
+    out.sample(value, label("plugin", name) + "," + label("outcome", what));
+  };
+  sample(plugin.accepted.read(), "accepted");
+  sample(plugin.rejected.read(), "rejected");
+  sample(plugin.shadow_rejected.read(), "shadow_rejected");
+  sample(plugin.failed.read(), "failed");
+}
+
+void write_plugins(MetricsText& out, const PluginChain* plugins) {
+  if (plugins == nullptr) return;
+  const auto& all = plugins->metrics();
+  const auto each = [&](auto&& value) {
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      out.sample(value(*all[i]), label("plugin", std::to_string(i)));
+    }
+  };
+  out.metric("plugin_events_total", "counter", "events at a plugin, by outcome; failed: no answer");
+  for (std::size_t i = 0; i < all.size(); ++i) write_plugin(out, *all[i], std::to_string(i));
+  out.metric("plugin_bad_lines_total", "counter", "lines of its output that answered nothing");
+  each([](const PluginMetrics& plugin) { return plugin.bad_lines.read(); });
+  out.metric("plugin_starts_total", "counter", "starts of its processes");
+  each([](const PluginMetrics& plugin) { return plugin.starts.read(); });
+  out.metric("plugin_waiting", "gauge", "events that wait for a process");
+  each([](const PluginMetrics& plugin) { return plugin.waiting.load(); });
+  out.metric("plugin_in_flight", "gauge", "events given to a process and not answered");
+  each([](const PluginMetrics& plugin) { return plugin.in_flight.load(); });
+}
+
 }  // namespace
 
 std::string Relay::metrics_text() const {
@@ -217,6 +263,8 @@ std::string Relay::metrics_text() const {
   write_queries(out, *queries_, loops_);
   write_negentropy(out, *queries_, loops_);
   if (mirror_) mirror_->write_metrics(out);
+  write_guard(out, guard_, loops_);
+  write_plugins(out, ingest_->plugins());
   out.gauge("store_events", store_->count(), "events in the store");
   out.counter("store_replayed_total", store_->replayed(),
               "events taken from the log, after a crash or while the file's map grew");

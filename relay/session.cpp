@@ -21,6 +21,9 @@ constexpr unsigned kAuthenticationsMax = 64;
 constexpr std::size_t kKeysMax = 32;
 // A tag value in a filter counts as one value for as many bytes.
 constexpr std::size_t kBytesAValue = 100;
+// Refusals in a row for being too fast, until the client is not read for a while.
+constexpr unsigned kOverrunsMax = 16;
+constexpr std::int64_t kOverrunRestMs = 1'000;
 
 }  // namespace
 
@@ -39,12 +42,13 @@ std::size_t values_of(const std::vector<Filter>& filters) {
   return count;
 }
 
-Session::Session(net::ConnectionId connection, const SessionContext& context)
+Session::Session(net::ConnectionId connection, const SessionContext& context, ClientAccount account)
     : connection_(connection),
       context_(context),
       reader_(context.nobody),
       rate_tokens_(context.limits.events_burst_max),
-      rate_filled_ms_(context.clock.monotonic_ms()) {}
+      rate_filled_ms_(context.clock.monotonic_ms()),
+      account_(std::move(account)) {}
 
 Session::~Session() {
   while (!subscriptions_.empty()) remove(std::prev(subscriptions_.end()));
@@ -60,6 +64,7 @@ void Session::open() {
 
 void Session::on_text(std::string_view text) {
   if (is_stopping_) return;
+  rest(account_.on_message(text.size()));
   auto message = parse_client_message(text, context_.limits.message);
   if (!message) {
     on_error(message.error());
@@ -102,7 +107,10 @@ void Session::on(client_message::Publish&& message) {
       !Admission::is_open_to_all(event.kind)) {
     refusal = Refusal::AuthRequired;
   }
-  if (!refusal && !take_rate_token()) refusal = Refusal::RateLimited;
+  if (!refusal) refusal = rate_refusal_of(event);
+  if (!refusal && context_.guard != nullptr && !Admission::is_open_to_all(event.kind)) {
+    refusal = context_.guard->refuse(event);
+  }
   if (refusal) {
     context_.metrics.count(*refusal);
     answer(event.id, false, words_of(*refusal));
@@ -130,6 +138,39 @@ bool Session::take_rate_token() {
   if (rate_tokens_ < 1) return false;
   rate_tokens_ -= 1;
   return true;
+}
+
+// An event's author pays once the signature has passed; the keys that the client has shown, now.
+std::optional<Refusal> Session::rate_refusal_of(const Event& event) {
+  std::optional<Refusal> refusal;
+  if (!take_rate_token()) refusal = Refusal::RateLimited;
+  if (!refusal && !account_.take_event()) refusal = Refusal::AddressRateLimited;
+  if (!refusal && context_.guard != nullptr) {
+    for (const PublicKey& key : reader_->keys()) {
+      if (key == event.pubkey || context_.guard->keys.take(key)) continue;
+      refusal = Refusal::KeyRateLimited;
+      break;
+    }
+  }
+  if (refusal) {
+    on_overrun();
+  } else {
+    overruns_ = 0;
+  }
+  return refusal;
+}
+
+const std::shared_ptr<const EventSource>& Session::source() {
+  if (source_ == nullptr) {
+    EventSource source;
+    if (const auto& address = account_.address()) {
+      source.type = address->is_v4() ? EventSourceType::Ip4 : EventSourceType::Ip6;
+      source.info = address->ip_string();
+    }
+    if (is_authenticated()) source.authed = reader_->keys().front();
+    source_ = std::make_shared<const EventSource>(std::move(source));
+  }
+  return source_;
 }
 
 void Session::publish(UnverifiedEvent event) {
@@ -177,6 +218,7 @@ void Session::on(client_message::Auth&& message) {
     std::vector<PublicKey> keys(reader_->keys().begin(), reader_->keys().end());
     keys.push_back(*key);
     reader_ = std::make_shared<const Reader>(context_.authentication, std::move(keys));
+    source_ = nullptr;
   }
   send(ok_text(encode_hex(id), true, ""));
 }
@@ -210,6 +252,7 @@ void Session::on(client_message::Request&& message) {
   context_.metrics.requests.add();
   const auto found = find(message.subscription);
   const bool is_new = found == subscriptions_.end();
+  if (!takes_request(message.subscription)) return;  // its refusal has closed what was open
   const auto refusal = refusal_of(message.filters, is_new ? 0 : 1, is_new ? 0 : (*found)->values);
   // Also when the new one is refused: the client believes it replaced.
   if (!is_new) remove(found);
@@ -297,6 +340,7 @@ void Session::on(client_message::Close&& message) {
 void Session::on(client_message::Count&& message) {
   context_.metrics.counts.add();
   cancel_count(message.subscription);
+  if (!takes_request(message.subscription)) return;
   if (const auto refusal = refusal_of(message.filters, 0, 0)) {
     refuse(message.subscription, *refusal);
     return;
@@ -313,6 +357,16 @@ void Session::on(client_message::Count&& message) {
   filter_values_ += query->values;
   counts_.emplace(std::move(message.subscription), query);
   start(std::move(query));
+}
+
+bool Session::takes_request(std::string_view subscription) {
+  if (account_.take_request()) {
+    overruns_ = 0;
+    return true;
+  }
+  refuse(subscription, "rate-limited: too many requests from your address, slow down");
+  on_overrun();
+  return false;
 }
 
 void Session::refuse(std::string_view subscription, std::string_view message) {
@@ -355,11 +409,13 @@ void Session::advance() {
   step_is_refused_ = false;
   if (!step_is_out_ && !runnable_.empty() && peer_keeps_up()) {
     std::shared_ptr<Query> query = runnable_.front();
-    if (context_.host.start_step(query)) {
+    step_share_ = account_.take_query_step();
+    if (step_share_ && context_.host.start_step(query)) {
       runnable_.erase(runnable_.begin());
       if (runnable_.empty()) runnable_.shrink_to_fit();
       step_is_out_ = true;
     } else {
+      step_share_.reset();
       step_is_refused_ = true;
       context_.host.retry_later(connection_);
     }
@@ -369,6 +425,7 @@ void Session::advance() {
 
 void Session::on_step(QueryStep&& step) {
   step_is_out_ = false;
+  step_share_.reset();
   std::shared_ptr<Query> query = step.query;
   if (take_step(std::move(step))) runnable_.push_back(std::move(query));
   advance();
@@ -389,10 +446,25 @@ bool Session::take_step(QueryStep&& step) {
     end(found, "error: too many new events while the stored ones were sent; ask again");
   } else if (step.done) {
     finish_stored(subscription, step);
+  } else if (const auto overrun = overrun_of(*step.query)) {
+    context_.metrics.queries_cut.add();
+    end(found, *overrun);
   } else {
     return true;
   }
   return false;
+}
+
+// What was found has been sent; the client can go on where it ends.
+std::optional<std::string> Session::overrun_of(const Query& query) const {
+  const SessionLimits& limits = context_.limits;
+  const bool is_over = (limits.query_visits_max > 0 && query.visits >= limits.query_visits_max) ||
+                       (limits.query_ms_max > 0 && query.worked_us >= limits.query_ms_max * 1'000);
+  if (!is_over) return std::nullopt;
+  return fmt::format(
+      "error: this looked at {} entries and is not done; narrow it (authors, kinds, since), or go "
+      "on from the last event with until",
+      query.visits);
 }
 
 bool Session::take_count(QueryStep&& step) {
@@ -502,7 +574,8 @@ void Session::retry() {
 }
 
 void Session::update_reading() {
-  const bool must_pause = is_stopping_ || refused_event_ != nullptr || step_is_refused_ ||
+  const bool must_pause = is_stopping_ || is_resting_ || refused_event_ != nullptr ||
+                          step_is_refused_ ||
                           publishes_under_way_ >= context_.limits.publishes_under_way_max;
   if (must_pause == is_paused_) return;
   is_paused_ = must_pause;
@@ -512,6 +585,27 @@ void Session::update_reading() {
   } else {
     context_.host.resume_reading(connection_);
   }
+}
+
+// A client that goes on in spite of refusals is read slowly rather than sent away: it would come
+// back at once.
+void Session::on_overrun() {
+  if (++overruns_ < kOverrunsMax) return;
+  overruns_ = 0;
+  rest(kOverrunRestMs);
+}
+
+void Session::rest(std::int64_t ms) {
+  if (ms <= 0 || is_resting_) return;
+  is_resting_ = true;
+  context_.metrics.rests.add();
+  context_.host.rest(connection_, ms);
+  update_reading();
+}
+
+void Session::on_rested() {
+  is_resting_ = false;
+  update_reading();
 }
 
 void Session::stop_reading() {

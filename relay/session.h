@@ -4,7 +4,9 @@
 #include "events/messages.h"
 #include "relay/admission.h"
 #include "relay/authentication.h"
+#include "relay/client_limits.h"
 #include "relay/deliveries.h"
+#include "relay/guard.h"
 #include "relay/ingest.h"
 #include "relay/metrics.h"
 #include "relay/negentropy_session.h"
@@ -36,7 +38,10 @@ struct SessionLimits {
   std::size_t stored_pending_bytes_max = 256 << 10;  ///< output queued before stored events wait
   /// Index entries and records one COUNT may look at; about half a second of a query worker.
   std::uint64_t count_visits_max = 1'000'000;
-  bool search = false;             ///< NIP-50 is offered
+  bool search = false;  ///< NIP-50 is offered
+  /// The same for one REQ, and the time that threads may spend on it; 0: any. Then it is closed.
+  std::uint64_t query_visits_max = 0;
+  std::int64_t query_ms_max = 0;
   double events_a_second_max = 0;  ///< published, 0: any
   double events_burst_max = 100;   ///< published at once, when above is set
   NegentropyLimits negentropy;
@@ -54,6 +59,8 @@ class SessionHost {
   virtual void resume_reading(net::ConnectionId of) = 0;
   /// Calls retry() soon.
   virtual void retry_later(net::ConnectionId of) = 0;
+  /// Calls on_rested() then.
+  virtual void rest(net::ConnectionId of, std::int64_t ms) = 0;
   [[nodiscard]] virtual Offer offer(UnverifiedEvent& event, net::ConnectionId origin) = 0;
   /// False when the workers' queue is full. A step comes back to on_step().
   [[nodiscard]] virtual bool start_step(std::shared_ptr<Query>& query) = 0;
@@ -75,6 +82,8 @@ struct SessionContext {
   const Admission& admission;
   const Authentication& authentication;
   const Clock& clock;
+  /// Nothing: no limits but those of a connection.
+  Guard* guard = nullptr;
   /// The reader of a connection on which nobody has authenticated.
   std::shared_ptr<const Reader> nobody =
       std::make_shared<const Reader>(authentication, std::vector<PublicKey>{});
@@ -111,7 +120,9 @@ struct Subscription final : IndexedSubscription {
 /// Threads: its loop's.
 class Session {
  public:
-  Session(net::ConnectionId connection, const SessionContext& context);
+  /// `account`: of the client's address.
+  Session(net::ConnectionId connection, const SessionContext& context,
+          ClientAccount account = ClientAccount());
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -131,6 +142,10 @@ class Session {
 
   /// Tries again what a full queue refused.
   void retry();
+  /// A rest is over.
+  void on_rested();
+  /// Where its events come from, for plugins.
+  [[nodiscard]] const std::shared_ptr<const EventSource>& source();
   /// An event of a commit matches.
   void deliver(Subscription& subscription, const std::shared_ptr<const CommittedEvent>& event,
                std::uint64_t commit);
@@ -161,6 +176,11 @@ class Session {
 
   void publish(UnverifiedEvent event);
   [[nodiscard]] bool take_rate_token();
+  [[nodiscard]] std::optional<Refusal> rate_refusal_of(const Event& event);
+  [[nodiscard]] bool takes_request(std::string_view subscription);
+  [[nodiscard]] std::optional<std::string> overrun_of(const Query& query) const;
+  void on_overrun();
+  void rest(std::int64_t ms);
   [[nodiscard]] std::string_view words_of(Refusal refusal) const;
   void answer(const EventId& id, bool accepted, std::string_view message);
   void refuse(std::string_view subscription, std::string_view message);
@@ -222,6 +242,12 @@ class Session {
   std::size_t publishes_under_way_ = 0;
   double rate_tokens_ = 0;
   std::int64_t rate_filled_ms_ = 0;
+  // Limits of the client's address.
+  ClientAccount account_;
+  std::optional<Share> step_share_;  // while a step is out
+  std::shared_ptr<const EventSource> source_;
+  unsigned overruns_ = 0;  // in a row
+  bool is_resting_ = false;
   bool is_paused_ = false;
   bool is_stopping_ = false;
 };

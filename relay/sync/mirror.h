@@ -9,6 +9,7 @@
 #include "relay/admission.h"
 #include "relay/authentication.h"
 #include "relay/deliveries.h"
+#include "relay/guard.h"
 #include "relay/ingest.h"
 #include "relay/sync/sync_run.h"
 
@@ -38,6 +39,7 @@ struct MirrorContext {
   const Admission& admission;
   const AuthRules& auth;
   const MessageLimits& limits;
+  Guard& guard;
   const Clock& clock;
 };
 

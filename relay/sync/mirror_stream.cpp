@@ -37,6 +37,8 @@ MirrorStream::MirrorStream(std::uint64_t index, const MirrorOptions& options,
       options_(options),
       context_(context),
       name_(options.url.to_string()),
+      source_(std::make_shared<const EventSource>(
+          EventSource{EventSourceType::Stream, name_, std::nullopt})),
       may_send_(context.auth, options.filter),
       loop_(loop),
       socket_(loop),
@@ -126,7 +128,8 @@ void MirrorStream::take(UnverifiedEvent&& unverified) {
   ++metrics_.received;
   const bool is_wanted =
       options_.filter.matches(event) && kind_class(event.kind) != KindClass::Ephemeral;
-  if (!is_wanted || context_.admission.refuse(event, context_.clock.unix_s(), false)) {
+  if (!is_wanted || context_.admission.refuse(event, context_.clock.unix_s(), false) ||
+      context_.guard.content.refuse(event) || context_.guard.reports.is_refused(event)) {
     ++metrics_.refused;
     return;
   }
@@ -139,7 +142,7 @@ void MirrorStream::offer_pending() {
   const SessionId origin{kMirrorLoop, net::ConnectionId{index_}};
   bool is_full = false;
   while (!pending_.empty() && !is_full) {
-    const Offer offer = context_.ingest.offer(pending_.front(), origin);
+    const Offer offer = context_.ingest.offer(pending_.front(), origin, nullptr, source_);
     is_full = std::holds_alternative<QueueFull>(offer);
     if (std::holds_alternative<Settled>(offer)) ++metrics_.known;
     if (!is_full) pending_.pop_front();

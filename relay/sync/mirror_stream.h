@@ -97,6 +97,7 @@ class MirrorStream final : private SyncHost {
   const MirrorOptions options_;
   const MirrorContext context_;
   const std::string name_;
+  const std::shared_ptr<const EventSource> source_;  // as plugins hear of it
   const MaySend may_send_;
   MirrorMetrics metrics_;
   net::Loop& loop_;

@@ -78,6 +78,22 @@ class Peer {
 
   explicit Peer(int fd) : fd_(fd), connected_(true) {}
 
+  /// From an address of this machine, e.g. "127.0.0.2".
+  static int connect_from(const char* source, std::uint16_t port) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const timeval wait{kTestWaitSeconds, 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    EXPECT_EQ(inet_pton(AF_INET, source, &address.sin_addr), 1);
+    EXPECT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return fd;
+  }
+
   ~Peer() { shut(); }
 
   Peer(const Peer&) = delete;
@@ -86,6 +102,8 @@ class Peer {
   Peer& operator=(Peer&&) = delete;
 
   [[nodiscard]] bool connected() const { return connected_; }
+
+  [[nodiscard]] int fd() const { return fd_; }
 
   void shut() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
@@ -157,7 +175,8 @@ class Peer {
 
   /// Upgrades; `with` is sent in the same packet. With an offer of extensions, read_frame() also
   /// takes compressed messages.
-  bool upgrade(std::string_view with = {}, std::string_view extensions = {}) {
+  bool upgrade(std::string_view with = {}, std::string_view extensions = {},
+               std::string_view more_headers = {}) {
     std::string request =
         "GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -165,7 +184,7 @@ class Peer {
       request.append("Sec-WebSocket-Extensions: ").append(extensions).append("\r\n");
       decoder_ = WsDecoder(WsRole::Client, kMessageBytesMax, &inflater_);
     }
-    request.append("\r\n").append(with);
+    request.append(more_headers).append("\r\n").append(with);
     if (!send(request)) return false;
     head_ = read_until("\r\n\r\n");
     return head_.find("101") != std::string::npos &&

@@ -42,6 +42,8 @@ class FakeHost final : public SessionHost {
 
   void retry_later(net::ConnectionId /*of*/) override { ++retries_asked; }
 
+  void rest(net::ConnectionId /*of*/, std::int64_t ms) override { rests_ms.push_back(ms); }
+
   [[nodiscard]] Offer offer(UnverifiedEvent& event, net::ConnectionId /*origin*/) override {
     if (std::holds_alternative<Queued>(next_offer)) offered.push_back(std::move(event));
     return next_offer;
@@ -78,6 +80,7 @@ class FakeHost final : public SessionHost {
   Offer next_offer = Queued{};
   std::size_t pending = 0;
   int retries_asked = 0;
+  std::vector<std::int64_t> rests_ms;
   bool is_queue_full = false;
   bool is_paused = false;
 };
