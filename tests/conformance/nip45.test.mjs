@@ -65,3 +65,22 @@ test("what would take too long is refused, not guessed", async () => {
     assert.match((await client.count({ "#t": ["x"] })).closed, /^(error|blocked|restricted|rate-limited): /);
   });
 });
+
+test("a count by one tag value comes with a HyperLogLog of the authors", async () => {
+  const client = await relay.connect();
+  const target = sha256("what is liked");
+  const people = Array.from({ length: 40 }, person);
+  await client.accepts(...people.flatMap((who) => [who.sign(7, { tags: [["e", target]] }), who.sign(7, { tags: [["e", target]], created_at: now() - 1 })]));
+  const { count, hll } = await client.count({ "#e": [target], kinds: [7] });
+  assert.equal(count, 80);
+  const registers = Buffer.alloc(256);
+  const offset = Number.parseInt(target[32], 16) + 8;
+  for (const { key } of people) {
+    const bytes = Buffer.from(key, "hex");
+    const bits = [...bytes.subarray(offset + 1)].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+    const zeros = bits.includes("1") ? bits.indexOf("1") : bits.length;
+    registers[bytes[offset]] = Math.max(registers[bytes[offset]], zeros + 1);
+  }
+  assert.equal(hll, registers.toString("hex"));
+  for (const filters of [[{ kinds: [7] }], [{ "#e": [target, sha256("x")] }], [{ "#e": [target] }, { kinds: [1] }]]) assert.equal((await client.count(...filters)).hll, undefined);
+});

@@ -1,0 +1,42 @@
+// NIP-67: EOSE says whether all was sent.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { information_at, now, person, relay_under_test } from "./lib.mjs";
+
+const relay = relay_under_test({ sections: { limits: { limit_max: 20, limit_default: 10 } } });
+
+test("finish and more are what a client would find out", async () => {
+  assert.ok((await information_at(relay.http)).supported_nips.includes(67));
+  const [client, alice] = [await relay.connect(), person()];
+  await client.accepts(...Array.from({ length: 25 }, (_, i) => alice.sign(i < 5 ? 7 : 1, { created_at: now() - i })));
+  const hint = async (...filters) => {
+    const subscription = await client.subscribe(...filters);
+    await subscription.close();
+    return subscription.eose[2];
+  };
+  const of = { authors: [alice.key] };
+  assert.deepEqual(await hint({ ...of, kinds: [7] }), ["finish"]);
+  assert.deepEqual(await hint({ ...of, kinds: [7], limit: 5 }), ["finish"], "exactly as many as the limit");
+  assert.deepEqual(await hint({ ...of, kinds: [7], limit: 4 }), ["more"]);
+  assert.deepEqual(await hint(of), ["more"], "the relay's own limit where none is named");
+  assert.deepEqual(await hint({ ...of, limit: 500 }), ["more"], "the relay's limit is below the client's");
+  assert.deepEqual(await hint({ ...of, kinds: [1], limit: 500 }), ["finish"], "20 of 20");
+  assert.deepEqual(await hint({ ids: ["0".repeat(64)] }), ["finish"]);
+  assert.equal(await hint({ ...of, limit: 0 }), undefined, "nothing was looked at");
+});
+
+test("paging by what is said ends with every event", async () => {
+  const [client, alice] = [await relay.connect(), person()];
+  const events = Array.from({ length: 57 }, (_, i) => alice.sign(1, { created_at: now() - i * 3 }));
+  await client.accepts(...events);
+  const found = new Set();
+  for (let until = now() + 10, rounds = 0; ; rounds++) {
+    assert.ok(rounds < 9);
+    const subscription = await client.subscribe({ authors: [alice.key], until, limit: 10 });
+    await subscription.close();
+    for (const event of subscription.events) found.add(event.id);
+    if (subscription.eose[2].includes("finish")) break;
+    until = subscription.events.at(-1).created_at - 1;
+  }
+  assert.equal(found.size, events.length);
+});
