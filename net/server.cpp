@@ -145,7 +145,7 @@ struct Server::Impl {
   };
 
   Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfig& listen,
-       const ServerLimits& the_limits);
+       ServerLimits the_limits);
   ~Impl();
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
@@ -235,10 +235,10 @@ struct Server::Impl {
 };
 
 Server::Impl::Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfig& listen,
-                   const ServerLimits& the_limits)
+                   ServerLimits the_limits)
     : loop(the_loop),
       handler(the_handler),
-      limits(the_limits),
+      limits(std::move(the_limits)),
       proxies(listen.proxies),
       deflate_options(listen.deflate),
       deflated(listen.deflate) {

@@ -66,7 +66,7 @@ std::string document_of(const RelayConfig& config) {
   w.key("payment_required").boolean(false);
   w.key("restricted_writes")
       .boolean(!config.policy.allowed_authors.empty() || config.policy.work_bits_min > 0 ||
-               config.auth.to_write);
+               config.auth.to_write || !config.guard.plugins.empty());
   if (config.limits.created_at_past_s_max > 0) {
     w.key("created_at_lower_limit").integer(config.limits.created_at_past_s_max);
   }

@@ -107,7 +107,7 @@ void take_lines(std::string& text, const OnLine& on_line) {
 /// One of the plugins: its processes, and the events that are at it.
 class PluginChain::Plugin {
  public:
-  using Decided = std::function<void(Pending&, Verdict&&)>;
+  using Decided = std::function<void(Pending&, const Verdict&)>;
 
   Plugin(PluginOptions options, PluginMetrics& metrics, const Clock& clock, Decided decided)
       : options_(std::move(options)),
@@ -240,15 +240,12 @@ void PluginChain::Plugin::replace(Seat& seat) {
   log(LogLevel::Info, "plugin {}: its files have changed", public_text(name_));
   const auto handed = std::exchange(seat.handed, {});
   clear(seat);
+  std::vector<Pending*> again;
   std::vector<Pending*> given_up;
-  for (auto one = handed.rbegin(); one != handed.rend(); ++one) {
-    Pending& pending = *one->second.pending;
-    if (pending.handed >= kHandedMax) {
-      given_up.push_back(&pending);
-    } else {
-      waiting_.push_front(&pending);
-    }
+  for (const auto& [number, one] : handed) {
+    (one.pending->handed < kHandedMax ? again : given_up).push_back(one.pending);
   }
+  waiting_.insert(waiting_.begin(), again.begin(), again.end());
   start(seat);
   for (Pending* pending : given_up) fail(*pending);
 }
@@ -511,7 +508,7 @@ class PluginChain::Runner {
     for (std::size_t i = 0; i < plugins.size(); ++i) {
       plugins_.push_back(std::make_unique<Plugin>(
           std::move(plugins[i]), *chain.metrics_[i], clock,
-          [this](Pending& pending, Verdict&& verdict) { decided(pending, std::move(verdict)); }));
+          [this](Pending& pending, const Verdict& verdict) { decided(pending, verdict); }));
     }
   }
 
@@ -579,9 +576,9 @@ class PluginChain::Runner {
     }
   }
 
-  void decided(Pending& pending, Verdict&& verdict) {
+  void decided(Pending& pending, const Verdict& verdict) {
     if (verdict.action != PluginAction::Accept) {
-      finish(pending, std::move(verdict));
+      finish(pending, verdict);
       return;
     }
     ++pending.stage;
@@ -612,8 +609,8 @@ PluginChain::PluginChain(std::vector<PluginOptions> plugins, std::size_t queue_m
   CHECK(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
   wake_read_ = UniqueFd(ends[0]);
   wake_write_ = UniqueFd(ends[1]);
-  for (std::size_t i = 0; i < plugins.size(); ++i) {
-    CHECK(!plugins[i].command.empty() && plugins[i].processes > 0);
+  for (const PluginOptions& plugin : plugins) {
+    CHECK(!plugin.command.empty() && plugin.processes > 0);
     metrics_.push_back(std::make_unique<PluginMetrics>());
   }
   runner_ = std::make_unique<Runner>(*this, std::move(plugins), clock, std::move(on_verdict));

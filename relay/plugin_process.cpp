@@ -47,7 +47,7 @@ bool make_non_blocking(const UniqueFd& fd) {
   setpgid(0, 0);                      // a terminal's Ctrl-C is the relay's business
   sigset_t none;
   sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
   std::signal(SIGPIPE, SIG_DFL);
   dup2(input, STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
@@ -64,6 +64,7 @@ Result<std::unique_ptr<PluginProcess>, std::string> PluginProcess::start(
   const auto error = [] { return failure(std::generic_category().message(errno)); };
   std::vector<std::string> words = command;
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   auto input = make_pipe();

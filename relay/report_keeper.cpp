@@ -58,8 +58,8 @@ void ReportKeeper::run() {
   }
 }
 
-// Reports that come meanwhile are added by on_stored(), before or after: twice is as once.
 void ReportKeeper::read_all() {
+  reports_.begin_again();
   Filter filter;
   filter.kinds.emplace({kinds::kReport});
   filter.authors.emplace(reports_.moderators().begin(), reports_.moderators().end());
@@ -79,8 +79,7 @@ void ReportKeeper::read_all() {
     }
     is_done = step->done;
   }
-  reports_.clear();
-  for (const Event& report : found) (void)reports_.add(report);
+  reports_.start_with(found);
   erase(reports_.refused_events());
 }
 

@@ -30,10 +30,12 @@ bool has_tag(const Event& event, std::string_view name) {
 
 }  // namespace
 
-std::vector<EventId> Reports::add(const Event& report) {
+bool Reports::counts(const Event& event) const {
+  return event.kind == kinds::kReport && moderators_.contains(event.pubkey);
+}
+
+std::vector<EventId> Reports::file(const Event& report) {
   std::vector<EventId> refused;
-  if (report.kind != kinds::kReport || !moderators_.contains(report.pubkey)) return refused;
-  const std::lock_guard lock(mutex_);
   for (const EventId& id : ids_in<EventId>(report, "e")) {
     Moderators& by = events_[id];
     by.insert(report.pubkey);
@@ -44,10 +46,29 @@ std::vector<EventId> Reports::add(const Event& report) {
   return refused;
 }
 
-void Reports::clear() {
+std::vector<EventId> Reports::add(const Event& report) {
+  if (!counts(report)) return {};
+  const std::lock_guard lock(mutex_);
+  if (is_beginning_again_) added_since_.push_back(report);
+  return file(report);
+}
+
+void Reports::begin_again() {
+  const std::lock_guard lock(mutex_);
+  is_beginning_again_ = true;
+  added_since_.clear();
+}
+
+void Reports::start_with(std::span<const Event> stored) {
   const std::lock_guard lock(mutex_);
   events_.clear();
   keys_.clear();
+  for (const Event& report : stored) {
+    if (counts(report)) (void)file(report);
+  }
+  for (const Event& report : added_since_) (void)file(report);
+  added_since_ = {};
+  is_beginning_again_ = false;
 }
 
 bool Reports::is_refused(const Event& event) const {

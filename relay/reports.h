@@ -40,7 +40,11 @@ class Reports {
 
   /// A stored report of a moderator; others do nothing. The events that it makes refused.
   std::vector<EventId> add(const Event& report);
-  void clear();
+
+  // To make the state anew while reports go on coming: begin_again(), then the stored ones are
+  // read, then start_with() them. What was added between the two counts as well.
+  void begin_again();
+  void start_with(std::span<const Event> stored);
   [[nodiscard]] bool is_refused(const Event& event) const;
   /// All of them that are named by enough reports.
   [[nodiscard]] std::vector<EventId> refused_events() const;
@@ -51,12 +55,18 @@ class Reports {
  private:
   using Moderators = std::set<PublicKey>;
 
+  [[nodiscard]] bool counts(const Event& event) const;
+  // With mutex_ held.
+  std::vector<EventId> file(const Event& report);
+
   const std::unordered_set<PublicKey, FixedBytesHash> moderators_;
   const std::size_t needed_;
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   std::unordered_map<EventId, Moderators, FixedBytesHash> events_;
   std::unordered_map<PublicKey, Moderators, FixedBytesHash> keys_;
+  std::vector<Event> added_since_;  // begin_again()
+  bool is_beginning_again_ = false;
 };
 
 }  // namespace nostril::relay

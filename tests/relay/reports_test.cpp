@@ -78,6 +78,21 @@ TEST_F(ReportsTest, NeverRefusesAModerator) {
   EXPECT_FALSE(reports.is_refused(note));
 }
 
+TEST_F(ReportsTest, KeepsWhatComesWhileTheStoredOnesAreRead) {
+  Reports reports(rules(1));
+  const Event deleted = mallory.sign(1, "deleted");
+  const Event stored = mallory.sign(1, "stored");
+  const Event late = mallory.sign(1, "late");
+  (void)reports.add(report(moderator, deleted));
+  reports.begin_again();
+  (void)reports.add(report(moderator, late));
+  const std::vector<Event> found = {report(other, stored), alice.sign(1)};
+  reports.start_with(found);
+  EXPECT_FALSE(reports.is_refused(deleted));
+  EXPECT_TRUE(reports.is_refused(stored));
+  EXPECT_TRUE(reports.is_refused(late));
+}
+
 // The keeper, on a real store.
 class ReportKeeperTest : public ReportsTest {
  protected:
