@@ -158,6 +158,9 @@ void RelayConfig::declare(Config& config) {
               "a few events become durable in a log of 1 MiB first: a third of the disk's work");
   config.number("cache_bytes", &store.cache_bytes, 0, std::int64_t{1} << 40,
                 "memory of all loops together for events that were shown lately");
+  config.number(
+      "map_bytes", &store.map_bytes, 1 << 20, std::int64_t{1} << 44,
+      "address space for the store's file at the start; doubles by itself when it is full");
 
   config.section(
       "net", "Compression of messages (permessage-deflate), for clients that offer it; patience.");
@@ -322,6 +325,7 @@ StoreOptions RelayConfig::store_options() const {
   if (store.log) out.log_bytes = kLogBytes;
   out.address = RelayAddress::of(url);
   out.search = search.enabled;
+  out.map_bytes_initial = size(store.map_bytes);
   return out;
 }
 

@@ -76,6 +76,7 @@ struct RelayConfig {
   struct StoreFiles {
     bool log = true;
     std::int64_t cache_bytes = std::int64_t{128} << 20;
+    std::int64_t map_bytes = std::int64_t{1} << 30;
   } store;
 
   struct Net {

@@ -1,6 +1,5 @@
 #include "relay/query_pool.h"
 
-#include "base/log.h"
 
 #include <chrono>
 #include <cstring>
@@ -164,7 +163,7 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
       if (self.is_count) self.count += rows;
       metrics.visits.add(scanned->visits);
     } else {
-      log(LogLevel::Error, "{}", public_text(scanned.error().text));
+      errors_.error(public_text(scanned.error().text));
       metrics.failures.add();
       out.done = true;
       out.failed = true;

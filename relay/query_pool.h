@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/log_seldom.h"
 #include "base/mailbox.h"
 #include "relay/metrics.h"
 #include "relay/query.h"
@@ -80,6 +81,7 @@ class QueryPool {
   const StepHandler on_step_;
   Mailbox<std::shared_ptr<Query>> queue_;
   std::vector<std::unique_ptr<QueryMetrics>> metrics_;
+  SeldomLog errors_;
   std::vector<std::thread> threads_;  // last: they use all of the above
 };
 

@@ -1,6 +1,5 @@
 #include "relay/store/writer.h"
 
-#include "base/log.h"
 
 #include <algorithm>
 #include <utility>
@@ -83,7 +82,7 @@ std::vector<PutResult> StoreWriter::put(const std::vector<VerifiedEvent>& events
   if (batches_to_commit_ > 0) --batches_to_commit_;
   auto results = writes_->put(events, clock_.unix_s(), may_log);
   if (results) return std::move(*results);
-  log(LogLevel::Error, "{}", public_text(results.error().text));
+  errors_.error(public_text(results.error().text));
   gate_.fail();
   return std::vector<PutResult>(events.size(), PutResult::Failed);
 }
@@ -117,7 +116,7 @@ void StoreWriter::commit_when_due(bool was_idle) {
 void StoreWriter::commit_log() {
   if (writes_->batches_in_log() == 0) return;
   if (const auto committed = writes_->commit(); !committed) {
-    log(LogLevel::Error, "{}", public_text(committed.error().text));
+    errors_.error(public_text(committed.error().text));
     gate_.fail();
     return;
   }
@@ -137,7 +136,7 @@ void StoreWriter::sweep_when_due() {
   commit_log();  // a thread has one transaction
   const auto swept = store_.sweep(clock_.unix_s(), options_.sweep_rows_max);
   if (!swept) {
-    log(LogLevel::Error, "{}", public_text(swept.error().text));
+    errors_.error(public_text(swept.error().text));
     return;
   }
   swept_.add(swept->removed);

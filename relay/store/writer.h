@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/log_seldom.h"
 #include "base/mailbox.h"
 #include "base/metrics.h"
 #include "events/event.h"
@@ -134,6 +135,7 @@ class StoreWriter {
   Counter logged_;
   Counter log_commits_;
   Counter swept_;
+  SeldomLog errors_;
   std::array<Counter, kPutResultCount> outcomes_;
   // Owned by the writer thread.
   std::optional<LoggedWrites> writes_;  // while the thread runs

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/log_seldom.h"
 
 #include <gtest/gtest.h>
 
@@ -71,6 +72,31 @@ TEST(Log, OffIsSilentEvenForErrors) {
   EXPECT_FALSE(log_enabled(LogLevel::Error));
   EXPECT_EQ(printed("nothing"), "");
   set_log_level(LogLevel::Info);
+}
+
+TEST(SeldomLog, SaysAnErrorOnceAMinuteAndHowOftenItCame) {
+  SeldomLog seldom;
+  const SeldomLog::Time start{};
+  const auto at = [&](int seconds) { return start + std::chrono::seconds(seconds); };
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(seldom.error_at(public_text("disk full"), at(0)));
+  EXPECT_FALSE(seldom.error_at(public_text("disk full"), at(1)));
+  EXPECT_TRUE(seldom.error_at(public_text("another"), at(2)));
+  EXPECT_FALSE(seldom.error_at(public_text("disk full"), at(59)));
+  EXPECT_TRUE(seldom.error_at(public_text("disk full"), at(60)));
+  EXPECT_FALSE(seldom.error_at(public_text("disk full"), at(61)));
+  const std::string all = testing::internal::GetCapturedStderr();
+  EXPECT_NE(all.find("disk full (3 times since it was last said)"), std::string::npos) << all;
+}
+
+TEST(SeldomLog, ForgetsRatherThanGrows) {
+  SeldomLog seldom;
+  const SeldomLog::Time now{};
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 1'000; ++i) {
+    EXPECT_TRUE(seldom.error_at(public_text(std::to_string(i)), now));
+  }
+  (void)testing::internal::GetCapturedStderr();
 }
 
 TEST(LogLevelFrom, KnowsTheNames) {

@@ -147,11 +147,11 @@ export class Bed {
   }
 
   /** A relay; with the port and data of an earlier one its successor. `settings`, `sections`: see node(). */
-  async relay({ port = 0, data = path.join(this.folder, "relay"), settings = {}, sections = {} } = {}) {
+  async relay({ port = 0, data = path.join(this.folder, "relay"), settings = {}, sections = {}, env = {} } = {}) {
     const config = `${data}.toml`;
     fs.writeFileSync(config, toml_text(settings, sections));
     const program = this.#run("relay", path.join(kBin, "nostril-relay"),
-      ["run", "--config", config, "--listen", `127.0.0.1:${port}`, "--data", data]);
+      ["run", "--config", config, "--listen", `127.0.0.1:${port}`, "--data", data], env);
     const [, url] = await program.line(/^listening on (wss?:\/\/\S+)$/m);
     return { url, port: Number(new URL(url).port), data, program };
   }
