@@ -43,11 +43,34 @@ std::string PeerAddress::ip_string() const {
   return text.data();
 }
 
-std::array<std::uint8_t, 16> peer_group(const PeerAddress& peer) {
-  constexpr std::size_t kPrefixBytes = 8;
-  std::array<std::uint8_t, 16> out = peer.ip;
-  if (!peer.is_v4()) std::fill(out.begin() + kPrefixBytes, out.end(), std::uint8_t{0});
+std::optional<PeerAddress> PeerAddress::parse(std::string_view ip) {
+  if (ip.empty() || ip.size() >= INET6_ADDRSTRLEN || ip.find('\0') != std::string_view::npos) {
+    return std::nullopt;
+  }
+  const std::string text(ip);
+  PeerAddress out;
+  std::array<std::uint8_t, 4> v4{};
+  if (inet_pton(AF_INET, text.c_str(), v4.data()) == 1) {
+    std::copy(kMappedPrefix.begin(), kMappedPrefix.end(), out.ip.begin());
+    std::copy(v4.begin(), v4.end(), out.ip.begin() + kMappedPrefix.size());
+    return out;
+  }
+  if (inet_pton(AF_INET6, text.c_str(), out.ip.data()) == 1) return out;
+  return std::nullopt;
+}
+
+PeerAddress with_prefix(const PeerAddress& peer, unsigned bits) {
+  PeerAddress out = peer;
+  for (std::size_t i = 0; i < out.ip.size(); ++i) {
+    const unsigned begin = static_cast<unsigned>(i) * 8;
+    const unsigned kept = bits <= begin ? 0 : std::min(bits - begin, 8U);
+    out.ip[i] &= static_cast<std::uint8_t>(0xFF00U >> kept);
+  }
   return out;
+}
+
+std::array<std::uint8_t, 16> peer_group(const PeerAddress& peer, unsigned v6_prefix_bits) {
+  return peer.is_v4() ? peer.ip : with_prefix(peer, v6_prefix_bits).ip;
 }
 
 }  // namespace nostril::net
