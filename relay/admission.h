@@ -1,8 +1,10 @@
 #pragma once
 
 #include "events/event.h"
+#include "relay/moderation.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <unordered_set>
@@ -22,8 +24,9 @@ enum class Refusal : std::uint8_t {
   LacksWork,      ///< NIP-13
   AuthRequired,   ///< NIP-42
   RateLimited,
+  BannedEvent,  ///< by a moderator
 };
-inline constexpr std::size_t kRefusalCount = 11;
+inline constexpr std::size_t kRefusalCount = 12;
 
 /// OK's fourth member, with NIP-01's prefix.
 std::string_view message_of(Refusal refusal);
@@ -39,17 +42,26 @@ struct AdmissionRules {
   unsigned work_bits_min = 0;  ///< leading zero bits of the id, and what its nonce tag aimed at
 };
 
-/// The cheap refusals. Pure. Threads: const, any.
+/// The cheap refusals: what the configuration says, and what moderators have said since. Pure,
+/// cheap to copy. Threads: const, any.
 class Admission {
  public:
-  explicit Admission(AdmissionRules rules) : rules_(std::move(rules)) {}
+  explicit Admission(AdmissionRules rules, std::shared_ptr<const ModerationLists> lists =
+                                               std::make_shared<const ModerationLists>())
+      : rules_(std::make_shared<const AdmissionRules>(std::move(rules))),
+        lists_(std::move(lists)) {}
+
+  [[nodiscard]] const AdmissionRules& rules() const { return *rules_; }
 
   /// `is_from_author`: the connection has shown that it holds the author's key (NIP-42).
   [[nodiscard]] std::optional<Refusal> refuse(const Event& event, std::int64_t now_s,
                                               bool is_from_author) const;
 
  private:
-  const AdmissionRules rules_;
+  [[nodiscard]] std::optional<Refusal> refuse_by_list(const Event& event) const;
+
+  std::shared_ptr<const AdmissionRules> rules_;
+  std::shared_ptr<const ModerationLists> lists_;
 };
 
 }  // namespace nostril::relay

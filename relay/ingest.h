@@ -91,6 +91,8 @@ class Ingest {
 
   [[nodiscard]] const StoreWriter& writer() const { return *writer_; }
 
+  [[nodiscard]] StoreWriter& writer() { return *writer_; }
+
   /// What a reader of the store has to ask first.
   [[nodiscard]] CommitGate& in_tables() { return writer_->in_tables(); }
 

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -90,6 +91,7 @@ bool QueryPool::wait_for_commit(const Query& query, QueryMetrics& metrics) {
 
 QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget,
                           QueryMetrics& metrics, EventCache* cache) {
+  const auto began = std::chrono::steady_clock::now();
   QueryStep out;
   out.query = std::move(query);
   Query& self = *out.query;
@@ -161,6 +163,10 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
   out.commits_announced = commits_announced_();
   metrics.steps.add();
   metrics.rows.add(rows);
+  metrics.busy_us.add(
+      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                     std::chrono::steady_clock::now() - began)
+                                     .count()));
   return out;
 }
 

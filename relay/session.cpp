@@ -49,6 +49,7 @@ Session::~Session() {
 void Session::open() {
   if (!context_.authentication.is_offered()) return;
   SystemRng().fill(challenge_);
+  has_challenge_ = true;
   send(auth_challenge_text(encode_hex(challenge_)));
 }
 
@@ -491,6 +492,14 @@ void Session::update_reading() {
   } else {
     context_.host.resume_reading(connection_);
   }
+}
+
+void Session::settings_changed() {
+  reader_ = std::make_shared<const Reader>(
+      context_.authentication,
+      std::vector<PublicKey>(reader_->keys().begin(), reader_->keys().end()));
+  if (!has_challenge_) open();
+  update_reading();
 }
 
 void Session::stop_reading() {

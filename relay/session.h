@@ -134,6 +134,8 @@ class Session {
   void forget_sent();
   /// Reads no more; answers still go out.
   void stop_reading();
+  /// The context holds other limits and rules than before. What is under way goes on by the old.
+  void settings_changed();
 
   [[nodiscard]] std::size_t subscription_count() const { return subscriptions_.size(); }
 
@@ -197,6 +199,7 @@ class Session {
   bool step_is_refused_ = false;
   // Who is there: nobody, until an AUTH says so.
   std::array<std::uint8_t, 16> challenge_{};
+  bool has_challenge_ = false;
   std::shared_ptr<const Reader> reader_;
   unsigned authentications_ = 0;
   // Publishing.
