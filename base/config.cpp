@@ -267,6 +267,29 @@ void Config::copy_value(const std::string& key, const Config& other) {
   }
 }
 
+Config::Change Config::keep_running(const Config& running,
+                                    const std::function<bool(std::string_view key)>& may_change) {
+  Change out;
+  for (const std::string& key : different_keys(running)) {
+    const bool is_taken = may_change(key);
+    (is_taken ? out.taken : out.needs_restart).push_back(key);
+    if (!is_taken) copy_value(key, running);
+  }
+  return out;
+}
+
+std::vector<Config::Shown> Config::shown() const {
+  std::vector<Shown> out;
+  for (const Field& field : fields_) {
+    std::string line = print_field(field);
+    const std::size_t value = line.find(" = ");
+    line = line.substr(value == std::string::npos ? 0 : value + 3);
+    while (line.ends_with('\n')) line.pop_back();
+    out.push_back({field.full_key(), std::move(line), field.comment});
+  }
+  return out;
+}
+
 std::string Config::print() const {
   std::string out;
   for (const Section& section : sections_) {

@@ -29,6 +29,12 @@ class ConfigError : public std::runtime_error {
 /// Lifetime: the fields must outlive the Config. Threads: one.
 class Config {
  public:
+  /// What a changed file comes to for a program that runs.
+  struct Change {
+    std::vector<std::string> taken;          ///< keys that have their new value
+    std::vector<std::string> needs_restart;  ///< keys that keep their running one
+  };
+
   /// Fields declared after this belong to `[name]`; "" is the top of the file.
   void section(std::string name, std::string comment);
   void text(std::string key, std::string* field, std::string comment);
@@ -61,6 +67,19 @@ class Config {
   [[nodiscard]] std::vector<std::string> different_keys(const Config& other) const;
   /// Gives the field of that key the value that it has in `other`.
   void copy_value(const std::string& key, const Config& other);
+
+  /// Gives every field that differs from `running`'s and may not change the running value.
+  Change keep_running(const Config& running,
+                      const std::function<bool(std::string_view key)>& may_change);
+
+  struct Shown {
+    std::string key;
+    std::string value;  ///< as TOML
+    std::string comment;
+  };
+
+  /// The fields with their present values, for people.
+  [[nodiscard]] std::vector<Shown> shown() const;
 
   /// The declared fields with their present values as a TOML file, each with its comment.
   [[nodiscard]] std::string print() const;

@@ -3,6 +3,7 @@
 #include "base/check.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -89,16 +90,23 @@ struct Listener::Watch {
 
 Listener::Listener(Loop& loop, const std::string& host, std::uint16_t port, bool joins, int backlog,
                    OnAccept on_accept)
+    : Listener(loop, open_listening_socket(host, port, joins, backlog), std::move(on_accept)) {}
+
+Listener::Listener(Loop& loop, UniqueFd listening, OnAccept on_accept)
     : loop_(loop), on_accept_(std::move(on_accept)) {
   CHECK(loop.on_loop_thread());
+  watch(std::move(listening));
+}
+
+void Listener::watch(UniqueFd fd) {
   auto watch = std::make_unique<Watch>();
-  watch->fd = open_listening_socket(host, port, joins, backlog);
+  watch->fd = std::move(fd);
   watch->listener = this;
   Address bound;
   bound.bytes = sizeof bound.storage;
   CHECK(::getsockname(watch->fd.get(), bound.get(), &bound.bytes) == 0);
   local_port_ = PeerAddress::from(*bound.get()).port;
-  CHECK(uv_poll_init(loop.uv(), &watch->handle, watch->fd.get()) == 0);
+  CHECK(uv_poll_init(loop_.uv(), &watch->handle, watch->fd.get()) == 0);
   watch->handle.data = watch.get();
   watch_ = watch.release();
   start_watching();
@@ -106,6 +114,13 @@ Listener::Listener(Loop& loop, const std::string& host, std::uint16_t port, bool
 
 Listener::~Listener() {
   stop();
+}
+
+UniqueFd Listener::duplicate() const {
+  CHECK(watch_ != nullptr);
+  UniqueFd out(::fcntl(watch_->fd.get(), F_DUPFD_CLOEXEC, 0));
+  CHECK(out.is_open());
+  return out;
 }
 
 void Listener::stop() {

@@ -22,6 +22,8 @@ class Listener {
   /// std::runtime_error naming the address.
   Listener(Loop& loop, const std::string& host, std::uint16_t port, bool joins, int backlog,
            OnAccept on_accept);
+  /// A socket that listens already (inherited_sockets.h), perhaps also elsewhere in this process.
+  Listener(Loop& loop, UniqueFd listening, OnAccept on_accept);
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
@@ -30,12 +32,16 @@ class Listener {
 
   [[nodiscard]] std::uint16_t local_port() const { return local_port_; }
 
+  /// The same socket once more: while it is open, connections wait in it, whoever else stops.
+  [[nodiscard]] UniqueFd duplicate() const;
+
   /// Closes the listening socket; accepted ones are not touched.
   void stop();
 
  private:
   struct Watch;
 
+  void watch(UniqueFd fd);
   void accept_some();
   void start_watching();
 

@@ -7,10 +7,12 @@
 #include "net/raw_socket.h"
 #include "net/tls_identity.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <span>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -231,7 +233,7 @@ struct Server::Impl {
   std::string scratch;
   HookId hook = HookId::None;
   TimerId sweeper = TimerId::None;
-  std::unique_ptr<Listener> listener;
+  std::vector<std::unique_ptr<Listener>> listeners;  // one, or those that came with the start
 };
 
 Server::Impl::Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfig& listen,
@@ -247,9 +249,18 @@ Server::Impl::Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfi
   } else if (listen.tls.enabled()) {
     tls = TlsIdentity::load(listen.tls.certificate_path, listen.tls.key_path).server_context();
   }
-  listener = std::make_unique<Listener>(
-      loop, listen.host, listen.port, listen.joins, listen.backlog,
-      [this](UniqueFd fd, const PeerAddress& peer) { accept(std::move(fd), peer); });
+  const auto on_accept = [this](UniqueFd fd, const PeerAddress& peer) {
+    accept(std::move(fd), peer);
+  };
+  for (const int inherited : listen.inherited) {
+    UniqueFd fd(::fcntl(inherited, F_DUPFD_CLOEXEC, 0));
+    if (!fd.is_open()) throw std::runtime_error("an inherited socket is not open");
+    listeners.push_back(std::make_unique<Listener>(loop, std::move(fd), on_accept));
+  }
+  if (listeners.empty()) {
+    listeners.push_back(std::make_unique<Listener>(loop, listen.host, listen.port, listen.joins,
+                                                   listen.backlog, on_accept));
+  }
   hook = loop.on_turn_end([this] { end_turn(); });
   sweeper = loop.every(sweep_period_ms(limits), [this] { sweep(); });
 }
@@ -814,7 +825,7 @@ Server::Server(Loop& loop, ServerHandler& handler, const ListenConfig& listen,
 Server::~Server() = default;
 
 std::uint16_t Server::local_port() const {
-  return impl_->listener->local_port();
+  return impl_->listeners.front()->local_port();
 }
 
 const ServerCounters& Server::counters() const {
@@ -827,14 +838,33 @@ void Server::set_tls(std::shared_ptr<TlsContext> context) {
 }
 
 void Server::stop_listening() {
-  impl_->listener->stop();
+  for (auto& listener : impl_->listeners) listener->stop();
 }
 
-void Server::close_all(std::string_view reason) {
+void Server::set_limits(const ServerLimits& limits) {
+  CHECK(impl_->loop.on_loop_thread());
+  impl_->limits = limits;
+}
+
+std::vector<UniqueFd> Server::duplicate_listeners() const {
+  std::vector<UniqueFd> out;
+  for (const auto& listener : impl_->listeners) out.push_back(listener->duplicate());
+  return out;
+}
+
+std::size_t Server::unanswered_count() const {
+  return static_cast<std::size_t>(std::ranges::count_if(impl_->slots, [](const Impl::Slot& slot) {
+    const auto* one = slot.connection.get();
+    return one != nullptr && !one->was_websocket &&
+           ((one->state == State::Request && one->first_request) || one->state == State::Answer);
+  }));
+}
+
+void Server::close_all(std::string_view reason, std::uint16_t code) {
   for (Impl::Slot& slot : impl_->slots) {
     if (!slot.connection) continue;
     const State state = slot.connection->state;
-    if (state == State::Open) close(slot.connection->id, kWsCloseGoingAway, reason);
+    if (state == State::Open) close(slot.connection->id, code, reason);
     slot.connection->keep_alive = false;  // answers under way are the last
     if (state == State::Request || state == State::Greeting) impl_->begin_closing(*slot.connection);
   }

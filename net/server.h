@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/file.h"
 #include "base/metrics.h"
 #include "net/address_range.h"
 #include "net/http.h"
@@ -15,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace nostril::net {
 
@@ -67,6 +69,9 @@ struct TlsConfig {
 };
 
 struct ListenConfig {
+  /// Sockets that listen already; not empty: host, port, joins and backlog say nothing. Each is
+  /// duplicated, so several servers may have the same.
+  std::vector<int> inherited;
   std::string host = "127.0.0.1";  ///< numeric IPv4 or IPv6 address; "::" takes both
   std::uint16_t port = 0;          ///< 0: the system picks, see local_port()
   bool joins = false;              ///< see Listener
@@ -197,10 +202,17 @@ class Server {
   /// For connections from now on: a renewed certificate. Open ones keep theirs. CHECK: the server
   /// began with TLS.
   void set_tls(std::shared_ptr<TlsContext> context);
+  /// From now on. What a connection took over when it was opened (the size of a message, the buffer
+  /// of its socket, its handshake's time) it keeps.
+  void set_limits(const ServerLimits& limits);
+  /// The listening sockets once more, for who takes them over.
+  [[nodiscard]] std::vector<UniqueFd> duplicate_listeners() const;
   /// No new connections from here on; open ones stay. For a graceful end: then close() each.
   void stop_listening();
-  /// Close 1001 to all WebSockets, end idle HTTP connections.
-  void close_all(std::string_view reason);
+  /// Connections whose first request has not come, or not been answered.
+  [[nodiscard]] std::size_t unanswered_count() const;
+  /// Close to all WebSockets, end idle HTTP connections.
+  void close_all(std::string_view reason, std::uint16_t code = kWsCloseGoingAway);
 
   bool respond(ConnectionId id, const HttpResponse& response);
   bool start_stream(ConnectionId id, int status, const HttpHeaders& headers);

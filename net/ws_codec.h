@@ -50,6 +50,7 @@ inline constexpr std::uint16_t kWsCloseBadData = 1007;
 inline constexpr std::uint16_t kWsClosePolicy = 1008;
 inline constexpr std::uint16_t kWsCloseTooBig = 1009;
 inline constexpr std::uint16_t kWsCloseInternal = 1011;
+inline constexpr std::uint16_t kWsCloseServiceRestart = 1012;
 
 enum class WsError : std::uint8_t {
   ReservedBits,

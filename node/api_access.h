@@ -5,12 +5,12 @@
 #include "client/api_budget.h"
 #include "client/api_keys.h"
 #include "client/journal.h"
+#include "events/nip98.h"
 #include "net/http.h"
 #include "net/peer_address.h"
 #include "node/api_exchange.h"
 #include "node/balance_headers.h"
 #include "node/channel_book.h"
-#include "node/nip98.h"
 #include "schnorr/hash.h"
 #include "schnorr/verify.h"
 

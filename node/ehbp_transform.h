@@ -12,7 +12,7 @@ namespace nostril::node {
 ///
 /// `key` is made at each start and lives in this process only. The protocol does not say a request
 /// is new: one that is sent again is answered again, to the client's key, until the next start. TLS
-/// below and credentials that serve once (nip98.h) prevent it. Borrowed, both.
+/// below and credentials that serve once (events/nip98.h) prevent it. Borrowed, both.
 [[nodiscard]] ApiTransformMaker ehbp_transforms(const X25519Key& key, Rng& rng);
 
 /// `GET /.well-known/hpke-keys`.

@@ -60,11 +60,11 @@ void compare(T& next, T& running, void (*declare)(Config&, T&), const std::strin
   declare(wanted, next);
   Config present;
   declare(present, running);
-  for (const std::string& key : wanted.different_keys(present)) {
-    const bool taken = may_change(prefix.empty() ? key : "engine." + key);
-    (taken ? out.changed : out.needs_restart).push_back(prefix + key);
-    if (!taken) wanted.copy_value(key, present);
-  }
+  const Config::Change change = wanted.keep_running(present, [&](std::string_view key) {
+    return may_change(prefix.empty() ? std::string(key) : "engine." + std::string(key));
+  });
+  for (const auto& key : change.taken) out.changed.push_back(prefix + key);
+  for (const auto& key : change.needs_restart) out.needs_restart.push_back(prefix + key);
 }
 
 std::string name_of(const NodeConfig::EngineSettings& engine) {

@@ -95,6 +95,8 @@ std::string_view message_of(Refusal refusal) {
       return "blocked: the content has a word that this relay does not take";
     case Refusal::Reported:
       return "blocked: moderators have reported this event or its author";
+    case Refusal::BannedEvent:
+      return "blocked: a moderator has removed this event";
   }
   return "error: refused";
 }
@@ -137,6 +139,8 @@ std::string_view name_of(Refusal refusal) {
       return "blocked_word";
     case Refusal::Reported:
       return "reported";
+    case Refusal::BannedEvent:
+      return "banned_event";
   }
   return "unknown";
 }
@@ -145,25 +149,41 @@ bool Admission::is_open_to_all(std::uint32_t kind) {
   return kind == kinds::kVanish;
 }
 
+// The configuration file and the moderators' lists are one list each: who closes the relay to all
+// but some authors or kinds, in either place, has closed it.
+std::optional<Refusal> Admission::refuse_by_list(const Event& event) const {
+  if (rules_->blocked_kinds.contains(event.kind) ||
+      lists_->disallowed_kinds->contains(event.kind) ||
+      (!lists_->allowed_kinds->empty() && !lists_->allowed_kinds->contains(event.kind))) {
+    return Refusal::BlockedKind;
+  }
+  if (lists_->banned_events->contains(event.id)) return Refusal::BannedEvent;
+  if (is_open_to_all(event.kind)) return std::nullopt;
+  if (rules_->blocked_authors.contains(event.pubkey) ||
+      lists_->banned_keys->contains(event.pubkey)) {
+    return Refusal::BlockedAuthor;
+  }
+  const bool is_closed = !rules_->allowed_authors.empty() || !lists_->allowed_keys->empty();
+  if (is_closed && !rules_->allowed_authors.contains(event.pubkey) &&
+      !lists_->allowed_keys->contains(event.pubkey) && !rules_->open_kinds.contains(event.kind)) {
+    return Refusal::UnknownAuthor;
+  }
+  return std::nullopt;
+}
+
 std::optional<Refusal> Admission::refuse(const Event& event, std::int64_t now_s,
                                          bool is_from_author) const {
   if (event.kind == kinds::kAuth) return Refusal::AuthKind;
-  if (rules_.blocked_kinds.contains(event.kind)) return Refusal::BlockedKind;
-  if (!is_open_to_all(event.kind)) {
-    if (rules_.blocked_authors.contains(event.pubkey)) return Refusal::BlockedAuthor;
-    if (!rules_.allowed_authors.empty() && !rules_.allowed_authors.contains(event.pubkey) &&
-        !rules_.open_kinds.contains(event.kind)) {
-      return Refusal::UnknownAuthor;
-    }
-  }
-  if (event.created_at > now_s + rules_.future_s_max) return Refusal::InTheFuture;
-  if (rules_.past_s_max > 0 && event.created_at < now_s - rules_.past_s_max) return Refusal::TooOld;
+  if (const auto refusal = refuse_by_list(event)) return refusal;
+  if (event.created_at > now_s + rules_->future_s_max) return Refusal::InTheFuture;
+  if (rules_->past_s_max > 0 && event.created_at < now_s - rules_->past_s_max)
+    return Refusal::TooOld;
   if (const auto expiration = expiration_of(event); expiration && *expiration <= now_s) {
     return Refusal::Expired;
   }
   if (!is_from_author && is_protected(event)) return Refusal::Protected;
   if (embeds_protected(event)) return Refusal::EmbedsProtected;
-  if (!is_open_to_all(event.kind) && !has_work(event, rules_.work_bits_min)) {
+  if (!is_open_to_all(event.kind) && !has_work(event, rules_->work_bits_min)) {
     return Refusal::LacksWork;
   }
   return std::nullopt;

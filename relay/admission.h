@@ -1,8 +1,10 @@
 #pragma once
 
 #include "events/event.h"
+#include "relay/moderation.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <unordered_set>
@@ -29,8 +31,9 @@ enum class Refusal : std::uint8_t {
   TooManyTags,         ///< likewise
   BlockedWord,         ///< likewise
   Reported,            ///< NIP-56, by enough moderators
+  BannedEvent,         ///< by a moderator
 };
-inline constexpr std::size_t kRefusalCount = 18;
+inline constexpr std::size_t kRefusalCount = 19;
 
 /// OK's fourth member, with NIP-01's prefix.
 std::string_view message_of(Refusal refusal);
@@ -51,10 +54,16 @@ struct AdmissionRules {
   unsigned work_bits_min = 0;  ///< leading zero bits of the id, and what its nonce tag aimed at
 };
 
-/// The cheap refusals. Pure. Threads: const, any.
+/// The cheap refusals: what the configuration says, and what moderators have said since. Pure,
+/// cheap to copy. Threads: const, any.
 class Admission {
  public:
-  explicit Admission(AdmissionRules rules) : rules_(std::move(rules)) {}
+  explicit Admission(AdmissionRules rules, std::shared_ptr<const ModerationLists> lists =
+                                               std::make_shared<const ModerationLists>())
+      : rules_(std::make_shared<const AdmissionRules>(std::move(rules))),
+        lists_(std::move(lists)) {}
+
+  [[nodiscard]] const AdmissionRules& rules() const { return *rules_; }
 
   /// A request to vanish is anybody's right, also of those who may not write here (NIP-62).
   [[nodiscard]] static bool is_open_to_all(std::uint32_t kind);
@@ -64,7 +73,10 @@ class Admission {
                                               bool is_from_author) const;
 
  private:
-  const AdmissionRules rules_;
+  [[nodiscard]] std::optional<Refusal> refuse_by_list(const Event& event) const;
+
+  std::shared_ptr<const AdmissionRules> rules_;
+  std::shared_ptr<const ModerationLists> lists_;
 };
 
 }  // namespace nostril::relay

@@ -68,7 +68,7 @@ Result<PublicKey, AuthError> Authentication::key_of(UnverifiedEvent&& event,
   }
   if (only_value(shown, "challenge") != challenge) return failure(AuthError::WrongChallenge);
   const auto relay = only_value(shown, "relay");
-  if (!relay || !is_url_of(*relay, rules_.host)) return failure(AuthError::WrongRelay);
+  if (!relay || !is_url_of(*relay, rules_->host)) return failure(AuthError::WrongRelay);
   Verifier verifier(0);
   const auto verified = VerifiedEvent::verify(std::move(event), verifier);
   if (!verified) return failure(AuthError::WrongSignature);
@@ -76,7 +76,7 @@ Result<PublicKey, AuthError> Authentication::key_of(UnverifiedEvent&& event,
 }
 
 bool Authentication::is_private(std::uint32_t kind) const {
-  return is_offered() && std::ranges::binary_search(rules_.private_kinds, kind);
+  return is_offered() && std::ranges::binary_search(rules_->private_kinds, kind);
 }
 
 Sought Authentication::sought_by(const std::vector<Filter>& filters) const {
@@ -96,7 +96,7 @@ bool Reader::has(const PublicKey& key) const {
 }
 
 bool Reader::may_see(const Event& event) const {
-  if (!rules_->is_private(event.kind) || has(event.pubkey)) return true;
+  if (!rules_.is_private(event.kind) || has(event.pubkey)) return true;
   for (const Tags::View tag : event.tags) {
     if (tag.name() != "p" || !tag.value()) continue;
     const auto key = from_hex<PublicKey>(*tag.value());
@@ -106,7 +106,7 @@ bool Reader::may_see(const Event& event) const {
 }
 
 bool Reader::may_see(const RecordView& record) const {
-  if (!rules_->is_private(record.kind()) || has(record.pubkey())) return true;
+  if (!rules_.is_private(record.kind()) || has(record.pubkey())) return true;
   bool is_party = false;
   record.for_each_tag([&](const RecordElement& name, const std::optional<RecordElement>& value,
                           std::uint32_t /*count*/) {

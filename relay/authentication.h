@@ -44,14 +44,15 @@ struct AuthRules {
 enum class Sought : std::uint8_t { Public, Any, PrivateOnly };
 
 /// The relay's rules of NIP-42: what shows that a client holds a key, and which events want that.
-/// Pure. Threads: const, any.
+/// Pure, cheap to copy. Threads: const, any.
 class Authentication {
  public:
-  explicit Authentication(AuthRules rules) : rules_(std::move(rules)) {}
+  explicit Authentication(AuthRules rules)
+      : rules_(std::make_shared<const AuthRules>(std::move(rules))) {}
 
-  [[nodiscard]] bool is_offered() const { return !rules_.host.empty(); }
+  [[nodiscard]] bool is_offered() const { return !rules_->host.empty(); }
 
-  [[nodiscard]] const AuthRules& rules() const { return rules_; }
+  [[nodiscard]] const AuthRules& rules() const { return *rules_; }
 
   /// The key that an AUTH event proves; costs a signature check when all else is right.
   [[nodiscard]] Result<PublicKey, AuthError> key_of(UnverifiedEvent&& event,
@@ -62,15 +63,15 @@ class Authentication {
   [[nodiscard]] Sought sought_by(const std::vector<Filter>& filters) const;
 
  private:
-  const AuthRules rules_;
+  std::shared_ptr<const AuthRules> rules_;
 };
 
 /// The keys of one connection, and so what it may see. Immutable: a query goes on with those that
 /// there were when it began. Threads: const, any.
 class Reader {
  public:
-  Reader(const Authentication& rules, std::vector<PublicKey> keys)
-      : rules_(&rules), keys_(std::move(keys)) {}
+  Reader(Authentication rules, std::vector<PublicKey> keys)
+      : rules_(std::move(rules)), keys_(std::move(keys)) {}
 
   [[nodiscard]] std::span<const PublicKey> keys() const { return keys_; }
 
@@ -79,7 +80,7 @@ class Reader {
   [[nodiscard]] bool may_see(const RecordView& record) const;
 
  private:
-  const Authentication* rules_;
+  Authentication rules_;
   std::vector<PublicKey> keys_;  // few
 };
 

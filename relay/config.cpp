@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <string_view>
 #include <thread>
@@ -16,6 +17,8 @@ namespace nostril::relay {
 namespace {
 
 constexpr std::int64_t kMany = 1'000'000'000;
+constexpr std::array kSecureSchemes = {"https", "wss"};
+constexpr std::array kPlainSchemes = {"http", "ws"};
 
 unsigned threads_or_cores(std::int64_t count) {
   if (count > 0) return static_cast<unsigned>(count);
@@ -81,6 +84,7 @@ void RelayConfig::declare(Config& config) {
               "PEM file of the certificate and those up to its root: serves wss://, not ws://");
   config.text("tls_key", &tls_key, "PEM file of its private key");
   config.text("log_level", &log_level, "debug, info, warning, error or off");
+  config.text("log_format", &log_format, "text, or json: one object a line");
   config.flag("metrics", &metrics, "serve /metrics (Prometheus) on the same port");
 
   config.section("info", "What the relay says about itself (NIP-11).");
@@ -88,6 +92,7 @@ void RelayConfig::declare(Config& config) {
   config.text("description", &info.description, "");
   config.text("pubkey", &info.pubkey, "the operator's public key, 64 hex characters");
   config.text("contact", &info.contact, "e.g. mailto:admin@example.org");
+  config.text("icon", &info.icon, "URL of a square picture");
 
   config.section("threads", "");
   config.number("loops", &threads.loops, 0, 256, "threads that serve connections; 0: one a core");
@@ -202,6 +207,12 @@ void RelayConfig::declare(Config& config) {
   config.flag("to_read", &auth.to_read, "nobody else may ask for events");
   config.flag("to_write", &auth.to_write, "nobody else may publish");
 
+  config.section("admin",
+                 "Managing the relay while it runs: NIP-86, and the page at /admin. Needs `url`.");
+  config.list("keys", &admin.keys, "the operator's public keys, 64 hex characters; empty: nobody");
+  config.flag("ban_deletes", &admin.ban_deletes,
+              "banpubkey removes what the key has stored; banevent always removes its event");
+
   guard.declare(config);
 
   config.tables("mirror", &mirrors, kMirrorsMax, declare_mirror,
@@ -251,7 +262,7 @@ net::ServerLimits RelayConfig::server_limits() const {
   out.handshake_ms_max = static_cast<std::uint64_t>(net.handshake_s_max) * 1000;
   out.ping_after_ms = static_cast<std::uint64_t>(net.ping_after_s) * 1000;
   out.pong_wait_ms_max = static_cast<std::uint64_t>(net.pong_wait_s_max) * 1000;
-  out.http.body_bytes_max = 64 << 10;  // nothing here reads a body
+  out.http.body_bytes_max = kManagementBodyBytesMax;  // nothing else here reads a body
   return out;
 }
 
@@ -318,6 +329,37 @@ AuthRules RelayConfig::auth_rules() const {
   out.is_needed_to_read = auth.to_read;
   out.is_needed_to_write = auth.to_write;
   return out;
+}
+
+AdminRules RelayConfig::admin_rules() const {
+  AdminRules out;
+  out.keys = parse_authors(admin.keys, "admin.keys");
+  out.ban_deletes = admin.ban_deletes;
+  if (!out.enabled()) return out;
+  if (url.empty()) throw ConfigError("admin.keys need `url`: a signed request names it");
+  const std::string tail = url.substr(url.find("://"));
+  for (const char* scheme : url.starts_with("wss") ? kSecureSchemes : kPlainSchemes) {
+    out.urls.push_back(scheme + tail);
+    // Without a path, a slash says nothing; and with one the relay answers at "/" as well.
+    const std::string host = scheme + tail.substr(0, tail.find('/', 3));
+    for (const std::string& same : {host, host + "/"}) {
+      if (same != out.urls.back()) out.urls.push_back(same);
+    }
+  }
+  return out;
+}
+
+void RelayConfig::check() const {
+  (void)loop_threads();
+  (void)listen_config();
+  (void)server_limits();
+  (void)session_limits();
+  (void)admission_rules();
+  (void)auth_rules();
+  (void)admin_rules();
+  if (log_format != "text" && log_format != "json") {
+    throw ConfigError("log_format: \"text\" or \"json\"");
+  }
 }
 
 StoreOptions RelayConfig::store_options() const {

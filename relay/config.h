@@ -2,6 +2,7 @@
 
 #include "base/config.h"
 #include "net/server.h"
+#include "relay/admin_rules.h"
 #include "relay/admission.h"
 #include "relay/authentication.h"
 #include "relay/guard.h"
@@ -25,6 +26,7 @@ struct RelayConfig {
   std::string tls_certificate;
   std::string tls_key;
   std::string log_level = "info";
+  std::string log_format = "text";
   bool metrics = true;
 
   struct Info {
@@ -32,6 +34,7 @@ struct RelayConfig {
     std::string description = "A Nostr relay";
     std::string pubkey;
     std::string contact;
+    std::string icon;
   } info;
 
   struct Threads {
@@ -108,6 +111,11 @@ struct RelayConfig {
     bool to_write = false;
   } auth;
 
+  struct Admin {
+    std::vector<std::string> keys;
+    bool ban_deletes = true;
+  } admin;
+
   /// One `[[mirror]]`.
   struct MirrorTable {
     std::string url;
@@ -131,12 +139,16 @@ struct RelayConfig {
   [[nodiscard]] SessionLimits session_limits() const;
   [[nodiscard]] AdmissionRules admission_rules() const;
   [[nodiscard]] AuthRules auth_rules() const;
+  [[nodiscard]] AdminRules admin_rules() const;
   [[nodiscard]] StoreOptions store_options() const;
   [[nodiscard]] IngestOptions ingest_options() const;
   [[nodiscard]] QueryPoolOptions query_options() const;
   [[nodiscard]] std::vector<MirrorOptions> mirror_options() const;
 
   [[nodiscard]] GuardRules guard_rules() const { return guard.rules(); }
+
+  /// All of these, for what they throw.
+  void check() const;
 };
 
 }  // namespace nostril::relay

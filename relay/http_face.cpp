@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "events/kinds.h"
+#include "relay/admin_page.h"
 
 #include <fmt/format.h>
 
@@ -31,6 +32,7 @@ std::vector<int> nips_of(const RelayConfig& config) {
   if (takes(config, kinds::kRelayList)) out.push_back(65);
   if (config.search.enabled) out.push_back(50);
   if (config.policy.work_bits_min > 0) out.push_back(13);
+  if (!config.admin.keys.empty()) out.insert(out.end(), {86, 98});
   if (!config.url.empty()) out.insert(out.end(), {42, 70});
   if (!config.url.empty() && takes(config, kinds::kVanish)) out.push_back(62);
   if (!config.url.empty() && !config.auth.private_kinds.empty()) out.insert(out.end(), {17, 59});
@@ -39,7 +41,7 @@ std::vector<int> nips_of(const RelayConfig& config) {
   return out;
 }
 
-std::string document_of(const RelayConfig& config) {
+std::string document_of(const RelayConfig& config, const ModerationLists& lists) {
   const SessionLimits limits = config.session_limits();
   const auto number = [](auto value) { return static_cast<std::int64_t>(value); };
   JsonWriter w;
@@ -48,6 +50,7 @@ std::string document_of(const RelayConfig& config) {
   w.key("description").string(config.info.description);
   if (!config.info.pubkey.empty()) w.key("pubkey").string(config.info.pubkey);
   if (!config.info.contact.empty()) w.key("contact").string(config.info.contact);
+  if (!config.info.icon.empty()) w.key("icon").string(config.info.icon);
   w.key("supported_nips").begin_array();
   for (const int nip : nips_of(config)) w.integer(nip);
   w.end_array();
@@ -65,7 +68,8 @@ std::string document_of(const RelayConfig& config) {
   w.key("auth_required").boolean(config.auth.to_read || config.auth.to_write);
   w.key("payment_required").boolean(false);
   w.key("restricted_writes")
-      .boolean(!config.policy.allowed_authors.empty() || config.policy.work_bits_min > 0 ||
+      .boolean(!config.policy.allowed_authors.empty() || !lists.allowed_keys->empty() ||
+               !lists.allowed_kinds->empty() || config.policy.work_bits_min > 0 ||
                config.auth.to_write || !config.guard.plugins.empty());
   if (config.limits.created_at_past_s_max > 0) {
     w.key("created_at_lower_limit").integer(config.limits.created_at_past_s_max);
@@ -126,8 +130,9 @@ net::HttpResponse make(int status, std::string_view type, std::string body) {
   out.headers.add("Content-Type", std::string(type));
   // NIP-11: browsers of any origin may read.
   out.headers.add("Access-Control-Allow-Origin", "*");
-  out.headers.add("Access-Control-Allow-Headers", "*");
-  out.headers.add("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
+  // "*" does not name Authorization, which NIP-86 needs.
+  out.headers.add("Access-Control-Allow-Headers", "*, Authorization");
+  out.headers.add("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");
   return out;
 }
 
@@ -145,10 +150,12 @@ constexpr std::string_view kPlain = "text/plain; charset=utf-8";
 
 }  // namespace
 
-HttpFace::HttpFace(const RelayConfig& config, std::function<std::string()> metrics)
-    : document_(document_of(config)),
+HttpFace::HttpFace(const RelayConfig& config, const ModerationLists& lists,
+                   std::function<std::string()> metrics)
+    : document_(document_of(config, lists)),
       page_(page_of(config)),
       path_(path_of(config.url)),
+      has_admin_(!config.admin.keys.empty()),
       metrics_(config.metrics ? std::move(metrics) : nullptr) {}
 
 bool HttpFace::is_relay_path(std::string_view path) const {
@@ -162,6 +169,9 @@ net::HttpResponse HttpFace::answer(const net::HttpRequest& request) const {
   }
   if (metrics_ && request.path == "/metrics") {
     return make(200, "text/plain; version=0.0.4; charset=utf-8", metrics_());
+  }
+  if (has_admin_) {
+    if (auto page = admin_page(request)) return std::move(*page);
   }
   if (!is_relay_path(request.path)) return make(404, kPlain, "nothing here\n");
   if (accepts(request, "application/nostr+json")) {

@@ -2,6 +2,7 @@
 
 #include "net/http.h"
 #include "relay/config.h"
+#include "relay/moderation.h"
 
 #include <functional>
 #include <string>
@@ -9,11 +10,15 @@
 namespace nostril::relay {
 
 /// What the relay's port answers to plain HTTP: the NIP-11 document, /metrics, a page for people
-/// who open the address in a browser. Threads: const after construction, any.
+/// who open the address in a browser, and the operator's at /admin. Threads: const after
+/// construction, any.
 class HttpFace {
  public:
   /// `metrics` makes the text of /metrics; called on the asking loop's thread.
-  HttpFace(const RelayConfig& config, std::function<std::string()> metrics);
+  HttpFace(const RelayConfig& config, const ModerationLists& lists,
+           std::function<std::string()> metrics);
+
+  [[nodiscard]] bool has_admin() const { return has_admin_; }
 
   [[nodiscard]] net::HttpResponse answer(const net::HttpRequest& request) const;
   /// WebSockets are taken at one path only (NIP-01).
@@ -22,7 +27,8 @@ class HttpFace {
  private:
   std::string document_;
   std::string page_;
-  std::string path_;                      // of the public URL
+  std::string path_;  // of the public URL
+  bool has_admin_ = false;
   std::function<std::string()> metrics_;  // empty: not served
 };
 

@@ -4,6 +4,7 @@
 #include "events/kinds.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace nostril::relay {
@@ -127,7 +128,12 @@ void Ingest::run(VerifierMetrics& metrics) {
     std::vector<EventId> ids;
     ids.reserve(events.size());
     for (const auto& event : events) ids.push_back(event.event().id);
+    const auto began = std::chrono::steady_clock::now();
     auto verified = VerifiedEvent::verify_all(events, verifier);
+    metrics.busy_us.add(
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                       std::chrono::steady_clock::now() - began)
+                                       .count()));
     metrics.batches.add();
     metrics.verified.add(events.size());
     for (std::size_t i = 0; i < jobs->size(); ++i) {

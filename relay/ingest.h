@@ -99,6 +99,8 @@ class Ingest {
 
   [[nodiscard]] const StoreWriter& writer() const { return *writer_; }
 
+  [[nodiscard]] StoreWriter& writer() { return *writer_; }
+
   /// Nothing where there are no plugins.
   [[nodiscard]] const PluginChain* plugins() const { return plugins_.get(); }
 

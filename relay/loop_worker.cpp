@@ -31,18 +31,24 @@ net::HttpResponse too_many(std::int64_t retry_after_s) {
 
 }  // namespace
 
-LoopWorker::LoopWorker(std::uint32_t index, const LoopShared& shared,
-                       const net::ListenConfig& listen, const net::ServerLimits& limits)
+LoopWorker::LoopWorker(std::uint32_t index, const LoopShared& shared, const LiveSettings& settings,
+                       const net::ListenConfig& listen)
     : index_(index),
       shared_(shared),
       turn_end_(loop_.on_turn_end([this] { end_turn(); })),
       subscriptions_(shared.hash),
-      context_{*this,         subscriptions_,   metrics_,
-               shared.limits, shared.admission, shared.authentication,
-               shared.clock,  &shared.guard},
+      settings_(settings),
+      context_{*this,
+               subscriptions_,
+               metrics_,
+               settings_.limits,
+               settings_.admission,
+               settings_.authentication,
+               shared.clock,
+               &shared.guard},
       inbox_(shared.mail_max, [this] { wake(); }),
       events_shown_(shared.cache_bytes),
-      server_(loop_, *this, listen, limits) {
+      server_(loop_, *this, listen, settings.server) {
   loop_.every(1'000, [this] { each_second(); });
 }
 
@@ -64,20 +70,61 @@ void LoopWorker::mail(LoopMail&& mail) {
   CHECK(inbox_.push(std::move(mail)));
 }
 
-void LoopWorker::stop_reading() {
-  CHECK(loop_.post([this] {
+void LoopWorker::stop_reading(bool for_restart) {
+  CHECK(loop_.post([this, for_restart] {
     is_stopping_ = true;
+    takes_handshakes_ = for_restart;
     server_.stop_listening();
     for (auto& [id, session] : sessions_) session->stop_reading();
   }));
 }
 
-void LoopWorker::finish(std::uint64_t wait_ms_max) {
-  CHECK(loop_.post([this, wait_ms_max] {
-    server_.close_all("the relay is stopping");
+bool LoopWorker::take(std::shared_ptr<const LiveSettings> settings, std::function<void()> done) {
+  return loop_.post([this, settings = std::move(settings), done = std::move(done)] {
+    if (!is_over_) apply(*settings);
+    done();
+  });
+}
+
+// Sessions read what context_ refers to: parts of settings_, on this thread.
+void LoopWorker::apply(const LiveSettings& settings) {
+  settings_ = settings;
+  context_.nobody =
+      std::make_shared<const Reader>(settings_.authentication, std::vector<PublicKey>{});
+  server_.set_limits(settings_.server);
+  if (settings_.tls) server_.set_tls(settings_.tls);
+  for (auto& [id, session] : sessions_) session->settings_changed();
+  drop_blocked();
+}
+
+void LoopWorker::drop_blocked() {
+  if (settings_.lists->blocked->empty()) return;
+  std::vector<net::ConnectionId> blocked;
+  for (const auto& [id, session] : sessions_) {
+    const auto peer = server_.peer(id);
+    const auto& client = session->client();
+    const AddressBlocks& blocks = *settings_.lists->blocked;
+    if ((peer && blocks.contain(*peer)) || (client && blocks.contain(*client))) {
+      blocked.push_back(id);
+    }
+  }
+  for (const net::ConnectionId id : blocked) {
+    server_.close(id, net::kWsClosePolicy, "this address is blocked");
+  }
+}
+
+void LoopWorker::finish(std::uint64_t wait_ms_max, std::uint64_t grace_ms_max,
+                        std::string_view reason, std::uint16_t code) {
+  CHECK(loop_.post([this, wait_ms_max, grace_ms_max, reason = std::string(reason), code] {
+    close_by_ms_ = loop_.now_ms() + grace_ms_max;
     finish_by_ms_ = loop_.now_ms() + wait_ms_max;
-    loop_.every(kFinishLookMs, [this] {
+    loop_.every(kFinishLookMs, [this, reason, code] {
       if (is_over_) return;
+      if (!is_closing_ && (loop_.now_ms() >= close_by_ms_ || server_.unanswered_count() == 0)) {
+        is_closing_ = true;
+        server_.close_all(reason, code);
+      }
+      if (!is_closing_) return;
       const auto& counters = server_.counters();
       const bool all_gone =
           counters.connections_accepted.read() == counters.connections_closed.read();
@@ -94,24 +141,68 @@ Session* LoopWorker::find(net::ConnectionId id) {
 // --- From sockets.
 
 bool LoopWorker::accept_connection(const net::PeerAddress& peer) {
-  return shared_.guard.clients.open_socket(peer);
+  return !settings_.lists->blocked->contain(peer) && shared_.guard.clients.open_socket(peer);
 }
 
 void LoopWorker::connection_closed(const net::PeerAddress& peer) {
   shared_.guard.clients.close_socket(peer);
 }
 
+void LoopWorker::on_error(const net::PeerAddress& peer, net::ServerError error) {
+  const auto left_out =
+      error_lines_[static_cast<std::size_t>(error)].pass(shared_.clock.monotonic_ms());
+  if (!left_out) return;
+  log(LogLevel::Info, "connection of {} refused or ended: {}{}", public_text(peer.ip_string()),
+      error, and_more(*left_out));
+}
+
+// Of a proxy's client, where one is believed.
+bool LoopWorker::is_blocked(const net::PeerAddress& peer, const net::HttpRequest& request) const {
+  const AddressBlocks& blocked = *settings_.lists->blocked;
+  return !blocked.empty() &&
+         (blocked.contain(peer) ||
+          blocked.contain(shared_.guard.clients.client_of(peer, request.headers)));
+}
+
 void LoopWorker::on_http(net::ConnectionId id, const net::HttpRequest& request) {
   const auto peer = server_.peer(id);
+  if (peer && is_blocked(*peer, request)) {
+    server_.drop(id);
+    return;
+  }
   ClientLimits& clients = shared_.guard.clients;
   const std::int64_t wait_s =
       peer ? clients.take_http_request(clients.client_of(*peer, request.headers)) : 0;
-  server_.respond(id, wait_s > 0 ? too_many(wait_s) : shared_.http.answer(request));
+  if (wait_s > 0) {
+    server_.respond(id, too_many(wait_s));
+  } else if (AdminDesk::is_management(request) && settings_.http.has_admin() &&
+             settings_.http.is_relay_path(request.path)) {
+    manage(id, request);
+  } else {
+    server_.respond(id, settings_.http.answer(request));
+  }
+}
+
+// The answer comes from the desk's thread; a peer that has left meanwhile has a stale id.
+void LoopWorker::manage(net::ConnectionId id, const net::HttpRequest& request) {
+  AdminRequest job;
+  job.authorization = request.headers.find("Authorization").value_or("");
+  job.body = request.body;
+  job.reply = [this, id](net::HttpResponse&& answer) {
+    // Refused when the loop has no room for it: the peer's request ends with its connection.
+    (void)loop_.post([this, id, answer = std::move(answer)] {
+      if (!is_over_) server_.respond(id, answer);
+    });
+  };
+  if (!shared_.admin.submit(std::move(job))) server_.respond(id, admin_is_busy());
 }
 
 std::optional<net::HttpResponse> LoopWorker::refuse_websocket(const net::PeerAddress& peer,
                                                               const net::HttpRequest& request) {
-  if (is_stopping_ || !shared_.http.is_relay_path(request.path)) return refusal(403, "refused");
+  const bool is_served = !is_stopping_ || (takes_handshakes_ && !is_closing_);
+  if (!is_served || !settings_.http.is_relay_path(request.path) || is_blocked(peer, request)) {
+    return refusal(403, "refused");
+  }
   std::int64_t retry_after_s = 0;
   ClientLimits& clients = shared_.guard.clients;
   auto account = clients.open(clients.client_of(peer, request.headers), retry_after_s);
@@ -125,10 +216,17 @@ void LoopWorker::on_ws_open(net::ConnectionId id, const net::PeerAddress& /*peer
   const auto [at, is_new] = sessions_.emplace(
       id, std::make_unique<Session>(id, context_, std::exchange(upgrading_, ClientAccount())));
   at->second->open();
+  if (is_stopping_) at->second->stop_reading();
 }
 
 void LoopWorker::on_ws_text(net::ConnectionId id, std::string_view message) {
-  if (Session* session = find(id)) session->on_text(message);
+  if (Session* session = find(id)) {
+    if (auto peer = server_.peer(id)) {
+      peer->port = 0;
+      talkers_.add(*peer, 1, shared_.clock.monotonic_ms());
+    }
+    session->on_text(message);
+  }
 }
 
 void LoopWorker::on_ws_binary(net::ConnectionId id, std::string_view /*message*/) {
@@ -288,6 +386,12 @@ void LoopWorker::each_second() {
     for (auto& [id, session] : sessions_) session->close_idle_negentropies();
   }
   shared_.heartbeat.beat(index_);
+  for (std::size_t i = 0; i < error_lines_.size(); ++i) {
+    const std::uint64_t left_out = error_lines_[i].take_left_out(shared_.clock.monotonic_ms());
+    if (left_out == 0) continue;
+    log(LogLevel::Info, "connections refused or ended: {}, {} more",
+        static_cast<net::ServerError>(i), left_out);
+  }
   const std::uint64_t queries_done = metrics_.queries_done.read();
   if (is_over_ || forgot_after_ == queries_done || !shared_.ingest.stored_idle()) return;
   forgot_after_ = queries_done;

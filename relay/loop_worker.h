@@ -1,20 +1,26 @@
 #pragma once
 
+#include "base/log_limit.h"
 #include "base/mailbox.h"
 #include "net/loop.h"
 #include "net/server.h"
+#include "relay/admin_desk.h"
 #include "relay/deliveries.h"
 #include "relay/guard.h"
 #include "relay/heartbeat.h"
 #include "relay/http_face.h"
 #include "relay/ingest.h"
+#include "relay/live_settings.h"
 #include "relay/metrics.h"
 #include "relay/query_pool.h"
 #include "relay/session.h"
 #include "relay/subscription_index.h"
+#include "relay/talkers.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -24,14 +30,18 @@
 
 namespace nostril::relay {
 
+struct AddressHash {
+  std::size_t operator()(const net::PeerAddress& peer) const {
+    return std::hash<std::string_view>()(
+        {reinterpret_cast<const char*>(peer.ip.data()), peer.ip.size()});
+  }
+};
+
 /// What all loops of a relay share; outlives them.
 struct LoopShared {
   Ingest& ingest;
   QueryPool& queries;
-  const HttpFace& http;
-  const SessionLimits& limits;
-  const Admission& admission;
-  const Authentication& authentication;
+  AdminDesk& admin;
   const Clock& clock;
   const SubscriptionHash& hash;
   Guard& guard;
@@ -40,6 +50,8 @@ struct LoopShared {
   Heartbeat& heartbeat;
 };
 
+using AddressTalkers = TopTalkers<net::PeerAddress, AddressHash>;
+
 /// One loop thread with its share of the connections, their sessions and the index of their
 /// subscriptions.
 /// Threads: constructor, destructor and start() from one; mail(), wants(), stop_reading(),
@@ -47,8 +59,8 @@ struct LoopShared {
 class LoopWorker final : private net::ServerHandler, private SessionHost {
  public:
   /// Binds and listens; throws std::runtime_error.
-  LoopWorker(std::uint32_t index, const LoopShared& shared, const net::ListenConfig& listen,
-             const net::ServerLimits& limits);
+  LoopWorker(std::uint32_t index, const LoopShared& shared, const LiveSettings& settings,
+             const net::ListenConfig& listen);
   ~LoopWorker() override;
   LoopWorker(const LoopWorker&) = delete;
   LoopWorker& operator=(const LoopWorker&) = delete;
@@ -63,13 +75,26 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
     return subscriptions_.wants(event, keys);
   }
 
-  /// No new connections, nothing more read; what is under way is still answered.
-  void stop_reading();
-  /// Closes all connections and ends the thread, at the latest after `wait_ms_max`.
-  void finish(std::uint64_t wait_ms_max);
+  /// No new connections, nothing more read; what is under way is still answered. `for_restart`:
+  /// handshakes of connections that are there already are completed, too.
+  void stop_reading(bool for_restart);
+  /// Goes by these from its next turn on, and then calls `done` on its thread. False: it can't.
+  [[nodiscard]] bool take(std::shared_ptr<const LiveSettings> settings, std::function<void()> done);
+  /// Closes all connections and ends the thread, at the latest after `wait_ms_max`. Those whose
+  /// first request is on its way have `grace_ms_max` of that.
+  void finish(std::uint64_t wait_ms_max, std::uint64_t grace_ms_max, std::string_view reason,
+              std::uint16_t code);
   void join();
 
   [[nodiscard]] std::uint16_t port() const { return server_.local_port(); }
+
+  /// Before start().
+  [[nodiscard]] std::vector<UniqueFd> duplicate_listeners() const {
+    return server_.duplicate_listeners();
+  }
+
+  /// Messages by address.
+  [[nodiscard]] AddressTalkers& talkers() { return talkers_; }
 
   [[nodiscard]] const LoopMetrics& metrics() const { return metrics_; }
 
@@ -83,7 +108,10 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   // net::ServerHandler
   bool accept_connection(const net::PeerAddress& peer) override;
   void connection_closed(const net::PeerAddress& peer) override;
+  void on_error(const net::PeerAddress& peer, net::ServerError error) override;
   void on_http(net::ConnectionId id, const net::HttpRequest& request) override;
+  [[nodiscard]] bool is_blocked(const net::PeerAddress& peer,
+                                const net::HttpRequest& request) const;
   std::optional<net::HttpResponse> refuse_websocket(const net::PeerAddress& peer,
                                                     const net::HttpRequest& request) override;
   void on_ws_open(net::ConnectionId id, const net::PeerAddress& peer,
@@ -106,6 +134,9 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   [[nodiscard]] bool start_step(std::shared_ptr<Query>& query) override;
   [[nodiscard]] std::optional<QueryStep> step_now(const std::shared_ptr<Query>& query) override;
 
+  void manage(net::ConnectionId id, const net::HttpRequest& request);
+  void apply(const LiveSettings& settings);
+  void drop_blocked();
   void wake();
   void end_turn();
   void on(std::shared_ptr<const Committed>&& committed);
@@ -127,7 +158,10 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   const net::HookId turn_end_;
   LoopVerifier verifier_;
   SubscriptionIndex subscriptions_;
-  const SessionContext context_;
+  LiveSettings settings_;
+  SessionContext context_;
+  AddressTalkers talkers_;
+  std::array<LogLimit, static_cast<std::size_t>(net::ServerError::Count)> error_lines_;
   Mailbox<LoopMail> inbox_;
   ClientAccount upgrading_;  // from refuse_websocket() to the on_ws_open() that follows at once
   std::unordered_map<net::ConnectionId, std::unique_ptr<Session>> sessions_;
@@ -137,7 +171,10 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   bool store_is_slow_ = false;
   std::int64_t store_is_slow_until_ms_ = 0;  // on shared_.clock's monotonic scale
   bool is_stopping_ = false;
+  bool takes_handshakes_ = true;  // while it is stopping, too
+  bool is_closing_ = false;
   std::uint64_t forgot_after_ = 0;  // queries: none done since, so no session remembers anything
+  std::uint64_t close_by_ms_ = 0;
   std::uint64_t finish_by_ms_ = 0;
   EventCache events_shown_;
   net::Server server_;

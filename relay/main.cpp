@@ -3,14 +3,12 @@
 #include "base/command_tree.h"
 #include "base/config.h"
 #include "base/log.h"
-#include "base/rng.h"
-#include "net/loop.h"
-#include "net/service_notify.h"
+#include "net/tls_identity.h"
 #include "relay/cli/commands.h"
 #include "relay/cli/sync_command.h"
 #include "relay/config.h"
 #include "relay/health.h"
-#include "relay/relay.h"
+#include "relay/serving.h"
 #include "relay/store/train.h"
 
 #include <CLI/CLI.hpp>
@@ -18,11 +16,13 @@
 
 #include <malloc.h>
 
-#include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #ifndef NOSTRIL_VERSION
 #define NOSTRIL_VERSION "unknown"
@@ -46,40 +46,9 @@ struct Arguments {
   std::size_t samples = TrainOptions().samples;
   SyncArguments sync;
   DeleteArguments removal;
+  std::string config_command;
+  std::vector<std::string> words;  // of this program's command line
 };
-
-int run(const RelayConfig& config) {
-  // Each connection is a descriptor; the shell's soft limit is often 1,024.
-  const std::uint64_t descriptors = net::raise_descriptor_limit();
-  if (descriptors < static_cast<std::uint64_t>(config.limits.connections_max)) {
-    log(LogLevel::Warning, "this process may open {} files, limits.connections_max is {}",
-        descriptors, config.limits.connections_max);
-  }
-  // Before any thread: all inherit the mask, and this thread alone takes the signals.
-  sigset_t stop_signals;
-  sigemptyset(&stop_signals);
-  sigaddset(&stop_signals, SIGTERM);
-  sigaddset(&stop_signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
-
-  const SystemClock clock;
-  SystemRng rng;
-  Relay relay(config, clock, rng);
-  relay.start();
-  std::printf("listening on %s\n", relay.listen_url().c_str());
-  std::fflush(stdout);
-  log(LogLevel::Info, "{} threads serve {}, events in {}", config.loop_threads(),
-      public_text(relay.listen_url()), public_text(config.data));
-  net::notify_service("READY=1\nSTATUS=serving " + relay.listen_url());
-
-  int signal_number = 0;
-  sigwait(&stop_signals, &signal_number);
-  net::notify_service("STOPPING=1");
-  log(LogLevel::Info, "stopping: nothing more is read, what is under way is answered");
-  relay.stop();
-  log(LogLevel::Info, "stopped");
-  return 0;
-}
 
 int health(const RelayConfig& config) {
   const auto problem = health_problem(config);
@@ -103,15 +72,53 @@ RelayConfig read_config(const Arguments& arguments, Config& config, RelayConfig&
     values.threads.loops = arguments.threads;
     values.threads.verifiers = arguments.threads;
   }
-  set_log_level(log_level_from(values.log_level));
   return values;
+}
+
+RelayConfig read_config(const Arguments& arguments) {
+  Config config;
+  RelayConfig fields;
+  return read_config(arguments, config, fields);
+}
+
+// What a successor is asked before this program makes way for it (relay/serving.h).
+std::vector<std::string> check_words(const Arguments& arguments) {
+  std::vector<std::string> out = {arguments.words.front(), "config", "check"};
+  for (const auto& [option, value] :
+       {std::pair("--config", arguments.config_path), std::pair("--data", arguments.data),
+        std::pair("--listen", arguments.listen), std::pair("--url", arguments.url)}) {
+    if (!value.empty()) out.insert(out.end(), {option, value});
+  }
+  return out;
+}
+
+int run(const RelayConfig& config, const Arguments& arguments) {
+  ServingOptions options;
+  options.config = config;
+  options.read_config = [&] { return read_config(arguments); };
+  options.config_path = arguments.config_path;
+  options.arguments = arguments.words;
+  options.check_arguments = check_words(arguments);
+  return serve(options);
+}
+
+// Whether `run` would start with it, as far as can be said beside a relay that runs.
+int check_config(const RelayConfig& config) {
+  config.check();
+  if (!config.tls_certificate.empty()) {
+    (void)net::TlsIdentity::load(config.tls_certificate, config.tls_key);
+  }
+  if (std::filesystem::exists(config.data + "/data.mdb")) (void)open_store(config, true);
+  fmt::print("the configuration is fit\n");
+  return 0;
 }
 
 int dispatch(const CLI::App& app, const Arguments& arguments) {
   Config config;
   RelayConfig fields;
   const RelayConfig values = read_config(arguments, config, fields);
-  if (arguments.print_config) {
+  set_up_log(values);
+  if (arguments.print_config || arguments.config_command == "print") {
     std::fputs(config.print().c_str(), stdout);
     return 0;
   }
@@ -126,7 +133,8 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("dict")) {
     return dictionaries(*app.get_subcommand("dict"), values, arguments);
   }
-  if (app.got_subcommand("run")) return run(values);
+  if (arguments.config_command == "check") return check_config(values);
+  if (app.got_subcommand("run")) return run(values, arguments);
   if (app.got_subcommand("health")) return health(values);
   throw std::runtime_error("say what to do: nostril-relay run, or --help");
 }
@@ -170,6 +178,7 @@ int main(int argc, char** argv) {
     CLI::App app("A Nostr relay. Events are kept in one directory; nothing else to install.",
                  "nostril-relay");
     Arguments arguments;
+    arguments.words.assign(argv, argv + argc);
     app.set_version_flag("--version", "nostril-relay " NOSTRIL_VERSION);
     app.add_flag("--print-config", arguments.print_config,
                  "print the configuration file with its comments and present values");
@@ -178,7 +187,10 @@ int main(int argc, char** argv) {
     app.add_option("--config", arguments.config_path, "configuration file (TOML)");
     app.add_option("--data", arguments.data, "directory of the event store");
 
-    CLI::App* run_command = app.add_subcommand("run", "serve clients until SIGTERM or SIGINT");
+    CLI::App* run_command = app.add_subcommand(
+        "run",
+        "serve clients until SIGTERM or SIGINT. SIGHUP: read the configuration again (so does a "
+        "change of the file). SIGUSR2: become the program as it lies on the disk, refusing nobody");
     run_command->add_option("--listen", arguments.listen, "HOST:PORT; port 0: any free one");
     run_command->add_option("--url", arguments.url, "public address, e.g. wss://relay.example.org");
     run_command->add_option("--threads", arguments.threads,
@@ -189,6 +201,15 @@ int main(int argc, char** argv) {
         app.add_subcommand("import", "read events from standard input, one JSON object a line");
     import_command->add_flag("--no-verify", arguments.no_verify,
                              "trust the signatures: for this relay's own export only");
+    CLI::App* config_command = app.add_subcommand("config", "look at the configuration");
+    config_command->require_subcommand(1);
+    for (const auto& [name, what] : {std::pair("check", "status 0: `run` would start with it"),
+                                     std::pair("print", "with its comments and present values")}) {
+      CLI::App* command = config_command->add_subcommand(name, what);
+      command->callback([&arguments, name = name] { arguments.config_command = name; });
+      command->add_option("--listen", arguments.listen, "instead of the file's");
+      command->add_option("--url", arguments.url, "instead of the file's");
+    }
     app.add_subcommand("export", "write all events to standard output, oldest first");
     app.add_subcommand("stats", "sizes of the store");
     app.add_subcommand("check", "compare every record with every index");

@@ -15,6 +15,7 @@ struct QueryMetrics {
   Counter rows;
   Counter cached_rows;  ///< of them, whose text was at hand
   Counter visits;
+  Counter busy_us;
   Counter failures;
   Counter commit_waits;  ///< first steps that had to wait until the log was in the tables
 };
@@ -56,8 +57,16 @@ struct LoopMetrics {
   void count(Refusal refusal) { refusals[static_cast<std::size_t>(refusal)].add(); }
 };
 
+/// What became of an operator's signals; written by the thread that takes them.
+struct OperatorMetrics {
+  Counter reloads;
+  Counter reloads_refused;   ///< the file could not be used
+  Counter restarts_refused;  ///< the successor would not have started
+};
+
 /// What one verifier thread counts.
 struct VerifierMetrics {
+  Counter busy_us;  ///< of verifier threads
   Counter verified;
   Counter bad_signatures;
   Counter batches;

@@ -1,6 +1,5 @@
 #include "relay/query_pool.h"
 
-
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -170,13 +169,15 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     }
   }
   out.text = text.text();
-  self.worked_us += std::chrono::duration_cast<std::chrono::microseconds>(
-                        std::chrono::steady_clock::now() - began)
-                        .count();
+  const auto worked_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                             std::chrono::steady_clock::now() - began)
+                             .count();
+  self.worked_us += worked_us;
   // After the transaction: what it saw and what is announced by now differ by one commit at most.
   out.commits_announced = commits_announced_();
   metrics.steps.add();
   metrics.rows.add(rows);
+  metrics.busy_us.add(static_cast<std::uint64_t>(worked_us));
   return out;
 }
 

@@ -2,12 +2,18 @@
 
 #include "base/log.h"
 #include "net/service_notify.h"
+#include "net/tls_identity.h"
+#include "relay/store_search.h"
 
 #include <fmt/format.h>
 
+#include <fcntl.h>
+
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <filesystem>
+#include <mutex>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -20,6 +26,8 @@ namespace {
 // Longest waits of a clean stop: for the disk, then for peers to take their last answers.
 constexpr auto kDrainWaitMax = std::chrono::seconds(10);
 constexpr std::uint64_t kCloseWaitMsMax = 4'000;
+// Before a restart: for requests of connections that were accepted just now.
+constexpr std::uint64_t kGraceMsMax = 500;
 
 std::unique_ptr<Store> open_store(const RelayConfig& config) {
   auto store = Store::open(config.data, config.store_options());
@@ -49,21 +57,63 @@ std::function<void()> service_watchdog() {
   return [] { net::notify_service("WATCHDOG=1"); };
 }
 
+std::unique_ptr<Moderation> open_moderation(const RelayConfig& config) {
+  auto opened = Moderation::open(config.data + "/moderation");
+  if (!opened) throw std::runtime_error(opened.error());
+  return std::move(*opened);
+}
+
+UniqueFd duplicate(const UniqueFd& socket) {
+  return UniqueFd(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
+}
+
+/// Every socket has a loop that accepts from it, and every loop a socket; one may serve several.
+std::vector<int> sockets_of(std::uint32_t loop, std::uint32_t loops,
+                            const std::vector<UniqueFd>& sockets) {
+  std::vector<int> out;
+  for (std::size_t i = loop; i < sockets.size(); i += loops) out.push_back(sockets[i].get());
+  if (out.empty() && !sockets.empty()) out.push_back(sockets[loop % sockets.size()].get());
+  return out;
+}
+
+/// Counts down; the last ends the wait.
+class Barrier {
+ public:
+  explicit Barrier(std::size_t count) : left_(count) {}
+
+  void arrive() {
+    const std::lock_guard lock(mutex_);
+    if (--left_ == 0) done_.notify_all();
+  }
+
+  void wait() {
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return left_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable done_;
+  std::size_t left_;
+};
+
 }  // namespace
 
-Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
+Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
+             const std::vector<UniqueFd>& sockets)
     : listen_(config.listen_config()),
       loop_count_(config.loop_threads()),
-      session_limits_(config.session_limits()),
-      admission_(config.admission_rules()),
-      authentication_(config.auth_rules()),
+      clock_(clock),
+      started_at_s_(clock.unix_s()),
       hash_(rng),
-      http_(config, [this] { return metrics_text(); }),
       guard_(config.guard_rules(), clock),
-      lock_(lock_data(config.data)),
+      lock_((config.check(), lock_data(config.data))),
       store_(open_store(config)),
+      moderation_(open_moderation(config)),
+      config_(config),
       heartbeat_(loop_count_, service_watchdog()) {
-  const IngestOptions ingest = config.ingest_options();
+  IngestOptions ingest = config.ingest_options();
+  ingest.writer.refuses = [this](const Event& event) { return moderation_->lists()->bans(event); };
   const QueryPoolOptions queries = config.query_options();
   ingest_ = std::make_unique<Ingest>(*store_, clock, ingest, *this, &guard_);
   queries_ = std::make_unique<QueryPool>(
@@ -74,23 +124,34 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng)
       });
   const auto under_way =
       static_cast<std::size_t>(ingest.stored_under_way_max + ingest.ephemeral_under_way_max);
+  ManagedRelay& managed = *this;
+  admin_ = std::make_unique<AdminDesk>(*moderation_, managed, clock);
   // An answer may wait here after its event's credit went to the last loop's answer: twice.
   shared_ = std::make_unique<LoopShared>(
-      LoopShared{*ingest_, *queries_, http_, session_limits_, admission_, authentication_, clock,
-                 hash_, guard_, 2 * under_way + queries.queue_max + queries.threads,
+      LoopShared{*ingest_, *queries_, *admin_, clock, hash_, guard_,
+                 2 * under_way + queries.queue_max + queries.threads,
                  static_cast<std::size_t>(config.store.cache_bytes) / loop_count_, heartbeat_});
+  const LiveSettings settings = settings_of(config);
+  admission_ = settings.admission;
   net::ListenConfig listen = listen_;
-  net::ServerLimits server_limits = config.server_limits();
-  server_limits.memory = guard_.memory;
   for (std::uint32_t index = 0; index < loop_count_; ++index) {
-    loops_.push_back(std::make_unique<LoopWorker>(index, *shared_, listen, server_limits));
+    listen.inherited = sockets_of(index, loop_count_, sockets);
+    loops_.push_back(std::make_unique<LoopWorker>(index, *shared_, settings, listen));
     listen.port = loops_.front()->port();
     listen.joins = true;
   }
+  if (!sockets.empty()) {
+    for (const UniqueFd& socket : sockets) listening_.push_back(duplicate(socket));
+  } else {
+    for (const auto& loop : loops_) {
+      for (UniqueFd& socket : loop->duplicate_listeners()) listening_.push_back(std::move(socket));
+    }
+  }
   if (const auto mirrors = config.mirror_options(); !mirrors.empty()) {
     mirror_ = std::make_unique<Mirror>(
-        mirrors, MirrorContext{*store_, *ingest_, admission_, authentication_.rules(),
-                               session_limits_.message, guard_, clock});
+        mirrors,
+        MirrorContext{*store_, *ingest_, [this] { return admission(); }, config.auth_rules(),
+                      config.session_limits().message, guard_, clock});
   }
 }
 
@@ -105,16 +166,36 @@ void Relay::start() {
 }
 
 void Relay::stop() {
+  listening_.clear();
+  end(false);
+}
+
+std::vector<UniqueFd> Relay::stop_for_restart() {
+  std::vector<UniqueFd> sockets = std::move(listening_);
+  end(true);
+  return sockets;
+}
+
+void Relay::end(bool for_restart) {
   if (mirror_) mirror_->stop();
-  if (std::exchange(is_running_, false)) {
-    for (auto& loop : loops_) loop->stop_reading();
+  if (is_running_.exchange(false)) {
+    admin_->stop();  // first: a change waits for all loops
+    for (auto& loop : loops_) loop->stop_reading(for_restart);
     const auto give_up = std::chrono::steady_clock::now() + kDrainWaitMax;
     while (!ingest_->idle() && std::chrono::steady_clock::now() < give_up) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
-    for (auto& loop : loops_) loop->finish(kCloseWaitMsMax);
+    for (auto& loop : loops_) {
+      if (for_restart) {
+        loop->finish(kCloseWaitMsMax, kGraceMsMax, "the relay starts anew: come again",
+                     net::kWsCloseServiceRestart);
+      } else {
+        loop->finish(kCloseWaitMsMax, 0, "the relay is stopping", net::kWsCloseGoingAway);
+      }
+    }
     for (auto& loop : loops_) loop->join();
   }
+  admin_->stop();
   // Nobody offers any more. Their last results go to mailboxes that nobody reads.
   ingest_->stop();
   queries_->stop();
@@ -130,7 +211,71 @@ std::string Relay::listen_url() const {
   return fmt::format("{}://{}:{}", listen_.tls.enabled() ? "wss" : "ws", host, port());
 }
 
+void Relay::reconfigure(const RelayConfig& next) {
+  next.check();
+  const std::lock_guard changing(change_mutex_);
+  auto settings = std::make_shared<LiveSettings>(settings_of(next));
+  if (listen_.tls.enabled()) {
+    settings->tls = net::TlsIdentity::load(next.tls_certificate, next.tls_key).server_context();
+  }
+  {
+    const std::lock_guard lock(config_mutex_);
+    config_ = next;
+  }
+  give_to_loops(std::move(settings));
+}
+
+LiveSettings Relay::settings_of(const RelayConfig& config) {
+  LiveSettings out =
+      make_live_settings(config, moderation_->lists(), [this] { return metrics_text(); });
+  out.server.memory = guard_.memory;
+  return out;
+}
+
+void Relay::lists_changed() {
+  const std::lock_guard lock(change_mutex_);
+  give_to_loops(std::make_shared<const LiveSettings>(settings_of(present_config())));
+}
+
+// Returns when every loop goes by them.
+void Relay::give_to_loops(std::shared_ptr<const LiveSettings> settings) {
+  {
+    const std::lock_guard lock(config_mutex_);
+    admission_ = settings->admission;
+  }
+  if (!is_running_) return;
+  auto barrier = std::make_shared<Barrier>(loops_.size());
+  for (auto& loop : loops_) {
+    while (!loop->take(settings, [barrier] { barrier->arrive(); })) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // its queue of posts is full
+    }
+  }
+  barrier->wait();
+}
+
+Result<std::size_t, std::string> Relay::erase_events(const Filter& filter) {
+  return relay::erase_events(*store_, ingest_->writer(), filter, clock_.unix_s());
+}
+
+Result<std::vector<Event>, std::string> Relay::find_events(const Filter& filter,
+                                                           std::size_t count_max) {
+  return relay::find_events(*store_, ingest_->writer(), filter, count_max, clock_.unix_s());
+}
+
+Admission Relay::admission() {
+  const std::lock_guard lock(config_mutex_);
+  return admission_;
+}
+
+RelayConfig Relay::present_config() {
+  const std::lock_guard lock(config_mutex_);
+  return config_;
+}
+
 void Relay::committed(std::shared_ptr<const Committed> committed) {
+  for (const auto& event : committed->batch.events) {
+    authors_.add(event->event->pubkey, 1, clock_.monotonic_ms());
+  }
   std::vector<bool> concerned(loop_count_);
   std::size_t left = loop_count_;
   const auto concerns = [&](std::size_t loop) {

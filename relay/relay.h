@@ -3,32 +3,39 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "relay/admin_desk.h"
 #include "relay/config.h"
 #include "relay/deliveries.h"
 #include "relay/guard.h"
 #include "relay/heartbeat.h"
-#include "relay/http_face.h"
 #include "relay/ingest.h"
+#include "relay/live_settings.h"
 #include "relay/loop_worker.h"
+#include "relay/moderation.h"
 #include "relay/query_pool.h"
 #include "relay/store/store.h"
 #include "relay/subscription_hash.h"
 #include "relay/sync/mirror.h"
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nostril::relay {
 
 /// The assembled relay: store, ingest, query workers, loops. Serves from start() to stop().
 /// Threads: one controls it; metrics_text() from any while it lives.
-class Relay final : public Deliveries {
+class Relay final : public Deliveries, private ManagedRelay {
  public:
-  /// Opens the store and binds the port; throws std::runtime_error with one clear line.
-  Relay(const RelayConfig& config, const Clock& clock, Rng& rng);
+  /// Opens the store and binds the port; throws std::runtime_error with one clear line. `sockets`:
+  /// those that listen already (net/inherited_sockets.h); not empty: no port is bound.
+  Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
+        const std::vector<UniqueFd>& sockets = {});
   ~Relay() override;
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
@@ -38,6 +45,17 @@ class Relay final : public Deliveries {
   void start();
   /// Stops reading, answers what is under way (on disk first), closes, ends all threads.
   void stop();
+  /// The same, and tells clients to come again at once. The listening sockets, in which those wait
+  /// that come meanwhile.
+  [[nodiscard]] std::vector<UniqueFd> stop_for_restart();
+
+  /// Goes by this from now on: as it holds, all of it may change (plan_reload()). The files of the
+  /// certificate are read again. Throws ConfigError or std::runtime_error, and nothing has changed.
+  /// Threads: the one that controls it.
+  void reconfigure(const RelayConfig& next);
+
+  /// For the one that controls it.
+  [[nodiscard]] OperatorMetrics& operator_metrics() { return operator_metrics_; }
 
   [[nodiscard]] std::uint16_t port() const;
   /// ws://HOST:PORT, or wss:// with a certificate
@@ -52,23 +70,44 @@ class Relay final : public Deliveries {
   void answer(Answer&& answer) override;
 
  private:
+  // ManagedRelay, for the desk's thread.
+  void lists_changed() override;
+  [[nodiscard]] Result<std::size_t, std::string> erase_events(const Filter& filter) override;
+  [[nodiscard]] Result<std::vector<Event>, std::string> find_events(const Filter& filter,
+                                                                    std::size_t count_max) override;
+  [[nodiscard]] std::string figures_json() override;
+  [[nodiscard]] std::string settings_json() override;
+  [[nodiscard]] RelayConfig present_config() override;
+
+  [[nodiscard]] Admission admission();
+  [[nodiscard]] LiveSettings settings_of(const RelayConfig& config);
+  void give_to_loops(std::shared_ptr<const LiveSettings> settings);
+  void end(bool for_restart);
+
   const net::ListenConfig listen_;
   const std::uint32_t loop_count_;
-  const SessionLimits session_limits_;
-  const Admission admission_;
-  const Authentication authentication_;
+  const Clock& clock_;
+  const std::int64_t started_at_s_;
   const SubscriptionHash hash_;
-  const HttpFace http_;
   Guard guard_;
   FileLock lock_;  // of the data directory: one process at a time
   std::unique_ptr<Store> store_;
+  std::unique_ptr<Moderation> moderation_;
+  std::mutex change_mutex_;  // one change of what the loops go by at a time
+  std::mutex config_mutex_;
+  RelayConfig config_;                             // guarded by config_mutex_
+  Admission admission_{AdmissionRules()};          // likewise
+  TopTalkers<PublicKey, FixedBytesHash> authors_;  // of stored events
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<QueryPool> queries_;
   Heartbeat heartbeat_;
+  std::unique_ptr<AdminDesk> admin_;
   std::unique_ptr<LoopShared> shared_;
   std::vector<std::unique_ptr<LoopWorker>> loops_;
   std::unique_ptr<Mirror> mirror_;  // where there are any
-  bool is_running_ = false;
+  OperatorMetrics operator_metrics_;
+  std::vector<UniqueFd> listening_;  // the loops' sockets once more
+  std::atomic<bool> is_running_{false};
 };
 
 }  // namespace nostril::relay

@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
+#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -128,6 +131,8 @@ std::string_view name_of(PutResult result) {
       return "out_of_range";
     case PutResult::Failed:
       return "failed";
+    case PutResult::Blocked:
+      return "blocked";
   }
   return "unknown";
 }
@@ -136,17 +141,23 @@ void write_ingest(MetricsText& out, const Ingest& ingest, const Loops& loops) {
   std::uint64_t verified = 0;
   std::uint64_t bad = 0;
   std::uint64_t batches = 0;
+  std::uint64_t busy_us = 0;
   const auto add = [&](const VerifierMetrics& metrics) {
     verified += metrics.verified.read();
     bad += metrics.bad_signatures.read();
     batches += metrics.batches.read();
+    busy_us += metrics.busy_us.read();
   };
   for (const auto& metrics : ingest.metrics()) add(*metrics);
   for (const auto& loop : loops) add(loop->verifier_metrics());
   out.counter("verifications_total", verified, "signatures checked");
   out.counter("verifications_failed_total", bad, "signatures that were wrong");
   out.counter("verification_batches_total", batches, "batches of them");
+  out.metric("verification_seconds_total", "counter", "verifier threads' time with them");
+  out.sample_us(busy_us);
   const StoreWriter& writer = ingest.writer();
+  out.metric("write_seconds_total", "counter", "the writer's time with batches, syncs included");
+  out.sample_us(writer.busy_us());
   out.counter("commits_total", writer.batches(), "batches of events made durable");
   out.counter("commits_logged_total", writer.logged(), "of them, those that went to the log");
   out.counter("log_commits_total", writer.log_commits(), "times the tables took what was there");
@@ -172,6 +183,7 @@ void write_queries(MetricsText& out, const QueryPool& queries, const Loops& loop
   std::uint64_t rows = 0;
   std::uint64_t cached_rows = 0;
   std::uint64_t visits = 0;
+  std::uint64_t query_us = 0;
   std::uint64_t failures = 0;
   std::uint64_t commit_waits = 0;
   const auto add = [&](const QueryMetrics& metrics) {
@@ -179,6 +191,7 @@ void write_queries(MetricsText& out, const QueryPool& queries, const Loops& loop
     rows += metrics.rows.read();
     cached_rows += metrics.cached_rows.read();
     visits += metrics.visits.read();
+    query_us += metrics.busy_us.read();
     failures += metrics.failures.read();
     commit_waits += metrics.commit_waits.read();
   };
@@ -188,6 +201,8 @@ void write_queries(MetricsText& out, const QueryPool& queries, const Loops& loop
   out.counter("query_rows_total", rows, "events they found");
   out.counter("query_cached_rows_total", cached_rows, "of them, shown lately: their text was kept");
   out.counter("query_visits_total", visits, "index entries and records looked at");
+  out.metric("query_seconds_total", "counter", "time of these steps, on workers and loops");
+  out.sample_us(query_us);
   out.counter("query_failures_total", failures, "store could not be read");
   out.counter("query_commit_waits_total", commit_waits,
               "queries that waited until the log was in the tables");
@@ -250,6 +265,27 @@ void write_plugins(MetricsText& out, const PluginChain* plugins) {
   each([](const PluginMetrics& plugin) { return plugin.in_flight.load(); });
 }
 
+std::uint64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t size = 0;
+  std::uint64_t resident = 0;
+  file >> size >> resident;
+  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+void write_operator(MetricsText& out, const OperatorMetrics& metrics, const AdminDesk& desk,
+                    std::size_t rows) {
+  out.metric("reloads_total", "counter", "times the configuration was read again");
+  out.sample(metrics.reloads.read(), label("result", "taken"));
+  out.sample(metrics.reloads_refused.read(), label("result", "refused"));
+  out.counter("restarts_refused_total", metrics.restarts_refused.read(),
+              "successors that would not have started");
+  out.counter("management_calls_total", desk.management().calls(), "NIP-86, signed by who may");
+  out.counter("management_errors_total", desk.management().refusals(), "of them, with an error");
+  out.counter("management_unauthorised_total", desk.unauthorised(), "signed by nobody who may");
+  out.gauge("moderation_rows", rows, "in the moderators' lists");
+}
+
 }  // namespace
 
 std::string Relay::metrics_text() const {
@@ -265,7 +301,13 @@ std::string Relay::metrics_text() const {
   if (mirror_) mirror_->write_metrics(out);
   write_guard(out, guard_, loops_);
   write_plugins(out, ingest_->plugins());
-  out.gauge("store_events", store_->count(), "events in the store");
+  write_operator(out, operator_metrics_, *admin_, moderation_->rows());
+  const StoreStats stats = store_->stats();
+  out.gauge("store_events", stats.events, "events in the store");
+  out.gauge("store_file_bytes", stats.file_used_bytes, "of the store's file, in use or free again");
+  out.gauge("store_map_bytes", stats.map_bytes, "address space it has; doubled when full");
+  out.gauge("start_time_seconds", static_cast<std::uint64_t>(started_at_s_), "in Unix time");
+  out.gauge("resident_bytes", resident_bytes(), "memory of the process");
   out.counter("store_replayed_total", store_->replayed(),
               "events taken from the log, after a crash or while the file's map grew");
   out.counter("store_damaged_reads_total", store_->damaged_reads(), "records that can't be read");

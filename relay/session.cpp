@@ -59,6 +59,7 @@ Session::~Session() {
 void Session::open() {
   if (!context_.authentication.is_offered()) return;
   SystemRng().fill(challenge_);
+  has_challenge_ = true;
   send(auth_challenge_text(encode_hex(challenge_)));
 }
 
@@ -605,6 +606,14 @@ void Session::rest(std::int64_t ms) {
 
 void Session::on_rested() {
   is_resting_ = false;
+  update_reading();
+}
+
+void Session::settings_changed() {
+  reader_ = std::make_shared<const Reader>(
+      context_.authentication,
+      std::vector<PublicKey>(reader_->keys().begin(), reader_->keys().end()));
+  if (!has_challenge_) open();
   update_reading();
 }
 

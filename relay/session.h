@@ -157,6 +157,11 @@ class Session {
   void close_idle_negentropies();
   /// Reads no more; answers still go out.
   void stop_reading();
+  /// The context holds other limits and rules than before. What is under way goes on by the old.
+  void settings_changed();
+
+  /// Who it is: where limits by address don't apply, nobody.
+  [[nodiscard]] const std::optional<net::PeerAddress>& client() const { return account_.address(); }
 
   [[nodiscard]] std::size_t subscription_count() const { return subscriptions_.size(); }
 
@@ -235,6 +240,7 @@ class Session {
   bool step_is_refused_ = false;
   // Who is there: nobody, until an AUTH says so.
   std::array<std::uint8_t, 16> challenge_{};
+  bool has_challenge_ = false;
   std::shared_ptr<const Reader> reader_;
   unsigned authentications_ = 0;
   // Publishing.

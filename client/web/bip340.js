@@ -1,4 +1,5 @@
-// Checks of signed events in this page: NIP-01 ids and BIP-340 signatures. Verifying only, so no secret is at stake.
+// Signed events in a page: NIP-01 ids and BIP-340 signatures. Checking them takes no secret; sign() does, and its arithmetic
+// takes as long as the numbers are: for a key that its owner types into his own relay's page (relay/admin/), nothing else.
 
 const kP = 2n ** 256n - 2n ** 32n - 977n;
 const kN = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
@@ -73,9 +74,44 @@ const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-2
 
 export const sha256_hex = async (text) => hex_of(await sha256(new TextEncoder().encode(text)));
 
-async function challenge(parts) {
-  const tag = await sha256(new TextEncoder().encode("BIP0340/challenge"));
-  return number_of(hex_of(await sha256(await new Blob([tag, tag, ...parts]).arrayBuffer())));
+async function tagged(name, parts) {
+  const tag = await sha256(new TextEncoder().encode(`BIP0340/${name}`));
+  return sha256(await new Blob([tag, tag, ...parts]).arrayBuffer());
+}
+
+const challenge = async (parts) => number_of(hex_of(await tagged("challenge", parts)));
+
+/** Of a multiple of the generator; never infinity here. */
+function affine(point) {
+  const inverse = power(point.z, kP - 2n);
+  const y = mod(point.y * inverse * inverse * inverse);
+  return { x: mod(point.x * inverse * inverse), y };
+}
+
+const hex_32 = (number) => number.toString(16).padStart(64, "0");
+
+/** The secret's number and its public key, as BIP-340 has it (hex); nothing for a number that is no key. */
+function keys_of(secret) {
+  const d = number_of(secret);
+  if (d === 0n || d >= kN) return undefined;
+  const point = affine(times(kG, d));
+  return { d: point.y & 1n ? kN - d : d, key: hex_32(point.x) };
+}
+
+/** Hex: secret key (32 bytes) to public key. */
+export const public_key_of = (secret) => keys_of(secret)?.key;
+
+/** Hex: secret key, message (32 bytes each) to signature. */
+export async function sign(secret, message) {
+  const { d, key } = keys_of(secret);
+  const random = await tagged("aux", [crypto.getRandomValues(new Uint8Array(32))]);
+  const masked = hex_32(d ^ number_of(hex_of(random)));
+  const k = mod(number_of(hex_of(await tagged("nonce", [bytes_of(masked), bytes_of(key), bytes_of(message)]))), kN);
+  if (k === 0n) throw new Error("a nonce of zero");
+  const point = affine(times(kG, k));
+  const r = hex_32(point.x);
+  const e = mod(await challenge([bytes_of(r), bytes_of(key), bytes_of(message)]), kN);
+  return r + hex_32(mod((point.y & 1n ? kN - k : k) + e * d, kN));
 }
 
 /** Hex: public key (32 bytes), message (32), signature (64). */
@@ -94,9 +130,11 @@ export async function verify(key, message, signature) {
 
 const is_hex = (text, bytes) => typeof text === "string" && text.length === 2 * bytes && /^[0-9a-f]*$/.test(text);
 
+/** NIP-01: what an event's id is the hash of. */
+export const id_of = (event) => sha256_hex(JSON.stringify([0, event.pubkey, event.created_at, event.kind, event.tags, event.content]));
+
 /** Whether an event is what its id and signature say. */
 export async function is_genuine(event) {
   if (!is_hex(event?.id, 32) || !is_hex(event.pubkey, 32) || !is_hex(event.sig, 64)) return false;
-  const text = JSON.stringify([0, event.pubkey, event.created_at, event.kind, event.tags, event.content]);
-  return await sha256_hex(text) === event.id && verify(event.pubkey, event.id, event.sig);
+  return await id_of(event) === event.id && verify(event.pubkey, event.id, event.sig);
 }

@@ -81,6 +81,8 @@ std::string_view ok_message(PutResult result) {
       return "invalid: created_at is out of range";
     case PutResult::Failed:
       return "error: the event could not be stored";
+    case PutResult::Blocked:
+      return "blocked: a moderator has removed this event, or its author";
   }
   return "error: unknown";
 }

@@ -60,8 +60,9 @@ enum class PutResult : std::uint8_t {
   Ephemeral,   ///< of a kind that must not be stored; the relay never sends one here
   OutOfRange,  ///< created_at over kCreatedAtMax
   Failed,      ///< the disk failed; the store takes nothing more
+  Blocked,     ///< banned while it was under way; the store never says so
 };
-inline constexpr std::size_t kPutResultCount = 9;
+inline constexpr std::size_t kPutResultCount = 10;
 
 /// OK's third member: true for Stored and Duplicate only. An older version of a replaceable event
 /// is answered with false, because it is not kept and its author may have lost an edit; the prefix

@@ -39,12 +39,42 @@ void StoreWriter::run() {
   sweep_when_due();
   while (auto batch = queue_.wait_all_for(wait_max(), options_.batch_events_max)) {
     const bool was_idle = batch->empty();
+    run_waiting_work();
     if (!was_idle) write(std::move(*batch));
     commit_when_due(was_idle);
     sweep_when_due();
   }
+  {
+    const std::lock_guard lock(work_mutex_);
+    is_over_ = true;
+  }
+  run_waiting_work();
   commit_log();
   writes_.reset();
+}
+
+bool StoreWriter::run_between(std::function<void()> work) {
+  std::packaged_task<void()> task(std::move(work));
+  auto done = task.get_future();
+  {
+    const std::lock_guard lock(work_mutex_);
+    if (is_over_) return false;
+    waiting_work_.push_back(std::move(task));
+  }
+  queue_.nudge();
+  done.wait();
+  return true;
+}
+
+void StoreWriter::run_waiting_work() {
+  std::vector<std::packaged_task<void()>> work;
+  {
+    const std::lock_guard lock(work_mutex_);
+    work.swap(waiting_work_);
+  }
+  if (work.empty()) return;
+  commit_log();
+  for (auto& task : work) task();
 }
 
 std::chrono::milliseconds StoreWriter::wait_max() const {
@@ -60,7 +90,11 @@ void StoreWriter::write(std::vector<WriteRequest> batch) {
   events.reserve(batch.size());
   for (auto& request : batch) events.push_back(std::move(request.event));
   const std::size_t batches_before = writes_->batches_in_log();
+  const auto began = std::chrono::steady_clock::now();
   const std::vector<PutResult> results = put(events);
+  busy_us_.add(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                              std::chrono::steady_clock::now() - began)
+                                              .count()));
 
   CommittedBatch committed;
   committed.outcomes.reserve(batch.size());
@@ -77,6 +111,27 @@ void StoreWriter::write(std::vector<WriteRequest> batch) {
 }
 
 std::vector<PutResult> StoreWriter::put(const std::vector<VerifiedEvent>& events) {
+  if (!options_.refuses || std::ranges::none_of(events, [&](const VerifiedEvent& event) {
+        return options_.refuses(event.event());
+      })) {
+    return put_all(events);
+  }
+  // A ban has come while these were under way: rare.
+  std::vector<PutResult> out(events.size(), PutResult::Blocked);
+  std::vector<VerifiedEvent> wanted;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    if (options_.refuses(events[i].event())) continue;
+    wanted.push_back(events[i]);
+    places.push_back(i);
+  }
+  if (wanted.empty()) return out;
+  const auto results = put_all(wanted);
+  for (std::size_t i = 0; i < places.size(); ++i) out[places[i]] = results[i];
+  return out;
+}
+
+std::vector<PutResult> StoreWriter::put_all(const std::vector<VerifiedEvent>& events) {
   const bool may_log = events.size() < options_.logged_batch_events_max &&
                        batches_to_commit_ == 0 && !gate_.is_wanted();
   if (batches_to_commit_ > 0) --batches_to_commit_;

@@ -13,7 +13,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -58,6 +60,8 @@ struct WriterOptions {
   std::uint32_t log_age_ms_max = 1000;  ///< of the oldest of them; other processes wait that long
   std::uint32_t sweep_interval_ms = 10000;  ///< between looks for expired events
   std::size_t sweep_rows_max = 512;         ///< removed a look; the rest waits for the next batch
+  /// Asked on the writer thread right before an event would be written; true: PutResult::Blocked.
+  std::function<bool(const Event&)> refuses = {};
 };
 
 /// Makes events durable in batches, so that one sync is shared by all who wait; while one batch is
@@ -93,6 +97,11 @@ class StoreWriter {
   /// Writes what is queued, then ends the thread; submit() fails from now on.
   void stop();
 
+  /// Runs `work` on the writer thread, between two batches: no transaction is open, the tables have
+  /// all that was acknowledged, and what has not been written yet asks `refuses` after it. Waits
+  /// for its end; never from the writer's own handlers. False: the writer has stopped.
+  bool run_between(std::function<void()> work);
+
   /// What readers ask.
   [[nodiscard]] CommitGate& in_tables() { return gate_; }
 
@@ -105,6 +114,9 @@ class StoreWriter {
 
   [[nodiscard]] std::uint64_t log_commits() const { return log_commits_.read(); }
 
+  /// Spent with writing batches, syncs included.
+  [[nodiscard]] std::uint64_t busy_us() const { return busy_us_.read(); }
+
   [[nodiscard]] std::uint64_t swept() const { return swept_.read(); }
 
   [[nodiscard]] std::uint64_t outcomes(PutResult result) const {
@@ -113,9 +125,11 @@ class StoreWriter {
 
  private:
   void run();
+  void run_waiting_work();
   [[nodiscard]] std::chrono::milliseconds wait_max() const;
   void write(std::vector<WriteRequest> batch);
   [[nodiscard]] std::vector<PutResult> put(const std::vector<VerifiedEvent>& events);
+  [[nodiscard]] std::vector<PutResult> put_all(const std::vector<VerifiedEvent>& events);
   void count_put(CommittedBatch& committed, std::size_t batches_before);
   void commit_when_due(bool was_idle);
   void commit_log();
@@ -136,6 +150,7 @@ class StoreWriter {
   Counter log_commits_;
   Counter swept_;
   SeldomLog errors_;
+  Counter busy_us_;
   std::array<Counter, kPutResultCount> outcomes_;
   // Owned by the writer thread.
   std::optional<LoggedWrites> writes_;  // while the thread runs
@@ -143,6 +158,10 @@ class StoreWriter {
   std::int64_t log_due_ms_ = 0;        // when there are any
   std::size_t batches_to_commit_ = 0;  // at once: readers want each of them
   std::int64_t next_sweep_ms_ = 0;
+  std::mutex work_mutex_;
+  // Guarded by work_mutex_.
+  std::vector<std::packaged_task<void()>> waiting_work_;
+  bool is_over_ = false;
 
   std::thread thread_;  // last: it uses all of the above
 };

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -36,9 +37,9 @@ struct MirrorOptions {
 struct MirrorContext {
   Store& store;
   Ingest& ingest;
-  const Admission& admission;
-  const AuthRules& auth;
-  const MessageLimits& limits;
+  std::function<Admission()> admission;  ///< as it is now
+  AuthRules auth;
+  MessageLimits limits;
   Guard& guard;
   const Clock& clock;
 };

@@ -128,7 +128,7 @@ void MirrorStream::take(UnverifiedEvent&& unverified) {
   ++metrics_.received;
   const bool is_wanted =
       options_.filter.matches(event) && kind_class(event.kind) != KindClass::Ephemeral;
-  if (!is_wanted || context_.admission.refuse(event, context_.clock.unix_s(), false) ||
+  if (!is_wanted || context_.admission().refuse(event, context_.clock.unix_s(), false) ||
       context_.guard.content.refuse(event) || context_.guard.reports.is_refused(event)) {
     ++metrics_.refused;
     return;

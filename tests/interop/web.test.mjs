@@ -5,10 +5,10 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { chromium } from "playwright-core";
 import { Bed, kBin, kLongQuestion, metric, Program, until } from "../e2e/lib.mjs";
+import { expect_readable } from "./page_checks.mjs";
 
 const kMs = 20_000;
 const kPageBytesMax = 150_000;
-const kContrastMin = 4.5;  // WCAG 2.2, AA, text of usual size
 const kChromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find((file) => fs.existsSync(file));
 const skip = kChromium ? false : "no /usr/bin/chromium: run ./scripts/setup";
 const kShots = process.env.NOSTRIL_SHOTS;  // a folder for screenshots
@@ -46,45 +46,6 @@ const shown = (page, text) => page.getByText(text).first().waitFor();
 async function ask(page, question) {
   await page.getByLabel("Your question").fill(question);
   await page.keyboard.press("Enter");
-}
-
-/** Of every text that is seen: the least contrast with what is painted behind it. */
-function least_contrast() {
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const channels = (color) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = color;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const painted = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = channels(getComputedStyle(at).backgroundColor);
-      if (color[3] === 255) return color;
-    }
-    return [255, 255, 255];
-  };
-  let least = { ratio: 99 };
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const element = texts.currentNode.parentElement;
-    if (!texts.currentNode.textContent.trim() || !element.checkVisibility({ visibilityProperty: true })) continue;
-    const style = getComputedStyle(element);
-    const ink = element instanceof SVGElement ? style.fill : style.color;
-    const [a, b] = [channels(ink), painted(element)].map(luminance).sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < least.ratio) least = { ratio, text: texts.currentNode.textContent.slice(0, 60), where: element.outerHTML.slice(0, 120) };
-  }
-  return least;
-}
-
-async function expect_readable(page, what) {
-  const least = await page.evaluate(least_contrast);
-  assert.ok(least.ratio >= kContrastMin, `${what}: ${JSON.stringify(least)}`);
-  const [wide, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
-  assert.ok(wide <= screen, `${what}: ${wide} pixels on a screen of ${screen}`);
 }
 
 before(async () => {

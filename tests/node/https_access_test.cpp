@@ -2,7 +2,7 @@
 #include "base/base64.h"
 #include "base/hex.h"
 #include "client/api_keys.h"
-#include "node/nip98.h"
+#include "events/nip98.h"
 #include "schnorr/hash.h"
 #include "schnorr/sealed_box.h"
 #include "tests/node/https_world.h"
@@ -32,7 +32,7 @@ class HttpsAccess : public test::HttpsWorld {
   net::HttpHeaders signed_by(const std::string& who, const std::string& body,
                              net::HttpHeaders headers = {}) {
     const EventDraft draft{world_->clock.unix_s(),
-                           node::kNip98Kind,
+                           kNip98Kind,
                            {{"u", std::string(kUrl) + kChat},
                             {"method", "POST"},
                             {"payload", encode_hex(sha256(body))}},
@@ -82,7 +82,7 @@ TEST_F(HttpsAccess, ASignerPaysByReceiptsInHeaders) {
   world_->engine.set_answer(test::plain_answer("yes", {.input = 4'000, .output = 1'000}));
   ASSERT_TRUE(serving());
   // Past the seconds of which a start knows nothing.
-  world_->clock.set_date(world_->clock.unix_s() + 2 * node::kNip98FutureSeconds);
+  world_->clock.set_date(world_->clock.unix_s() + 2 * kNip98FutureSeconds);
   const std::string body = test::chat("may I?", false);
   const auto first = ask(body, signed_by("bob", body));
   ASSERT_EQ(first->status, 200) << first->body;

@@ -1,14 +1,13 @@
-#include "node/nip98.h"
+#include "events/nip98.h"
 
 #include "base/base64.h"
 #include "base/hex.h"
-#include "net/http.h"
 #include "schnorr/hash.h"
 
 #include <algorithm>
 #include <string>
 
-namespace nostril::node {
+namespace nostril {
 
 namespace {
 
@@ -27,6 +26,12 @@ std::optional<std::string_view> find_tag(const Event& event, std::string_view na
     out = tag.value();
   }
   return out;
+}
+
+/// Methods are told apart by case; clients are not always.
+bool is_same_method(std::string_view a, std::string_view b) {
+  const auto upper = [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; };
+  return std::ranges::equal(a, b, {}, upper, upper);
 }
 
 }  // namespace
@@ -74,7 +79,7 @@ Result<Nip98Token, Nip98Error> read_nip98(std::string_view base64, const Nip98Ta
       event.created_at > now_s + kNip98FutureSeconds) {
     return failure(Nip98Error::OutOfTime);
   }
-  if (*url != target.url || !net::equals_ignoring_case(*method, target.method)) {
+  if (*url != target.url || !is_same_method(*method, target.method)) {
     return failure(Nip98Error::WrongTarget);
   }
   if (!VerifiedEvent::verify(std::move(*parsed), verifier)) {
@@ -102,4 +107,4 @@ Result<void, Nip98Error> Nip98Replays::admit(const Nip98Token& token, std::int64
   return {};
 }
 
-}  // namespace nostril::node
+}  // namespace nostril

@@ -1,6 +1,6 @@
 // Authorisation headers: what reads is for the target and in time; nothing reads without its
 // signature, so the corpus holds one that is right.
-#include "node/nip98.h"
+#include "events/nip98.h"
 
 #include "base/check.h"
 
@@ -8,7 +8,7 @@
 #include <string_view>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace nostril::node;
+  using namespace nostril;
   static nostril::Verifier verifier;
   constexpr std::int64_t kNow = 1'790'000'000;
   const auto token = read_nip98({reinterpret_cast<const char*>(data), size},

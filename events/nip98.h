@@ -12,7 +12,7 @@
 #include <string_view>
 #include <utility>
 
-namespace nostril::node {
+namespace nostril {
 
 /// HTTP authorisation by a signed event, NIP-98:
 ///
@@ -70,6 +70,11 @@ class Nip98Replays {
   explicit Nip98Replays(std::int64_t started_at_s, std::size_t count_max = 1U << 16)
       : forgotten_before_(started_at_s + kNip98FutureSeconds + 1), count_max_(count_max) {}
 
+  /// How long nothing made now is taken, because the process has just started. 0: it is.
+  [[nodiscard]] std::int64_t opens_in_s(std::int64_t now_s) const {
+    return now_s < forgotten_before_ ? forgotten_before_ - now_s : 0;
+  }
+
   [[nodiscard]] Result<void, Nip98Error> admit(const Nip98Token& token, std::int64_t now_s);
 
  private:
@@ -78,4 +83,4 @@ class Nip98Replays {
   std::set<std::pair<std::int64_t, EventId>> seen_;  ///< by created_at
 };
 
-}  // namespace nostril::node
+}  // namespace nostril

@@ -1,4 +1,4 @@
-#include "node/nip98.h"
+#include "events/nip98.h"
 
 #include "base/base64.h"
 #include "base/hex.h"
@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-namespace nostril::node {
+namespace nostril {
 
 namespace {
 
@@ -169,4 +169,4 @@ TEST(Nip98Replays, RefusesWhenFullAndForgetsWhatIsOutOfTime) {
 
 }  // namespace
 
-}  // namespace nostril::node
+}  // namespace nostril

@@ -1,0 +1,118 @@
+#include "relay/admin_desk.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "schnorr/hash.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace nostril::relay {
+
+namespace {
+
+constexpr std::string_view kType = "application/nostr+json+rpc";
+
+net::HttpResponse with_headers(int status, std::string body) {
+  net::HttpResponse out{status, {}, std::move(body)};
+  out.headers.add("Content-Type", "application/json");
+  out.headers.add("Cache-Control", "no-store");
+  // No cookie and no password speaks here: a page of any origin may ask with a signature of its
+  // own.
+  out.headers.add("Access-Control-Allow-Origin", "*");
+  return out;
+}
+
+net::HttpResponse refused(int status, std::string_view why) {
+  JsonWriter w;
+  w.begin_object().key("error").string(why).end_object();
+  return with_headers(status, std::move(w).take());
+}
+
+}  // namespace
+
+net::HttpResponse admin_is_busy() {
+  return refused(503, "too many requests wait for management");
+}
+
+AdminDesk::AdminDesk(Moderation& moderation, ManagedRelay& relay, const Clock& clock)
+    : relay_(relay),
+      clock_(clock),
+      management_(moderation, relay, clock),
+      replays_(clock.unix_s()),
+      thread_([this] { run(); }) {}
+
+AdminDesk::~AdminDesk() {
+  stop();
+}
+
+void AdminDesk::stop() {
+  queue_.close();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool AdminDesk::is_management(const net::HttpRequest& request) {
+  if (request.method != "POST") return false;
+  auto type = request.headers.find("Content-Type").value_or("");
+  type = type.substr(0, type.find(';'));
+  while (type.ends_with(' ')) type.remove_suffix(1);
+  return net::equals_ignoring_case(type, kType);
+}
+
+void AdminDesk::run() {
+  while (auto requests = queue_.wait_all(1)) {
+    for (AdminRequest& request : *requests) request.reply(answer(request));
+  }
+}
+
+net::HttpResponse AdminDesk::answer(const AdminRequest& request) {
+  const auto caller = caller_of(request);
+  if (!caller) {
+    unauthorised_.add();
+    if (const auto left_out = refusal_lines_.pass(clock_.monotonic_ms())) {
+      log(LogLevel::Warning, "management: a request is refused with {}{}", caller.error().status,
+          and_more(*left_out));
+    }
+    return caller.error();
+  }
+  return with_headers(200, management_.answer(*caller, request.body));
+}
+
+Result<PublicKey, net::HttpResponse> AdminDesk::caller_of(const AdminRequest& request) {
+  constexpr std::string_view kScheme = "Nostr ";
+  const std::string_view header = request.authorization;
+  if (header.size() < kScheme.size() ||
+      !net::equals_ignoring_case(header.substr(0, kScheme.size()), kScheme)) {
+    return failure(refused(401, "sign the request: Authorization: Nostr … (NIP-98)"));
+  }
+  const AdminRules rules = relay_.present_config().admin_rules();
+  const std::int64_t now_s = clock_.unix_s();
+  Result<Nip98Token, Nip98Error> token = failure(Nip98Error::WrongTarget);
+  for (const std::string& url : rules.urls) {
+    token = read_nip98(header.substr(kScheme.size()), {url, "POST"}, now_s, verifier_);
+    if (token || token.error() != Nip98Error::WrongTarget) break;
+  }
+  if (!token) return failure(refused(401, to_string(token.error())));
+  // Before the token is used up: who may call nothing takes no place among those remembered.
+  if (!management_.knows(token->pubkey)) {
+    return failure(refused(403, "this key may not manage this relay, see [admin] keys"));
+  }
+  if (const auto body = check_payload(*token, sha256(request.body)); !body) {
+    return failure(refused(401, to_string(body.error())));
+  }
+  const std::int64_t opens_in_s = replays_.opens_in_s(now_s);
+  if (const auto fresh = replays_.admit(*token, now_s); !fresh) {
+    if (token->created_at >= now_s + opens_in_s)
+      return failure(refused(401, to_string(fresh.error())));
+    auto out = refused(
+        503, fmt::format("the relay has just started and can't know which signatures were used "
+                         "before: sign again in {} s",
+                         opens_in_s));
+    out.headers.add("Retry-After", std::to_string(opens_in_s));
+    return failure(std::move(out));
+  }
+  return token->pubkey;
+}
+
+}  // namespace nostril::relay

@@ -1,0 +1,77 @@
+#pragma once
+
+#include "base/clock.h"
+#include "base/log_limit.h"
+#include "base/mailbox.h"
+#include "base/metrics.h"
+#include "events/nip98.h"
+#include "net/http.h"
+#include "relay/admin_rules.h"
+#include "relay/management.h"
+#include "relay/moderation.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <thread>
+
+namespace nostril::relay {
+
+/// A NIP-86 request as it came, and where its answer goes.
+struct AdminRequest {
+  std::string authorization;  ///< the header's value
+  std::string body;
+  /// Called on the desk's thread; must be quick.
+  std::function<void(net::HttpResponse&&)> reply;
+};
+
+/// The thread that manages: it takes requests one by one, looks who signed them (NIP-98: the
+/// relay's URL, this body, this minute, once), and calls Management. What waits for the disk here
+/// holds up no connection. Threads: submit() and the counters from any; stop() from one.
+class AdminDesk {
+ public:
+  static constexpr std::size_t kQueueMax = 32;  ///< requests that wait; 64 KiB each at most
+
+  AdminDesk(Moderation& moderation, ManagedRelay& relay, const Clock& clock);
+  ~AdminDesk();
+  AdminDesk(const AdminDesk&) = delete;
+  AdminDesk& operator=(const AdminDesk&) = delete;
+  AdminDesk(AdminDesk&&) = delete;
+  AdminDesk& operator=(AdminDesk&&) = delete;
+
+  /// Whether a request is meant for the desk: POST of application/nostr+json+rpc.
+  [[nodiscard]] static bool is_management(const net::HttpRequest& request);
+
+  /// False: too many wait.
+  [[nodiscard]] bool submit(AdminRequest&& request) { return queue_.push(std::move(request)); }
+
+  /// Answers what waits, then ends the thread.
+  void stop();
+
+  [[nodiscard]] const Management& management() const { return management_; }
+
+  [[nodiscard]] std::uint64_t unauthorised() const { return unauthorised_.read(); }
+
+ private:
+  void run();
+  net::HttpResponse answer(const AdminRequest& request);
+  [[nodiscard]] Result<PublicKey, net::HttpResponse> caller_of(const AdminRequest& request);
+
+  ManagedRelay& relay_;
+  const Clock& clock_;
+  Management management_;
+  Counter unauthorised_;
+  // Owned by the thread.
+  Verifier verifier_{0};
+  Nip98Replays replays_;
+  LogLimit refusal_lines_;
+  Mailbox<AdminRequest> queue_{kQueueMax};
+  std::thread thread_;  // last: it uses all of the above
+};
+
+/// The answer to a request that the desk has no place for.
+[[nodiscard]] net::HttpResponse admin_is_busy();
+
+}  // namespace nostril::relay

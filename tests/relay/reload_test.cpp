@@ -1,0 +1,66 @@
+#include "relay/reload.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace nostril::relay::test {
+namespace {
+
+using Keys = std::vector<std::string>;
+
+RelayConfig read(const std::string& toml) {
+  RelayConfig out;
+  Config config;
+  out.declare(config);
+  config.load_text(toml, "test.toml");
+  return out;
+}
+
+TEST(PlanReload, TakesWhatMayChangeAndNamesTheRest) {
+  const RelayConfig running = read("");
+  RelayConfig wanted = read(
+      "listen = \"127.0.0.1:1\"\nlog_level = \"debug\"\n[info]\nname = \"x\"\n[threads]\nloops = "
+      "3\n"
+      "[limits]\nlimit_max = 7\nqueries_queued_max = 9\n[auth]\nto_read = true\n");
+  const Config::Change change = plan_reload(wanted, running);
+  EXPECT_EQ(change.taken, (Keys{"log_level", "info.name", "limits.limit_max", "auth.to_read"}));
+  EXPECT_EQ(change.needs_restart, (Keys{"listen", "threads.loops", "limits.queries_queued_max"}));
+  EXPECT_EQ(wanted.listen, running.listen);
+  EXPECT_EQ(wanted.threads.loops, running.threads.loops);
+  EXPECT_EQ(wanted.limits.limit_max, 7);
+  EXPECT_TRUE(wanted.auth.to_read);
+}
+
+TEST(PlanReload, TlsIsRenewedButNeitherBegunNorEnded) {
+  RelayConfig renewed = read("tls_certificate = \"b.pem\"\ntls_key = \"b.key\"\n");
+  EXPECT_EQ(plan_reload(renewed, read("tls_certificate = \"a.pem\"\ntls_key = \"a.key\"\n")).taken,
+            (Keys{"tls_certificate", "tls_key"}));
+  RelayConfig begun = read("tls_certificate = \"b.pem\"\ntls_key = \"b.key\"\n");
+  EXPECT_EQ(plan_reload(begun, read("")).needs_restart, (Keys{"tls_certificate", "tls_key"}));
+  EXPECT_EQ(begun.tls_key, "");
+}
+
+TEST(PlanReload, AnEqualFileChangesNothing) {
+  RelayConfig wanted = read("[info]\nname = \"x\"\n");
+  const Config::Change change = plan_reload(wanted, read("[info]\nname = \"x\"\n"));
+  EXPECT_EQ(change.taken, Keys{});
+  EXPECT_EQ(change.needs_restart, Keys{});
+}
+
+TEST(AdminRules, NamesTheRelayAsSignersMay) {
+  const std::string key = "[admin]\nkeys = [\"" + std::string(64, 'a') + "\"]\n";
+  EXPECT_EQ(
+      read("url = \"wss://r.example\"\n" + key).admin_rules().urls,
+      (Keys{"https://r.example", "https://r.example/", "wss://r.example", "wss://r.example/"}));
+  EXPECT_EQ(read("url = \"ws://r.example:7/a\"\n" + key).admin_rules().urls,
+            (Keys{"http://r.example:7/a", "http://r.example:7", "http://r.example:7/",
+                  "ws://r.example:7/a", "ws://r.example:7", "ws://r.example:7/"}));
+  EXPECT_THROW((void)read(key).admin_rules(), ConfigError);
+  EXPECT_THROW((void)read("[admin]\nkeys = [\"npub1x\"]\n").admin_rules(), ConfigError);
+  EXPECT_FALSE(read("").admin_rules().enabled());
+}
+
+}  // namespace
+}  // namespace nostril::relay::test
