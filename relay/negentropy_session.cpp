@@ -86,7 +86,7 @@ std::optional<std::string> Session::negentropy_refusal_of(
     const std::vector<Filter>& filters) const {
   const NegentropyLimits& limits = context_.limits.negentropy;
   if (limits.events_max == 0) return "blocked: this relay does not reconcile";
-  if (const auto refusal = refusal_of(filters, 0, 0)) return refusal;
+  if (auto refusal = refusal_of(filters, 0, 0)) return refusal;
   if (negentropies_.size() < limits.open_max) return std::nullopt;
   return fmt::format("blocked: {} reconciliations are open on this connection, close one",
                      negentropies_.size());
