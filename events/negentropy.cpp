@@ -354,7 +354,7 @@ std::string_view to_string(Error error) {
 }
 
 std::strong_ordering Bound::operator<=>(const Bound& other) const {
-  if (const auto order = created_at <=> other.created_at; order != 0) return order;
+  if (const auto order = created_at <=> other.created_at; std::is_neq(order)) return order;
   return std::memcmp(prefix.data(), other.prefix.data(), prefix.size()) <=> 0;
 }
 

@@ -150,7 +150,7 @@ void declare_sync(CLI::App& command, SyncArguments& sync) {
   command
       .add_option("--frame-bytes", sync.frame_bytes_max,
                   "of a message, for relays that take small ones")
-      ->check(CLI::Range(sync.kFrameBytesMin, std::size_t{16} << 20));
+      ->check(CLI::Range(SyncArguments::kFrameBytesMin, std::size_t{16} << 20));
   command.add_option("--ca", sync.ca_path,
                      "PEM file of roots for wss://; the system's if not said");
   command.footer(

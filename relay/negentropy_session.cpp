@@ -92,7 +92,7 @@ std::optional<std::string> Session::negentropy_refusal_of(
     const std::vector<Filter>& filters) const {
   const NegentropyLimits& limits = context_.limits.negentropy;
   if (limits.events_max == 0) return "blocked: this relay does not reconcile";
-  if (const auto refusal = refusal_of(filters, 0, 0)) return refusal;
+  if (auto refusal = refusal_of(filters, 0, 0)) return refusal;
   if (std::ranges::any_of(filters, &Filter::is_search)) {
     return "blocked: what a search finds is not a set that two relays share";
   }

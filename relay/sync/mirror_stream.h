@@ -53,7 +53,7 @@ class MirrorStream final : private SyncHost {
  public:
   MirrorStream(std::uint64_t index, const MirrorOptions& options, const MirrorContext& context,
                net::Loop& loop);
-  ~MirrorStream();
+  ~MirrorStream() override;
   MirrorStream(const MirrorStream&) = delete;
   MirrorStream& operator=(const MirrorStream&) = delete;
   MirrorStream(MirrorStream&&) = delete;
@@ -78,7 +78,7 @@ class MirrorStream final : private SyncHost {
   // SyncHost
   void send(std::string_view text) override;
   [[nodiscard]] bool has_room() const override;
-  void take(UnverifiedEvent&& event) override;
+  void take(UnverifiedEvent&& unverified) override;
   [[nodiscard]] std::optional<std::string> event_json(const EventId& id) override;
 
   void connect();

@@ -56,6 +56,12 @@ struct SyncCounts {
 /// What a run needs of both its sides. Threads: the run's.
 class SyncHost {
  public:
+  virtual ~SyncHost() = default;
+  SyncHost(const SyncHost&) = delete;
+  SyncHost& operator=(const SyncHost&) = delete;
+  SyncHost(SyncHost&&) = delete;
+  SyncHost& operator=(SyncHost&&) = delete;
+
   /// To the other side.
   virtual void send(std::string_view text) = 0;
   /// Whether more events may be asked for or sent: neither queue is long.
@@ -67,7 +73,6 @@ class SyncHost {
 
  protected:
   SyncHost() = default;
-  ~SyncHost() = default;
 };
 
 /// One reconciliation with another relay (NIP-77, the asking side), and what it shows to be missing
