@@ -1,6 +1,5 @@
 #include "relay/query_pool.h"
 
-
 #include <cstring>
 #include <utility>
 

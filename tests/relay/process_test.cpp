@@ -283,7 +283,7 @@ TEST_F(RelayTest, BadInputIsAnsweredAndDisturbsNobody) {
   EXPECT_EQ(bad->answer_to(hex(auth)).substr(0, 12), "false error:");
   EXPECT_TRUE(bad->socket().send_binary("binary"));
   EXPECT_TRUE(bad->take("NOTICE"));
-  bad->send(std::string(300 << 10, ' '));  // above message_bytes_max
+  bad->send(std::string(600 << 10, ' '));  // above message_bytes_max
   ASSERT_TRUE(world.wait([&] { return bad->closed.has_value(); }));
   EXPECT_EQ(bad->closed->code, 1009);
 
