@@ -73,8 +73,9 @@ enum class WsInflateError : std::uint8_t {
   TooBig,   ///< more than bytes_max, or more than kInflateRatioMax times what came
 };
 
-/// Above this many bytes of output …
-inline constexpr std::size_t kInflateFreeBytes = 64 << 10;
+/// Above this many bytes of output (a relay's largest message by default: what it says it takes, it
+/// takes however well that can be compressed) …
+inline constexpr std::size_t kInflateFreeBytes = 512 << 10;
 /// … the output may be that many times the input. DEFLATE reaches 1,030, real events below 30.
 inline constexpr std::size_t kInflateRatioMax = 128;
 

@@ -1,6 +1,5 @@
 #include "relay/store/writer.h"
 
-
 #include <algorithm>
 #include <utility>
 

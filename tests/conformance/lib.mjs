@@ -168,6 +168,7 @@ let next_subscription = 1;
 /** One connection. Messages wait in the inbox until a test takes them. */
 export class Client {
   inbox = [];
+  wait_ms = kWaitMs;
   /** What the relay said that no relay may say. */
   flaws = [];
   /** Of the Close frame, or that of a connection that broke (1006). */
@@ -224,7 +225,7 @@ export class Client {
   forget(id) { this.#open.delete(id); }
 
   /** The first message in the inbox, or to come, whose beginning is `start` or of which `start(message)` is true; taken out of it. */
-  take(start, ms = kWaitMs) {
+  take(start, ms = this.wait_ms) {
     const fits = typeof start === "function" ? start : (message) => start.every((part, i) => message[i] === part);
     return new Promise((resolve, reject) => {
       const look = () => {

@@ -151,6 +151,15 @@ test("min_pow_difficulty, auth_required and restricted_writes are said where the
   });
 });
 
+test("a content that can be compressed well is taken from a client that compresses", async () => {
+  await with_relay({}, async (plain) => {
+    const { limitation } = await plain.information();
+    const [client, alice] = [await plain.connect({ perMessageDeflate: { threshold: 0 } }), person()];
+    assert.match(client.socket.extensions, /permessage-deflate/);
+    await client.accepts(alice.sign(1, { content: "x".repeat(limitation.max_content_length) }), alice.sign(1, { content: "\n".repeat(limitation.max_content_length) }));
+  });
+});
+
 test("with the limits as they come, what they allow together is allowed", async () => {
   await with_relay({}, async (plain) => {
     const { limitation } = await plain.information();

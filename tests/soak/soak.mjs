@@ -16,6 +16,8 @@ import { kFaults } from "./faults.mjs";
 
 const kFaultLibrary = path.join(kBin, "soak_faults.so");
 const [kAddresses, kIdsAQuestion, kCalmMs] = [20, 500, 1_500];
+/** Longer than any stall of a shared machine: what takes longer never comes. */
+const kAnswerMsMax = 60_000;
 
 /** Ends a connection that could go on. */
 const kEnough = new Error("enough of this connection");
@@ -97,6 +99,7 @@ export class Soak {
       try {
         const client = await Client.connect(this.relay.url, { handshakeTimeout: 5_000 });
         this.counts.connections += 1;
+        client.wait_ms = kAnswerMsMax;
         return client;
       } catch {
         if (this.is_over) throw new Error("over");
@@ -179,7 +182,7 @@ export class Soak {
         for (const event of events) client.send("EVENT", event);
         this.counts.published += events.length;
         for (const event of events) {
-          const [, , accepted, text] = await client.take(["OK", event.id], 30_000);
+          const [, , accepted, text] = await client.take(["OK", event.id]);
           answered += 1;
           if (accepted) this.#acknowledge(event, mine);
           else {
@@ -270,7 +273,7 @@ export class Soak {
   /** With nothing under way: all that was acknowledged is there, all that was deleted is not, and listeners have heard it. */
   async check() {
     this.is_resting = true;
-    await until(40_000, "publishers rest", () => this.#under_way === 0);
+    await until(kAnswerMsMax + 10_000, "publishers rest", () => this.#under_way === 0);
     const client = await this.#connect();
     const kept = [...this.#ledger.keys()].filter((id) => !this.#may_be_deleted.has(id));
     const found = await this.#found(client, kept);
