@@ -1,6 +1,7 @@
 nostril_test(net/url)
 nostril_test(net/sse)
 nostril_test(net/http)
+nostril_test(net/inherited_sockets)
 nostril_test(net/ws_codec)
 nostril_test(net/ws_deflate)
 nostril_test(net/ws_deflate_offer)
