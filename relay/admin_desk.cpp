@@ -2,10 +2,12 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "relay/ingest.h"
 #include "schnorr/hash.h"
 
 #include <fmt/format.h>
 
+#include <array>
 #include <utility>
 
 namespace nostril::relay {
@@ -36,8 +38,11 @@ net::HttpResponse admin_is_busy() {
   return refused(503, "too many requests wait for management");
 }
 
-AdminDesk::AdminDesk(Moderation& moderation, ManagedRelay& relay, const Clock& clock)
-    : relay_(relay),
+AdminDesk::AdminDesk(Moderation& moderation, const Membership* membership, ManagedRelay& relay,
+                     const Clock& clock)
+    : moderation_(moderation),
+      membership_(membership),
+      relay_(relay),
       clock_(clock),
       management_(moderation, relay, clock),
       replays_(clock.unix_s()),
@@ -62,8 +67,29 @@ bool AdminDesk::is_management(const net::HttpRequest& request) {
 
 void AdminDesk::run() {
   while (auto requests = queue_.wait_all(1)) {
-    for (AdminRequest& request : *requests) request.reply(answer(request));
+    for (auto& request : *requests) {
+      std::visit([this](auto& one) { take(std::move(one)); }, request);
+    }
   }
+}
+
+void AdminDesk::take(MemberRequest&& request) {
+  const auto verified = VerifiedEvent::verify(std::move(request.event), verifier_);
+  if (!verified || membership_ == nullptr) {
+    request.reply(false, std::string(kWrongSignature));
+    return;
+  }
+  auto verdict = membership_->judge(verified->event(), *moderation_.lists(), clock_.unix_s());
+  if (verdict.change) {
+    const std::array changes = {std::move(*verdict.change)};
+    if (const auto applied = moderation_.apply(changes, clock_.unix_s()); !applied) {
+      log(LogLevel::Error, "members: {}", public_text(applied.error()));
+      verdict = {false, "error: the list of members can't be written", {}};
+    } else {
+      relay_.lists_changed();
+    }
+  }
+  request.reply(verdict.accepted, std::move(verdict.text));
 }
 
 net::HttpResponse AdminDesk::answer(const AdminRequest& request) {

@@ -8,6 +8,7 @@
 #include "net/http.h"
 #include "relay/admin_rules.h"
 #include "relay/management.h"
+#include "relay/membership.h"
 #include "relay/moderation.h"
 
 #include <array>
@@ -16,6 +17,7 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <variant>
 
 namespace nostril::relay {
 
@@ -27,6 +29,13 @@ struct AdminRequest {
   std::function<void(net::HttpResponse&&)> reply;
 };
 
+/// A request of NIP-43, of somebody who has authenticated.
+struct MemberRequest {
+  UnverifiedEvent event;
+  /// As OK says it. Called on the desk's thread; must be quick.
+  std::function<void(bool accepted, std::string text)> reply;
+};
+
 /// The thread that manages: it takes requests one by one, looks who signed them (NIP-98: the
 /// relay's URL, this body, this minute, once), and calls Management. What waits for the disk here
 /// holds up no connection. Threads: submit() and the counters from any; stop() from one.
@@ -34,7 +43,9 @@ class AdminDesk {
  public:
   static constexpr std::size_t kQueueMax = 32;  ///< requests that wait; 64 KiB each at most
 
-  AdminDesk(Moderation& moderation, ManagedRelay& relay, const Clock& clock);
+  /// `membership`: nothing, or as long as this.
+  AdminDesk(Moderation& moderation, const Membership* membership, ManagedRelay& relay,
+            const Clock& clock);
   ~AdminDesk();
   AdminDesk(const AdminDesk&) = delete;
   AdminDesk& operator=(const AdminDesk&) = delete;
@@ -47,6 +58,8 @@ class AdminDesk {
   /// False: too many wait.
   [[nodiscard]] bool submit(AdminRequest&& request) { return queue_.push(std::move(request)); }
 
+  [[nodiscard]] bool submit(MemberRequest&& request) { return queue_.push(std::move(request)); }
+
   /// Answers what waits, then ends the thread.
   void stop();
 
@@ -56,9 +69,15 @@ class AdminDesk {
 
  private:
   void run();
+
+  void take(AdminRequest&& request) { request.reply(answer(request)); }
+
+  void take(MemberRequest&& request);
   net::HttpResponse answer(const AdminRequest& request);
   [[nodiscard]] Result<PublicKey, net::HttpResponse> caller_of(const AdminRequest& request);
 
+  Moderation& moderation_;
+  const Membership* const membership_;
   ManagedRelay& relay_;
   const Clock& clock_;
   Management management_;
@@ -67,7 +86,7 @@ class AdminDesk {
   Verifier verifier_{0};
   Nip98Replays replays_;
   LogLimit refusal_lines_;
-  Mailbox<AdminRequest> queue_{kQueueMax};
+  Mailbox<std::variant<AdminRequest, MemberRequest>> queue_{kQueueMax};
   std::thread thread_;  // last: it uses all of the above
 };
 

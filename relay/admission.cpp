@@ -163,7 +163,8 @@ std::optional<Refusal> Admission::refuse_by_list(const Event& event) const {
       lists_->banned_keys->contains(event.pubkey)) {
     return Refusal::BlockedAuthor;
   }
-  const bool is_closed = !rules_->allowed_authors.empty() || !lists_->allowed_keys->empty();
+  const bool is_closed =
+      rules_->is_members_only || !rules_->allowed_authors.empty() || !lists_->allowed_keys->empty();
   if (is_closed && !rules_->allowed_authors.contains(event.pubkey) &&
       !lists_->allowed_keys->contains(event.pubkey) && !rules_->open_kinds.contains(event.kind)) {
     return Refusal::UnknownAuthor;

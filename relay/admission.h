@@ -49,6 +49,7 @@ struct AdmissionRules {
   std::unordered_set<std::uint32_t> blocked_kinds;
   std::unordered_set<PublicKey, FixedBytesHash> blocked_authors;
   std::unordered_set<PublicKey, FixedBytesHash> allowed_authors;  ///< empty: everybody
+  bool is_members_only = false;  ///< NIP-43: those, and who is on the moderators' list
   /// Taken from anybody even so: a relay list is of use where many look (NIP-65).
   std::unordered_set<std::uint32_t> open_kinds;
   unsigned work_bits_min = 0;  ///< leading zero bits of the id, and what its nonce tag aimed at
@@ -64,6 +65,8 @@ class Admission {
         lists_(std::move(lists)) {}
 
   [[nodiscard]] const AdmissionRules& rules() const { return *rules_; }
+
+  [[nodiscard]] const ModerationLists& lists() const { return *lists_; }
 
   /// A request to vanish is anybody's right, also of those who may not write here (NIP-62).
   [[nodiscard]] static bool is_open_to_all(std::uint32_t kind);

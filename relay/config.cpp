@@ -213,6 +213,16 @@ void RelayConfig::declare(Config& config) {
   config.flag("ban_deletes", &admin.ban_deletes,
               "banpubkey removes what the key has stored; banevent always removes its event");
 
+  config.section(
+      "membership",
+      "Members only may write (NIP-43): who shows an invite code becomes one, and who is on "
+      "the list of allowed keys (NIP-86). Needs `url`.");
+  config.flag("enabled", &membership.enabled,
+              "the relay gets a key of its own, DIRECTORY/relay.key");
+  config.text("invites", &membership.invites,
+              "who gets a code by asking for an event of kind 28935: nobody, members or anybody");
+  config.number("invite_hours", &membership.invite_hours, 1, 24 * 365, "how long a code is good");
+
   guard.declare(config);
 
   config.tables("mirror", &mirrors, kMirrorsMax, declare_mirror,
@@ -304,6 +314,10 @@ AdmissionRules RelayConfig::admission_rules() const {
   out.open_kinds = parse_kinds(policy.open_kinds, "policy.open_kinds");
   out.blocked_authors = parse_authors(policy.blocked_authors, "policy.blocked_authors");
   out.allowed_authors = parse_authors(policy.allowed_authors, "policy.allowed_authors");
+  if (membership.enabled) {
+    out.is_members_only = true;
+    out.allowed_authors.merge(parse_authors(admin.keys, "admin.keys"));
+  }
   out.work_bits_min = static_cast<unsigned>(policy.work_bits_min);
   return out;
 }
@@ -357,9 +371,34 @@ void RelayConfig::check() const {
   (void)admission_rules();
   (void)auth_rules();
   (void)admin_rules();
+  (void)membership_rules();
+  (void)guard_rules();
+  (void)mirror_options();
   if (log_format != "text" && log_format != "json") {
     throw ConfigError("log_format: \"text\" or \"json\"");
   }
+}
+
+MembershipRules RelayConfig::membership_rules() const {
+  using Inviters = MembershipRules::Inviters;
+  MembershipRules out;
+  out.enabled = membership.enabled;
+  if (out.enabled && url.empty()) {
+    throw ConfigError("membership.enabled needs `url`: who joins proves his key to it");
+  }
+  if (membership.invites == "nobody") {
+    out.inviters = Inviters::Nobody;
+  } else if (membership.invites == "anybody") {
+    out.inviters = Inviters::Anybody;
+  } else if (membership.invites != "members") {
+    throw ConfigError(fmt::format("membership.invites: \"{}\" must be nobody, members or anybody",
+                                  membership.invites));
+  }
+  out.invite_s = membership.invite_hours * 3'600;
+  out.url = url;
+  out.founders = parse_authors(policy.allowed_authors, "policy.allowed_authors");
+  out.founders.merge(parse_authors(admin.keys, "admin.keys"));
+  return out;
 }
 
 StoreOptions RelayConfig::store_options() const {

@@ -8,6 +8,7 @@
 #include "relay/guard.h"
 #include "relay/guard_config.h"
 #include "relay/ingest.h"
+#include "relay/membership.h"
 #include "relay/query_pool.h"
 #include "relay/session.h"
 #include "relay/sync/mirror.h"
@@ -116,6 +117,12 @@ struct RelayConfig {
     bool ban_deletes = true;
   } admin;
 
+  struct Membership {
+    bool enabled = false;
+    std::string invites = "members";
+    std::int64_t invite_hours = 168;
+  } membership;
+
   /// One `[[mirror]]`.
   struct MirrorTable {
     std::string url;
@@ -140,6 +147,7 @@ struct RelayConfig {
   [[nodiscard]] AdmissionRules admission_rules() const;
   [[nodiscard]] AuthRules auth_rules() const;
   [[nodiscard]] AdminRules admin_rules() const;
+  [[nodiscard]] MembershipRules membership_rules() const;
   [[nodiscard]] StoreOptions store_options() const;
   [[nodiscard]] IngestOptions ingest_options() const;
   [[nodiscard]] QueryPoolOptions query_options() const;

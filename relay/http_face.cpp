@@ -1,5 +1,6 @@
 #include "relay/http_face.h"
 
+#include "base/hex.h"
 #include "base/json.h"
 #include "events/kinds.h"
 #include "relay/admin_page.h"
@@ -30,6 +31,7 @@ bool takes(const RelayConfig& config, std::uint32_t kind) {
 std::vector<int> nips_of(const RelayConfig& config) {
   std::vector<int> out = {1, 9, 11, 40, 45, 67};
   if (takes(config, kinds::kRelayList)) out.push_back(65);
+  if (config.membership.enabled) out.push_back(43);
   if (config.search.enabled) out.push_back(50);
   if (config.policy.work_bits_min > 0) out.push_back(13);
   if (!config.admin.keys.empty()) out.insert(out.end(), {86, 98});
@@ -41,7 +43,8 @@ std::vector<int> nips_of(const RelayConfig& config) {
   return out;
 }
 
-std::string document_of(const RelayConfig& config, const ModerationLists& lists) {
+std::string document_of(const RelayConfig& config, const ModerationLists& lists,
+                        const std::optional<PublicKey>& self) {
   const SessionLimits limits = config.session_limits();
   const auto number = [](auto value) { return static_cast<std::int64_t>(value); };
   JsonWriter w;
@@ -51,6 +54,7 @@ std::string document_of(const RelayConfig& config, const ModerationLists& lists)
   if (!config.info.pubkey.empty()) w.key("pubkey").string(config.info.pubkey);
   if (!config.info.contact.empty()) w.key("contact").string(config.info.contact);
   if (!config.info.icon.empty()) w.key("icon").string(config.info.icon);
+  if (self) w.key("self").string(encode_hex(*self));
   w.key("supported_nips").begin_array();
   for (const int nip : nips_of(config)) w.integer(nip);
   w.end_array();
@@ -70,7 +74,7 @@ std::string document_of(const RelayConfig& config, const ModerationLists& lists)
   w.key("restricted_writes")
       .boolean(!config.policy.allowed_authors.empty() || !lists.allowed_keys->empty() ||
                !lists.allowed_kinds->empty() || config.policy.work_bits_min > 0 ||
-               config.auth.to_write || !config.guard.plugins.empty());
+               config.auth.to_write || !config.guard.plugins.empty() || config.membership.enabled);
   if (config.limits.created_at_past_s_max > 0) {
     w.key("created_at_lower_limit").integer(config.limits.created_at_past_s_max);
   }
@@ -151,8 +155,8 @@ constexpr std::string_view kPlain = "text/plain; charset=utf-8";
 }  // namespace
 
 HttpFace::HttpFace(const RelayConfig& config, const ModerationLists& lists,
-                   std::function<std::string()> metrics)
-    : document_(document_of(config, lists)),
+                   std::function<std::string()> metrics, const std::optional<PublicKey>& self)
+    : document_(document_of(config, lists, self)),
       page_(page_of(config)),
       path_(path_of(config.url)),
       has_admin_(!config.admin.keys.empty()),

@@ -5,6 +5,7 @@
 #include "relay/moderation.h"
 
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace nostril::relay {
@@ -15,8 +16,9 @@ namespace nostril::relay {
 class HttpFace {
  public:
   /// `metrics` makes the text of /metrics; called on the asking loop's thread.
+  /// `self`: the relay's own key, where it has one.
   HttpFace(const RelayConfig& config, const ModerationLists& lists,
-           std::function<std::string()> metrics);
+           std::function<std::string()> metrics, const std::optional<PublicKey>& self = {});
 
   [[nodiscard]] bool has_admin() const { return has_admin_; }
 

@@ -151,14 +151,15 @@ void Ingest::run(VerifierMetrics& metrics) {
 }
 
 void Ingest::judge(JudgedEvent&& event) {
+  const bool is_own = event.origin.loop == kOwnLoop;
   // Of a mirror come the events of many clients.
-  if (guard_ != nullptr && event.origin.loop != kMirrorLoop) {
+  if (guard_ != nullptr && event.origin.loop != kMirrorLoop && !is_own) {
     if (const auto refusal = guard_->refuse_verified(event.event.event())) {
       on_verdict(std::move(event), {PluginAction::Reject, std::string(message_of(*refusal))});
       return;
     }
   }
-  if (plugins_ && plugins_->judges(event.event.event())) {
+  if (plugins_ && !is_own && plugins_->judges(event.event.event())) {
     plugins_->judge(std::move(event));
   } else {
     pass_on(std::move(event.event), event.origin, std::move(event.credit));

@@ -22,11 +22,12 @@ RelayConfig with_texts(RelayConfig config, const ModerationLists& lists) {
 
 LiveSettings make_live_settings(const RelayConfig& config,
                                 std::shared_ptr<const ModerationLists> lists,
-                                std::function<std::string()> metrics) {
+                                std::function<std::string()> metrics,
+                                const std::optional<PublicKey>& self) {
   return {config.session_limits(),
           Admission(config.admission_rules(), lists),
           Authentication(config.auth_rules()),
-          HttpFace(with_texts(config, *lists), *lists, std::move(metrics)),
+          HttpFace(with_texts(config, *lists), *lists, std::move(metrics), self),
           config.server_limits(),
           lists,
           nullptr};

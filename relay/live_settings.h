@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace nostril::relay {
@@ -32,6 +33,7 @@ struct LiveSettings {
 /// means nothing. `metrics` makes the text of /metrics.
 [[nodiscard]] LiveSettings make_live_settings(const RelayConfig& config,
                                               std::shared_ptr<const ModerationLists> lists,
-                                              std::function<std::string()> metrics);
+                                              std::function<std::string()> metrics,
+                                              const std::optional<PublicKey>& self = {});
 
 }  // namespace nostril::relay

@@ -45,7 +45,8 @@ LoopWorker::LoopWorker(std::uint32_t index, const LoopShared& shared, const Live
                settings_.admission,
                settings_.authentication,
                shared.clock,
-               &shared.guard},
+               &shared.guard,
+               shared.membership},
       inbox_(shared.mail_max, [this] { wake(); }),
       events_shown_(shared.cache_bytes),
       server_(loop_, *this, listen, settings.server) {
@@ -293,6 +294,17 @@ bool LoopWorker::start_step(std::shared_ptr<Query>& query) {
 
 // What takes long is the workers': this loop keeps turning. A step that took very long has met the
 // disk: for a while all steps are theirs.
+bool LoopWorker::ask_membership(UnverifiedEvent&& request, net::ConnectionId origin) {
+  const EventId id = request.event().id;
+  MemberRequest job{std::move(request), [this, origin, id](bool accepted, std::string text) {
+                      (void)loop_.post([this, origin, id, accepted, text = std::move(text)] {
+                        Session* session = is_over_ ? nullptr : find(origin);
+                        if (session != nullptr) session->on_answer(id, accepted, text);
+                      });
+                    }};
+  return shared_.admin.submit(std::move(job));
+}
+
 std::optional<QueryStep> LoopWorker::step_now(const std::shared_ptr<Query>& query) {
   if (query->visits >= kVisitsHereMax || query->values > kValuesHereMax) return std::nullopt;
   if (us_here_ >= kUsHereATurnMax) return std::nullopt;

@@ -45,8 +45,9 @@ struct LoopShared {
   const Clock& clock;
   const SubscriptionHash& hash;
   Guard& guard;
-  std::size_t mail_max = 0;     ///< more than can be under way
-  std::size_t cache_bytes = 0;  ///< of each loop, for events shown lately
+  const Membership* membership = nullptr;  ///< none: a relay without members
+  std::size_t mail_max = 0;                ///< more than can be under way
+  std::size_t cache_bytes = 0;             ///< of each loop, for events shown lately
   Heartbeat& heartbeat;
 };
 
@@ -132,6 +133,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   void rest(net::ConnectionId of, std::int64_t ms) override;
   [[nodiscard]] Offer offer(UnverifiedEvent& event, net::ConnectionId origin) override;
   [[nodiscard]] bool start_step(std::shared_ptr<Query>& query) override;
+  [[nodiscard]] bool ask_membership(UnverifiedEvent&& request, net::ConnectionId origin) override;
   [[nodiscard]] std::optional<QueryStep> step_now(const std::shared_ptr<Query>& query) override;
 
   void manage(net::ConnectionId id, const net::HttpRequest& request);

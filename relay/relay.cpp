@@ -63,6 +63,14 @@ std::unique_ptr<Moderation> open_moderation(const RelayConfig& config) {
   return std::move(*opened);
 }
 
+std::unique_ptr<Membership> open_membership(const RelayConfig& config, Rng& rng) {
+  MembershipRules rules = config.membership_rules();
+  if (!rules.enabled) return nullptr;
+  auto opened = Membership::open(config.data, std::move(rules), rng);
+  if (!opened) throw std::runtime_error(opened.error());
+  return std::move(*opened);
+}
+
 UniqueFd duplicate(const UniqueFd& socket) {
   return UniqueFd(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
 }
@@ -110,6 +118,7 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
       lock_((config.check(), lock_data(config.data))),
       store_(open_store(config)),
       moderation_(open_moderation(config)),
+      membership_(open_membership(config, rng)),
       config_(config),
       heartbeat_(loop_count_, service_watchdog()) {
   IngestOptions ingest = config.ingest_options();
@@ -125,10 +134,10 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
   const auto under_way =
       static_cast<std::size_t>(ingest.stored_under_way_max + ingest.ephemeral_under_way_max);
   ManagedRelay& managed = *this;
-  admin_ = std::make_unique<AdminDesk>(*moderation_, managed, clock);
+  admin_ = std::make_unique<AdminDesk>(*moderation_, membership_.get(), managed, clock);
   // An answer may wait here after its event's credit went to the last loop's answer: twice.
   shared_ = std::make_unique<LoopShared>(
-      LoopShared{*ingest_, *queries_, *admin_, clock, hash_, guard_,
+      LoopShared{*ingest_, *queries_, *admin_, clock, hash_, guard_, membership_.get(),
                  2 * under_way + queries.queue_max + queries.threads,
                  static_cast<std::size_t>(config.store.cache_bytes) / loop_count_, heartbeat_});
   const LiveSettings settings = settings_of(config);
@@ -163,6 +172,7 @@ void Relay::start() {
   is_running_ = true;
   for (auto& loop : loops_) loop->start();
   if (mirror_) mirror_->start();
+  announce_members();
 }
 
 void Relay::stop() {
@@ -226,8 +236,9 @@ void Relay::reconfigure(const RelayConfig& next) {
 }
 
 LiveSettings Relay::settings_of(const RelayConfig& config) {
-  LiveSettings out =
-      make_live_settings(config, moderation_->lists(), [this] { return metrics_text(); });
+  LiveSettings out = make_live_settings(
+      config, moderation_->lists(), [this] { return metrics_text(); },
+      membership_ ? std::optional(membership_->self()) : std::nullopt);
   out.server.memory = guard_.memory;
   return out;
 }
@@ -235,6 +246,20 @@ LiveSettings Relay::settings_of(const RelayConfig& config) {
 void Relay::lists_changed() {
   const std::lock_guard lock(change_mutex_);
   give_to_loops(std::make_shared<const LiveSettings>(settings_of(present_config())));
+  announce_members();
+}
+
+// What does not get through now is said with the next change, or at the next start.
+void Relay::announce_members() {
+  if (!membership_) return;
+  for (Event& event : membership_->announcements(*moderation_->lists(), clock_.unix_s())) {
+    auto own = check_id(std::move(event));
+    CHECK(own.has_value());
+    const Offer offer = ingest_->offer(*own, SessionId{kOwnLoop, net::ConnectionId::None});
+    if (std::holds_alternative<QueueFull>(offer)) {
+      log(LogLevel::Warning, "members: the relay is too busy to publish its list");
+    }
+  }
 }
 
 // Returns when every loop goes by them.
@@ -284,7 +309,7 @@ void Relay::committed(std::shared_ptr<const Committed> committed) {
   };
   if (mirror_) mirror_->committed(committed->batch);
   for (const WriteOutcome& outcome : committed->batch.outcomes) {
-    if (outcome.token.loop != kMirrorLoop) concerns(outcome.token.loop);
+    if (outcome.token.loop < loop_count_) concerns(outcome.token.loop);
   }
   std::vector<SubscriptionHash::Key> keys;
   for (const auto& event : committed->batch.events) {
@@ -320,7 +345,7 @@ void Relay::answer(Answer&& answer) {
     mirror_->answer(answer);
     return;
   }
-  loops_[loop]->mail(std::move(answer));
+  if (loop < loop_count_) loops_[loop]->mail(std::move(answer));
 }
 
 }  // namespace nostril::relay

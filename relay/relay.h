@@ -80,6 +80,7 @@ class Relay final : public Deliveries, private ManagedRelay {
   [[nodiscard]] RelayConfig present_config() override;
 
   [[nodiscard]] Admission admission();
+  void announce_members();
   [[nodiscard]] LiveSettings settings_of(const RelayConfig& config);
   void give_to_loops(std::shared_ptr<const LiveSettings> settings);
   void end(bool for_restart);
@@ -93,7 +94,8 @@ class Relay final : public Deliveries, private ManagedRelay {
   FileLock lock_;  // of the data directory: one process at a time
   std::unique_ptr<Store> store_;
   std::unique_ptr<Moderation> moderation_;
-  std::mutex change_mutex_;  // one change of what the loops go by at a time
+  std::unique_ptr<Membership> membership_;  // where there are members
+  std::mutex change_mutex_;                 // one change of what the loops go by at a time
   std::mutex config_mutex_;
   RelayConfig config_;                             // guarded by config_mutex_
   Admission admission_{AdmissionRules()};          // likewise

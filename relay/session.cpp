@@ -102,6 +102,10 @@ void Session::on_error(const MessageError& error) {
 void Session::on(client_message::Publish&& message) {
   context_.metrics.events_received.add();
   const Event& event = message.event.event();
+  if (context_.membership != nullptr && Membership::is_request(event.kind)) {
+    ask_membership(std::move(message.event));
+    return;
+  }
   auto refusal =
       context_.admission.refuse(event, context_.clock.unix_s(), reader_->has(event.pubkey));
   if (!refusal && context_.authentication.rules().is_needed_to_write && !is_authenticated() &&
@@ -118,6 +122,23 @@ void Session::on(client_message::Publish&& message) {
     return;
   }
   publish(std::move(message.event));
+}
+
+// Such a request names no relay: who is not here himself may be somebody who has seen it elsewhere.
+void Session::ask_membership(UnverifiedEvent&& request) {
+  const EventId id = request.event().id;
+  const PublicKey author = request.event().pubkey;
+  if (const auto refusal = rate_refusal_of(request.event())) {
+    context_.metrics.count(*refusal);
+    answer(id, false, words_of(*refusal));
+  } else if (!reader_->has(author)) {
+    answer(id, false, "auth-required: a key joins and leaves by itself");
+  } else if (!context_.host.ask_membership(std::move(request), connection_)) {
+    answer(id, false, "error: too many requests wait, try again");
+  } else {
+    ++publishes_under_way_;
+    update_reading();
+  }
 }
 
 // Where nobody can authenticate, "auth-required" would be a promise.
@@ -306,6 +327,11 @@ void Session::open(client_message::Request&& request) {
   query->options = {context_.clock.unix_s(), context_.limits.limit_max};
   subscription->query = query;
 
+  if (context_.membership != nullptr) {
+    const auto invite = context_.membership->invite_for(
+        reader_->keys(), query->filters, context_.admission.lists(), context_.clock.unix_s());
+    if (invite) send(subscription->prefix + to_json(*invite) + "]");
+  }
   filter_values_ += subscription->values;
   context_.index.add(*subscription);
   context_.metrics.subscriptions_opened.add();

@@ -8,6 +8,7 @@
 #include "relay/deliveries.h"
 #include "relay/guard.h"
 #include "relay/ingest.h"
+#include "relay/membership.h"
 #include "relay/metrics.h"
 #include "relay/negentropy_session.h"
 #include "relay/query.h"
@@ -65,6 +66,13 @@ class SessionHost {
   /// False when the workers' queue is full. A step comes back to on_step().
   [[nodiscard]] virtual bool start_step(std::shared_ptr<Query>& query) = 0;
 
+  /// A request to become a member or to be none (NIP-43). False: too many wait. Else the answer
+  /// comes to on_answer().
+  [[nodiscard]] virtual bool ask_membership(UnverifiedEvent&& /*request*/,
+                                            net::ConnectionId /*origin*/) {
+    return false;
+  }
+
   /// A short step at once, early in a query; nothing when the loop has no time for it.
   [[nodiscard]] virtual std::optional<QueryStep> step_now(const std::shared_ptr<Query>& query) = 0;
 
@@ -84,6 +92,7 @@ struct SessionContext {
   const Clock& clock;
   /// Nothing: no limits but those of a connection.
   Guard* guard = nullptr;
+  const Membership* membership = nullptr;  ///< none: a relay without members
   /// The reader of a connection on which nobody has authenticated.
   std::shared_ptr<const Reader> nobody =
       std::make_shared<const Reader>(authentication, std::vector<PublicKey>{});
@@ -180,6 +189,7 @@ class Session {
   void on_error(const MessageError& error);
 
   void publish(UnverifiedEvent event);
+  void ask_membership(UnverifiedEvent&& request);
   [[nodiscard]] bool take_rate_token();
   [[nodiscard]] std::optional<Refusal> rate_refusal_of(const Event& event);
   [[nodiscard]] bool takes_request(std::string_view subscription);

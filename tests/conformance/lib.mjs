@@ -137,7 +137,7 @@ function flaw_of(message, open) {
     case "OK": {
       const [accepted, text, ...more] = rest;
       if (more.length > 0 || !/^[0-9a-fA-F]{64}$/.test(first) || typeof accepted !== "boolean" || !is_text(text)) return "OK: id, true or false, text";
-      if (!kPrefixed.test(text) && !(accepted && text === "")) return "OK without a standard prefix";
+      if (!kPrefixed.test(text) && !(accepted && /^(info: .+)?$/.test(text))) return "OK without a standard prefix";
       return undefined;
     }
     case "EOSE":

@@ -1,0 +1,204 @@
+#include "relay/membership.h"
+
+#include "base/file.h"
+#include "base/hex.h"
+#include "schnorr/hash.h"
+
+#include <fmt/format.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <fstream>
+#include <system_error>
+#include <utility>
+
+namespace nostril::relay {
+
+namespace {
+
+constexpr std::size_t kEndBytes = 4;
+constexpr std::size_t kHeadBytes = kEndBytes + 8;
+constexpr std::size_t kSealBytes = 12;
+constexpr std::int64_t kRequestAgeSMax = 600;
+
+std::string error_text(int error) {
+  return std::generic_category().message(error);
+}
+
+Result<Keypair, std::string> make_key(const std::filesystem::path& file, Rng& rng) {
+  Keypair key = Keypair::generate(rng);
+  const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!fd.is_open()) return failure(fmt::format("{}: {}", file.string(), error_text(errno)));
+  std::string text = encode_hex(key.expose_secret()) + "\n";
+  int error = write_all(fd.get(), as_bytes(text));
+  wipe({reinterpret_cast<std::uint8_t*>(text.data()), text.size()});
+  if (error == 0 && fsync(fd.get()) != 0) error = errno;
+  if (error == 0) error = sync_folder(folder_of(file));
+  if (error != 0) return failure(fmt::format("{}: {}", file.string(), error_text(error)));
+  return key;
+}
+
+Result<Keypair, std::string> read_key(const std::filesystem::path& file) {
+  struct stat found {};
+
+  if (stat(file.c_str(), &found) != 0) {
+    return failure(fmt::format("{}: {}", file.string(), error_text(errno)));
+  }
+  if ((found.st_mode & 077U) != 0) {
+    return failure(fmt::format("{}: others may read this key; chmod 600 it", file.string()));
+  }
+  std::ifstream in(file);
+  std::string line;
+  std::getline(in, line);
+  SecretBytes<32> secret;
+  const bool is_hex = decode_hex(line, secret.expose_mutable());
+  wipe({reinterpret_cast<std::uint8_t*>(line.data()), line.size()});
+  auto key = is_hex ? Keypair::from_secret(secret.expose()) : std::nullopt;
+  if (!key) {
+    return failure(
+        fmt::format("{}: not a secret key of 64 lowercase hex characters", file.string()));
+  }
+  return std::move(*key);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Membership>, std::string> Membership::open(
+    const std::filesystem::path& folder, MembershipRules rules, Rng& rng) {
+  const std::filesystem::path file = folder / "relay.key";
+  auto key = std::filesystem::exists(file) ? read_key(file) : make_key(file, rng);
+  if (!key) return failure(std::move(key.error()));
+  return std::make_unique<Membership>(std::move(*key), std::move(rules));
+}
+
+Membership::Membership(Keypair key, MembershipRules rules)
+    : key_(std::move(key)),
+      invite_key_(key_.derive_secret("nostril relay invite")),
+      rules_(std::move(rules)) {}
+
+bool Membership::is_member(const PublicKey& key, const ModerationLists& lists) const {
+  return rules_.founders.contains(key) || lists.allowed_keys->contains(key);
+}
+
+Bytes Membership::seal_of(ByteSpan head) const {
+  const Digest whole = hmac_sha256(invite_key_.expose(), head);
+  return {whole.bytes.begin(), whole.bytes.begin() + kSealBytes};
+}
+
+std::string Membership::code(std::int64_t now_s) const {
+  const auto end = static_cast<std::uint32_t>(now_s + rules_.invite_s);
+  Bytes bytes(kHeadBytes);
+  for (std::size_t i = 0; i < kEndBytes; ++i) {
+    bytes[i] = static_cast<std::uint8_t>(end >> (8 * (kEndBytes - 1 - i)));
+  }
+  SystemRng().fill(std::span(bytes).subspan(kEndBytes));
+  const Bytes seal = seal_of(bytes);
+  bytes.insert(bytes.end(), seal.begin(), seal.end());
+  return encode_hex(bytes);
+}
+
+Event Membership::sign(std::uint32_t kind, std::int64_t at, Tags tags) const {
+  EventDraft draft;
+  draft.created_at = at;
+  draft.kind = kind;
+  draft.tags = std::move(tags);
+  SystemRng rng;
+  return sign_event(std::move(draft), key_, rng);
+}
+
+std::optional<Event> Membership::invite_for(std::span<const PublicKey> readers,
+                                            const std::vector<Filter>& filters,
+                                            const ModerationLists& lists,
+                                            std::int64_t now_s) const {
+  const auto asks = [](const Filter& filter) {
+    return filter.kinds && std::ranges::binary_search(*filter.kinds, kInviteKind);
+  };
+  if (std::ranges::none_of(filters, asks)) return std::nullopt;
+  const bool may_invite =
+      rules_.inviters == MembershipRules::Inviters::Anybody ||
+      (rules_.inviters == MembershipRules::Inviters::Members &&
+       std::ranges::any_of(readers, [&](const PublicKey& key) { return is_member(key, lists); }));
+  if (!may_invite) return std::nullopt;
+  Event invite = sign(kInviteKind, now_s, {{"-"}, {"claim", code(now_s)}});
+  if (!matches_any(filters, invite)) return std::nullopt;
+  return invite;
+}
+
+Membership::Verdict Membership::judge(const Event& request, const ModerationLists& lists,
+                                      std::int64_t now_s) const {
+  if (request.created_at < now_s - kRequestAgeSMax ||
+      request.created_at > now_s + kRequestAgeSMax) {
+    return {false, "invalid: created_at is more than ten minutes from this relay's clock", {}};
+  }
+  if (lists.banned_keys->contains(request.pubkey)) {
+    return {false, "blocked: a moderator has banned this key", {}};
+  }
+  if (request.kind == kJoinKind) return join(request, lists, now_s);
+  if (rules_.founders.contains(request.pubkey)) {
+    return {false, "restricted: this key is in the relay's configuration", {}};
+  }
+  if (!lists.allowed_keys->contains(request.pubkey)) {
+    return {true, "duplicate: you are not a member of this relay", {}};
+  }
+  return {true, "info: you have left " + rules_.url,
+          ModerationChange{ModerationList::AllowedKeys, item_of(request.pubkey), std::nullopt}};
+}
+
+Membership::Verdict Membership::join(const Event& request, const ModerationLists& lists,
+                                     std::int64_t now_s) const {
+  if (is_member(request.pubkey, lists)) {
+    return {true, "duplicate: you are already a member of this relay", {}};
+  }
+  const auto claim = decode_hex(request.tags.find("claim").value_or(""));
+  if (!claim || claim->size() != kHeadBytes + kSealBytes) {
+    return {false, "restricted: that is an invalid invite code", {}};
+  }
+  const ByteSpan head = ByteSpan(*claim).first(kHeadBytes);
+  const Bytes seal = seal_of(head);
+  // All bytes are looked at, wherever the first wrong one is.
+  unsigned difference = 0;
+  for (std::size_t i = 0; i < kSealBytes; ++i) {
+    difference |= static_cast<unsigned>(seal[i] ^ (*claim)[kHeadBytes + i]);
+  }
+  if (difference != 0) return {false, "restricted: that is an invalid invite code", {}};
+  std::int64_t end = 0;
+  for (const std::uint8_t byte : head.first(kEndBytes)) end = end << 8U | byte;
+  if (end <= now_s) return {false, "restricted: that invite code is expired", {}};
+  return {true, "info: welcome to " + rules_.url,
+          ModerationChange{ModerationList::AllowedKeys, item_of(request.pubkey), "invited"}};
+}
+
+std::vector<Event> Membership::announcements(const ModerationLists& lists, std::int64_t now_s) {
+  std::set<PublicKey> members(rules_.founders.begin(), rules_.founders.end());
+  for (const auto& [key, reason] : *lists.allowed_keys) members.insert(key);
+  std::vector<Event> out;
+  if (announced_ == members) return out;
+  // The list is replaced by a later one only.
+  announced_at_ = std::max(announced_at_ + 1, now_s);
+  if (announced_) {
+    const auto tell = [&](std::uint32_t kind, const std::set<PublicKey>& of,
+                          const std::set<PublicKey>& without) {
+      for (const PublicKey& key : of) {
+        if (without.contains(key)) continue;
+        out.push_back(sign(kind, announced_at_, {{"-"}, {"p", encode_hex(key)}}));
+      }
+    };
+    tell(kAddedKind, members, *announced_);
+    tell(kRemovedKind, *announced_, members);
+  }
+  Tags tags = {{"-"}};
+  std::size_t listed = 0;
+  for (const PublicKey& key : members) {
+    if (++listed > kMembersListedMax) break;  // NIP-43: the list need not be whole
+    tags.add({"member", encode_hex(key)});
+  }
+  out.push_back(sign(kMembersKind, announced_at_, std::move(tags)));
+  announced_ = std::move(members);
+  return out;
+}
+
+}  // namespace nostril::relay

@@ -1,0 +1,90 @@
+// NIP-43: members, invited by codes; the relay says who they are with a key of its own.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { information_at, now, person, relay_under_test, with_relay } from "./lib.mjs";
+
+const kUrl = "wss://members.example/";
+const operator = person();
+const options = { settings: { url: kUrl }, sections: { admin: { keys: [operator.key] }, membership: { enabled: true } } };
+const relay = relay_under_test(options);
+const join = (who, claim, change = {}) => who.sign(28_934, { tags: [["-"], ["claim", claim]], ...change });
+const leave = (who) => who.sign(28_936, { tags: [["-"]] });
+
+async function arrive(who) {
+  const client = await relay.connect();
+  assert.equal((await client.authenticate(who, kUrl)).accepted, true);
+  return client;
+}
+
+async function invite(client) {
+  const [event] = (await client.subscribe({ kinds: [28_935] })).events;
+  return event;
+}
+
+test("the information names the relay's key", async () => {
+  const { supported_nips, self } = await information_at(relay.http);
+  assert.ok(supported_nips.includes(43));
+  assert.match(self, /^[0-9a-f]{64}$/);
+  await with_relay({}, async (open) => {
+    const plain = await information_at(open.http);
+    assert.ok(!plain.supported_nips.includes(43));
+    assert.equal(plain.self, undefined);
+  });
+});
+
+test("who shows a code may write; who leaves may not; others hear of both", async () => {
+  const { self } = await information_at(relay.http);
+  const alice = person();
+  const [host, client] = [await arrive(operator), await arrive(alice)];
+  await client.refuses(alice.sign(1), /^restricted: /);
+  assert.equal(await invite(client), undefined, "no member yet");
+  const { tags, pubkey } = await invite(host);
+  assert.equal(pubkey, self);
+  const claim = tags.find(([name]) => name === "claim")[1];
+  const news = await host.subscribe({ authors: [self], kinds: [8000, 8001, 13_534], since: now(), limit: 0 });
+  const welcome = await client.publish(join(alice, claim));
+  assert.deepEqual([welcome.accepted, welcome.text], [true, `info: welcome to ${kUrl}`]);
+  await client.accepts(alice.sign(1));
+  const added = await host.live(news);
+  assert.deepEqual([added.kind, added.tags], [8000, [["-"], ["p", alice.key]]]);
+  const list = await host.live(news);
+  assert.equal(list.kind, 13_534);
+  assert.deepEqual(list.tags.slice(1).map(([name, key]) => [name, key]).sort(), [["member", alice.key], ["member", operator.key]].sort());
+  assert.match((await client.publish(join(alice, claim))).text, /^duplicate: /);
+  assert.equal((await client.publish(leave(alice))).accepted, true);
+  await client.refuses(alice.sign(1), /^restricted: /);
+  assert.equal((await host.live(news)).kind, 8001);
+  assert.deepEqual((await host.live(news)).tags.slice(1), [["member", operator.key]]);
+  assert.deepEqual((await host.query({ kinds: [13_534] })).length, 1);
+});
+
+test("only oneself, here and now, with a right code", async () => {
+  const alice = person();
+  const [host, client] = [await arrive(operator), await arrive(alice)];
+  const claim = (await invite(host)).tags[1][1];
+  const stranger = await relay.connect();
+  await stranger.refuses(join(alice, claim), /^auth-required: /);
+  await client.refuses(join(person(), claim), /^auth-required: /);
+  await client.refuses(join(alice, "wrong"), /^restricted: /);
+  await client.refuses(join(alice, claim.replace(/.$/, (c) => (c === "0" ? "1" : "0"))), /^restricted: /);
+  await client.refuses(join(alice, claim, { created_at: now() - 3_600 }), /^invalid: /);
+  await client.refuses({ ...join(alice, claim), sig: join(person(), claim).sig }, /^invalid: /);
+  assert.deepEqual(await stranger.ids({ kinds: [28_934] }), []);
+});
+
+test("members stay over a restart", async () => {
+  const alice = person();
+  await with_relay(options, async (own) => {
+    const enter = async (who) => {
+      const client = await own.connect();
+      assert.equal((await client.authenticate(who, kUrl)).accepted, true);
+      return client;
+    };
+    const { self } = await information_at(own.http);
+    const claim = (await invite(await enter(operator))).tags[1][1];
+    assert.equal((await (await enter(alice)).publish(join(alice, claim))).accepted, true);
+    await own.restart();
+    assert.equal((await information_at(own.http)).self, self);
+    await (await enter(alice)).accepts(alice.sign(1));
+  });
+});
