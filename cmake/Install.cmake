@@ -41,7 +41,7 @@ function(nostril_install_program program)
 endfunction()
 
 nostril_install_program(nostril-relay COMPONENT relay CONFIGURATION relay ARGUMENTS --data /var/lib/nostril-relay
-  DOCS docs/operators.md docs/limits.md)
+  DOCS docs/operators.md docs/admin.md docs/protection.md docs/plugins.md docs/sync.md docs/limits.md)
 install(FILES packaging/nostril-relay.sysusers DESTINATION lib/sysusers.d RENAME nostril-relay.conf COMPONENT relay)
 nostril_install_program(nostril-node COMPONENT node CONFIGURATION node
   DOCS docs/node.md docs/evidence.md docs/https.md docs/money.md docs/limits.md)

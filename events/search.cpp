@@ -208,8 +208,7 @@ SearchQuery::SearchQuery(std::string_view text) : text_(text) {
     if (!term.is_excluded) words_.insert(words_.end(), term.words.begin(), term.words.end());
   }
   std::ranges::sort(words_);
-  const auto [first, last] = std::ranges::unique(words_);
-  words_.erase(first, last);
+  words_.erase(std::unique(words_.begin(), words_.end()), words_.end());
 }
 
 void SearchQuery::read_token(std::string_view token, bool is_quoted) {

@@ -191,8 +191,7 @@ std::vector<Key> word_keys(const RecordView& record, Sequence sequence) {
     return std::ranges::equal(a.span(), b.span());
   };
   std::ranges::sort(keys, is_before);
-  const auto [first, last] = std::ranges::unique(keys, is_same);
-  keys.erase(first, last);
+  keys.erase(std::unique(keys.begin(), keys.end(), is_same), keys.end());
   return keys;
 }
 
