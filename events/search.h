@@ -72,8 +72,8 @@ class SearchQuery {
   /// As the client wrote it.
   [[nodiscard]] const std::string& text() const { return text_; }
 
-  /// It names nothing to look for: then it says nothing at all. What it names may be no word ("!?"):
-  /// then it finds nothing.
+  /// It names nothing to look for: then it says nothing at all. What it names may be no word
+  /// ("!?"): then it finds nothing.
   [[nodiscard]] bool is_empty() const { return !has_wish_; }
 
   /// What an event must have, sorted, each once.

@@ -82,8 +82,7 @@ std::string Relay::figures_json() {
     addresses.insert(addresses.end(), rows.begin(), rows.end());
   }
   w.key("addresses").begin_array();
-  for (const auto& row :
-       greatest<net::PeerAddress, AddressHash>(std::move(addresses), kTalkersShown)) {
+  for (const auto& row : greatest<net::PeerAddress, AddressHash>(addresses, kTalkersShown)) {
     w.begin_object().key("ip").string(row.key.ip_string());
     w.key("messages").integer(number(row.count)).key("over").integer(number(row.over));
     w.end_object();

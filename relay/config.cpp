@@ -221,7 +221,7 @@ void RelayConfig::declare(Config& config) {
               "the relay gets a key of its own, DIRECTORY/relay.key");
   config.text("invites", &membership.invites,
               "who gets a code by asking for an event of kind 28935: nobody, members or anybody");
-  config.number("invite_hours", &membership.invite_hours, 1, 24 * 365, "how long a code is good");
+  config.number("invite_hours", &membership.invite_hours, 1, 8'760, "how long a code is good");
 
   guard.declare(config);
 

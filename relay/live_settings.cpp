@@ -29,7 +29,7 @@ LiveSettings make_live_settings(const RelayConfig& config,
           Authentication(config.auth_rules()),
           HttpFace(with_texts(config, *lists), *lists, std::move(metrics), self),
           config.server_limits(),
-          lists,
+          std::move(lists),
           nullptr};
 }
 

@@ -105,6 +105,7 @@ std::vector<typename SpaceSaving<Key, Hash>::Row> greatest(
     sum.over += row.over;
   }
   std::vector<Row> out;
+  out.reserve(sums.size());
   for (const auto& [key, row] : sums) out.push_back(row);
   std::ranges::sort(out, [](const Row& a, const Row& b) { return a.count > b.count; });
   if (out.size() > count_max) out.resize(count_max);

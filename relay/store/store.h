@@ -116,8 +116,8 @@ struct CheckReport {
 };
 
 struct NamedTable {
-  const char* name;
-  lmdb::Dbi Tables::*table;
+  const char* name = nullptr;
+  lmdb::Dbi Tables::*table = nullptr;
   std::uint32_t since = 1;  ///< format
 };
 

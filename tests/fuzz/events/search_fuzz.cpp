@@ -1,16 +1,16 @@
-#include "events/filter.h"
 #include "events/search.h"
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "events/filter.h"
 
 #include <algorithm>
 #include <string>
 
 using namespace nostril;  // NOLINT(google-build-using-namespace)
 
-/// First line: a query; the rest: a text. Words are bounded and folding them again changes nothing; a
-/// text is found by all its own words.
+/// First line: a query; the rest: a text. Words are bounded and folding them again changes nothing;
+/// a text is found by all its own words.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view input = as_text({data, size});
   const std::size_t end = std::min(input.find('\n'), input.size());
