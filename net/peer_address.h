@@ -22,7 +22,7 @@ struct PeerAddress {
   [[nodiscard]] bool is_v4() const;
   /// The address alone: "127.0.0.1" or "2001:db8::1".
   [[nodiscard]] std::string ip_string() const;
-  auto operator<=>(const PeerAddress&) const = default;
+  auto operator<=>(const PeerAddress&) const = default;  // NOLINT(modernize-use-nullptr): clang 14
 };
 
 /// The first `bits` of its 128, the others zero.

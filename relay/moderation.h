@@ -33,7 +33,7 @@ struct AddressBlock {
   /// bits behind its prefix: that is not what its writer meant.
   [[nodiscard]] static std::optional<AddressBlock> parse(std::string_view text);
   [[nodiscard]] std::string text() const;
-  auto operator<=>(const AddressBlock&) const = default;
+  auto operator<=>(const AddressBlock&) const = default;  // NOLINT(modernize-use-nullptr): clang 14
 };
 
 /// Addresses and blocks of them; a look-up costs one search for each length of prefix in use.

@@ -232,7 +232,7 @@ void Relay::reconfigure(const RelayConfig& next) {
     const std::lock_guard lock(config_mutex_);
     config_ = next;
   }
-  give_to_loops(std::move(settings));
+  give_to_loops(settings);
 }
 
 LiveSettings Relay::settings_of(const RelayConfig& config) {
@@ -263,7 +263,7 @@ void Relay::announce_members() {
 }
 
 // Returns when every loop goes by them.
-void Relay::give_to_loops(std::shared_ptr<const LiveSettings> settings) {
+void Relay::give_to_loops(const std::shared_ptr<const LiveSettings>& settings) {
   {
     const std::lock_guard lock(config_mutex_);
     admission_ = settings->admission;

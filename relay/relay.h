@@ -82,7 +82,7 @@ class Relay final : public Deliveries, private ManagedRelay {
   [[nodiscard]] Admission admission();
   void announce_members();
   [[nodiscard]] LiveSettings settings_of(const RelayConfig& config);
-  void give_to_loops(std::shared_ptr<const LiveSettings> settings);
+  void give_to_loops(const std::shared_ptr<const LiveSettings>& settings);
   void end(bool for_restart);
 
   const net::ListenConfig listen_;

@@ -19,7 +19,7 @@ struct SessionId {
   std::uint32_t loop = 0;
   net::ConnectionId connection = net::ConnectionId::None;
 
-  auto operator<=>(const SessionId&) const = default;
+  auto operator<=>(const SessionId&) const = default;  // NOLINT(modernize-use-nullptr): clang 14
 };
 
 }  // namespace nostril::relay
