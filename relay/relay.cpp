@@ -232,6 +232,11 @@ void Relay::reconfigure(const RelayConfig& next) {
     const std::lock_guard lock(config_mutex_);
     config_ = next;
   }
+  if (const auto address = RelayAddress::of(next.url)) {
+    if (const auto kept = store_->set_address(*address); !kept) {
+      log(LogLevel::Error, "the relay's address: {}", public_text(kept.error().text));
+    }
+  }
   give_to_loops(settings);
 }
 

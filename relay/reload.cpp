@@ -8,7 +8,8 @@ namespace nostril::relay {
 namespace {
 
 // Sizes of threads, queues and files are what the relay was built with.
-constexpr std::array<std::string_view, 34> kKeys = {
+constexpr std::array<std::string_view, 35> kKeys = {
+    "url",
     "tls_certificate",
     "tls_key",
     "log_level",

@@ -160,7 +160,7 @@ class Serving {
     std::fflush(stdout);
     log(LogLevel::Info, "{} threads serve {}, events in {}", config_.loop_threads(),
         public_text(relay_->listen_url()), public_text(config_.data));
-    net::notify_service("READY=1");
+    net::notify_service("READY=1\nSTATUS=serving " + relay_->listen_url());
   }
 
   void reload() {

@@ -114,7 +114,7 @@ Result<std::unique_ptr<Store>, StoreError> Store::open(const std::filesystem::pa
   if (*is_ahead) done = (*store)->apply_log();
   if (done && options.log_bytes > 0) done = (*store)->make_log(options.log_bytes);
   if (done && options.address && !options.read_only) {
-    done = (*store)->write_address(*options.address);
+    done = (*store)->set_address(*options.address);
   }
   if (done && options.search && !options.read_only) done = (*store)->set_search(*options.search);
   if (!done) return failure(done.error());
@@ -285,8 +285,8 @@ Result<void, StoreError> Store::make_log(std::size_t bytes) {
   return {};
 }
 
-// After what the log held: that was judged with the address it was written under.
-Result<void, StoreError> Store::write_address(const RelayAddress& address) {
+// After what the log holds, whose writer has the lock: that was judged with the address before.
+Result<void, StoreError> Store::set_address(const RelayAddress& address) {
   lmdb::WriteTxn txn(*env_);
   const auto known = txn.get(tables_.meta, as_bytes(kAddressKey));
   if (known && as_text(*known) == address.text) return {};

@@ -196,6 +196,9 @@ class Store {
   /// Removes events without a trace (moderation); they may come back. How many were there.
   [[nodiscard]] Result<std::size_t, StoreError> erase(std::span<const EventId> ids);
 
+  /// From now on, StoreOptions::address.
+  [[nodiscard]] Result<void, StoreError> set_address(const RelayAddress& address);
+
   /// Texts can be searched.
   [[nodiscard]] bool has_search() const { return tables_.words.exists(); }
 
@@ -246,7 +249,6 @@ class Store {
   [[nodiscard]] Result<void, StoreError> open_words();
   [[nodiscard]] Result<void, StoreError> set_search(bool is_on);
   [[nodiscard]] Result<void, StoreError> fill_words();
-  [[nodiscard]] Result<void, StoreError> write_address(const RelayAddress& address);
   // The format found, or written into a new file.
   [[nodiscard]] Result<std::uint64_t, StoreError> check_format();
   [[nodiscard]] Result<void, StoreError> open_dictionaries(std::uint64_t format);
