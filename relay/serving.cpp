@@ -82,6 +82,13 @@ class FileWatch {
   std::vector<std::pair<std::string, State>> seen_;
 };
 
+/// The program's file; by its first word where there is no /proc.
+std::string own_program(const std::vector<std::string>& arguments) {
+  std::error_code error;
+  const auto found = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? arguments.front() : found.string();
+}
+
 /// Runs the check of the configuration by the program on the disk. Nothing: it is fit.
 std::optional<std::string> unfit(const std::string& program,
                                  const std::vector<std::string>& arguments) {
@@ -127,7 +134,7 @@ class Serving {
   explicit Serving(const ServingOptions& options)
       : options_(options),
         // Now: later it may name a file that is gone.
-        program_(std::filesystem::read_symlink("/proc/self/exe")),
+        program_(own_program(options.arguments)),
         config_(options.config),
         sockets_(net::take_inherited_sockets()) {}
 
