@@ -168,7 +168,8 @@ void RelayConfig::declare(Config& config) {
       "address space for the store's file at the start; doubles by itself when it is full");
 
   config.section(
-      "net", "Compression of messages (permessage-deflate), for clients that offer it; patience.");
+      "net",
+      "Compression of messages (permessage-deflate), for clients that offer it; EOSE; patience.");
   config.flag("compression", &net.compression,
               "saves a third of the bytes of a new event; compressed once for all its readers");
   config.flag("compress_stored", &net.compress_stored,
@@ -179,6 +180,9 @@ void RelayConfig::declare(Config& config) {
                 "memory of the compressor, one a loop thread; 15: 264 KiB");
   config.number("compression_bytes_min", &net.compression_bytes_min, 0, 1 << 20,
                 "shorter messages are sent as they are");
+  config.flag("eose_hints", &net.eose_hints,
+              "EOSE says whether there is more (NIP-67); clients that want an EOSE of two elements "
+              "(Nostrify, nostr-fetch) then wait for it in vain");
   config.number("handshake_s_max", &net.handshake_s_max, 1, 3'600,
                 "seconds that a connection has for its request or upgrade");
   config.number("ping_after_s", &net.ping_after_s, 1, 3'600,
@@ -287,6 +291,7 @@ SessionLimits RelayConfig::session_limits() const {
   out.filter_values_max = size(limits.filter_values_max);
   out.limit_max = static_cast<std::uint64_t>(limits.limit_max);
   out.search = search.enabled;
+  out.eose_hints = net.eose_hints;
   out.count_visits_max = static_cast<std::uint64_t>(limits.count_visits_max);
   out.limit_default = static_cast<std::uint64_t>(std::min(limits.limit_default, limits.limit_max));
   out.publishes_under_way_max = size(limits.publishes_under_way_max);

@@ -89,6 +89,7 @@ struct RelayConfig {
     std::int64_t compression_level = 1;
     std::int64_t compression_window_bits = 15;
     std::int64_t compression_bytes_min = 150;
+    bool eose_hints = false;
     std::int64_t handshake_s_max = 10;
     std::int64_t ping_after_s = 60;
     std::int64_t pong_wait_s_max = 30;

@@ -29,10 +29,11 @@ bool takes(const RelayConfig& config, std::uint32_t kind) {
 
 // What holds of this relay as it is set up, and no more.
 std::vector<int> nips_of(const RelayConfig& config) {
-  std::vector<int> out = {1, 9, 11, 40, 45, 67};
+  std::vector<int> out = {1, 9, 11, 40, 45};
   if (takes(config, kinds::kRelayList)) out.push_back(65);
   if (config.membership.enabled) out.push_back(43);
   if (config.search.enabled) out.push_back(50);
+  if (config.net.eose_hints) out.push_back(67);
   if (config.policy.work_bits_min > 0) out.push_back(13);
   if (!config.admin.keys.empty()) out.insert(out.end(), {86, 98});
   if (!config.url.empty()) out.insert(out.end(), {42, 70});

@@ -530,7 +530,8 @@ void Session::send_rows(Subscription& subscription, const QueryStep& step) {
 }
 
 void Session::finish_stored(Subscription& subscription, const QueryStep& step) {
-  send(eose_text(subscription.id, step.rest));
+  const bool has_hint = context_.limits.eose_hints;
+  send(eose_text(subscription.id, has_hint ? step.rest : StoredRest::Unknown));
   context_.metrics.queries_done.add();
   subscription.query.reset();
   subscription.last_commit_seen = step.commits_announced + 1;

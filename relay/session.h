@@ -39,7 +39,8 @@ struct SessionLimits {
   std::size_t stored_pending_bytes_max = 256 << 10;  ///< output queued before stored events wait
   /// Index entries and records one COUNT may look at; about half a second of a query worker.
   std::uint64_t count_visits_max = 1'000'000;
-  bool search = false;  ///< NIP-50 is offered
+  bool search = false;      ///< NIP-50 is offered
+  bool eose_hints = false;  ///< NIP-67 is: some clients don't take an EOSE that says more
   /// The same for one REQ, and the time that threads may spend on it; 0: any. Then it is closed.
   std::uint64_t query_visits_max = 0;
   std::int64_t query_ms_max = 0;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { information_at, now, person, relay_under_test, with_relay } from "./lib.mjs";
 
-const relay = relay_under_test();
+const relay = relay_under_test({ sections: { net: { eose_hints: true } } });
 const ids_of = (...events) => events.map(({ id }) => id);
 
 test("finds events that have all words, whatever their case, accents and order", async () => {

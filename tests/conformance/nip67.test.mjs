@@ -1,9 +1,10 @@
-// NIP-67: EOSE says whether all was sent.
+// NIP-67: EOSE says whether all was sent, where the operator has switched it on: two of the eight client libraries of tests/clients
+// take no EOSE of three elements.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { information_at, now, person, relay_under_test } from "./lib.mjs";
+import { information_at, now, person, relay_under_test, with_relay } from "./lib.mjs";
 
-const relay = relay_under_test({ sections: { limits: { limit_max: 20, limit_default: 10 } } });
+const relay = relay_under_test({ sections: { net: { eose_hints: true }, limits: { limit_max: 20, limit_default: 10 } } });
 
 test("finish and more are what a client would find out", async () => {
   assert.ok((await information_at(relay.http)).supported_nips.includes(67));
@@ -23,6 +24,13 @@ test("finish and more are what a client would find out", async () => {
   assert.deepEqual(await hint({ ...of, kinds: [1], limit: 500 }), ["finish"], "20 of 20");
   assert.deepEqual(await hint({ ids: ["0".repeat(64)] }), ["finish"]);
   assert.equal(await hint({ ...of, limit: 0 }), undefined, "nothing was looked at");
+});
+
+test("where it is off, EOSE has two elements and 67 is not listed", async () => {
+  await with_relay({}, async (plain) => {
+    assert.ok(!(await information_at(plain.http)).supported_nips.includes(67));
+    assert.equal((await (await plain.connect()).subscribe({ limit: 1 })).eose.length, 2);
+  });
 });
 
 test("paging by what is said ends with every event", async () => {

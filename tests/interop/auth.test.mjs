@@ -119,7 +119,7 @@ test("a protected event is taken from its author only", async () => {
 
 test("NIP-11 says what holds", async () => {
   const answer = await fetch(url.replace(/^ws/, "http"), { headers: { Accept: "application/nostr+json" } });
-  assert.deepEqual((await answer.json()).supported_nips, [1, 9, 11, 17, 40, 42, 45, 50, 59, 62, 65, 67, 70, 77]);
+  assert.deepEqual((await answer.json()).supported_nips, [1, 9, 11, 17, 40, 42, 45, 50, 59, 62, 65, 70, 77]);
 });
 
 test("a relay that wants work or authentication says so and means it", async () => {
