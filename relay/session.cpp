@@ -324,7 +324,7 @@ void Session::open(client_message::Request&& request) {
   for (Filter& filter : query->filters) {
     if (!filter.limit) filter.limit = context_.limits.limit_default;
   }
-  query->options = {context_.clock.unix_s(), context_.limits.limit_max};
+  query->options = {context_.clock.unix_s(), context_.limits.limit_max, context_.limits.eose_hints};
   subscription->query = query;
 
   if (context_.membership != nullptr) {
@@ -530,8 +530,7 @@ void Session::send_rows(Subscription& subscription, const QueryStep& step) {
 }
 
 void Session::finish_stored(Subscription& subscription, const QueryStep& step) {
-  const bool has_hint = context_.limits.eose_hints;
-  send(eose_text(subscription.id, has_hint ? step.rest : StoredRest::Unknown));
+  send(eose_text(subscription.id, step.rest));
   context_.metrics.queries_done.add();
   subscription.query.reset();
   subscription.last_commit_seen = step.commits_announced + 1;

@@ -747,7 +747,7 @@ Result<ScanStep, StoreError> Scan::run(ReadTxn& txn, const ScanBudget& budget,
     if (progress == Progress::Done) {
       state.is_done = true;
       step.visits = access.meter.visits();
-      if (!access.is_count) step.rest = state.rest(access);
+      if (!access.is_count && state.options.with_rest) step.rest = state.rest(access);
       break;
     }
     const RowAction action = state.was_found(best->current()) ? RowAction::Skip

@@ -22,6 +22,8 @@ struct ScanOptions {
   std::int64_t now_s = 0;  ///< events expired by then (NIP-40) are never given out
   /// Bound on each filter's own `limit`, and its value where the filter names none.
   std::uint64_t limit_max = 500;
+  /// Whether there is more is worth a look (ScanStep::rest).
+  bool with_rest = false;
 };
 
 /// What one step may use; it ends at whichever is reached first.
@@ -50,8 +52,8 @@ struct ScanStep {
   std::size_t rows = 0;  ///< taken in this step
   std::size_t visits = 0;
   bool done = false;  ///< nothing more will come
-  /// Of step(), once done. To say "more" one more match is looked for, shortly; several filters, of
-  /// which one has reached its limit, are not asked.
+  /// Of step() with ScanOptions::with_rest, once done. To say "more" one more match is looked for,
+  /// shortly; several filters, of which one has reached its limit, are not asked.
   StoredRest rest = StoredRest::Unknown;
 };
 

@@ -80,7 +80,7 @@ TEST_F(ScanTest, KnowsWhetherThereIsMore) {
   events.push_back(gone);
   test::put_all(*store_, events);
   const auto rest = [&](std::vector<Filter> filters, std::uint64_t limit_max = 500) {
-    Scan scan(*store_, std::move(filters), {1'000, limit_max});
+    Scan scan(*store_, std::move(filters), {1'000, limit_max, true});
     while (true) {
       ReadTxn txn = store_->read();
       const auto step = scan.step(txn, patient(), [](const ScanRow&) { return RowAction::Take; });
