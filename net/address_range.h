@@ -14,6 +14,12 @@ class AddressRange {
   /// Strict: no bit beyond the prefix, or it is not what its writer meant.
   [[nodiscard]] static std::optional<AddressRange> parse(std::string_view text);
 
+  /// Its bits behind the prefix are zero, its port too.
+  [[nodiscard]] const PeerAddress& first() const { return first_; }
+
+  /// Of the prefix, in the IPv6 form, where IPv4 begins at bit 96.
+  [[nodiscard]] unsigned bits() const { return bits_; }
+
   /// An IPv6 range holds no IPv4 address, "::/0" neither.
   [[nodiscard]] bool contains(const PeerAddress& peer) const;
 

@@ -159,12 +159,9 @@ Membership::Verdict Membership::join(const Event& request, const ModerationLists
   }
   const ByteSpan head = ByteSpan(*claim).first(kHeadBytes);
   const Bytes seal = seal_of(head);
-  // All bytes are looked at, wherever the first wrong one is.
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < kSealBytes; ++i) {
-    difference |= static_cast<unsigned>(seal[i] ^ (*claim)[kHeadBytes + i]);
+  if (!equal_constant_time(seal, ByteSpan(*claim).subspan(kHeadBytes))) {
+    return {false, "restricted: that is an invalid invite code", {}};
   }
-  if (difference != 0) return {false, "restricted: that is an invalid invite code", {}};
   std::int64_t end = 0;
   for (const std::uint8_t byte : head.first(kEndBytes)) end = end << 8U | byte;
   if (end <= now_s) return {false, "restricted: that invite code is expired", {}};

@@ -1,9 +1,10 @@
 #include "relay/moderation.h"
 
+#include "net/address_range.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 namespace nostril::relay {
 
@@ -149,21 +150,9 @@ std::string key_of(const ModerationChange& change) {
 }  // namespace
 
 std::optional<AddressBlock> AddressBlock::parse(std::string_view text) {
-  const std::size_t slash = text.find('/');
-  const auto first = net::PeerAddress::parse(text.substr(0, slash));
-  if (!first) return std::nullopt;
-  if (slash == std::string_view::npos) return AddressBlock{*first, kBits};
-  const std::string_view digits = text.substr(slash + 1);
-  const unsigned before = first->is_v4() ? kMappedBits : 0;
-  unsigned bits = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
-  if (error != std::errc{} || end != digits.data() + digits.size() || bits > kBits - before ||
-      (digits.size() > 1 && digits.front() == '0')) {
-    return std::nullopt;
-  }
-  const AddressBlock out{net::with_prefix(*first, before + bits), before + bits};
-  if (out.first.ip != first->ip) return std::nullopt;
-  return out;
+  const auto range = net::AddressRange::parse(text);
+  if (!range) return std::nullopt;
+  return AddressBlock{range->first(), range->bits()};
 }
 
 std::string AddressBlock::text() const {

@@ -46,8 +46,6 @@ Session::Session(net::ConnectionId connection, const SessionContext& context, Cl
     : connection_(connection),
       context_(context),
       reader_(context.nobody),
-      rate_tokens_(context.limits.events_burst_max),
-      rate_filled_ms_(context.clock.monotonic_ms()),
       account_(std::move(account)) {}
 
 Session::~Session() {
@@ -151,15 +149,8 @@ std::string_view Session::words_of(Refusal refusal) const {
 
 bool Session::take_rate_token() {
   const SessionLimits& limits = context_.limits;
-  if (limits.events_a_second_max <= 0) return true;
-  const std::int64_t now_ms = context_.clock.monotonic_ms();
-  const double passed_s = static_cast<double>(now_ms - rate_filled_ms_) / 1000;
-  rate_filled_ms_ = now_ms;
-  rate_tokens_ =
-      std::min(limits.events_burst_max, rate_tokens_ + passed_s * limits.events_a_second_max);
-  if (rate_tokens_ < 1) return false;
-  rate_tokens_ -= 1;
-  return true;
+  return own_rate_.try_take({limits.events_a_second_max, limits.events_burst_max},
+                            context_.clock.monotonic_ms());
 }
 
 // An event's author pays once the signature has passed; the keys that the client has shown, now.

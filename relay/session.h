@@ -14,6 +14,7 @@
 #include "relay/query.h"
 #include "relay/session_id.h"
 #include "relay/subscription_index.h"
+#include "relay/token_bucket.h"
 
 #include <array>
 #include <cstddef>
@@ -257,8 +258,7 @@ class Session {
   // Publishing.
   std::unique_ptr<UnverifiedEvent> refused_event_;
   std::size_t publishes_under_way_ = 0;
-  double rate_tokens_ = 0;
-  std::int64_t rate_filled_ms_ = 0;
+  TokenBucket own_rate_;  // of this connection's events
   // Limits of the client's address.
   ClientAccount account_;
   std::optional<Share> step_share_;  // while a step is out

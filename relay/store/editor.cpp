@@ -12,10 +12,6 @@ namespace nostril::relay {
 
 namespace {
 
-bool starts_with(ByteSpan key, ByteSpan prefix) {
-  return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
-}
-
 // The `d` of an event's own address; see address_key(record).
 std::optional<Key> address_of(const Event& event) {
   switch (kind_class(event.kind)) {

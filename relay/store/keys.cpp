@@ -35,6 +35,10 @@ Key tag_prefix_of_text(char letter, ByteSpan value) {
 
 }  // namespace
 
+bool starts_with(ByteSpan key, ByteSpan prefix) {
+  return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
+}
+
 std::uint64_t read_integer(ByteSpan bytes) {
   std::uint64_t value = 0;
   for (const std::uint8_t byte : bytes) value = value << 8 | byte;

@@ -110,6 +110,7 @@ class Key {
 };
 
 [[nodiscard]] std::uint64_t read_integer(ByteSpan bytes);
+[[nodiscard]] bool starts_with(ByteSpan key, ByteSpan prefix);
 
 /// Where an event stands in the order of answers. Greater = earlier in an answer.
 struct Position {

@@ -23,10 +23,6 @@ constexpr std::size_t kWalkRangesMax = 8;
 // Records as near as this are on one page, or on the next.
 constexpr std::uint64_t kNear = 8;
 
-bool starts_with(ByteSpan key, ByteSpan prefix) {
-  return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
-}
-
 class Planner {
  public:
   Planner(const Filter& filter, const Tables& tables)

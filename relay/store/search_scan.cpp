@@ -5,14 +5,6 @@
 
 namespace nostril::relay {
 
-namespace {
-
-bool starts_with(ByteSpan key, ByteSpan prefix) {
-  return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
-}
-
-}  // namespace
-
 SearchScan::SearchScan(Filter filter, std::uint64_t limit_max)
     : limit_(std::min(filter.limit.value_or(limit_max), limit_max)), filter_(std::move(filter)) {
   for (const auto& word : filter_.filter().search->words()) words_.push_back(word_prefix(word));

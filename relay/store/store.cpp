@@ -39,10 +39,6 @@ constexpr std::array<NamedTable, 15> kTables = {{
     {kWordsTable, &Tables::words, 4},
 }};
 
-bool starts_with(ByteSpan key, ByteSpan prefix) {
-  return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
-}
-
 const Event& event_of(const VerifiedEvent& event) {
   return event.event();
 }

@@ -20,10 +20,6 @@ constexpr std::size_t kLooksARow = 4;
 // Later deletions of the same event are looked for in so many entries.
 constexpr std::size_t kMentionsMax = 64;
 
-bool starts_with(ByteSpan key, ByteSpan prefix) {
-  return key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
-}
-
 }  // namespace
 
 /// A row of the table `vanishing`: how far the removal has come. Value: until 6, part 1, position

@@ -373,9 +373,9 @@ export class Bed {
   }
 }
 
-/** One test with programs of its own. */
-export function scenario(name, body, { ms = 90_000 } = {}) {
-  return test(name, { timeout: ms + 20_000 }, async () => {
+/** One test with a folder and programs of its own; `skip`: passed over, and why. */
+export function scenario(name, body, { ms = 90_000, skip = false } = {}) {
+  return test(name, { timeout: ms + 20_000, skip }, async () => {
     const bed = new Bed();
     try {
       await within(ms, name, body(bed));

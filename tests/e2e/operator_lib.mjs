@@ -3,28 +3,16 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import net from "node:net";
-import { test } from "node:test";
-import { Bed, WebSocket, within } from "./lib.mjs";
+import { WebSocket, scenario, within } from "./lib.mjs";
 
 const require = createRequire(new URL("../interop/package.json", import.meta.url));
 const { finalizeEvent, generateSecretKey } = require("nostr-tools/pure");
 
 export const there = (tool) => spawnSync("sh", ["-c", `PATH=$PATH:/usr/sbin:/sbin; command -v ${tool}`]).status === 0;
 
-/** One test with a folder and programs of its own; passed over, and said, where `missing` names something. */
-export function operator_scenario(name, missing, body, { ms = 90_000 } = {}) {
-  const skip = missing.length > 0 ? `not here: ${missing.join(", ")}` : false;
-  return test(name, { timeout: ms + 20_000, skip }, async () => {
-    const bed = new Bed();
-    try {
-      await within(ms, name, body(bed));
-    } catch (error) {
-      bed.show_logs();
-      throw error;
-    } finally {
-      await bed.close();
-    }
-  });
+/** A scenario that is passed over, and says so, where `missing` names something. */
+export function operator_scenario(name, missing, body, options = {}) {
+  return scenario(name, body, { ...options, skip: missing.length > 0 ? `not here: ${missing.join(", ")}` : false });
 }
 
 /** A port of this machine that nobody has now: for a program that must be told one. */
