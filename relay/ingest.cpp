@@ -26,6 +26,11 @@ std::int64_t credits_of(const Event& event) {
   return 1 + static_cast<std::int64_t>((event.content.size() + event.tags.bytes()) / kBytesACredit);
 }
 
+// The store took it, now or before: it will be there, if it is not yet.
+bool is_kept(PutResult result) {
+  return result != PutResult::Failed && result != PutResult::DiskFull;
+}
+
 WriteToken token_of(SessionId origin, std::int64_t credits) {
   return {static_cast<std::uint64_t>(origin.connection), origin.loop,
           static_cast<std::uint32_t>(credits)};
@@ -200,12 +205,14 @@ void Ingest::on_commit(CommittedBatch&& batch) {
   if (reports_) {
     for (const auto& stored : batch.events) reports_->on_stored(stored->event.event());
   }
-  if (batch.is_in_tables) {
-    for (const WriteOutcome& outcome : batch.outcomes) ids_.settle(outcome.id, outcome.result);
-  } else {
-    in_log_.insert(in_log_.end(), batch.outcomes.begin(), batch.outcomes.end());
-  }
   std::int64_t units = 0;
+  for (const WriteOutcome& outcome : batch.outcomes) {
+    if (batch.is_in_tables || !is_kept(outcome.result)) {
+      ids_.settle(outcome.id, outcome.result);
+    } else {
+      in_log_.push_back(outcome);
+    }
+  }
   for (const WriteOutcome& outcome : batch.outcomes) units += outcome.token.credits;
   auto committed = std::make_shared<Committed>();
   committed->batch = std::move(batch);

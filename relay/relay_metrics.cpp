@@ -133,6 +133,8 @@ std::string_view name_of(PutResult result) {
       return "failed";
     case PutResult::Blocked:
       return "blocked";
+    case PutResult::DiskFull:
+      return "disk_full";
   }
   return "unknown";
 }
@@ -168,7 +170,8 @@ void write_ingest(MetricsText& out, const Ingest& ingest, const Loops& loops) {
   }
   out.counter("events_swept_total", writer.swept(),
               "events removed that expired or whose authors vanished");
-  out.gauge("store_writable", writer.is_healthy() ? 1 : 0, "0 after a failed commit");
+  out.gauge("store_writable", writer.is_healthy() ? 1 : 0,
+            "0 while the disk is full, or after a failed commit");
   out.metric("queue_depth", "gauge", "waiting now");
   out.sample(ingest.verify_queued(), label("queue", "verify"));
   out.sample(writer.queued(), label("queue", "write"));

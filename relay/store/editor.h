@@ -59,6 +59,9 @@ class Editor {
   /// Writes what was held back to be written in order, and up to where numbers were given out.
   void finish();
 
+  /// Rows that finish() has still to write.
+  [[nodiscard]] std::size_t rows_held_back() const { return pending_.count(); }
+
   /// Events that were stored and are not any more.
   [[nodiscard]] std::size_t removed_count() const { return removed_count_; }
 
