@@ -293,6 +293,15 @@ Result<void, StoreError> Store::set_address(const RelayAddress& address) {
   return {};
 }
 
+Result<void, StoreError> Store::make_room(std::size_t bytes) {
+  while (env_->map_bytes() < bytes) {
+    if (auto grown = env_->grow(env_->map_bytes()); !grown) {
+      return failure(StoreError{grown.error().text()});
+    }
+  }
+  return {};
+}
+
 bool Store::has_id(const EventId& id) {
   ReadTxn txn(*env_);
   return has_id(txn, id);
