@@ -55,9 +55,9 @@ std::string note_of(std::string_view text) {
 }
 
 /// Reads the members of one object; the first thing that is wrong sticks.
-class Reader {
+class MemberReader {
  public:
-  explicit Reader(const Json& json) : json_(json) {
+  explicit MemberReader(const Json& json) : json_(json) {
     if (!json.is_object()) fail(CodecError::BadForm);
   }
 
@@ -197,7 +197,7 @@ bool is_item(ModerationList list, std::string_view item) {
   return false;
 }
 
-std::optional<ModerationChange> change_of(Reader& reader) {
+std::optional<ModerationChange> change_of(MemberReader& reader) {
   reader.only({"list", "item", "text"});
   const auto list = index_of(kLists, reader.text("list", kNameBytesMax));
   const auto item = decode_hex(reader.text("item", 2 * kItemBytesMax));
@@ -209,10 +209,10 @@ std::optional<ModerationChange> change_of(Reader& reader) {
   return out;
 }
 
-std::vector<ModerationChange> changes_of(Reader& reader) {
+std::vector<ModerationChange> changes_of(MemberReader& reader) {
   std::vector<ModerationChange> out;
   for (const Json& item : reader.list("changes", kModerationChangesMax)) {
-    Reader one(item);
+    MemberReader one(item);
     auto change = change_of(one);
     if (!change || one.error()) {
       reader.fail(one.error().value_or(CodecError::BadForm));
@@ -223,7 +223,7 @@ std::vector<ModerationChange> changes_of(Reader& reader) {
   return out;
 }
 
-RelayStatus status_of(Reader& reader) {
+RelayStatus status_of(MemberReader& reader) {
   RelayStatus out;
   out.relay = reader.name("relay");
   out.version = reader.text("version", kVersionBytesMax);
@@ -238,14 +238,14 @@ RelayStatus status_of(Reader& reader) {
   out.outbox_events = reader.count("outbox_events");
   out.connections = reader.count("connections");
   out.rules = reader.text("rules", kRulesBytesMax);
-  out.uptime_s = reader.time("uptime_s");
+  out.started_at_ms = reader.time("started_at_ms");
   for (const std::string* text : {&out.version, &out.rules}) {
     if (one_line(*text) != *text) reader.fail(CodecError::BadForm);
   }
   return out;
 }
 
-SnapshotHeader header_of(Reader& reader) {
+SnapshotHeader header_of(MemberReader& reader) {
   SnapshotHeader out;
   out.id = reader.id("id");
   out.relay = reader.name("relay");
@@ -304,7 +304,7 @@ std::string to_json(const ControlRequest& request) {
 Result<ControlRequest, CodecError> parse_control_request(std::string_view text) {
   const auto json = parse(text, kControlBytesMax);
   if (!json) return failure(json.error());
-  Reader reader(*json);
+  MemberReader reader(*json);
   reader.only({"do"});
   const auto action = index_of(kActions, reader.text("do", kNameBytesMax));
   if (!action) reader.fail(CodecError::BadForm);
@@ -322,7 +322,7 @@ std::string to_json(const RelayStatus& status) {
   put_count(w, "events", status.events);
   put_count(w, "outbox_events", status.outbox_events);
   put_count(w, "connections", status.connections);
-  w.key("rules").string(status.rules).key("uptime_s").integer(status.uptime_s);
+  w.key("rules").string(status.rules).key("started_at_ms").integer(status.started_at_ms);
   w.end_object();
   return std::move(w).take();
 }
@@ -342,14 +342,14 @@ std::string to_json(const ControlReply& reply) {
 Result<ControlReply, CodecError> parse_control_reply(std::string_view text) {
   const auto json = parse(text, kControlBytesMax);
   if (!json) return failure(json.error());
-  Reader reader(*json);
+  MemberReader reader(*json);
   ControlReply out{reader.name("relay"), failure(std::string())};
   const Json* status = reader.find("status");
   if (status == nullptr) {
     out.outcome = failure(reader.note("error"));
     return reader.done(std::move(out));
   }
-  Reader inner(*status);
+  MemberReader inner(*status);
   out.outcome = status_of(inner);
   if (inner.error()) return failure(*inner.error());
   if (out.outcome->relay != out.relay) reader.fail(CodecError::BadForm);
@@ -381,7 +381,7 @@ std::string to_json(const ModerationMessage& message) {
 Result<ModerationMessage, CodecError> parse_moderation(std::string_view text) {
   const auto json = parse(text, kModerationBytesMax);
   if (!json) return failure(json.error());
-  Reader reader(*json);
+  MemberReader reader(*json);
   reader.only({"id", "relay", "decided_at", "changes", "erase_authors", "erase_ids"});
   ModerationMessage out;
   out.id = reader.id("id");
@@ -452,7 +452,7 @@ std::string json_of(const SnapshotHeader& header) {
   return std::move(w).take();
 }
 
-SnapshotWho who_of(Reader& reader) {
+SnapshotWho who_of(MemberReader& reader) {
   reader.only({"do", "relay", "but"});
   SnapshotWho out;
   out.relay = reader.name("relay");
@@ -467,7 +467,7 @@ SnapshotWho who_of(Reader& reader) {
   return out;
 }
 
-SnapshotPiece piece_of(Reader& reader, SnapshotPiece::Of of) {
+SnapshotPiece piece_of(MemberReader& reader, SnapshotPiece::Of of) {
   reader.only({"do", "id", "number"});
   return {reader.id("id"), of, reader.count("number", kSnapshotBytesMax / kChunkBytes + 1)};
 }
@@ -481,7 +481,7 @@ std::string to_json(const SnapshotRequest& request) {
 Result<SnapshotRequest, CodecError> parse_snapshot_request(std::string_view text) {
   const auto json = parse(text, kControlBytesMax + kSnapshotButMax * (kNameBytesMax + 4));
   if (!json) return failure(json.error());
-  Reader reader(*json);
+  MemberReader reader(*json);
   const std::string what = reader.text("do", kNameBytesMax);
   if (what == "who") return reader.done(SnapshotRequest(who_of(reader)));
   if (what == "open") {
@@ -507,7 +507,7 @@ std::string to_json(const SnapshotOffer& offer) {
 Result<SnapshotOffer, CodecError> parse_snapshot_offer(std::string_view text) {
   const auto json = parse(text, kControlBytesMax);
   if (!json) return failure(json.error());
-  Reader reader(*json);
+  MemberReader reader(*json);
   SnapshotOffer out{reader.name("relay"), reader.stream(), reader.count("position")};
   return reader.done(std::move(out));
 }
@@ -519,7 +519,7 @@ std::string to_json(const SnapshotOpened& opened) {
 Result<SnapshotOpened, CodecError> parse_snapshot_opened(std::string_view text) {
   const auto json = parse(text, kControlBytesMax);
   if (!json) return failure(json.error());
-  Reader reader(*json);
+  MemberReader reader(*json);
   const std::string what = reader.text("is", kNameBytesMax);
   if (what == "making") return reader.done(SnapshotOpened(SnapshotMaking{reader.count("rows")}));
   if (what == "refused") return reader.done(SnapshotOpened(SnapshotRefused{reader.note("why")}));

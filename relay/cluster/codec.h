@@ -71,8 +71,8 @@ struct RelayStatus {
   std::uint64_t events = 0;       ///< stored
   std::uint64_t outbox_events = 0;
   std::uint64_t connections = 0;
-  std::string rules;  ///< digest of the rules that make relays differ: hex
-  std::int64_t uptime_s = 0;
+  std::string rules;               ///< digest of the rules that make relays differ: hex
+  std::int64_t started_at_ms = 0;  ///< Unix time: another one is another run
 
   [[nodiscard]] std::uint64_t lag() const {
     return stream_last > position ? stream_last - position : 0;

@@ -122,7 +122,7 @@ void Outbox::write(std::vector<Keep>&& wanted) {
   for (const Keep& keep : wanted) {
     const OutboxResult result = judge(keep.event->id);
     outcomes.push_back({keep.token, keep.event->id, result});
-    if (result == OutboxResult::Kept) rows.emplace_back(++last_number_, row_of(*keep.event));
+    if (result == OutboxResult::Kept) rows.emplace_back(++last_number_, row_of(keep.event.event()));
   }
   if (!commit(rows, gone)) {
     const std::lock_guard lock(mutex_);

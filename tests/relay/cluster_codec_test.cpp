@@ -29,7 +29,7 @@ RelayStatus status() {
   out.outbox_events = 3;
   out.connections = 12;
   out.rules = "00ff";
-  out.uptime_s = 60;
+  out.started_at_ms = 1'700'000'000'000;
   return out;
 }
 
@@ -137,10 +137,10 @@ TEST(ClusterCodec, RefusesRequestsWithWhatItDoesNotKnow) {
 TEST(ClusterCodec, ReportsMayHaveMembersOfALaterVersion) {
   const ControlReply reply{"relay-1", status()};
   const std::string text = to_json(reply);
-  EXPECT_EQ(parse_control_reply(replaced(text, R"("uptime_s")", R"("new":[1],"uptime_s")")), reply);
+  EXPECT_EQ(parse_control_reply(replaced(text, R"("started_at_ms")", R"("new":[1],"started_at_ms")")), reply);
   for (const char* member :
        {"relay", "version", "state", "note", "stream", "created_ns", "position", "stream_last",
-        "events", "outbox_events", "connections", "rules", "uptime_s"}) {
+        "events", "outbox_events", "connections", "rules", "started_at_ms"}) {
     const std::string name = '"' + std::string(member) + '"';
     const auto at = text.rfind(name + ":");  // of the status
     std::string without = text;
