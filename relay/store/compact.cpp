@@ -16,8 +16,8 @@ StoreError unreadable(const lmdb::Error& error) {
 
 class Copier {
  public:
-  Copier(Store& source, lmdb::Env& target, const CompactOptions& options)
-      : source_(source), txn_(source.read()), target_(target), options_(options) {}
+  Copier(Store& source, ReadTxn&& txn, lmdb::Env& target, const CompactOptions& options)
+      : source_(source), txn_(std::move(txn)), target_(target), options_(options) {}
 
   Result<CompactReport, StoreError> run() {
     if (auto chosen = choose_dictionary(); !chosen) return failure(chosen.error());
@@ -131,6 +131,9 @@ class Copier {
     if (source_.has_search()) {
       txn.put(meta_, as_bytes(kSearchKey), Key().add_integer(1, 1).span());
     }
+    if (const auto position = txn_.get(source_.tables().meta, as_bytes(kClusterKey))) {
+      txn.put(meta_, as_bytes(kClusterKey), *position);
+    }
     auto done = txn.commit();
     if (done) done = target_.sync();
     if (!done) return failure(StoreError{done.error().text()});
@@ -152,6 +155,12 @@ class Copier {
 
 Result<CompactReport, StoreError> compact(Store& source, const std::filesystem::path& target,
                                           const CompactOptions& options) {
+  return compact(source, source.read(), target, options);
+}
+
+Result<CompactReport, StoreError> compact(Store& source, ReadTxn&& txn,
+                                          const std::filesystem::path& target,
+                                          const CompactOptions& options) {
   std::error_code error;
   std::filesystem::create_directories(target, error);
   if (error) return failure(StoreError{target.string() + ": " + error.message()});
@@ -164,7 +173,7 @@ Result<CompactReport, StoreError> compact(Store& source, const std::filesystem::
   env_options.sync = false;  // once, at the end
   auto env = lmdb::Env::open(target, env_options);
   if (!env) return failure(StoreError{env.error()});
-  auto report = Copier(source, **env, options).run();
+  auto report = Copier(source, std::move(txn), **env, options).run();
   if (!report) return failure(StoreError{target.string() + ": " + report.error().text});
   return report;
 }
