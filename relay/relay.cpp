@@ -263,13 +263,6 @@ LiveSettings Relay::settings_of(const RelayConfig& config) {
   return out;
 }
 
-Result<void, std::string> Relay::change_lists(std::span<const ModerationChange> changes) {
-  if (auto applied = moderation_->apply(changes, clock_.unix_s()); !applied) return applied;
-  use_lists();
-  announce_members();
-  return {};
-}
-
 // Every loop, and the writer, go by what moderation_ has now when this returns.
 void Relay::use_lists() {
   const std::lock_guard lock(change_mutex_);
@@ -303,25 +296,6 @@ void Relay::give_to_loops(const std::shared_ptr<const LiveSettings>& settings) {
     }
   }
   barrier->wait();
-}
-
-ClusterHost::Applied Relay::apply_moderation(std::string_view /*body*/, bool /*is_own*/,
-                                             std::string& why) {
-  why = "not understood";
-  return Applied::Senseless;
-}
-
-bool Relay::fetch_snapshot(const std::string& /*why*/) {
-  return false;
-}
-
-// What the relay itself publishes waits for the cluster.
-void Relay::caught_up() {
-  announce_members();
-}
-
-Result<std::size_t, std::string> Relay::erase_events(const Filter& filter) {
-  return relay::erase_events(*store_, ingest_->writer(), filter, clock_.unix_s());
 }
 
 Result<std::vector<Event>, std::string> Relay::find_events(const Filter& filter,

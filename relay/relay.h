@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "relay/admin_desk.h"
 #include "relay/cluster/cluster.h"
+#include "relay/cluster/codec.h"
 #include "relay/config.h"
 #include "relay/deliveries.h"
 #include "relay/guard.h"
@@ -88,6 +89,7 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   [[nodiscard]] bool fetch_snapshot(const std::string& why) override;
   void caught_up() override;
 
+  [[nodiscard]] Result<void, std::string> decide(ModerationMessage message);
   void use_lists();
   [[nodiscard]] Admission admission();
   void announce_members();
@@ -113,6 +115,7 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   std::unique_ptr<Ingest> ingest_;
   ServiceGate gate_;
   std::unique_ptr<Cluster> cluster_;  // where there is one
+  std::atomic<std::size_t> erased_by_decision_{0};
   std::unique_ptr<QueryPool> queries_;
   Heartbeat heartbeat_;
   std::unique_ptr<AdminDesk> admin_;

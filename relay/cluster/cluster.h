@@ -286,6 +286,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   std::int64_t next_tick_ms_ = 0;
   std::int64_t position_due_ms_ = 0;
   std::uint64_t position_written_ = 0;
+  std::uint64_t handled_before_ = 0;
   std::map<std::string, Bus::SubscriptionId> heard_;
   Verifier verifier_{64};
   SeldomLog errors_;
