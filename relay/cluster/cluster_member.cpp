@@ -78,9 +78,9 @@ void ClusterMember::stop() {
 void ClusterMember::fetch_snapshot() {
   const std::lock_guard lock(mutex_);
   if (is_stopped_ || fetch_) return;
-  fetch_ = std::make_unique<SnapshotFetch>(parts_.cluster.bus(), parts_.cluster.subjects(),
-                                           parts_.data, parts_.clock,
-                                           [this] { is_renewing_ = true; });
+  fetch_ =
+      std::make_unique<SnapshotFetch>(parts_.cluster.bus(), parts_.cluster.subjects(), parts_.data,
+                                      parts_.clock, [this] { is_renewing_ = true; });
 }
 
 bool ClusterMember::is_snapshot_offered() {

@@ -34,8 +34,8 @@ struct ClusterMemberParts {
   const Clock& clock;
   std::filesystem::path data;
   std::string version;
-  std::function<std::string()> rules;           ///< digest of what relays should have in common
-  std::function<std::uint64_t()> connections;   ///< open now
+  std::function<std::string()> rules;            ///< digest of what relays should have in common
+  std::function<std::uint64_t()> connections;    ///< open now
   std::function<std::uint64_t()> outbox_events;  ///< that wait for the cluster
 };
 
@@ -90,7 +90,7 @@ class ClusterMember {
   std::atomic<bool> is_renewing_{false};
   std::atomic<std::int64_t> draining_since_ms_{0};  // monotonic; 0: it does not drain
   mutable std::mutex mutex_;
-  bool is_stopped_ = true;                 // guarded by mutex_
+  bool is_stopped_ = true;                // guarded by mutex_
   std::unique_ptr<SnapshotFetch> fetch_;  // likewise
 };
 

@@ -71,7 +71,8 @@ std::optional<std::string> SnapshotDesk::answer_to(const SnapshotWho& who) {
   if (!parts_.may_give()) return std::nullopt;
   const auto position = parts_.source.position_of(parts_.source.store);
   if (!position) return std::nullopt;
-  return to_json(SnapshotOffer{self, position->first, position->second});
+  return to_json(
+      SnapshotOffer{self, position->first, position->second, parts_.source.store.count()});
 }
 
 std::optional<std::string> SnapshotDesk::answer_to(const SnapshotOpen& open) {

@@ -263,7 +263,7 @@ TEST_F(SnapshotFetchTest, LeavesARelayThatSendsOtherBytes) {
       from->may_give = true;
       return;
     }
-    (void)bus.send(message.reply, to_json(SnapshotOffer{"liar", {"main", 7}, kPosition}));
+    (void)bus.send(message.reply, to_json(SnapshotOffer{"liar", {"main", 7}, kPosition, 1}));
   });
   Bytes wrong(2 * kHashBytes, 1);
   SnapshotHeader header;
