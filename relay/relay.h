@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "relay/admin_desk.h"
+#include "relay/cluster/cluster.h"
 #include "relay/config.h"
 #include "relay/deliveries.h"
 #include "relay/guard.h"
@@ -13,6 +14,7 @@
 #include "relay/loop_worker.h"
 #include "relay/moderation.h"
 #include "relay/query_pool.h"
+#include "relay/service_gate.h"
 #include "relay/store/store.h"
 #include "relay/subscription_hash.h"
 #include "relay/sync/mirror.h"
@@ -30,7 +32,7 @@ namespace nostril::relay {
 
 /// The assembled relay: store, ingest, query workers, loops. Serves from start() to stop().
 /// Threads: one controls it; metrics_text() from any while it lives.
-class Relay final : public Deliveries, private ManagedRelay {
+class Relay final : public Deliveries, private ManagedRelay, private ClusterHost {
  public:
   /// Opens the store and binds the port; throws std::runtime_error with one clear line. `sockets`:
   /// those that listen already (net/inherited_sockets.h); not empty: no port is bound.
@@ -71,7 +73,8 @@ class Relay final : public Deliveries, private ManagedRelay {
 
  private:
   // ManagedRelay, for the desk's thread.
-  void lists_changed() override;
+  [[nodiscard]] Result<void, std::string> change_lists(
+      std::span<const ModerationChange> changes) override;
   [[nodiscard]] Result<std::size_t, std::string> erase_events(const Filter& filter) override;
   [[nodiscard]] Result<std::vector<Event>, std::string> find_events(const Filter& filter,
                                                                     std::size_t count_max) override;
@@ -79,6 +82,13 @@ class Relay final : public Deliveries, private ManagedRelay {
   [[nodiscard]] std::string settings_json() override;
   [[nodiscard]] RelayConfig present_config() override;
 
+  // ClusterHost, for the cluster's thread.
+  [[nodiscard]] Applied apply_moderation(std::string_view body, bool is_own,
+                                         std::string& why) override;
+  [[nodiscard]] bool fetch_snapshot(const std::string& why) override;
+  void caught_up() override;
+
+  void use_lists();
   [[nodiscard]] Admission admission();
   void announce_members();
   [[nodiscard]] LiveSettings settings_of(const RelayConfig& config);
@@ -101,6 +111,8 @@ class Relay final : public Deliveries, private ManagedRelay {
   Admission admission_{AdmissionRules()};          // likewise
   TopTalkers<PublicKey, FixedBytesHash> authors_;  // of stored events
   std::unique_ptr<Ingest> ingest_;
+  ServiceGate gate_;
+  std::unique_ptr<Cluster> cluster_;  // where there is one
   std::unique_ptr<QueryPool> queries_;
   Heartbeat heartbeat_;
   std::unique_ptr<AdminDesk> admin_;

@@ -69,10 +69,10 @@ std::optional<std::string> SnapshotDesk::answer_to(const SnapshotWho& who) {
   const std::string& self = parts_.subjects.relay();
   if (who.relay == self || std::ranges::find(who.but, self) != who.but.end()) return std::nullopt;
   if (!parts_.may_give()) return std::nullopt;
-  const auto position = parts_.source.position_of(parts_.source.store);
+  Store& store = parts_.source.store;
+  const auto position = store.stream_position();
   if (!position) return std::nullopt;
-  return to_json(
-      SnapshotOffer{self, position->first, position->second, parts_.source.store.count()});
+  return to_json(SnapshotOffer{self, position->of, position->sequence, store.count()});
 }
 
 std::optional<std::string> SnapshotDesk::answer_to(const SnapshotOpen& open) {

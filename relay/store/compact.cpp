@@ -131,8 +131,8 @@ class Copier {
     if (source_.has_search()) {
       txn.put(meta_, as_bytes(kSearchKey), Key().add_integer(1, 1).span());
     }
-    if (const auto position = txn_.get(source_.tables().meta, as_bytes(kClusterKey))) {
-      txn.put(meta_, as_bytes(kClusterKey), *position);
+    if (const auto position = txn_.get(source_.tables().meta, as_bytes(kStreamPositionKey))) {
+      txn.put(meta_, as_bytes(kStreamPositionKey), *position);
     }
     auto done = txn.commit();
     if (done) done = target_.sync();

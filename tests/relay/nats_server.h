@@ -29,18 +29,31 @@ class NatsServer {
 
   static constexpr const char* kMissing = "nats-server is not installed: apt install nats-server";
 
-  /// Starts it; `data` is made.
-  explicit NatsServer(std::filesystem::path data) : data_(std::move(data)) { start(); }
+  /// Starts it; `data` is made. `more`: further words of its command line.
+  explicit NatsServer(std::filesystem::path data, std::vector<std::string> more = {})
+      : data_(std::move(data)), more_(std::move(more)) {
+    start();
+  }
 
   void start() {
     std::filesystem::create_directories(data_ / "ports");
     for (const auto& file : std::filesystem::directory_iterator(data_ / "ports")) {
       std::filesystem::remove(file);
     }
-    process_ = std::make_unique<nostril::test::Process>(std::vector<std::string>{
-        *installed(), "-a", "127.0.0.1", "-p", port_.empty() ? "-1" : port_, "-js", "-sd",
-        (data_ / "js").string(), "--ports_file_dir", (data_ / "ports").string(), "-l",
-        (data_ / "log").string()});
+    std::vector<std::string> command = {*installed(),
+                                        "-a",
+                                        "127.0.0.1",
+                                        "-p",
+                                        port_.empty() ? "-1" : port_,
+                                        "-js",
+                                        "-sd",
+                                        (data_ / "js").string(),
+                                        "--ports_file_dir",
+                                        (data_ / "ports").string(),
+                                        "-l",
+                                        (data_ / "log").string()};
+    command.insert(command.end(), more_.begin(), more_.end());
+    process_ = std::make_unique<nostril::test::Process>(command);
     for (int i = 0; i < 2'000 && !read_port(); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
@@ -48,6 +61,11 @@ class NatsServer {
 
   /// SIGKILL.
   void kill() { process_->kill_now(); }
+
+  /// It is there and does nothing.
+  void freeze() { process_->signal(SIGSTOP); }
+
+  void thaw() { process_->signal(SIGCONT); }
 
   [[nodiscard]] std::string url() const { return "nats://127.0.0.1:" + port_; }
 
@@ -67,6 +85,7 @@ class NatsServer {
   }
 
   const std::filesystem::path data_;
+  const std::vector<std::string> more_;
   std::string port_;
   std::unique_ptr<nostril::test::Process> process_;
 };
