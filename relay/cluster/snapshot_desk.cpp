@@ -39,6 +39,7 @@ void SnapshotDesk::stop() {
   for (const auto& subscription : std::exchange(subscriptions_, {})) {
     parts_.bus.unsubscribe(subscription);
   }
+  is_stopping_ = true;
   queue_.close();
   if (thread_.joinable()) thread_.join();
   if (copying_.joinable()) copying_.join();
@@ -130,6 +131,7 @@ void SnapshotDesk::begin_copy() {
 
 void SnapshotDesk::copy() {
   Snapshot::Source source = parts_.source;
+  source.goes_on = [this] { return !is_stopping_.load(); };
   source.progress = [this](std::uint64_t rows) { rows_ = rows; };
   auto made = Snapshot::make(source, parts_.data, parts_.clock.unix_s());
   const std::lock_guard lock(mutex_);

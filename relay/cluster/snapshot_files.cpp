@@ -150,6 +150,7 @@ Result<void, std::string> Snapshot::copy(const Source& source) {
   // The store's copy wants an empty directory.
   const fs::path events = folder_ / "events";
   CompactOptions options;
+  options.goes_on = source.goes_on;
   std::uint64_t before = 0;
   std::uint64_t table = 0;
   if (source.progress) {
@@ -196,6 +197,7 @@ Result<void, std::string> Snapshot::describe(const Source& source, std::int64_t 
     return failure(fmt::format("a snapshot may have {} bytes", kSnapshotBytesMax));
   }
   for (std::uint64_t number = 0; number < header_.chunks(); ++number) {
+    if (source.goes_on && !source.goes_on()) return failure(std::string("given up"));
     const auto bytes = chunk(number);
     if (!bytes) return failure(fmt::format("{}: it can't be read", folder_.string()));
     const Digest hash = sha256(*bytes);

@@ -40,6 +40,7 @@ class Snapshot {
     Moderation& moderation;
     std::string relay;                                 ///< its name
     std::function<void(std::uint64_t rows)> progress;  ///< may be empty
+    std::function<bool()> goes_on;                     ///< likewise; false: it is given up
   };
 
   /// Copies between two batches of the writer: all that was acknowledged is in it, and the position

@@ -60,6 +60,7 @@ class Copier {
     Bytes next;  // the first key that is not in the copy yet
     std::uint64_t rows = 0;
     for (bool more = true; more;) {
+      if (options_.goes_on && !options_.goes_on()) return failure(StoreError{"given up"});
       const std::size_t map_bytes = target_.map_bytes();
       Batch batch{from, next, 0, false};
       auto written = write_batch(batch, to);

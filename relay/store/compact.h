@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 
 namespace nostril::relay {
 
@@ -12,7 +13,8 @@ struct CompactOptions {
   /// Packs each content anew with the newest dictionary, the only one the copy then has; without a
   /// dictionary they become text.
   bool recompress = false;
-  ProgressHandler progress;  ///< may be empty
+  ProgressHandler progress;       ///< may be empty
+  std::function<bool()> goes_on;  ///< asked now and then; false: it ends with an error
 };
 
 struct CompactReport {

@@ -44,7 +44,7 @@ class Giver {
     desk_ = std::make_unique<SnapshotDesk>(
         SnapshotDeskParts{bus_,
                           subjects_,
-                          {*store_, *writer_, *moderation_, name, {}},
+                          {*store_, *writer_, *moderation_, name, {}, {}},
                           data_,
                           clock_,
                           [this] { return may_give.load(); },

@@ -51,7 +51,7 @@ class Home {
 
   std::unique_ptr<Snapshot> make(std::uint64_t position) {
     EXPECT_TRUE(store_->set_stream_position({{"main", 7}, position}));
-    auto made = Snapshot::make({*store_, *writer_, *moderation_, "a", {}}, data_, 5);
+    auto made = Snapshot::make({*store_, *writer_, *moderation_, "a", {}, {}}, data_, 5);
     EXPECT_TRUE(made) << made.error();
     return std::move(*made);
   }
@@ -172,7 +172,7 @@ TEST(Snapshot, IsNotMadeOfARelayThatIsStopping) {
   Home from(dir.path() / "a", some_events(1, 10), 7);
   from.writer().stop();
   auto lists = Moderation::open(dir.path() / "lists");
-  const auto made = Snapshot::make({from.store(), from.writer(), **lists, "a", {}}, from.data(), 5);
+  const auto made = Snapshot::make({from.store(), from.writer(), **lists, "a", {}, {}}, from.data(), 5);
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error(), "the relay is stopping");
   EXPECT_FALSE(fs::exists(from.data() / "snapshot.tmp"));
