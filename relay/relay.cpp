@@ -32,6 +32,10 @@ constexpr std::uint64_t kGraceMsMax = 500;
 constexpr std::int64_t kStreamUnderWayMax = 4'096;
 
 std::unique_ptr<Store> open_store(const RelayConfig& config) {
+  if (put_snapshot_in_place(config.data)) {
+    log(LogLevel::Warning, "cluster: a snapshot takes the place of what {} had",
+        public_text(config.data));
+  }
   auto store = Store::open(config.data, config.store_options());
   if (!store) throw std::runtime_error(store.error().text);
   return std::move(*store);
@@ -131,8 +135,10 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
   ingest_ = std::make_unique<Ingest>(*store_, clock, ingest, *this, &guard_);
   if (cluster.enabled()) {
     ClusterHost& host = *this;
-    cluster_ = std::make_unique<Cluster>(cluster, *store_, *ingest_, clock, gate_, host);
+    cluster_ =
+        std::make_unique<Cluster>(cluster, *store_, *ingest_, clock, gate_, host, config.data);
     ingest_->use(*cluster_);
+    member_ = std::make_unique<ClusterMember>(member_parts());
   }
   queries_ = std::make_unique<QueryPool>(
       *store_, ingest_->in_tables(), queries, [this] { return ingest_->commits_announced(); },
@@ -183,6 +189,7 @@ void Relay::start() {
   for (auto& loop : loops_) loop->start();
   if (mirror_) mirror_->start();
   if (cluster_) {
+    member_->start();  // first: the cluster asks it for a snapshot
     cluster_->start();
   } else {
     announce_members();
@@ -221,6 +228,7 @@ void Relay::end(bool for_restart) {
   }
   admin_->stop();
   // Nobody offers any more. Their last results go to mailboxes that nobody reads.
+  if (member_) member_->stop();
   if (cluster_) cluster_->stop();
   ingest_->stop();
   queries_->stop();

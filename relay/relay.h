@@ -6,6 +6,7 @@
 #include "relay/admin_desk.h"
 #include "relay/cluster/cluster.h"
 #include "relay/cluster/codec.h"
+#include "relay/cluster/cluster_member.h"
 #include "relay/config.h"
 #include "relay/deliveries.h"
 #include "relay/guard.h"
@@ -57,6 +58,11 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   /// Threads: the one that controls it.
   void reconfigure(const RelayConfig& next);
 
+  /// What it wants of the one that controls it, e.g. because an operator of its cluster has asked.
+  [[nodiscard]] ClusterMember::Wish wish() const {
+    return member_ ? member_->wish() : ClusterMember::Wish::None;
+  }
+
   /// For the one that controls it.
   [[nodiscard]] OperatorMetrics& operator_metrics() { return operator_metrics_; }
 
@@ -91,6 +97,8 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
 
   [[nodiscard]] Result<void, std::string> decide(ModerationMessage message);
   void use_lists();
+  [[nodiscard]] ClusterMemberParts member_parts();
+  [[nodiscard]] std::uint64_t open_connections() const;
   [[nodiscard]] Admission admission();
   void announce_members();
   [[nodiscard]] LiveSettings settings_of(const RelayConfig& config);
@@ -114,7 +122,8 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   TopTalkers<PublicKey, FixedBytesHash> authors_;  // of stored events
   std::unique_ptr<Ingest> ingest_;
   ServiceGate gate_;
-  std::unique_ptr<Cluster> cluster_;  // where there is one
+  std::unique_ptr<Cluster> cluster_;       // where there is one
+  std::unique_ptr<ClusterMember> member_;  // of it
   std::atomic<std::size_t> erased_by_decision_{0};
   std::unique_ptr<QueryPool> queries_;
   Heartbeat heartbeat_;

@@ -1,6 +1,7 @@
 // Relay as the host of its part of a cluster: moderators' decisions in the order of the stream.
 #include "base/log.h"
 #include "relay/cluster/codec.h"
+#include "relay/cluster/rules.h"
 #include "relay/relay.h"
 #include "relay/store_search.h"
 
@@ -82,7 +83,21 @@ ClusterHost::Applied Relay::apply_moderation(std::string_view body, bool is_own,
 }
 
 bool Relay::fetch_snapshot(const std::string& /*why*/) {
-  return false;
+  member_->fetch_snapshot();
+  return true;
+}
+
+ClusterMemberParts Relay::member_parts() {
+  return {*cluster_,
+          *store_,
+          ingest_->writer(),
+          *moderation_,
+          gate_,
+          clock_,
+          present_config().data,
+          [this] { return digest_of_rules(present_config()); },
+          [this] { return open_connections(); },
+          [this] { return std::uint64_t{cluster_->outbox_events()}; }};
 }
 
 // What the relay itself publishes waits for the cluster.

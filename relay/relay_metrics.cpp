@@ -316,6 +316,12 @@ void write_operator(MetricsText& out, const OperatorMetrics& metrics, const Admi
 
 }  // namespace
 
+std::uint64_t Relay::open_connections() const {
+  using Counters = net::ServerCounters;
+  return difference(sum(loops_, &Counters::connections_accepted),
+                    sum(loops_, &Counters::connections_closed));
+}
+
 std::string Relay::metrics_text() const {
   MetricsText out("nostril_relay_");
   write_connections(out, loops_);

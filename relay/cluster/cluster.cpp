@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <stdexcept>
+#include <system_error>
 
 namespace nostril::relay {
 
@@ -21,6 +23,9 @@ constexpr std::int64_t kResendSoonMs = 200;
 constexpr std::int64_t kAppliedWaitMs = 30'000;
 constexpr std::int64_t kDecisionWaitMs = 15'000;
 constexpr std::int64_t kPositionEveryMs = 5'000;
+// Of queued events, without an ack.
+constexpr std::size_t kOutboxWindow = 512;
+constexpr std::size_t kOutboxWindowBytes = 8U << 20;
 
 // What any relay of the cluster may have been told to take: what one has acknowledged no other may
 // refuse.
@@ -62,7 +67,7 @@ std::string_view to_string(ClusterPhase phase) {
 }
 
 Cluster::Cluster(const ClusterOptions& options, Store& store, Ingest& ingest, const Clock& clock,
-                 ServiceGate& gate, ClusterHost& host)
+                 ServiceGate& gate, ClusterHost& host, const std::filesystem::path& data)
     : options_(options),
       subjects_(options.name, options.relay),
       event_subject_(subjects_.event()),
@@ -75,6 +80,26 @@ Cluster::Cluster(const ClusterOptions& options, Store& store, Ingest& ingest, co
       interest_(subjects_),
       bus_(options.bus, this) {
   gate_.set(ServiceGate::State::CatchingUp);
+  open_outbox(data / "outbox");
+}
+
+// Also where nothing is queued any more, by choice: what was waits for the cluster.
+void Cluster::open_outbox(const std::filesystem::path& folder) {
+  std::error_code error;
+  const bool is_wanted = options_.when_away == ClusterOptions::WhenAway::Queue;
+  if (!is_wanted && !std::filesystem::exists(folder, error)) return;
+  OutboxOptions outbox;
+  outbox.events_max = options_.outbox_events_max;
+  auto opened = Outbox::open(folder, outbox, [this](std::vector<OutboxOutcome>&& outcomes) {
+    put_in([&](Inbox& inbox) {
+      inbox.kept.insert(inbox.kept.end(), outcomes.begin(), outcomes.end());
+    });
+  });
+  if (!opened) throw std::runtime_error(opened.error());
+  outbox_ = std::move(*opened);
+  if (outbox_->size() > 0) {
+    log(LogLevel::Warning, "cluster: {} events of before wait for it", outbox_->size());
+  }
 }
 
 Cluster::~Cluster() {
@@ -92,6 +117,7 @@ void Cluster::stop() {
   }
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
+  if (outbox_) outbox_->stop();
   bus_.stop();
 }
 
@@ -221,6 +247,7 @@ void Cluster::run() {
     for (auto& one : inbox.decisions) take(std::move(one));
     for (auto& one : inbox.arrived) arrived_.push_back(std::move(one));
     for (auto& one : inbox.acks) take(std::move(one));
+    for (const auto& one : inbox.kept) take(one);
     for (const auto& one : inbox.ephemeral_out) send_ephemeral(one);
     for (const auto& one : inbox.ephemeral_in) take_ephemeral(one);
     if (inbox.look) look_at_bus();
@@ -247,8 +274,7 @@ void Cluster::take(Publication&& publication) {
     return;
   }
   if (is_away_.load()) {
-    add(counters_.refused_away);
-    refuse(id, {publication.token}, std::string(kAway));
+    refuse_away(publication.event, {publication.token}, kAway);
     return;
   }
   Pending next{std::move(publication.event), {}, {publication.token}, ++last_number_};
@@ -286,6 +312,7 @@ void Cluster::take(Acked&& acked) {
   if (is_taken) add(counters_.acks);
   if (ack.result == Ack::Duplicate) add(counters_.duplicates);
   if (!is_taken) add(counters_.ack_failures);
+  if (take_outbox_ack(acked)) return;
   if (const auto decided = decisions_by_number_.find(acked.number);
       decided != decisions_by_number_.end()) {
     take_decision_ack(decided->second, ack);
@@ -343,6 +370,66 @@ void Cluster::answer_known() {
       ingest_.answer_unwritten(known.id, token, is_there, std::string(text));
     }
   }
+}
+
+// --- While the cluster is away.
+
+void Cluster::refuse_away(const VerifiedEvent& event, const std::vector<WriteToken>& tokens,
+                          std::string_view why) {
+  const bool is_queued = outbox_ && options_.when_away == ClusterOptions::WhenAway::Queue;
+  for (const WriteToken& token : tokens) {
+    if (is_queued && outbox_->submit(event, token)) continue;
+    add(counters_.refused_away);
+    refuse(event->id, {token}, std::string(why));
+  }
+}
+
+void Cluster::take(const OutboxOutcome& outcome) {
+  ingest_.answer_unwritten(outcome.id, outcome.token, is_accepted(outcome.result),
+                           std::string(ok_message(outcome.result)));
+}
+
+// In the order in which they came, some at a time. What was not acknowledged in time, or when the
+// connection was lost, is sent again from the beginning: the stream and the stores know it by its
+// id.
+void Cluster::send_outbox(std::int64_t now_ms) {
+  if (!outbox_ || bus_.state() != BusState::Ready || phase_ != ClusterPhase::Serving) return;
+  if (!outbox_sent_.empty()) {
+    if (now_ms < outbox_due_ms_) return;
+    outbox_sent_.clear();
+    outbox_at_ = 0;
+  }
+  auto next = outbox_->after(outbox_at_, kOutboxWindow, kOutboxWindowBytes);
+  if (next.empty()) outbox_at_ = 0;
+  outbox_due_ms_ = now_ms + options_.ack_wait_ms;
+  for (OutboxEntry& entry : next) {
+    const std::uint64_t number = ++last_number_;
+    const auto sent = bus_.publish(event_subject_, encode_hex(entry.id), entry.json, number);
+    if (sent == Bus::Sent::NotConnected) return;
+    outbox_at_ = entry.number;
+    if (sent == Bus::Sent::TooLarge) {
+      errors_.error(public_text("cluster: a queued event is too large for the servers: dropped"));
+      outbox_->sent(entry.number, entry.id);
+      continue;
+    }
+    add(counters_.published);
+    entry.json.clear();
+    outbox_sent_.emplace(number, std::move(entry));
+  }
+}
+
+bool Cluster::take_outbox_ack(const Acked& acked) {
+  const auto found = outbox_sent_.find(acked.number);
+  if (found == outbox_sent_.end()) return false;
+  using Ack = PublishAck::Result;
+  if (acked.ack.result == Ack::Stored || acked.ack.result == Ack::Duplicate) {
+    outbox_->sent(found->second.number, found->second.id);
+    outbox_sent_.erase(found);
+  } else if (acked.ack.result == Ack::Refused) {
+    // It was acknowledged: it stays until somebody has made room for it.
+    errors_.error(public_text("cluster: a queued event is refused: " + acked.ack.error));
+  }
+  return true;
 }
 
 // --- Moderators' decisions.
@@ -642,6 +729,7 @@ void Cluster::each_tick() {
   }
   is_away_.store(away_since_ms_ >= 0 && now_ms - away_since_ms_ >= options_.ack_wait_ms);
   resend_and_expire(now_ms);
+  send_outbox(now_ms);
   const bool reads = phase_ == ClusterPhase::Serving || phase_ == ClusterPhase::CatchingUp;
   if (reads && now_ms >= position_due_ms_) {
     position_due_ms_ = now_ms + kPositionEveryMs;
@@ -662,7 +750,11 @@ void Cluster::resend_and_expire(std::int64_t now_ms) {
         add(counters_.timeouts);
         pending.problem = pending.is_acked ? kBehind : kLate;
       }
-      refuse(at->first, pending.tokens, pending.problem);
+      if (!pending.is_acked && pending.problem == kLate && bus_.state() != BusState::Ready) {
+        refuse_away(pending.event, pending.tokens, kLate);
+      } else {
+        refuse(at->first, pending.tokens, pending.problem);
+      }
       drop(at);
     } else if (!pending.is_acked && now_ms >= pending.resend_ms) {
       send(pending);

@@ -7,6 +7,7 @@
 #include "relay/cluster/cluster_options.h"
 #include "relay/cluster/cluster_port.h"
 #include "relay/cluster/interest.h"
+#include "relay/cluster/outbox.h"
 #include "relay/cluster/subjects.h"
 #include "relay/ingest.h"
 #include "relay/service_gate.h"
@@ -16,8 +17,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <future>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -117,9 +120,10 @@ class Cluster final : public ClusterPort, private BusHandler {
  public:
   static constexpr std::size_t kEphemeralMax = 8'192;  ///< that wait, in and out
 
-  /// Throws std::runtime_error. All outlive it. `ingest` must use() it before start().
+  /// Throws std::runtime_error. All outlive it. `ingest` must use() it before start(). `data`: the
+  /// relay's directory, for what waits there while the cluster is away.
   Cluster(const ClusterOptions& options, Store& store, Ingest& ingest, const Clock& clock,
-          ServiceGate& gate, ClusterHost& host);
+          ServiceGate& gate, ClusterHost& host, const std::filesystem::path& data);
   ~Cluster() override;
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
@@ -146,6 +150,9 @@ class Cluster final : public ClusterPort, private BusHandler {
 
   /// Nothing published here waits for the stream.
   [[nodiscard]] bool is_quiet() const { return pending_count_.load() == 0; }
+
+  /// Acknowledged here, and not in the stream yet.
+  [[nodiscard]] std::size_t outbox_events() const { return outbox_ ? outbox_->size() : 0; }
 
   [[nodiscard]] Bus& bus() { return bus_; }
 
@@ -187,6 +194,7 @@ class Cluster final : public ClusterPort, private BusHandler {
     std::vector<Decision> decisions;
     std::vector<Arrived> arrived;
     std::vector<Acked> acks;
+    std::vector<OutboxOutcome> kept;
     std::vector<VerifiedEvent> ephemeral_out;
     std::vector<std::string> ephemeral_in;
     bool look = false;
@@ -228,6 +236,12 @@ class Cluster final : public ClusterPort, private BusHandler {
   void refuse(const EventId& id, const std::vector<WriteToken>& tokens, const std::string& why);
   void drop(std::unordered_map<EventId, Pending, FixedBytesHash>::iterator at);
   void answer_known();
+  void open_outbox(const std::filesystem::path& folder);
+  void refuse_away(const VerifiedEvent& event, const std::vector<WriteToken>& tokens,
+                   std::string_view why);
+  void take(const OutboxOutcome& outcome);
+  [[nodiscard]] bool take_outbox_ack(const Acked& acked);
+  void send_outbox(std::int64_t now_ms);
   void apply_arrived();
   [[nodiscard]] bool apply(const StreamMessage& message);
   [[nodiscard]] bool apply_event(const StreamMessage& message);
@@ -263,6 +277,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   Inbox inbox_;
   bool has_mail_ = false;
   bool is_stopping_ = false;
+  std::unique_ptr<Outbox> outbox_;  // where events are queued
 
   mutable std::mutex state_mutex_;
   // Guarded by state_mutex_.
@@ -288,6 +303,9 @@ class Cluster final : public ClusterPort, private BusHandler {
   std::uint64_t position_written_ = 0;
   std::uint64_t handled_before_ = 0;
   std::map<std::string, Bus::SubscriptionId> heard_;
+  std::map<std::uint64_t, OutboxEntry> outbox_sent_;  // by publication's number; without an ack
+  std::uint64_t outbox_at_ = 0;                       // the last entry that was sent
+  std::int64_t outbox_due_ms_ = 0;                    // acks, or all of it is sent again
   Verifier verifier_{64};
   SeldomLog errors_;
 

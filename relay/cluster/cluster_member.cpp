@@ -6,6 +6,10 @@
 
 #include <algorithm>
 
+#ifndef NOSTRIL_VERSION
+#define NOSTRIL_VERSION "unknown"
+#endif
+
 namespace nostril::relay {
 
 namespace {
@@ -30,7 +34,7 @@ RelayState state_of(const ClusterFigures& figures) {
 SnapshotDeskParts desk_parts(const ClusterMemberParts& parts) {
   return {parts.cluster.bus(),
           parts.cluster.subjects(),
-          {parts.store, parts.writer, parts.moderation, parts.cluster.subjects().relay(), {}},
+          {parts.store, parts.writer, parts.moderation, parts.cluster.subjects().relay(), {}, {}},
           parts.data,
           parts.clock,
           [&parts] {
@@ -127,7 +131,7 @@ RelayStatus ClusterMember::status() const {
   const ClusterFigures figures = parts_.cluster.figures();
   RelayStatus out;
   out.relay = parts_.cluster.subjects().relay();
-  out.version = parts_.version;
+  out.version = NOSTRIL_VERSION;
   out.state = state_of(figures);
   const std::string fetching = fetch_text();
   out.note = fetching.empty() ? figures.note : fetching;

@@ -33,7 +33,6 @@ struct ClusterMemberParts {
   ServiceGate& gate;
   const Clock& clock;
   std::filesystem::path data;
-  std::string version;
   std::function<std::string()> rules;            ///< digest of what relays should have in common
   std::function<std::uint64_t()> connections;    ///< open now
   std::function<std::uint64_t()> outbox_events;  ///< that wait for the cluster

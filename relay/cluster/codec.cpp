@@ -500,6 +500,7 @@ std::string to_json(const SnapshotOffer& offer) {
   w.begin_object().key("relay").string(offer.relay);
   put_stream(w, offer.stream);
   put_count(w, "position", offer.position);
+  put_count(w, "events", offer.events);
   w.end_object();
   return std::move(w).take();
 }
@@ -508,7 +509,8 @@ Result<SnapshotOffer, CodecError> parse_snapshot_offer(std::string_view text) {
   const auto json = parse(text, kControlBytesMax);
   if (!json) return failure(json.error());
   MemberReader reader(*json);
-  SnapshotOffer out{reader.name("relay"), reader.stream(), reader.count("position")};
+  SnapshotOffer out{reader.name("relay"), reader.stream(), reader.count("position"),
+                    reader.count("events")};
   return reader.done(std::move(out));
 }
 

@@ -160,6 +160,7 @@ struct SnapshotOffer {
   std::string relay;
   StreamIdentity stream;
   std::uint64_t position = 0;
+  std::uint64_t events = 0;
 
   bool operator==(const SnapshotOffer&) const = default;
 };

@@ -39,6 +39,7 @@ void SnapshotDesk::stop() {
   for (const auto& subscription : std::exchange(subscriptions_, {})) {
     parts_.bus.unsubscribe(subscription);
   }
+  is_stopping_ = true;
   queue_.close();
   if (thread_.joinable()) thread_.join();
   if (copying_.joinable()) copying_.join();
@@ -69,9 +70,10 @@ std::optional<std::string> SnapshotDesk::answer_to(const SnapshotWho& who) {
   const std::string& self = parts_.subjects.relay();
   if (who.relay == self || std::ranges::find(who.but, self) != who.but.end()) return std::nullopt;
   if (!parts_.may_give()) return std::nullopt;
-  const auto position = parts_.source.position_of(parts_.source.store);
+  Store& store = parts_.source.store;
+  const auto position = store.stream_position();
   if (!position) return std::nullopt;
-  return to_json(SnapshotOffer{self, position->first, position->second});
+  return to_json(SnapshotOffer{self, position->of, position->sequence, store.count()});
 }
 
 std::optional<std::string> SnapshotDesk::answer_to(const SnapshotOpen& open) {
@@ -129,6 +131,7 @@ void SnapshotDesk::begin_copy() {
 
 void SnapshotDesk::copy() {
   Snapshot::Source source = parts_.source;
+  source.goes_on = [this] { return !is_stopping_.load(); };
   source.progress = [this](std::uint64_t rows) { rows_ = rows; };
   auto made = Snapshot::make(source, parts_.data, parts_.clock.unix_s());
   const std::lock_guard lock(mutex_);

@@ -54,7 +54,7 @@ class SnapshotDesk {
   SnapshotDesk& operator=(SnapshotDesk&&) = delete;
 
   void start();
-  /// Waits for a copy that is being made. Before the writer stops.
+  /// Gives up a copy that is being made. Before the writer stops.
   void stop();
 
   [[nodiscard]] std::uint64_t made() const { return made_.read(); }
@@ -81,6 +81,7 @@ class SnapshotDesk {
   Counter malformed_;
   std::vector<Bus::SubscriptionId> subscriptions_;
   std::atomic<std::uint64_t> rows_{0};  // of the copy that is being made
+  std::atomic<bool> is_stopping_{false};
   // The answering thread's.
   std::int64_t used_at_ms_ = 0;
   std::thread copying_;

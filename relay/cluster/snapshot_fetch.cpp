@@ -41,12 +41,11 @@ std::string SnapshotProgress::text() const {
 }
 
 SnapshotFetch::SnapshotFetch(Bus& bus, const ClusterSubjects& subjects, std::filesystem::path data,
-                             PositionOf position_of, const Clock& clock,
-                             std::function<void()> on_ready, const SnapshotFetchOptions& options)
+                             const Clock& clock, std::function<void()> on_ready,
+                             const SnapshotFetchOptions& options)
     : bus_(bus),
       subjects_(subjects),
       data_(std::move(data)),
-      position_of_(std::move(position_of)),
       clock_(clock),
       on_ready_(std::move(on_ready)),
       options_(options),
@@ -134,7 +133,7 @@ SnapshotFetch::Outcome SnapshotFetch::attempt() {
       header->chunks());
   const Outcome outcome = fetch_from(offer->relay, **stage);
   if (outcome != Outcome::Ready) return outcome;
-  if (auto finished = (*stage)->finish(position_of_); !finished) {
+  if (auto finished = (*stage)->finish(); !finished) {
     say(finished.error());
     return give_up(offer->relay);
   }

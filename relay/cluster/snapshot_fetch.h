@@ -49,7 +49,7 @@ class SnapshotFetch {
   /// `on_ready` is called once, on the fetching thread, when snapshot.ready is there. All that is
   /// borrowed outlives it.
   SnapshotFetch(Bus& bus, const ClusterSubjects& subjects, std::filesystem::path data,
-                PositionOf position_of, const Clock& clock, std::function<void()> on_ready,
+                const Clock& clock, std::function<void()> on_ready,
                 const SnapshotFetchOptions& options = {});
   /// Stops; what has come stays for the next attempt.
   ~SnapshotFetch();
@@ -97,7 +97,6 @@ class SnapshotFetch {
   Bus& bus_;
   const ClusterSubjects& subjects_;
   const std::filesystem::path data_;
-  const PositionOf position_of_;
   const Clock& clock_;
   const std::function<void()> on_ready_;
   const SnapshotFetchOptions options_;

@@ -150,6 +150,7 @@ Result<void, std::string> Snapshot::copy(const Source& source) {
   // The store's copy wants an empty directory.
   const fs::path events = folder_ / "events";
   CompactOptions options;
+  options.goes_on = source.goes_on;
   std::uint64_t before = 0;
   std::uint64_t table = 0;
   if (source.progress) {
@@ -176,9 +177,10 @@ Result<void, std::string> Snapshot::describe(const Source& source, std::int64_t 
     options.read_only = true;
     auto store = Store::open(folder_, options);
     if (!store) return failure(std::move(store.error().text));
-    auto position = source.position_of(**store);
-    if (!position) return failure(std::move(position.error()));
-    std::tie(header_.stream, header_.position) = *position;
+    const auto position = (*store)->stream_position();
+    if (!position) return failure(std::string("this store is of no cluster"));
+    header_.stream = position->of;
+    header_.position = position->sequence;
   }
   const auto paths = files_in(folder_);
   for (std::size_t i = 0; i < kSnapshotFileCount; ++i) {
@@ -195,6 +197,7 @@ Result<void, std::string> Snapshot::describe(const Source& source, std::int64_t 
     return failure(fmt::format("a snapshot may have {} bytes", kSnapshotBytesMax));
   }
   for (std::uint64_t number = 0; number < header_.chunks(); ++number) {
+    if (source.goes_on && !source.goes_on()) return failure(std::string("given up"));
     const auto bytes = chunk(number);
     if (!bytes) return failure(fmt::format("{}: it can't be read", folder_.string()));
     const Digest hash = sha256(*bytes);
@@ -298,13 +301,13 @@ SnapshotStage::Put SnapshotStage::put(std::uint64_t number, ByteSpan bytes) {
   return Put::Written;
 }
 
-Result<void, std::string> SnapshotStage::finish(const PositionOf& position_of) {
+Result<void, std::string> SnapshotStage::finish() {
   const fs::path folder = data_ / kStageFolder;
   if (missing_ > 0) return failure(std::string("the snapshot is not whole"));
   for (std::size_t i = 0; i < kSnapshotFileCount; ++i) {
     if (::fsync(files_.at(i).get()) != 0) return failure(problem(files_in(folder).at(i), errno));
   }
-  if (auto checked = check_store(position_of); !checked) {
+  if (auto checked = check_store(); !checked) {
     remove_folder(folder);
     return checked;
   }
@@ -323,17 +326,15 @@ Result<void, std::string> SnapshotStage::finish(const PositionOf& position_of) {
 }
 
 // Whoever sends it is of the cluster; a version or a disk may differ all the same.
-Result<void, std::string> SnapshotStage::check_store(const PositionOf& position_of) const {
+Result<void, std::string> SnapshotStage::check_store() const {
   const fs::path folder = data_ / kStageFolder;
   {
     StoreOptions options;
     options.read_only = true;
     auto store = Store::open(folder, options);
     if (!store) return failure(std::move(store.error().text));
-    const auto position = position_of(**store);
-    if (!position) return failure(position.error());
-    if (position->first != header_.stream || position->second != header_.position ||
-        (*store)->count() != header_.events) {
+    const StreamPosition wanted{header_.stream, header_.position};
+    if ((*store)->stream_position() != wanted || (*store)->count() != header_.events) {
       return failure(std::string("the snapshot's store is not what its header says"));
     }
     if (auto lists = Moderation::open(folder / kModerationFolder); !lists) {

@@ -29,10 +29,6 @@ namespace nostril::relay {
 //
 // Each of the directories holds data.mdb and moderation/data.mdb.
 
-/// How far a store is in the stream of its cluster; the error is one line.
-using PositionOf =
-    std::function<Result<std::pair<StreamIdentity, std::uint64_t>, std::string>(Store& store)>;
-
 /// A copy of a relay's store and of its moderators' lists, of one moment, as it is given to others.
 /// Removed when it is dropped. Threads: chunk() and hashes() from any; the rest const.
 class Snapshot {
@@ -42,9 +38,9 @@ class Snapshot {
     Store& store;
     StoreWriter& writer;
     Moderation& moderation;
-    PositionOf position_of;
     std::string relay;                                 ///< its name
     std::function<void(std::uint64_t rows)> progress;  ///< may be empty
+    std::function<bool()> goes_on;                     ///< likewise; false: it is given up
   };
 
   /// Copies between two batches of the writer: all that was acknowledged is in it, and the position
@@ -107,14 +103,14 @@ class SnapshotStage {
 
   /// With nothing missing: looks whether it is a store at the header's position, puts it on the
   /// disk and calls it ready. The error is one line, and the stage is removed.
-  [[nodiscard]] Result<void, std::string> finish(const PositionOf& position_of);
+  [[nodiscard]] Result<void, std::string> finish();
 
  private:
   SnapshotStage(std::filesystem::path data, const SnapshotHeader& header, Bytes hashes);
 
   [[nodiscard]] Result<void, std::string> open_files();
   void look_what_is_there();
-  [[nodiscard]] Result<void, std::string> check_store(const PositionOf& position_of) const;
+  [[nodiscard]] Result<void, std::string> check_store() const;
 
   const std::filesystem::path data_;
   const SnapshotHeader header_;

@@ -60,6 +60,7 @@ class Copier {
     Bytes next;  // the first key that is not in the copy yet
     std::uint64_t rows = 0;
     for (bool more = true; more;) {
+      if (options_.goes_on && !options_.goes_on()) return failure(StoreError{"given up"});
       const std::size_t map_bytes = target_.map_bytes();
       Batch batch{from, next, 0, false};
       auto written = write_batch(batch, to);
@@ -131,8 +132,8 @@ class Copier {
     if (source_.has_search()) {
       txn.put(meta_, as_bytes(kSearchKey), Key().add_integer(1, 1).span());
     }
-    if (const auto position = txn_.get(source_.tables().meta, as_bytes(kClusterKey))) {
-      txn.put(meta_, as_bytes(kClusterKey), *position);
+    if (const auto position = txn_.get(source_.tables().meta, as_bytes(kStreamPositionKey))) {
+      txn.put(meta_, as_bytes(kStreamPositionKey), *position);
     }
     auto done = txn.commit();
     if (done) done = target_.sync();

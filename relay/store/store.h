@@ -130,8 +130,6 @@ inline constexpr std::string_view kFormatKey = "format";
 inline constexpr std::string_view kAddressKey = "address";
 /// In the table meta: 1, where the table words is complete.
 inline constexpr std::string_view kSearchKey = "search";
-/// In the table meta: how far the stream of the relay's cluster is in the tables.
-inline constexpr std::string_view kClusterKey = "cluster";
 /// In the table meta: the highest Sequence in use when a removal last made it vanish from the
 /// records.
 inline constexpr std::string_view kGivenKey = "given";

@@ -87,7 +87,7 @@ TEST(ClusterCodec, ReadsWhatItWrites) {
         SnapshotRequest(SnapshotPiece{kId, SnapshotPiece::Of::Chunks, 12'345})}) {
     EXPECT_EQ(parse_snapshot_request(to_json(request)), request);
   }
-  const SnapshotOffer offer{"a", {"main", 5}, 77};
+  const SnapshotOffer offer{"a", {"main", 5}, 77, 8};
   EXPECT_EQ(parse_snapshot_offer(to_json(offer)), offer);
   for (const SnapshotOpened& opened : {SnapshotOpened(SnapshotMaking{3}), SnapshotOpened(header()),
                                        SnapshotOpened(SnapshotRefused{"no room"})}) {
@@ -137,7 +137,9 @@ TEST(ClusterCodec, RefusesRequestsWithWhatItDoesNotKnow) {
 TEST(ClusterCodec, ReportsMayHaveMembersOfALaterVersion) {
   const ControlReply reply{"relay-1", status()};
   const std::string text = to_json(reply);
-  EXPECT_EQ(parse_control_reply(replaced(text, R"("started_at_ms")", R"("new":[1],"started_at_ms")")), reply);
+  EXPECT_EQ(
+      parse_control_reply(replaced(text, R"("started_at_ms")", R"("new":[1],"started_at_ms")")),
+      reply);
   for (const char* member :
        {"relay", "version", "state", "note", "stream", "created_ns", "position", "stream_last",
         "events", "outbox_events", "connections", "rules", "started_at_ms"}) {

@@ -19,12 +19,6 @@ using test::TempDir;
 
 constexpr std::uint64_t kPosition = 41;
 
-PositionOf position() {
-  return [](Store&) -> Result<std::pair<StreamIdentity, std::uint64_t>, std::string> {
-    return std::pair(StreamIdentity{"main", 7}, kPosition);
-  };
-}
-
 BusOptions options_for(const NatsServer& server, const std::string& name) {
   BusOptions out;
   out.servers = {server.url()};
@@ -43,13 +37,14 @@ class Giver {
         store_(test::open_store(data_)),
         bus_(options_for(server, name), nullptr) {
     (void)test::put_all(*store_, events);
+    EXPECT_TRUE(store_->set_stream_position({{"main", 7}, kPosition}));
     moderation_ = std::move(*Moderation::open(data_ / "moderation"));
     writer_ =
         std::make_unique<StoreWriter>(*store_, clock_, WriterOptions{}, [](CommittedBatch&&) {});
     desk_ = std::make_unique<SnapshotDesk>(
         SnapshotDeskParts{bus_,
                           subjects_,
-                          {*store_, *writer_, *moderation_, position(), name, {}},
+                          {*store_, *writer_, *moderation_, name, {}, {}},
                           data_,
                           clock_,
                           [this] { return may_give.load(); },
@@ -89,7 +84,7 @@ class Joiner {
 
   void begin() {
     fetch_ = std::make_unique<SnapshotFetch>(
-        bus_, subjects_, data_, position(), clock_, [this] { ready_.set_value(); }, options_);
+        bus_, subjects_, data_, clock_, [this] { ready_.set_value(); }, options_);
   }
 
   void end() { fetch_.reset(); }
@@ -263,7 +258,7 @@ TEST_F(SnapshotFetchTest, LeavesARelayThatSendsOtherBytes) {
       from->may_give = true;
       return;
     }
-    (void)bus.send(message.reply, to_json(SnapshotOffer{"liar", {"main", 7}, kPosition}));
+    (void)bus.send(message.reply, to_json(SnapshotOffer{"liar", {"main", 7}, kPosition, 1}));
   });
   Bytes wrong(2 * kHashBytes, 1);
   SnapshotHeader header;

@@ -21,12 +21,6 @@ using test::TempDir;
 
 constexpr std::size_t kEvents = 3'000;  // some chunks
 
-PositionOf at(std::uint64_t position) {
-  return [position](Store&) -> Result<std::pair<StreamIdentity, std::uint64_t>, std::string> {
-    return std::pair(StreamIdentity{"main", 7}, position);
-  };
-}
-
 std::vector<Event> some_events(std::uint64_t seed, std::size_t count) {
   std::vector<Event> out;
   test::RandomWorld world(seed);
@@ -56,7 +50,8 @@ class Home {
   }
 
   std::unique_ptr<Snapshot> make(std::uint64_t position) {
-    auto made = Snapshot::make({*store_, *writer_, *moderation_, at(position), "a", {}}, data_, 5);
+    EXPECT_TRUE(store_->set_stream_position({{"main", 7}, position}));
+    auto made = Snapshot::make({*store_, *writer_, *moderation_, "a", {}, {}}, data_, 5);
     EXPECT_TRUE(made) << made.error();
     return std::move(*made);
   }
@@ -144,7 +139,7 @@ TEST(Snapshot, IsWhatAnotherRelayEndsUpWith) {
   fetch(*stage, *snapshot);
   ASSERT_TRUE(want_snapshot(to));
   EXPECT_FALSE(is_snapshot_ready(to));
-  const auto finished = stage->finish(at(41));
+  const auto finished = stage->finish();
   ASSERT_TRUE(finished) << finished.error();
   EXPECT_TRUE(is_snapshot_ready(to));
   EXPECT_TRUE(is_snapshot_wanted(to));
@@ -177,8 +172,7 @@ TEST(Snapshot, IsNotMadeOfARelayThatIsStopping) {
   Home from(dir.path() / "a", some_events(1, 10), 7);
   from.writer().stop();
   auto lists = Moderation::open(dir.path() / "lists");
-  const auto made =
-      Snapshot::make({from.store(), from.writer(), **lists, at(1), "a", {}}, from.data(), 5);
+  const auto made = Snapshot::make({from.store(), from.writer(), **lists, "a", {}, {}}, from.data(), 5);
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error(), "the relay is stopping");
   EXPECT_FALSE(fs::exists(from.data() / "snapshot.tmp"));
@@ -206,7 +200,7 @@ TEST(SnapshotStage, TakesNoOtherBytes) {
   chunk.push_back(0);
   EXPECT_EQ(stage->put(1, chunk), Put::Wrong);
   EXPECT_EQ(stage->missing(), stage->header().chunks());
-  EXPECT_FALSE(stage->finish(at(41)));
+  EXPECT_FALSE(stage->finish());
   chunk.pop_back();
   EXPECT_EQ(stage->put(1, chunk), Put::Written);
   EXPECT_EQ(stage->put(1, chunk), Put::Written);
@@ -218,9 +212,12 @@ TEST(SnapshotStage, RefusesAStoreThatIsAtAnotherPosition) {
   Home from(dir.path() / "a", some_events(1, 100), 7);
   const auto snapshot = from.make(41);
   const fs::path to = dir.path() / "b";
-  auto stage = stage_for(to, *snapshot);
-  fetch(*stage, *snapshot);
-  EXPECT_FALSE(stage->finish(at(42)));
+  SnapshotHeader header = snapshot->header();
+  ++header.position;
+  auto stage = SnapshotStage::open(to, header, all_hashes(*snapshot));
+  ASSERT_TRUE(stage) << stage.error();
+  fetch(**stage, *snapshot);
+  EXPECT_FALSE((*stage)->finish());
   EXPECT_FALSE(is_snapshot_ready(to));
   EXPECT_FALSE(fs::exists(to / "snapshot.in"));
 }
@@ -242,7 +239,7 @@ TEST(SnapshotStage, GoesOnWithWhatAnEarlierAttemptHasLeft) {
   EXPECT_EQ(stage->kept(), 2U);
   EXPECT_TRUE(stage->has(0) && !stage->has(1) && stage->has(2));
   fetch(*stage, *again);
-  EXPECT_TRUE(stage->finish(at(41)));
+  EXPECT_TRUE(stage->finish());
 }
 
 // Relays that applied the same stream have the same records under the same numbers: a copy that
@@ -267,7 +264,7 @@ TEST(SnapshotStage, GoesOnAtAnotherRelayThatHasAppliedTheSame) {
   auto stage = stage_for(to, *other);
   EXPECT_GT(stage->kept(), 0U);
   fetch(*stage, *other);
-  ASSERT_TRUE(stage->finish(at(41)));
+  ASSERT_TRUE(stage->finish());
   EXPECT_TRUE(put_snapshot_in_place(to));
   EXPECT_EQ(Seen::in(to), Seen::in(b.data()));
 }
@@ -296,7 +293,7 @@ TEST(SnapshotInPlace, EndedAtAnyStepItIsTheOldStoreOrTheNewOneAndGoesOn) {
     const auto snapshot = from.make(41);
     auto stage = stage_for(made, *snapshot);
     fetch(*stage, *snapshot);
-    ASSERT_TRUE(stage->finish(at(41)));
+    ASSERT_TRUE(stage->finish());
   }
   wanted = Seen::in(dir.path() / "a");
   const fs::path old = dir.path() / "old";
@@ -339,7 +336,7 @@ TEST(SnapshotInPlace, EndedBeforeItIsReadyTheOldStoreStays) {
                         [&] {
                           auto stage = stage_for(data, *snapshot);
                           fetch(*stage, *snapshot);
-                          (void)stage->finish(at(41));
+                          (void)stage->finish();
                         }),
               SIGKILL);
     EXPECT_EQ(Seen::in(data), before);
