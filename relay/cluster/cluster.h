@@ -202,13 +202,13 @@ class Cluster final : public ClusterPort, private BusHandler {
 
   struct Pending {
     VerifiedEvent event;
-    std::string json;
-    std::vector<WriteToken> tokens;
+    std::string json = {};
+    std::vector<WriteToken> tokens = {};
     std::uint64_t number = 0;
     std::int64_t deadline_ms = 0;
     std::int64_t resend_ms = 0;
     bool is_acked = false;
-    std::string problem;
+    std::string problem = {};
   };
 
   /// The stream had it before: answered from the store once that has it, too.
