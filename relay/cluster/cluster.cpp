@@ -653,6 +653,11 @@ void Cluster::begin(const StreamInfo& info) {
     stick("the events in this relay's store are not of its cluster: begin with an empty directory");
     return;
   }
+  // Also where the stream reaches back to its beginning: others may have had events before.
+  if (is_empty && options_.join == Join::Auto && host_.is_snapshot_offered()) {
+    lack("this relay has nothing yet, and another one has");
+    return;
+  }
   if (!is_whole || (options_.join == Join::Snapshot && info.last_sequence > 0)) {
     lack("this relay has nothing yet");
     return;

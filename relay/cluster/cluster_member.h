@@ -79,8 +79,11 @@ class ClusterMember {
 
   [[nodiscard]] const SnapshotDesk& snapshots() const { return snapshots_; }
 
+  /// Of the snapshot that is being fetched; zeros where none is.
+  [[nodiscard]] SnapshotProgress fetched() const;
+
  private:
-  [[nodiscard]] std::string fetch_text() const;
+  [[nodiscard]] bool is_fetching() const;
 
   const ClusterMemberParts parts_;
   const std::int64_t started_at_ms_;
