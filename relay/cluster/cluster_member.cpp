@@ -14,7 +14,7 @@ namespace nostril::relay {
 
 namespace {
 
-constexpr std::int64_t kWhoWaitMs = 2'000;
+constexpr std::int64_t kWhoWaitMs = 1'000;
 
 RelayState state_of(const ClusterFigures& figures) {
   switch (figures.phase) {

@@ -67,7 +67,7 @@ class ClusterMember {
 
   /// Begins, if it has not; never waits.
   void fetch_snapshot();
-  /// Another relay has events and would give them. Waits for answers, two seconds at most.
+  /// Another relay has events and would give them. Waits for an answer, a second at most.
   [[nodiscard]] bool is_snapshot_offered();
 
   [[nodiscard]] Wish wish() const;

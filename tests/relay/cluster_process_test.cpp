@@ -204,7 +204,7 @@ TEST_F(ClusterProcessTest, ARelayThatDrainsLosesNothingAndEnds) {
   Process drain({nostril::test::program("nostril-relay"), "cluster", "drain", "b", "--config",
                  config_path("a")});
   std::set<std::string> acknowledged;
-  for (int i = 0; i < 20'000 && !client->closed; ++i) {
+  for (int i = 0; i < 200'000 && !client->closed; ++i) {
     const Event event = author.sign(1, "n " + std::to_string(i));
     if (!client->socket().send_text(publish_text(event))) break;
     const std::string answer = client->answer_to(hex(event));
