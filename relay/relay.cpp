@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "net/service_notify.h"
 #include "net/tls_identity.h"
-#include "relay/cluster/rules.h"
 #include "relay/store_search.h"
 
 #include <fmt/format.h>
@@ -272,13 +271,6 @@ LiveSettings Relay::settings_of(const RelayConfig& config) {
   return out;
 }
 
-Result<void, std::string> Relay::change_lists(std::span<const ModerationChange> changes) {
-  if (auto applied = moderation_->apply(changes, clock_.unix_s()); !applied) return applied;
-  use_lists();
-  announce_members();
-  return {};
-}
-
 // Every loop, and the writer, go by what moderation_ has now when this returns.
 void Relay::use_lists() {
   const std::lock_guard lock(change_mutex_);
@@ -312,43 +304,6 @@ void Relay::give_to_loops(const std::shared_ptr<const LiveSettings>& settings) {
     }
   }
   barrier->wait();
-}
-
-ClusterHost::Applied Relay::apply_moderation(std::string_view /*body*/, bool /*is_own*/,
-                                             std::string& why) {
-  why = "not understood";
-  return Applied::Senseless;
-}
-
-bool Relay::fetch_snapshot(const std::string& /*why*/) {
-  member_->fetch_snapshot();
-  return true;
-}
-
-bool Relay::is_snapshot_offered() {
-  return member_->is_snapshot_offered();
-}
-
-ClusterMemberParts Relay::member_parts() {
-  return {*cluster_,
-          *store_,
-          ingest_->writer(),
-          *moderation_,
-          gate_,
-          clock_,
-          present_config().data,
-          [this] { return digest_of_rules(present_config()); },
-          [this] { return open_connections(); },
-          [this] { return std::uint64_t{cluster_->outbox_events()}; }};
-}
-
-// What the relay itself publishes waits for the cluster.
-void Relay::caught_up() {
-  announce_members();
-}
-
-Result<std::size_t, std::string> Relay::erase_events(const Filter& filter) {
-  return relay::erase_events(*store_, ingest_->writer(), filter, clock_.unix_s());
 }
 
 Result<std::vector<Event>, std::string> Relay::find_events(const Filter& filter,

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "relay/admin_desk.h"
 #include "relay/cluster/cluster.h"
+#include "relay/cluster/codec.h"
 #include "relay/cluster/cluster_member.h"
 #include "relay/config.h"
 #include "relay/deliveries.h"
@@ -95,6 +96,7 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   [[nodiscard]] bool is_snapshot_offered() override;
   void caught_up() override;
 
+  [[nodiscard]] Result<void, std::string> decide(ModerationMessage message);
   void use_lists();
   [[nodiscard]] ClusterMemberParts member_parts();
   [[nodiscard]] std::uint64_t open_connections() const;
@@ -123,6 +125,7 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   ServiceGate gate_;
   std::unique_ptr<Cluster> cluster_;       // where there is one
   std::unique_ptr<ClusterMember> member_;  // of it
+  std::atomic<std::size_t> erased_by_decision_{0};
   std::unique_ptr<QueryPool> queries_;
   Heartbeat heartbeat_;
   std::unique_ptr<AdminDesk> admin_;

@@ -738,8 +738,11 @@ void Cluster::each_tick() {
   const bool reads = phase_ == ClusterPhase::Serving || phase_ == ClusterPhase::CatchingUp;
   if (reads && now_ms >= position_due_ms_) {
     position_due_ms_ = now_ms + kPositionEveryMs;
-    // What has had no effect is not in any transaction of the writer's.
-    if (is_all_written() && handled_.load() > position_written_) write_position(handled_.load());
+    // What has had no effect is not in any transaction of the writer's: where nothing else comes,
+    // the position would stay behind it for ever.
+    const std::uint64_t handled = handled_.load();
+    const bool is_at_rest = std::exchange(handled_before_, handled) == handled;
+    if (is_at_rest && is_all_written() && handled > position_written_) write_position(handled);
   }
 }
 

@@ -303,6 +303,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   std::int64_t next_tick_ms_ = 0;
   std::int64_t position_due_ms_ = 0;
   std::uint64_t position_written_ = 0;
+  std::uint64_t handled_before_ = 0;
   std::map<std::string, Bus::SubscriptionId> heard_;
   std::map<std::uint64_t, OutboxEntry> outbox_sent_;  // by publication's number; without an ack
   std::uint64_t outbox_at_ = 0;                       // the last entry that was sent

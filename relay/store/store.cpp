@@ -301,6 +301,8 @@ std::optional<StreamPosition> Store::stream_position() {
 
 Result<void, StoreError> Store::set_stream_position(const StreamPosition& position) {
   return write(0, [&](Editor& editor) { editor.set_stream(position); });
+}
+
 Result<void, StoreError> Store::make_room(std::size_t bytes) {
   while (env_->map_bytes() < bytes) {
     if (auto grown = env_->grow(env_->map_bytes()); !grown) {

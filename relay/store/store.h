@@ -204,6 +204,7 @@ class Store {
   [[nodiscard]] std::optional<StreamPosition> stream_position();
   /// A transaction of its own, with what the log holds.
   [[nodiscard]] Result<void, StoreError> set_stream_position(const StreamPosition& position);
+
   /// Reserves address space (no disk) for a file of so many bytes, so that a long read transaction
   /// that begins next holds up no writer that needs more. The caller holds no transaction.
   [[nodiscard]] Result<void, StoreError> make_room(std::size_t bytes);
