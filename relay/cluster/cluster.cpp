@@ -277,7 +277,8 @@ void Cluster::take(Publication&& publication) {
     refuse_away(publication.event, {publication.token}, kAway);
     return;
   }
-  Pending next{std::move(publication.event), {}, {publication.token}, ++last_number_};
+  Pending next{
+      std::move(publication.event), {}, {publication.token}, ++last_number_, 0, 0, false, {}};
   next.json = to_json(next.event.event());
   next.deadline_ms = clock_.monotonic_ms() + options_.ack_wait_ms;
   const auto at = pending_.emplace(id, std::move(next)).first;
