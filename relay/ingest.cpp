@@ -26,11 +26,6 @@ std::int64_t credits_of(const Event& event) {
   return 1 + static_cast<std::int64_t>((event.content.size() + event.tags.bytes()) / kBytesACredit);
 }
 
-// The store took it, now or before: it will be there, if it is not yet.
-bool is_kept(PutResult result) {
-  return result != PutResult::Failed && result != PutResult::DiskFull;
-}
-
 WriteToken token_of(SessionId origin, std::int64_t credits) {
   return {static_cast<std::uint64_t>(origin.connection), origin.loop,
           static_cast<std::uint32_t>(credits)};

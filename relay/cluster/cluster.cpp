@@ -151,9 +151,8 @@ bool Cluster::publish_ephemeral(const VerifiedEvent& event) {
 
 void Cluster::on_committed(const CommittedBatch& batch) {
   if (batch.stream_sequence == 0) return;
-  const bool has_failed = std::ranges::any_of(batch.outcomes, [](const WriteOutcome& outcome) {
-    return outcome.result == PutResult::Failed;
-  });
+  const bool has_failed = std::ranges::any_of(
+      batch.outcomes, [](const WriteOutcome& outcome) { return !is_kept(outcome.result); });
   if (has_failed) {
     store_failed_.store(true);
   } else {

@@ -88,8 +88,8 @@ class EventLog {
 
   /// On disk when it returns true, `end` moved on. False: no room, nothing done. After an error
   /// nobody knows what of the record is on the disk: false until the next epoch, so that none that
-  /// is acknowledged comes behind it. `stream_sequence`: 0
-  /// for none.
+  /// is acknowledged comes behind it. `stream_sequence`:
+  /// 0 for none.
   [[nodiscard]] Result<bool, lmdb::Error> append(const LogMark& mark, End& end,
                                                  std::span<const Event* const> events,
                                                  std::int64_t now_s,

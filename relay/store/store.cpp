@@ -58,6 +58,10 @@ bool is_accepted(PutResult result) {
   return result == PutResult::Stored || result == PutResult::Duplicate;
 }
 
+bool is_kept(PutResult result) {
+  return result != PutResult::Failed && result != PutResult::DiskFull;
+}
+
 std::string_view ok_message(PutResult result) {
   switch (result) {
     case PutResult::Stored:

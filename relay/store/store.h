@@ -70,6 +70,8 @@ inline constexpr std::size_t kPutResultCount = 11;
 /// is answered with false, because it is not kept and its author may have lost an edit; the prefix
 /// is "duplicate:", because to send it again is senseless.
 [[nodiscard]] bool is_accepted(PutResult result);
+/// The disk did not fail: what has to be there now is there.
+[[nodiscard]] bool is_kept(PutResult result);
 /// OK's fourth member, with NIP-01's prefix; empty for Stored.
 [[nodiscard]] std::string_view ok_message(PutResult result);
 

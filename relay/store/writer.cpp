@@ -95,14 +95,22 @@ std::chrono::milliseconds StoreWriter::wait_max() const {
 void StoreWriter::write(std::vector<WriteRequest> batch) {
   std::vector<VerifiedEvent> events;
   events.reserve(batch.size());
+  std::uint64_t stream_first = 0;
   std::uint64_t stream_sequence = 0;
   for (auto& request : batch) {
     events.push_back(std::move(request.event));
+    if (stream_first == 0) stream_first = request.stream_sequence;
     stream_sequence = std::max(stream_sequence, request.stream_sequence);
   }
   const std::size_t batches_before = writes_->batches_in_log();
   const auto began = std::chrono::steady_clock::now();
-  const std::vector<PutResult> results = put(events, stream_sequence);
+  const bool is_behind_gap = stream_lost_ != 0 && stream_first > stream_lost_;
+  const std::vector<PutResult> results =
+      is_behind_gap ? std::vector<PutResult>(events.size(), PutResult::DiskFull)
+                    : put(events, stream_sequence);
+  if (stream_first != 0 && !is_behind_gap) {
+    stream_lost_ = std::ranges::all_of(results, is_kept) ? 0 : stream_first;
+  }
   busy_us_.add(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
                                               std::chrono::steady_clock::now() - began)
                                               .count()));

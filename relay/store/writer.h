@@ -167,6 +167,9 @@ class StoreWriter {
   // Owned by the writer thread.
   std::optional<LoggedWrites> writes_;  // while the thread runs
   FullDisk disk_;
+  // A stream is stored without a gap: after a batch of it that was lost none of it is taken, until
+  // the first that was lost comes again. 0: none was.
+  std::uint64_t stream_lost_ = 0;
   std::int64_t next_look_ms_ = 0;  // for room, while the disk is full
   std::size_t events_in_log_ = 0;
   bool is_log_stuck_ = false;          // the tables could not take it when last tried
