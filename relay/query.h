@@ -32,6 +32,7 @@ struct Query {
   ScanOptions options;
   std::optional<Scan> scan;
   std::atomic<bool> cancelled{false};
+  bool is_urgent = false;  ///< who asks takes little: its next step goes before those of the busy
   /// COUNT: the events are counted, not shown.
   bool is_count = false;
   std::uint64_t count = 0;
@@ -59,6 +60,7 @@ struct QueryStep {
   std::vector<Row> rows;
   bool done = false;
   bool failed = false;  ///< the store could not be read
+  std::int64_t took_us = 0;
   StoredRest rest = StoredRest::Unknown;
   /// Commits announced when the step ended. The step may have seen one more: it was on disk and not
   /// announced yet.
