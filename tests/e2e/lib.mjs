@@ -200,8 +200,8 @@ export class Bed {
   }
 
   /** A command of the node's program that ends by itself. */
-  node_command(args) {
-    return this.#run(`nostril-node ${args[0]}`, path.join(kBin, "nostril-node"), args);
+  node_command(args, env) {
+    return this.#run(`nostril-node ${args[0]}`, path.join(kBin, "nostril-node"), args, env);
   }
 
   /** Options of every command that talks to a node. */
@@ -374,8 +374,8 @@ export class Bed {
 }
 
 /** One test with programs of its own. */
-export function scenario(name, body, { ms = 90_000 } = {}) {
-  return test(name, { timeout: ms + 20_000 }, async () => {
+export function scenario(name, body, { ms = 90_000, skip = false } = {}) {
+  return test(name, { timeout: ms + 20_000, skip }, async () => {
     const bed = new Bed();
     try {
       await within(ms, name, body(bed));
