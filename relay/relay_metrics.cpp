@@ -334,6 +334,17 @@ std::string Relay::metrics_text() const {
   write_negentropy(out, *queries_, loops_);
   if (mirror_) mirror_->write_metrics(out);
   if (cluster_) write_cluster(out, cluster_->figures());
+  if (member_) {
+    out.gauge("cluster_outbox_events", cluster_->outbox_events(),
+              "acknowledged here, and not in the stream yet");
+    out.counter("cluster_snapshots_made_total", member_->snapshots().made(),
+                "copies of this store for other relays");
+    out.counter("cluster_snapshot_pieces_total", member_->snapshots().chunks_given(),
+                "of them, given to other relays");
+    const SnapshotProgress fetched = member_->fetched();
+    out.gauge("cluster_fetch_chunks", fetched.chunks, "of the snapshot that is being fetched");
+    out.gauge("cluster_fetch_missing", fetched.missing, "of these, that are not here yet");
+  }
   write_guard(out, guard_, loops_);
   write_plugins(out, ingest_->plugins());
   write_operator(out, operator_metrics_, *admin_, moderation_->rows());

@@ -49,6 +49,8 @@ class ClusterHost {
   /// What this relay lacks is not in the stream any more. Once; until it starts anew nothing is
   /// applied. False: nobody can fetch it.
   [[nodiscard]] virtual bool fetch_snapshot(const std::string& why) = 0;
+  /// Another relay has events and would give a snapshot of them. May wait for some seconds.
+  [[nodiscard]] virtual bool is_snapshot_offered() = 0;
   /// The relay serves from now on, after a start.
   virtual void caught_up() = 0;
 
