@@ -61,8 +61,8 @@ export class Member {
     await this.server.said(/Server is ready/);
   }
 
-  /** `sections`: added to its configuration. */
-  write_config(sections = this.sections ?? {}) {
+  /** `sections`: added to its configuration. `is_alone`: a relay of no cluster. */
+  write_config({ sections = this.sections ?? {}, is_alone = false } = {}) {
     this.sections = sections;
     this.config = `${this.data}.toml`;
     const { machines, secure } = this.cluster;
@@ -75,12 +75,12 @@ export class Member {
     const lines = own ? { tls_ca: own.ca, tls_certificate: own.certificate, tls_key: own.key } : { allow_insecure: true };
     const { cluster, ...rest } = sections;
     fs.writeFileSync(this.config, `listen = "${this.machine.client_address}:${kRelayPort}"\ndata = ${JSON.stringify(this.data)}\nurl = "wss://relay.example/"\nlog_level = "debug"\n` +
-      toml_text({ admin: { keys: [operator.key] }, store: { map_bytes: 16 << 20 }, ...rest,
-        cluster: { name: kPrefix, relay: this.name, servers, user: kUsers.relay.user, password_file, ...lines, ...cluster } }));
+      toml_text({ admin: { keys: [operator.key] }, ...rest,
+        ...(is_alone ? {} : { cluster: { name: kPrefix, relay: this.name, servers, user: kUsers.relay.user, password_file, ...lines, ...cluster } }) }));
   }
 
-  async start_relay({ sections, serving = true } = {}) {
-    this.write_config(sections);
+  async start_relay({ serving = true, ...config } = {}) {
+    this.write_config(config);
     this.relay = this.#run("relay", path.join(kBin, "nostril-relay"), ["run", "--config", this.config]);
     await this.relay.line(/^listening on (ws:\/\/\S+)$/m);
     if (serving) await this.serves();
