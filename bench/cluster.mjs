@@ -108,7 +108,7 @@ async function publish_everywhere(relays, count) {
 
 /** Cluster of three servers and `count` relays; 0: one relay, and no cluster. */
 async function with_relays(count, body) {
-  const cluster = new Cluster();
+  const cluster = new Cluster({ is_secure: true, bytes_max: 4 * 2 ** 30 });  // as docs/cluster.md has it
   try {
     const relays = cluster.members.slice(0, Math.max(1, count));
     if (count > 0) await cluster.start_servers();

@@ -76,7 +76,7 @@ export class Member {
     const { cluster, ...rest } = sections;
     fs.writeFileSync(this.config, `listen = "${this.machine.client_address}:${kRelayPort}"\ndata = ${JSON.stringify(this.data)}\nurl = "wss://relay.example/"\nlog_level = "debug"\n` +
       toml_text({ admin: { keys: [operator.key] }, ...rest,
-        ...(is_alone ? {} : { cluster: { name: kPrefix, relay: this.name, servers, user: kUsers.relay.user, password_file, ...lines, ...cluster } }) }));
+        ...(is_alone ? {} : { cluster: { name: kPrefix, relay: this.name, servers, user: kUsers.relay.user, password_file, stream_bytes_max: this.cluster.bytes_max / 2, ...lines, ...cluster } }) }));
   }
 
   async start_relay({ serving = true, ...config } = {}) {
@@ -146,7 +146,7 @@ export class Cluster {
   #programs = [];
 
   /** `is_secure`: TLS with certificates of both sides on every line of NATS. */
-  constructor({ count = 3, is_secure = false, bytes_max = 256 << 20 } = {}) {
+  constructor({ count = 3, is_secure = false, bytes_max = 512 << 20 } = {}) {
     this.bytes_max = bytes_max;
     this.machines = Array.from({ length: count }, (_, i) => (Cluster.#machines[i] ??= new Machine(i + 1)));
     if (is_secure) this.secure = make_certificates(this.bed.folder, this.machines);
