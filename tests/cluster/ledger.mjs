@@ -12,7 +12,8 @@ import { operator } from "./lib.mjs";
 
 /** Longer than any stall of a shared machine: what takes longer never comes. */
 const kAnswerMsMax = 60_000;
-const kQueryIdsMax = 500;
+/** What a relay may take to tell the others that somebody listens. */
+const kHeardOfMs = 1_000;
 const [kNote, kDelete, kVanish, kAddressable, kReplaceable, kEphemeral] = [1, 5, 62, 30_078, 10_002, 20_001];
 
 export function random_of(seed) {
@@ -139,6 +140,7 @@ export class Load {
   #listeners = [];
   #authors;
   #shared_notes = [];
+  #awaited = new Map();  // ephemeral events, by id
   began_ms = performance.now();
 
   constructor(cluster, { seed, say = () => {} }) {
@@ -210,10 +212,11 @@ export class Load {
     if (this.ledger.is_cut_off(member.name)) this.counts.refused_cut_off += 1;
   }
 
-  /** Sends `events` and takes their answers; how many came. Throws when the connection breaks. */
+  /** Sends `events` and takes their answers: ids of the accepted. Throws when the connection breaks. */
   async #publish(client, member, events) {
     this.#under_way += 1;
     let answered = 0;
+    const all_accepted = new Set();
     try {
       const sent_ms = new Map();
       for (const event of events) {
@@ -229,10 +232,11 @@ export class Load {
           continue;
         }
         this.counts.acknowledged += 1;
+        all_accepted.add(event.id);
         // An answer that was "deleted" or "have newer" is true as well: it changes nothing.
         this.ledger.acknowledge(event, member.name, sent_ms.get(event.id));
       }
-      return answered;
+      return all_accepted;
     } finally {
       this.counts.unanswered += events.length - answered;
       this.#under_way -= 1;
@@ -249,15 +253,16 @@ export class Load {
           await sleep(20);
           continue;
         }
+        const sent_ms = performance.now();
         const calm_before = this.is_calm;
         const batch = Array.from({ length: 1 + Math.floor(this.random() * 8) }, () => this.#next_event());
-        await this.#publish(client, at, batch);
+        const accepted = await this.#publish(client, at, batch);
         for (const event of batch) {
           if (event.kind === kNote && this.ledger.acknowledged.has(event.id) && this.random() < 0.3) {
             const author = this.#authors.find(({ key }) => key === event.pubkey);
             this.#shared_notes.push({ event, author });
           }
-          if (event.kind === kEphemeral) this.#expect_ephemeral(event, calm_before);
+          if (event.kind === kEphemeral && accepted.has(event.id) && calm_before && this.is_calm) this.#expect_ephemeral(event, sent_ms);
         }
         // What was acknowledged here can be read here at once.
         const seen = batch.find((event) => event.kind === kNote && this.ledger.acknowledged.has(event.id));
@@ -328,12 +333,17 @@ export class Load {
     }
   }
 
-  #expect_ephemeral(event, calm_before) {
+  /** Whoever listened, some time before it was sent, hears of it. */
+  #expect_ephemeral(event, sent_ms) {
+    const listener = this.#listeners.find(({ member }) => this.ears.get(member.name) === event.tags[0][1]);
+    if (!listener?.client || listener.from_ms > sent_ms - kHeardOfMs) return;
     this.counts.ephemeral += 1;
-    if (calm_before && this.is_calm) this.awaited.set(event.id, { to: event.tags[0][1], at_ms: performance.now() });
+    this.#awaited.set(event.id, { listener, client: listener.client });
   }
 
-  awaited = new Map();
+  #awaited_still() {
+    return [...this.#awaited].filter(([id, { listener, client }]) => listener.client === client && !client.closed && !listener.ephemeral.has(id)).map(([id]) => id);
+  }
 
   async #listener(member) {
     const own = { member, heard: new Map(), from_ms: Infinity, client: undefined };
@@ -357,8 +367,6 @@ export class Load {
             this.counts.ephemeral_heard += 1;
             if (own.ephemeral.has(event.id)) this.ledger.wrong.push(`${member.name} delivered the ephemeral ${event.id} twice`);
             own.ephemeral.add(event.id);
-            this.awaited.delete(event.id);
-            this.early.add(event.id);
           }
         }
       } catch (error) {
@@ -369,9 +377,6 @@ export class Load {
       this.#bury(client);
     }
   }
-
-  /** Heard before its publisher has had its OK. */
-  early = new Set();
 
   /** A relay shows what was acknowledged some time ago. */
   async reads(member) {
@@ -413,13 +418,11 @@ export class Load {
       if (twice.length > 0) this.ledger.wrong.push(`${member.name} told its listener of ${twice[0][0]} ${twice[0][1]} times`);
     }
     if (this.is_calm) {
-      await until(10_000, "ephemeral events have arrived", () => [...this.awaited.keys()].every((id) => this.early.has(id))).catch((error) => {
-        const missing = [...this.awaited.keys()].filter((id) => !this.early.has(id));
-        this.ledger.wrong.push(`${error.message}: ${missing.length} have not`);
+      await until(10_000, "ephemeral events have arrived", () => this.#awaited_still().length === 0).catch((error) => {
+        this.ledger.wrong.push(`${error.message}: ${this.#awaited_still().length} of ${this.#awaited.size} have not`);
       });
     }
-    this.awaited.clear();
-    this.early.clear();
+    this.#awaited.clear();
     await this.#compare(members);
     assert.deepEqual(this.ledger.wrong.slice(0, 5), [], `${this.ledger.wrong.length} things are wrong`);
     assert.deepEqual(this.flaws.slice(0, 5), [], "what no relay may say");

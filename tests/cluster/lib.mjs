@@ -63,7 +63,7 @@ export class Member {
 
   /** `sections`: added to its configuration. `is_alone`: a relay of no cluster. */
   write_config({ sections = this.sections ?? {}, is_alone = false } = {}) {
-    this.sections = sections;
+    Object.assign(this, { sections, is_alone });
     this.config = `${this.data}.toml`;
     const { machines, secure } = this.cluster;
     const password_file = path.join(this.cluster.bed.folder, "password");
@@ -90,7 +90,7 @@ export class Member {
 
   async is_serving() {
     try {
-      return (await fetch(`${this.http}/health`, { signal: AbortSignal.timeout(2_000) })).status === 200;
+      return (await fetch(`${this.http}/${this.is_alone ? "metrics" : "health"}`, { signal: AbortSignal.timeout(2_000) })).status === 200;
     } catch {
       return false;
     }
