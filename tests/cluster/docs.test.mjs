@@ -43,7 +43,7 @@ test("three machines from nothing, by the page", { skip, timeout: 150_000 }, asy
       let lines = block("nats-server.conf").replaceAll("relay-1", `relay-${number}`).replaceAll('"10.77.0.1:', `"10.77.0.${number}:`)
         .replace('routes: ["nats://10.77.0.2:6222", "nats://10.77.0.3:6222"]', `routes: [${others.map((other) => `"nats://10.77.0.${other}:6222"`).join(", ")}]`);
       assert.match(lines, new RegExp(`listen: "10\\.77\\.0\\.${number}:6222"`));
-      lines = lines.replaceAll("/etc/nats/", `${keys}/`).replaceAll("/var/lib/nats", store).replaceAll("BCRYPT", read("password.bcrypt"));
+      lines = lines.replaceAll("/etc/nats/", `${keys}/`).replaceAll("/var/lib/nats", store).replaceAll("PASSWORD", read("password"));
       const file = path.join(bed.folder, `nats-${number}.conf`);
       fs.writeFileSync(file, lines);
       return run(machine, `nats-server ${number}`, "nats-server", ["-c", file]);

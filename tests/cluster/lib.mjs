@@ -55,8 +55,8 @@ export class Member {
 
   async start_server() {
     const config = `${this.server_data}.conf`;
-    const { machines, secure, bytes_max } = this.cluster;
-    fs.writeFileSync(config, server_config({ machine: this.machine, machines, folder: this.server_data, secure: secure?.of(this.machine), bytes_max }));
+    const { machines, secure, bytes_max, credentials } = this.cluster;
+    fs.writeFileSync(config, server_config({ machine: this.machine, machines, folder: this.server_data, secure: secure?.of(this.machine), users: credentials?.server, bytes_max }));
     this.server = this.#run("nats-server", "nats-server", ["-c", config]);
     await this.server.said(/Server is ready/);
   }
@@ -65,9 +65,10 @@ export class Member {
   write_config({ sections = this.sections ?? {}, is_alone = false } = {}) {
     Object.assign(this, { sections, is_alone });
     this.config = `${this.data}.toml`;
-    const { machines, secure } = this.cluster;
-    const password_file = path.join(this.cluster.bed.folder, "password");
-    fs.writeFileSync(password_file, `${kUsers.relay.password}\n`, { mode: 0o600 });
+    const { machines, secure, credentials } = this.cluster;
+    const secret = path.join(this.cluster.bed.folder, "secret");
+    fs.writeFileSync(secret, credentials?.relay ?? `${kUsers.relay.password}\n`, { mode: 0o600 });
+    const user = credentials ? { credentials: secret } : { user: kUsers.relay.user, password_file: secret };
     // Its own machine's server first, then the others.
     const scheme = secure ? "tls" : "nats";
     const servers = [this.machine, ...machines.filter((other) => other !== this.machine)].map(({ address }) => `${scheme}://${address}:${kClientPort}`);
@@ -76,7 +77,7 @@ export class Member {
     const { cluster, ...rest } = sections;
     fs.writeFileSync(this.config, `listen = "${this.machine.client_address}:${kRelayPort}"\ndata = ${JSON.stringify(this.data)}\nurl = "wss://relay.example/"\nlog_level = "debug"\n` +
       toml_text({ admin: { keys: [operator.key] }, ...rest,
-        ...(is_alone ? {} : { cluster: { name: kPrefix, relay: this.name, servers, user: kUsers.relay.user, password_file, stream_bytes_max: this.cluster.bytes_max / 2, ...lines, ...cluster } }) }));
+        ...(is_alone ? {} : { cluster: { name: kPrefix, relay: this.name, servers, ...user, stream_bytes_max: this.cluster.bytes_max / 2, ...lines, ...cluster } }) }));
   }
 
   async start_relay({ serving = true, ...config } = {}) {
@@ -145,9 +146,9 @@ export class Cluster {
   bed = new Bed();
   #programs = [];
 
-  /** `is_secure`: TLS with certificates of both sides on every line of NATS. */
-  constructor({ count = 3, is_secure = false, bytes_max = 512 << 20 } = {}) {
-    this.bytes_max = bytes_max;
+  /** `is_secure`: TLS with certificates of both sides on every line of NATS; `credentials`: of make_credentials(), in place of users and passwords. */
+  constructor({ count = 3, is_secure = false, credentials, bytes_max = 512 << 20 } = {}) {
+    Object.assign(this, { bytes_max, credentials });
     this.machines = Array.from({ length: count }, (_, i) => (Cluster.#machines[i] ??= new Machine(i + 1)));
     if (is_secure) this.secure = make_certificates(this.bed.folder, this.machines);
     this.members = this.machines.map((machine) => new Member(this, machine));
@@ -160,7 +161,7 @@ export class Cluster {
 
   async start_servers() {
     await Promise.all(this.members.map((member) => member.start_server()));
-    await this.ready_for_streams();
+    if (!this.credentials) await this.ready_for_streams();
   }
 
   /** Until the servers have elected who places streams. */

@@ -1,14 +1,14 @@
 // The life of a relay in a cluster: joining, leaving, being away, what is kept for whom.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import fs from "node:fs";
 import http from "node:http";
 import path from "node:path";
 import { Client, person } from "../conformance/lib.mjs";
 import { kBin, until } from "../e2e/lib.mjs";
+import { make_credentials } from "./credentials.mjs";
 import { difference } from "./ledger.mjs";
 import { cluster_test, kSettleMs } from "./lib.mjs";
-import { kPrefix, kUsers } from "./nats.mjs";
+import { kPrefix, kUsers, relay_permissions } from "./nats.mjs";
 import { enter } from "./world.mjs";
 
 const skip = await enter(import.meta.url) ?? false;
@@ -226,4 +226,11 @@ cluster_test("who has no password is nobody, and a relay's user can neither remo
   await second.start_relay({ sections: { cluster: { user: "stranger" } }, serving: false });
   await second.relay.said(/[Aa]uthori[sz]ation|[Aa]uthentication/);
   assert.equal((await upgrade(second)).status, 503);
+});
+
+cluster_test("relays show .creds files to servers that know an operator only; TLS on every line", { skip, is_secure: true, credentials: make_credentials(relay_permissions(kPrefix)) }, async (cluster) => {
+  await cluster.start();
+  const [first, , third] = cluster.members;
+  const events = await put(first, 10);
+  await until(kSettleMs, "the third has them", () => has(third, events));
 });

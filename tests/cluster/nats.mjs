@@ -15,14 +15,24 @@ export const kUsers = { relay: { user: "relay", password: "relay-secret" }, test
 export const kPrefix = "test";
 
 /** What docs/cluster.md gives the relays, and no more. */
-export const relay_permissions = (prefix) => {
-  const publish = [`${prefix}.>`, ...["INFO", "CREATE", "UPDATE"].map((verb) => `$JS.API.STREAM.${verb}.${prefix}`),
-    `$JS.API.CONSUMER.CREATE.${prefix}`, `$JS.FC.${prefix}.>`];
-  return `permissions: { publish: ${JSON.stringify(publish)}, subscribe: ${JSON.stringify([`${prefix}.>`])} }`;
+export const relay_permissions = (prefix) => ({
+  publish: [`${prefix}.>`, ...["INFO", "CREATE", "UPDATE"].map((verb) => `$JS.API.STREAM.${verb}.${prefix}`), `$JS.API.CONSUMER.CREATE.${prefix}`, `$JS.FC.${prefix}.>`],
+  subscribe: [`${prefix}.>`],
+});
+
+const user_lines = () => {
+  const { publish, subscribe } = relay_permissions(kPrefix);
+  return `accounts {
+  RELAYS: { jetstream: enabled, users: [
+    { user: "${kUsers.relay.user}", password: "${kUsers.relay.password}", permissions: { publish: ${JSON.stringify(publish)}, subscribe: ${JSON.stringify(subscribe)} } },
+    { user: "${kUsers.tester.user}", password: "${kUsers.tester.password}" } ] }
+  SYS: { users: [ { user: "sys", password: "sys-secret" } ] }
+}
+system_account: SYS`;
 };
 
-/** The configuration of the server on `machine`, one of `machines`. `secure`: {certificate, key, ca} of every line. */
-export function server_config({ machine, machines, folder, secure, bytes_max = 256 << 20 }) {
+/** The configuration of the server on `machine`, one of `machines`. `secure`: {certificate, key, ca} of every line; `users`: lines in place of kUsers. */
+export function server_config({ machine, machines, folder, secure, users, bytes_max }) {
   const tls_of = (more) => (secure ? `tls { cert_file: "${secure.certificate}", key_file: "${secure.key}", ca_file: "${secure.ca}", verify: true, timeout: 5 ${more} }` : "");
   const routes = machines.filter((other) => other !== machine).map((other) => `"nats://${other.address}:${kRoutePort}"`);
   return `
@@ -39,13 +49,7 @@ cluster {
   routes: [${routes.join(", ")}]
   ${tls_of("")}
 }
-accounts {
-  RELAYS: { jetstream: enabled, users: [
-    { user: "${kUsers.relay.user}", password: "${kUsers.relay.password}", ${relay_permissions(kPrefix)} },
-    { user: "${kUsers.tester.user}", password: "${kUsers.tester.password}" } ] }
-  SYS: { users: [ { user: "sys", password: "sys-secret" } ] }
-}
-system_account: SYS
+${users ?? user_lines()}
 `;
 }
 
@@ -62,7 +66,7 @@ export class NatsClient {
     return new Promise((resolve, reject) => {
       const fail = (error) => { client.close(); reject(error); };
       const timer = setTimeout(() => fail(new Error(`no NATS server at ${host}:${port} in ${ms} ms`)), ms);
-      const plain = net.connect({ host, port });
+      const plain = net.connect({ host, port, noDelay: true });
       plain.on("error", fail);
       const use = (socket) => {
         client.#socket = socket;
@@ -76,7 +80,7 @@ export class NatsClient {
         plain.removeListener("error", fail);
         assert.match(bytes.toString(), /^INFO /);
         if (!secure) return use(plain);
-        const socket = tls.connect({ socket: plain, cert: secure.certificate, key: secure.key, ca: secure.ca, servername: host });
+        const socket = tls.connect({ socket: plain, cert: secure.certificate, key: secure.key, ca: secure.ca, servername: "", checkServerIdentity: (_, certificate) => tls.checkServerIdentity(host, certificate) });
         return socket.once("secureConnect", () => use(socket)).once("error", fail);
       });
     });
@@ -123,9 +127,8 @@ export class NatsClient {
   publish(subject, body = "", { reply = "", id } = {}) {
     const bytes = Buffer.from(body);
     const head = id ? `NATS/1.0\r\nNats-Msg-Id: ${id}\r\n\r\n` : "";
-    this.#write(head ? `HPUB ${subject} ${reply} ${head.length} ${head.length + bytes.length}\r\n${head}` : `PUB ${subject} ${reply} ${bytes.length}\r\n`);
-    this.#write(bytes);
-    this.#write("\r\n");
+    const start = head ? `HPUB ${subject} ${reply} ${head.length} ${head.length + bytes.length}\r\n${head}` : `PUB ${subject} ${reply} ${bytes.length}\r\n`;
+    this.#write(Buffer.concat([Buffer.from(start), bytes, Buffer.from("\r\n")]));
   }
 
   /** The first answer's {head, body}; fails after `ms`, and at once when nobody listens. */
