@@ -2,12 +2,16 @@
 
 #include "base/hex.h"
 #include "net/url.h"
+#include "relay/cluster/subjects.h"
 
 #include <fmt/format.h>
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <fstream>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -69,6 +73,85 @@ void declare_mirror(Config& config, RelayConfig::MirrorTable& mirror) {
   config.number("sync_every_s", &mirror.sync_every_s, 0, 1'000'000'000,
                 "seconds between two reconciliations (NIP-77); 0: none");
   config.text("ca", &mirror.ca, "PEM file of roots for wss://; empty: the system's");
+}
+
+void declare_cluster(Config& config, RelayConfig::Cluster& cluster) {
+  config.section(
+      "cluster",
+      "Several relays as one, over NATS JetStream: docs/cluster.md. Needs a program with libnats.");
+  config.text("name", &cluster.name,
+              "the same on all its relays; letters, digits, - and _; \"\": no cluster");
+  config.text("relay", &cluster.relay,
+              "this relay's own name in it, of the same characters; \"\": the host's name");
+  config.list("servers", &cluster.servers,
+              "of NATS, e.g. [\"tls://10.0.0.1:4222\", \"tls://10.0.0.2:4222\"]");
+  config.text("credentials", &cluster.credentials, ".creds file for them");
+  config.text("user", &cluster.user, "or a user,");
+  config.text("password_file", &cluster.password_file, "whose password is this file's first line");
+  config.text("tls_ca", &cluster.tls_ca, "PEM file of roots for tls://; empty: the system's");
+  config.text("tls_certificate", &cluster.tls_certificate,
+              "PEM file of our own certificate, where the servers ask for one");
+  config.text("tls_key", &cluster.tls_key, "PEM file of its private key");
+  config.flag("allow_insecure", &cluster.allow_insecure,
+              "without TLS or without credentials also to servers that are not on this machine");
+  config.number("replicas", &cluster.replicas, 1, 5,
+                "of the stream: 3 goes on without one server; odd");
+  config.number("stream_bytes_max", &cluster.stream_bytes_max, 1 << 20, std::int64_t{1} << 44,
+                "of the stream on each server; older events are in the relays' own stores only");
+  config.number("stream_age_days_max", &cluster.stream_age_days_max, 1, 3'650,
+                "the same in days: a relay that was away for longer takes a snapshot");
+  config.number("ack_wait_s", &cluster.ack_wait_s, 1, 60,
+                "seconds in which the cluster has to confirm an event");
+  config.text("when_away", &cluster.when_away,
+              "events while NATS is away: \"refuse\", or \"queue\" on this relay's disk");
+  config.number("outbox_events_max", &cluster.outbox_events_max, 1, 100'000'000,
+                "that many of them; further are refused");
+  config.text("join", &cluster.join,
+              "where earlier events come from: \"auto\", \"stream\" or \"snapshot\"");
+  config.flag("verify_stream", &cluster.verify_stream,
+              "check the signatures of what other relays have checked, 20 times the work");
+}
+
+// Where a relay's own name is not set: the machine's, which may have dots.
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "";
+  std::string out(name.data());
+  std::ranges::replace(out, '.', '-');
+  return out.substr(0, ClusterSubjects::kRelayCharsMax);
+}
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+// nats:// or tls://, a host and maybe a port; credentials do not belong into the configuration.
+void check_server(const std::string& url, const RelayConfig::Cluster& cluster) {
+  const bool is_tls = url.starts_with("tls://");
+  const std::string rest = is_tls ? url.substr(6) : url.starts_with("nats://") ? url.substr(7) : "";
+  if (rest.empty() || rest.find_first_of("/@? ") != std::string::npos) {
+    throw ConfigError(
+        fmt::format("cluster.servers: \"{}\" must be nats://HOST:PORT or tls://HOST:PORT", url));
+  }
+  std::string host = rest.substr(0, rest.rfind(':'));
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const bool is_known =
+      !cluster.credentials.empty() || !cluster.user.empty() || !cluster.tls_certificate.empty();
+  if (cluster.allow_insecure || is_loopback(host) || (is_tls && is_known)) return;
+  throw ConfigError(
+      fmt::format("cluster.servers: {} is another machine: use tls:// and credentials, user or "
+                  "tls_certificate, or say allow_insecure = true",
+                  url));
+}
+
+std::string first_line_of(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line) || line.empty()) {
+    throw ConfigError(fmt::format("cluster.password_file: {} can't be read, or is empty", path));
+  }
+  if (line.back() == '\r') line.pop_back();
+  return line;
 }
 
 }  // namespace
@@ -228,6 +311,7 @@ void RelayConfig::declare(Config& config) {
   config.number("invite_hours", &membership.invite_hours, 1, 8'760, "how long a code is good");
 
   guard.declare(config);
+  declare_cluster(config, cluster);
 
   config.tables("mirror", &mirrors, kMirrorsMax, declare_mirror,
                 "Another relay to exchange events with, all the time.");
@@ -379,6 +463,7 @@ void RelayConfig::check() const {
   (void)membership_rules();
   (void)guard_rules();
   (void)mirror_options();
+  (void)cluster_options();
   if (log_format != "text" && log_format != "json") {
     throw ConfigError("log_format: \"text\" or \"json\"");
   }
@@ -452,6 +537,69 @@ std::vector<MirrorOptions> RelayConfig::mirror_options() const {
           fmt::format("mirror {}: filter: {}", mirror.url, to_string(filter.error())));
     }
     out.push_back({*address, *direction, std::move(*filter), mirror.sync_every_s, mirror.ca});
+  }
+  return out;
+}
+
+ClusterOptions RelayConfig::cluster_options() const {
+  ClusterOptions out;
+  if (cluster.name.empty()) return out;
+  if (!Bus::is_built_in()) {
+    throw ConfigError(
+        "cluster: this program was built without libnats: install libnats-dev and build it anew");
+  }
+  if (!ClusterSubjects::is_name(cluster.name, ClusterSubjects::kNameCharsMax)) {
+    throw ConfigError(fmt::format("cluster.name: {} letters, digits, - and _ at most",
+                                  ClusterSubjects::kNameCharsMax));
+  }
+  out.name = cluster.name;
+  out.relay = cluster.relay.empty() ? host_name() : cluster.relay;
+  if (!ClusterSubjects::is_name(out.relay, ClusterSubjects::kRelayCharsMax) || out.relay == "all") {
+    throw ConfigError(
+        fmt::format("cluster.relay: a name of {} letters, digits, - and _ at most, and not \"all\"",
+                    ClusterSubjects::kRelayCharsMax));
+  }
+  if (cluster.servers.empty()) throw ConfigError("cluster.servers: name at least one");
+  for (const auto& server : cluster.servers) check_server(server, cluster);
+  if (cluster.user.empty() != cluster.password_file.empty()) {
+    throw ConfigError("cluster.user and cluster.password_file: set both or none");
+  }
+  if (cluster.tls_certificate.empty() != cluster.tls_key.empty()) {
+    throw ConfigError("cluster.tls_certificate and cluster.tls_key: set both or none");
+  }
+  const ClusterSubjects subjects(out.name, out.relay);
+  out.bus.servers = cluster.servers;
+  out.bus.name = out.relay;
+  out.bus.inbox_prefix = subjects.inbox_prefix();
+  out.bus.credentials = cluster.credentials;
+  out.bus.user = cluster.user;
+  if (!cluster.user.empty()) out.bus.password = first_line_of(cluster.password_file);
+  out.bus.tls_ca = cluster.tls_ca;
+  out.bus.tls_certificate = cluster.tls_certificate;
+  out.bus.tls_key = cluster.tls_key;
+  out.bus.stream = subjects.stream();
+  out.bus.stream_subjects = subjects.in_stream();
+  out.bus.replicas = cluster.replicas;
+  out.bus.stream_bytes_max = cluster.stream_bytes_max;
+  out.bus.stream_age_s_max = cluster.stream_age_days_max * 86'400;
+  const bool is_authenticated =
+      !cluster.credentials.empty() || !cluster.user.empty() || !cluster.tls_certificate.empty();
+  out.trusts_stream = is_authenticated && !cluster.verify_stream;
+  out.ack_wait_ms = cluster.ack_wait_s * 1'000;
+  out.outbox_events_max = size(cluster.outbox_events_max);
+  if (cluster.when_away == "queue") {
+    out.when_away = ClusterOptions::WhenAway::Queue;
+  } else if (cluster.when_away != "refuse") {
+    throw ConfigError(
+        fmt::format("cluster.when_away: \"{}\" must be refuse or queue", cluster.when_away));
+  }
+  if (cluster.join == "stream") {
+    out.join = ClusterOptions::Join::Stream;
+  } else if (cluster.join == "snapshot") {
+    out.join = ClusterOptions::Join::Snapshot;
+  } else if (cluster.join != "auto") {
+    throw ConfigError(
+        fmt::format("cluster.join: \"{}\" must be auto, stream or snapshot", cluster.join));
   }
   return out;
 }

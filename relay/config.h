@@ -5,6 +5,7 @@
 #include "relay/admin_rules.h"
 #include "relay/admission.h"
 #include "relay/authentication.h"
+#include "relay/cluster/cluster_options.h"
 #include "relay/guard.h"
 #include "relay/guard_config.h"
 #include "relay/ingest.h"
@@ -124,6 +125,27 @@ struct RelayConfig {
     std::int64_t invite_hours = 168;
   } membership;
 
+  struct Cluster {
+    std::string name;
+    std::string relay;
+    std::vector<std::string> servers;
+    std::string credentials;
+    std::string user;
+    std::string password_file;
+    std::string tls_ca;
+    std::string tls_certificate;
+    std::string tls_key;
+    bool allow_insecure = false;
+    std::int64_t replicas = 3;
+    std::int64_t stream_bytes_max = std::int64_t{64} << 30;
+    std::int64_t stream_age_days_max = 7;
+    std::int64_t ack_wait_s = 5;
+    std::string when_away = "refuse";
+    std::int64_t outbox_events_max = 100'000;
+    std::string join = "auto";
+    bool verify_stream = false;
+  } cluster;
+
   /// One `[[mirror]]`.
   struct MirrorTable {
     std::string url;
@@ -153,6 +175,8 @@ struct RelayConfig {
   [[nodiscard]] IngestOptions ingest_options() const;
   [[nodiscard]] QueryPoolOptions query_options() const;
   [[nodiscard]] std::vector<MirrorOptions> mirror_options() const;
+  /// Reads the password's file.
+  [[nodiscard]] ClusterOptions cluster_options() const;
 
   [[nodiscard]] GuardRules guard_rules() const { return guard.rules(); }
 
