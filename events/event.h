@@ -18,6 +18,10 @@
 #include <utility>
 #include <vector>
 
+namespace nostril::relay {
+class Cluster;
+}
+
 namespace nostril {
 
 using EventId = FixedBytes<struct EventIdTag, 32>;  ///< SHA-256 of the canonical form, NIP-01
@@ -88,11 +92,25 @@ class UnverifiedEvent {
 [[nodiscard]] Result<UnverifiedEvent, ParseError> parse_event(std::string_view json,
                                                               const EventLimits& limits = {});
 
-/// An event whose id and signature are right. Nothing but verification makes one (proven by
-/// tests/events/verified_event_nocompile.cpp), so nothing unverified can reach a store or a reader.
-/// Immutable and shared: copying costs a reference count. Threads: any.
+/// That an event comes from the stream of the relay's own cluster, where those get in that one of
+/// its relays has verified, and nobody else may write. Only relay/cluster/cluster.cpp makes one.
+class VerifiedByCluster {
+  friend class relay::Cluster;
+
+  VerifiedByCluster() = default;
+};
+
+/// An event whose id and signature are right. Nothing but verification, here or by a relay of the
+/// own cluster, makes one (proven by tests/events/verified_event_nocompile.cpp), so nothing
+/// unverified can reach a store or a reader. Immutable and shared: copying costs a reference count.
+/// Threads: any.
 class VerifiedEvent {
  public:
+  [[nodiscard]] static VerifiedEvent from_cluster(UnverifiedEvent&& event,
+                                                  VerifiedByCluster /*witness*/) {
+    return VerifiedEvent(std::move(event.event_));
+  }
+
   [[nodiscard]] static std::optional<VerifiedEvent> verify(UnverifiedEvent&& event,
                                                            Verifier& verifier);
   /// The same for many; results in the order of `events`, which are moved from.

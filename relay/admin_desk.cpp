@@ -44,7 +44,7 @@ AdminDesk::AdminDesk(Moderation& moderation, const Membership* membership, Manag
       membership_(membership),
       relay_(relay),
       clock_(clock),
-      management_(moderation, relay, clock),
+      management_(moderation, relay),
       replays_(clock.unix_s()),
       thread_([this] { run(); }) {}
 
@@ -82,11 +82,9 @@ void AdminDesk::take(MemberRequest&& request) {
   auto verdict = membership_->judge(verified->event(), *moderation_.lists(), clock_.unix_s());
   if (verdict.change) {
     const std::array changes = {std::move(*verdict.change)};
-    if (const auto applied = moderation_.apply(changes, clock_.unix_s()); !applied) {
-      log(LogLevel::Error, "members: {}", public_text(applied.error()));
+    if (const auto changed = relay_.change_lists(changes); !changed) {
+      log(LogLevel::Error, "members: {}", public_text(changed.error()));
       verdict = {false, "error: the list of members can't be written", {}};
-    } else {
-      relay_.lists_changed();
     }
   }
   request.reply(verdict.accepted, std::move(verdict.text));

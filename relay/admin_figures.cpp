@@ -4,6 +4,7 @@
 #include "relay/relay.h"
 #include "relay/reload.h"
 
+#include <algorithm>
 #include <array>
 
 namespace nostril::relay {
@@ -11,6 +12,8 @@ namespace nostril::relay {
 namespace {
 
 constexpr std::size_t kTalkersShown = 20;
+constexpr std::int64_t kRelaysWaitMs = 300;
+constexpr std::size_t kRelaysShown = 64;
 
 std::int64_t number(std::uint64_t value) {
   return static_cast<std::int64_t>(value);
@@ -21,6 +24,32 @@ bool is_secret(std::string_view key) {
   constexpr std::array<std::string_view, 4> kWords = {"secret", "password", "token", "nsec"};
   return std::ranges::any_of(
       kWords, [&](std::string_view word) { return key.find(word) != std::string_view::npos; });
+}
+
+void write_row(JsonWriter& w, std::string_view relay, std::string_view state,
+               std::uint64_t position, std::uint64_t lag, std::string_view note) {
+  w.begin_object().key("relay").string(relay).key("state").string(state);
+  w.key("position").integer(number(position)).key("lag").integer(number(lag));
+  w.key("note").string(note).end_object();
+}
+
+// This relay as it knows itself, the others as they answer.
+void write_relays(JsonWriter& w, Cluster& cluster) {
+  const ClusterFigures own = cluster.figures();
+  w.key("cluster").begin_array();
+  write_row(w, cluster.subjects().relay(), own.is_away ? "away" : to_string(own.phase),
+            own.position, own.lag(), own.note);
+  const auto replies = cluster.bus().request_all(
+      cluster.subjects().control_all(), to_json(ControlRequest{}), kRelaysWaitMs, kRelaysShown);
+  for (const auto& reply : replies) {
+    const auto other = parse_control_reply(reply);
+    if (!other || !other->outcome) continue;
+    const RelayStatus& status = *other->outcome;
+    const std::uint64_t last = std::max(status.stream_last, own.stream_last);
+    write_row(w, status.relay, name_of(status.state), status.position,
+              last > status.position ? last - status.position : 0, status.note);
+  }
+  w.end_array();
 }
 
 }  // namespace
@@ -95,7 +124,9 @@ std::string Relay::figures_json() {
     w.key("events").integer(number(row.count)).key("over").integer(number(row.over));
     w.end_object();
   }
-  w.end_array().end_object();
+  w.end_array();
+  if (cluster_) write_relays(w, *cluster_);
+  w.end_object();
   return std::move(w).take();
 }
 

@@ -22,6 +22,7 @@ struct Committed {
   CommittedBatch batch;
   std::uint64_t number = 0;  ///< 1 for the first commit of this run
   Credit credit;             ///< of the events in it
+  Credit stream_credit;      ///< of those among them that came from the cluster
 };
 
 /// A verified ephemeral event for the loops: those where somebody is subscribed to it, and its

@@ -156,12 +156,20 @@ constexpr std::string_view kPlain = "text/plain; charset=utf-8";
 }  // namespace
 
 HttpFace::HttpFace(const RelayConfig& config, const ModerationLists& lists,
-                   std::function<std::string()> metrics, const std::optional<PublicKey>& self)
+                   std::function<std::string()> metrics, const std::optional<PublicKey>& self,
+                   const ServiceGate* gate)
     : document_(document_of(config, lists, self)),
       page_(page_of(config)),
       path_(path_of(config.url)),
       has_admin_(!config.admin.keys.empty()),
-      metrics_(config.metrics ? std::move(metrics) : nullptr) {}
+      metrics_(config.metrics ? std::move(metrics) : nullptr),
+      gate_(gate) {}
+
+net::HttpResponse not_now(ServiceGate::State state) {
+  auto out = make(503, kPlain, fmt::format("{}\n", to_string(state)));
+  out.headers.add("Retry-After", "5");
+  return out;
+}
 
 bool HttpFace::is_relay_path(std::string_view path) const {
   return path == path_;
@@ -174,6 +182,10 @@ net::HttpResponse HttpFace::answer(const net::HttpRequest& request) const {
   }
   if (metrics_ && request.path == "/metrics") {
     return make(200, "text/plain; version=0.0.4; charset=utf-8", metrics_());
+  }
+  if (request.path == "/health") {
+    if (gate_ != nullptr && !gate_->is_open()) return not_now(gate_->state());
+    return make(200, kPlain, "ok\n");
   }
   if (has_admin_) {
     if (auto page = admin_page(request)) return std::move(*page);

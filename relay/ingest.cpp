@@ -42,11 +42,13 @@ Ingest::Ingest(Store& store, const Clock& clock, const IngestOptions& options,
       guard_(guard),
       stored_(options.stored_under_way_max),
       ephemeral_(options.ephemeral_under_way_max),
+      stream_(options.stream_under_way_max),
       // Whatever holds a credit fits: neither this queue nor the writer's can refuse.
       queue_(
           static_cast<std::size_t>(options.stored_under_way_max + options.ephemeral_under_way_max)),
       writer_(std::make_unique<StoreWriter>(
-          store, clock, with_queue(options.writer, options.stored_under_way_max),
+          store, clock,
+          with_queue(options.writer, options.stored_under_way_max + options.stream_under_way_max),
           [this](CommittedBatch&& batch) { on_commit(std::move(batch)); },
           [this] { on_in_tables(); })) {
   if (guard_ != nullptr) {
@@ -119,7 +121,7 @@ Offer Ingest::offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own,
 Offer Ingest::queue_copy(VerifiedEvent event, SessionId origin) {
   const std::int64_t units = credits_of(event.event());
   if (!stored_.try_take(units)) return QueueFull{};
-  CHECK(writer_->submit({std::move(event), token_of(origin, units)}));  // on_commit() takes them
+  write(std::move(event), token_of(origin, units));  // on_commit() takes them
   return Queued{true};
 }
 
@@ -184,7 +186,7 @@ void Ingest::pass_on(VerifiedEvent event, SessionId origin, Credit credit) {
   if (!is_ephemeral(event.event())) {
     ids_.add_pending(event);
     const std::int64_t units = credit.hand_over();
-    CHECK(writer_->submit({std::move(event), token_of(origin, units)}));
+    write(std::move(event), token_of(origin, units));
     return;
   }
   if (!ids_.claim_ephemeral(event->id)) {
@@ -193,14 +195,64 @@ void Ingest::pass_on(VerifiedEvent event, SessionId origin, Credit credit) {
     return;
   }
   auto loops = deliveries_.loops_that_want(event.event());
-  const bool is_heard = !loops.empty();
+  const bool is_sent = cluster_ != nullptr && cluster_->publish_ephemeral(event);
+  const bool is_heard = is_sent || !loops.empty();
   if (!is_heard) ids_.forget_ephemeral(event->id);  // before its author is told, and tries again
   if (std::ranges::find(loops, origin.loop) == loops.end()) loops.push_back(origin.loop);
   deliveries_.ephemeral(
       std::make_shared<Ephemeral>(std::move(event), origin, is_heard, std::move(credit)), loops);
 }
 
+// To the disk, at once or by way of the cluster.
+void Ingest::write(VerifiedEvent event, const WriteToken& token) {
+  if (cluster_ != nullptr) {
+    cluster_->publish(std::move(event), token);
+  } else {
+    CHECK(writer_->submit({std::move(event), token}));
+  }
+}
+
+void Ingest::apply_own(const VerifiedEvent& event, const WriteToken& token,
+                       std::uint64_t stream_sequence) {
+  CHECK(writer_->submit({event, token, stream_sequence}));
+}
+
+bool Ingest::apply_from_stream(const VerifiedEvent& event, std::uint64_t stream_sequence) {
+  const std::int64_t units = credits_of(event.event());
+  if (!stream_.try_take(units)) return false;
+  const WriteToken token{0, kStreamLoop, static_cast<std::uint32_t>(units)};
+  CHECK(writer_->submit({event, token, stream_sequence}));
+  return true;
+}
+
+void Ingest::answer_unwritten(const EventId& id, const WriteToken& token, bool accepted,
+                              std::string message) {
+  ids_.settle(id, PutResult::Failed);  // under way no more, and nothing that lasts
+  deliveries_.answer({{token.loop, net::ConnectionId{token.session}},
+                      id,
+                      accepted,
+                      std::move(message),
+                      Credit(stored_, token.credits)});
+}
+
+bool Ingest::deliver_ephemeral(VerifiedEvent event) {
+  if (!is_ephemeral(event.event()) || !ids_.claim_ephemeral(event->id)) return true;
+  const auto loops = deliveries_.loops_that_want(event.event());
+  const std::int64_t units = credits_of(event.event());
+  const bool has_room = ephemeral_.try_take(units);
+  Credit credit(ephemeral_, has_room ? units : 0);
+  if (loops.empty() || !has_room) {
+    ids_.forget_ephemeral(event->id);
+    return has_room;
+  }
+  const SessionId origin{kStreamLoop, net::ConnectionId::None};
+  deliveries_.ephemeral(
+      std::make_shared<Ephemeral>(std::move(event), origin, true, std::move(credit)), loops);
+  return true;
+}
+
 void Ingest::on_commit(CommittedBatch&& batch) {
+  if (cluster_ != nullptr) cluster_->on_committed(batch);
   if (reports_) {
     for (const auto& stored : batch.events) reports_->on_stored(stored->event.event());
   }
@@ -210,11 +262,15 @@ void Ingest::on_commit(CommittedBatch&& batch) {
     in_log_.insert(in_log_.end(), batch.outcomes.begin(), batch.outcomes.end());
   }
   std::int64_t units = 0;
-  for (const WriteOutcome& outcome : batch.outcomes) units += outcome.token.credits;
+  std::int64_t stream_units = 0;
+  for (const WriteOutcome& outcome : batch.outcomes) {
+    (outcome.token.loop == kStreamLoop ? stream_units : units) += outcome.token.credits;
+  }
   auto committed = std::make_shared<Committed>();
   committed->batch = std::move(batch);
   committed->number = commits_announced_.load() + 1;
   committed->credit = Credit(stored_, units);
+  committed->stream_credit = Credit(stream_, stream_units);
   commits_announced_.store(committed->number);
   deliveries_.committed(std::move(committed));
 }

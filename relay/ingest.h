@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mailbox.h"
+#include "relay/cluster/cluster_port.h"
 #include "relay/deliveries.h"
 #include "relay/guard.h"
 #include "relay/metrics.h"
@@ -26,6 +27,8 @@ struct IngestOptions {
   /// KiB of it, begun or whole.
   std::int64_t stored_under_way_max = 4096;
   std::int64_t ephemeral_under_way_max = 4096;
+  /// The same between the cluster and the last loop's delivery; 0: there is no cluster.
+  std::int64_t stream_under_way_max = 0;
   /// Taken by a verifier at a time: more would make the first of them wait for the last.
   std::size_t verify_batch_max = 16;
   WriterOptions writer;                ///< its queue bound is replaced by stored_under_way_max
@@ -80,6 +83,25 @@ class Ingest {
   [[nodiscard]] Offer offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own = nullptr,
                             std::shared_ptr<const EventSource> source = nullptr);
 
+  // --- Where the relay is part of a cluster (relay/cluster/cluster.h).
+
+  /// What passes from now on goes to the cluster instead of the writer. Before the first offer();
+  /// `cluster` is stopped before this is.
+  void use(ClusterPort& cluster) { cluster_ = &cluster; }
+
+  // Of the cluster's thread only.
+
+  /// What was given to ClusterPort::publish() with this token stands in the stream.
+  void apply_own(const VerifiedEvent& event, const WriteToken& token,
+                 std::uint64_t stream_sequence);
+  /// Of another relay. False: there is no room now.
+  [[nodiscard]] bool apply_from_stream(const VerifiedEvent& event, std::uint64_t stream_sequence);
+  /// What was given to ClusterPort::publish() with this token is not written for it.
+  void answer_unwritten(const EventId& id, const WriteToken& token, bool accepted,
+                        std::string message);
+  /// Of another relay, for whoever is subscribed here. False: there is no room for it.
+  [[nodiscard]] bool deliver_ephemeral(VerifiedEvent event);
+
   /// Nothing is under way: every commit so far has been handled by every loop it concerns.
   [[nodiscard]] bool stored_idle() const { return stored_.all_back(); }
 
@@ -124,6 +146,7 @@ class Ingest {
   void judge(JudgedEvent&& event);
   void on_verdict(JudgedEvent&& event, Verdict&& verdict);
   void pass_on(VerifiedEvent event, SessionId origin, Credit credit);
+  void write(VerifiedEvent event, const WriteToken& token);
   void on_commit(CommittedBatch&& batch);
   void on_in_tables();
 
@@ -132,9 +155,11 @@ class Ingest {
   const IngestOptions options_;
   Deliveries& deliveries_;
   Guard* const guard_;
+  ClusterPort* cluster_ = nullptr;
 
   Credits stored_;
   Credits ephemeral_;
+  Credits stream_;
   VerifiedIds ids_;
   Mailbox<Job> queue_;
   std::atomic<std::int64_t> verifying_{0};  // in queue_ or with a verifier thread

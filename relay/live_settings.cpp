@@ -23,11 +23,11 @@ RelayConfig with_texts(RelayConfig config, const ModerationLists& lists) {
 LiveSettings make_live_settings(const RelayConfig& config,
                                 std::shared_ptr<const ModerationLists> lists,
                                 std::function<std::string()> metrics,
-                                const std::optional<PublicKey>& self) {
+                                const std::optional<PublicKey>& self, const ServiceGate* gate) {
   return {config.session_limits(),
           Admission(config.admission_rules(), lists),
           Authentication(config.auth_rules()),
-          HttpFace(with_texts(config, *lists), *lists, std::move(metrics), self),
+          HttpFace(with_texts(config, *lists), *lists, std::move(metrics), self, gate),
           config.server_limits(),
           std::move(lists),
           nullptr};

@@ -30,10 +30,11 @@ struct LiveSettings {
 };
 
 /// Of the configuration and of what moderators have said since. Throws ConfigError where a text
-/// means nothing. `metrics` makes the text of /metrics.
+/// means nothing. `metrics` makes the text of /metrics; `gate` outlives it.
 [[nodiscard]] LiveSettings make_live_settings(const RelayConfig& config,
                                               std::shared_ptr<const ModerationLists> lists,
                                               std::function<std::string()> metrics,
-                                              const std::optional<PublicKey>& self = {});
+                                              const std::optional<PublicKey>& self = {},
+                                              const ServiceGate* gate = nullptr);
 
 }  // namespace nostril::relay

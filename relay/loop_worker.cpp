@@ -37,7 +37,7 @@ LoopWorker::LoopWorker(std::uint32_t index, const LoopShared& shared, const Live
     : index_(index),
       shared_(shared),
       turn_end_(loop_.on_turn_end([this] { end_turn(); })),
-      subscriptions_(shared.hash),
+      subscriptions_(shared.hash, shared.interest),
       settings_(settings),
       context_{*this,
                subscriptions_,
@@ -208,6 +208,7 @@ std::optional<net::HttpResponse> LoopWorker::refuse_websocket(const net::PeerAdd
   if (!is_served || !settings_.http.is_relay_path(request.path) || is_blocked(peer, request)) {
     return refusal(403, "refused");
   }
+  if (!shared_.gate.is_open()) return not_now(shared_.gate.state());
   std::int64_t retry_after_s = 0;
   ClientLimits& clients = shared_.guard.clients;
   auto account = clients.open(clients.client_of(peer, request.headers), retry_after_s);

@@ -13,6 +13,7 @@
 #include "relay/live_settings.h"
 #include "relay/metrics.h"
 #include "relay/query_pool.h"
+#include "relay/service_gate.h"
 #include "relay/session.h"
 #include "relay/subscription_index.h"
 #include "relay/talkers.h"
@@ -49,6 +50,8 @@ struct LoopShared {
   std::size_t mail_max = 0;                ///< more than can be under way
   std::size_t cache_bytes = 0;             ///< of each loop, for events shown lately
   Heartbeat& heartbeat;
+  const ServiceGate& gate;
+  Interest* interest = nullptr;  ///< of the cluster, where there is one
 };
 
 using AddressTalkers = TopTalkers<net::PeerAddress, AddressHash>;

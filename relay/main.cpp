@@ -4,6 +4,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "net/tls_identity.h"
+#include "relay/cli/cluster_command.h"
 #include "relay/cli/commands.h"
 #include "relay/cli/sync_command.h"
 #include "relay/config.h"
@@ -47,6 +48,7 @@ struct Arguments {
   SyncArguments sync;
   DeleteArguments removal;
   std::string config_command;
+  ClusterArguments cluster;
   std::vector<std::string> words;  // of this program's command line
 };
 
@@ -60,6 +62,13 @@ int dictionaries(const CLI::App& command, const RelayConfig& config, const Argum
   if (command.got_subcommand("train")) return train_dictionary_of(config, arguments.samples);
   if (command.got_subcommand("list")) return list_dictionaries(config);
   return show_dictionary_stats(config);
+}
+
+int ask_cluster(const CLI::App& command, const RelayConfig& config,
+                const ClusterArguments& arguments) {
+  if (command.got_subcommand("drain")) return drain_relay(config, arguments);
+  if (command.got_subcommand("resnapshot")) return resnapshot_relay(config, arguments);
+  return show_cluster(config, arguments);
 }
 
 RelayConfig read_config(const Arguments& arguments, Config& config, RelayConfig& values) {
@@ -133,6 +142,9 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("dict")) {
     return dictionaries(*app.get_subcommand("dict"), values, arguments);
   }
+  if (app.got_subcommand("cluster")) {
+    return ask_cluster(*app.get_subcommand("cluster"), values, arguments.cluster);
+  }
   if (arguments.config_command == "check") return check_config(values);
   if (app.got_subcommand("run")) return run(values, arguments);
   if (app.got_subcommand("health")) return health(values);
@@ -156,6 +168,33 @@ void declare_sync(CLI::App& command, SyncArguments& sync) {
   command.footer(
       "Exit status: 0 in sync, 1 an error, 2 the other relay lacks NIP-77, 3 it fell silent, "
       "4 some events were refused or not given.");
+}
+
+void declare_cluster(CLI::App& command, ClusterArguments& cluster) {
+  command.require_subcommand(1);
+  CLI::App* status = command.add_subcommand("status", "each relay's state, position and lag");
+  status->add_flag("--json", cluster.json, "one JSON object");
+  status->add_option("--answer-ms", cluster.answer_ms, "milliseconds to wait for answers")
+      ->check(CLI::Range(100, 60'000));
+  status->footer(
+      "Exit status: 0 all that answered serve by the same rules, 1 an error, 2 no relay answered, "
+      "3 a relay does not serve, or rules differ.");
+  for (CLI::App* one :
+       {command.add_subcommand("drain",
+                               "a relay finishes what is under way, sends its clients away and "
+                               "stops; loses nothing"),
+        command.add_subcommand("resnapshot",
+                               "a relay's data are replaced by another relay's, while it serves; "
+                               "then it starts anew")}) {
+    one->add_option("NAME", cluster.relay, "of the relay, as `cluster status` shows it")
+        ->required();
+    one->add_flag("--no-wait", cluster.no_wait, "until it has begun only");
+    one->add_option("--wait", cluster.wait_s, "seconds to wait for its end")
+        ->check(CLI::Range(1, 86'400));
+    one->footer(
+        "Exit status: 0 done, 1 an error, 2 no such relay answered, 3 refused, or not done in "
+        "time.");
+  }
 }
 
 // Answers come and go in buffers of up to a megabyte: without this the C library gives each back to
@@ -221,6 +260,8 @@ int main(int argc, char** argv) {
     declare_sync(
         *app.add_subcommand("sync", "exchange what is missing with another relay (NIP-77)"),
         arguments.sync);
+    declare_cluster(*app.add_subcommand("cluster", "ask the relays of this relay's cluster"),
+                    arguments.cluster);
     CLI::App* delete_command =
         app.add_subcommand("delete", "remove events without a trace; a relay may go on meanwhile");
     delete_command->add_option("--filter", arguments.removal.filter, "which: a filter of NIP-01")

@@ -312,11 +312,10 @@ Management::Answer Management::call(const PublicKey& caller, const ManagementCal
 }
 
 Management::Answer Management::change(std::vector<ModerationChange> changes) {
-  if (auto applied = moderation_.apply(changes, clock_.unix_s()); !applied) {
-    log(LogLevel::Error, "moderation: {}", public_text(applied.error()));
-    return failure(std::move(applied.error()));
+  if (auto changed = relay_.change_lists(changes); !changed) {
+    log(LogLevel::Error, "moderation: {}", public_text(changed.error()));
+    return failure(std::move(changed.error()));
   }
-  relay_.lists_changed();
   return std::string("true");
 }
 

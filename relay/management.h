@@ -1,6 +1,5 @@
 #pragma once
 
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/metrics.h"
 #include "base/result.h"
@@ -71,8 +70,10 @@ struct ManagementCall {
 /// What management needs of the relay around it. Calls may wait for the disk.
 class ManagedRelay {
  public:
-  /// Every loop, and the writer, go by Moderation::lists() as it is now when this returns.
-  virtual void lists_changed() = 0;
+  /// All of it or nothing: on disk when it returns, and every loop, and the writer, go by it. In a
+  /// cluster so do its other relays, at the same place between two events.
+  [[nodiscard]] virtual Result<void, std::string> change_lists(
+      std::span<const ModerationChange> changes) = 0;
   /// Removes what these filters find and what was acknowledged before the call; how many.
   [[nodiscard]] virtual Result<std::size_t, std::string> erase_events(const Filter& filter) = 0;
   /// Stored events, newest first.
@@ -98,8 +99,8 @@ class ManagedRelay {
 /// Threads: one at a time.
 class Management {
  public:
-  Management(Moderation& moderation, ManagedRelay& relay, const Clock& clock)
-      : moderation_(moderation), relay_(relay), clock_(clock) {}
+  Management(const Moderation& moderation, ManagedRelay& relay)
+      : moderation_(moderation), relay_(relay) {}
 
   /// False: nothing at all may be called by this key.
   [[nodiscard]] bool knows(const PublicKey& caller) const;
@@ -129,9 +130,8 @@ class Management {
   [[nodiscard]] Answer needing_moderation();
   [[nodiscard]] Answer find_events(const ManagementCall& call);
 
-  Moderation& moderation_;
+  const Moderation& moderation_;
   ManagedRelay& relay_;
-  const Clock& clock_;
   Counter calls_;
   Counter refusals_;
 };

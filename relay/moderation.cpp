@@ -297,4 +297,24 @@ Result<void, std::string> Moderation::apply(std::span<const ModerationChange> ch
   }
 }
 
+Result<void, std::string> Moderation::copy_to(const std::filesystem::path& folder) {
+  auto target = lmdb::Env::open(folder, {.map_bytes_initial = env_->map_bytes(), .tables_max = 1});
+  if (!target) return failure(std::move(target.error()));
+  const auto refuse = [&](const lmdb::Error& error) {
+    return failure(fmt::format("{}: {}", folder.string(), error.text()));
+  };
+  const auto table = (*target)->open_table("rows", true);
+  if (!table) return refuse(table.error());
+  lmdb::ReadTxn from(*env_);
+  lmdb::WriteTxn to(**target);
+  {
+    lmdb::Cursor at(from, table_);
+    lmdb::WriteCursor rows(to, *table);
+    for (bool more = at.first(); more; more = at.next()) rows.append(at.key(), at.value());
+  }
+  if (!from.ok()) return refuse(from.error());
+  if (auto done = to.commit(); !done) return refuse(done.error());
+  return {};
+}
+
 }  // namespace nostril::relay

@@ -98,6 +98,8 @@ struct ModerationChange {
   ModerationList list = ModerationList::BannedKeys;
   std::string item;                 ///< its bytes in the file, see item_of()
   std::optional<std::string> text;  ///< the reason, or the text itself; nothing: out of the list
+
+  bool operator==(const ModerationChange&) const = default;
 };
 
 [[nodiscard]] std::string item_of(const PublicKey& key);
@@ -131,6 +133,9 @@ class Moderation {
   /// All of it or nothing: on disk and in lists() when it returns.
   [[nodiscard]] Result<void, std::string> apply(std::span<const ModerationChange> changes,
                                                 std::int64_t now_s);
+
+  /// A copy of the file, on disk when it returns, in the new or empty directory `folder`.
+  [[nodiscard]] Result<void, std::string> copy_to(const std::filesystem::path& folder);
 
   [[nodiscard]] std::shared_ptr<const ModerationLists> lists() const {
     const std::lock_guard lock(mutex_);

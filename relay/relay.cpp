@@ -28,8 +28,14 @@ constexpr auto kDrainWaitMax = std::chrono::seconds(10);
 constexpr std::uint64_t kCloseWaitMsMax = 4'000;
 // Before a restart: for requests of connections that were accepted just now.
 constexpr std::uint64_t kGraceMsMax = 500;
+// Between the cluster's stream and the last loop's delivery; 32 KiB each at most.
+constexpr std::int64_t kStreamUnderWayMax = 4'096;
 
 std::unique_ptr<Store> open_store(const RelayConfig& config) {
+  if (put_snapshot_in_place(config.data)) {
+    log(LogLevel::Warning, "cluster: a snapshot takes the place of what {} had",
+        public_text(config.data));
+  }
   auto store = Store::open(config.data, config.store_options());
   if (!store) throw std::runtime_error(store.error().text);
   return std::move(*store);
@@ -124,22 +130,32 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
   IngestOptions ingest = config.ingest_options();
   ingest.writer.refuses = [this](const Event& event) { return moderation_->lists()->bans(event); };
   const QueryPoolOptions queries = config.query_options();
+  const ClusterOptions cluster = config.cluster_options();
+  if (cluster.enabled()) ingest.stream_under_way_max = kStreamUnderWayMax;
   ingest_ = std::make_unique<Ingest>(*store_, clock, ingest, *this, &guard_);
+  if (cluster.enabled()) {
+    ClusterHost& host = *this;
+    cluster_ =
+        std::make_unique<Cluster>(cluster, *store_, *ingest_, clock, gate_, host, config.data);
+    ingest_->use(*cluster_);
+    member_ = std::make_unique<ClusterMember>(member_parts());
+  }
   queries_ = std::make_unique<QueryPool>(
       *store_, ingest_->in_tables(), queries, [this] { return ingest_->commits_announced(); },
       [this](QueryStep&& step) {
         LoopWorker& owner = *loops_[step.query->owner.loop];
         owner.mail(std::move(step));
       });
-  const auto under_way =
-      static_cast<std::size_t>(ingest.stored_under_way_max + ingest.ephemeral_under_way_max);
+  const auto under_way = static_cast<std::size_t>(
+      ingest.stored_under_way_max + ingest.ephemeral_under_way_max + ingest.stream_under_way_max);
   ManagedRelay& managed = *this;
   admin_ = std::make_unique<AdminDesk>(*moderation_, membership_.get(), managed, clock);
   // An answer may wait here after its event's credit went to the last loop's answer: twice.
   shared_ = std::make_unique<LoopShared>(
       LoopShared{*ingest_, *queries_, *admin_, clock, hash_, guard_, membership_.get(),
                  2 * under_way + queries.queue_max + queries.threads,
-                 static_cast<std::size_t>(config.store.cache_bytes) / loop_count_, heartbeat_});
+                 static_cast<std::size_t>(config.store.cache_bytes) / loop_count_, heartbeat_,
+                 gate_, cluster_ ? &cluster_->interest() : nullptr});
   const LiveSettings settings = settings_of(config);
   admission_ = settings.admission;
   net::ListenConfig listen = listen_;
@@ -172,7 +188,12 @@ void Relay::start() {
   is_running_ = true;
   for (auto& loop : loops_) loop->start();
   if (mirror_) mirror_->start();
-  announce_members();
+  if (cluster_) {
+    member_->start();  // first: the cluster asks it for a snapshot
+    cluster_->start();
+  } else {
+    announce_members();
+  }
 }
 
 void Relay::stop() {
@@ -207,6 +228,8 @@ void Relay::end(bool for_restart) {
   }
   admin_->stop();
   // Nobody offers any more. Their last results go to mailboxes that nobody reads.
+  if (member_) member_->stop();
+  if (cluster_) cluster_->stop();
   ingest_->stop();
   queries_->stop();
 }
@@ -243,15 +266,15 @@ void Relay::reconfigure(const RelayConfig& next) {
 LiveSettings Relay::settings_of(const RelayConfig& config) {
   LiveSettings out = make_live_settings(
       config, moderation_->lists(), [this] { return metrics_text(); },
-      membership_ ? std::optional(membership_->self()) : std::nullopt);
+      membership_ ? std::optional(membership_->self()) : std::nullopt, &gate_);
   out.server.memory = guard_.memory;
   return out;
 }
 
-void Relay::lists_changed() {
+// Every loop, and the writer, go by what moderation_ has now when this returns.
+void Relay::use_lists() {
   const std::lock_guard lock(change_mutex_);
   give_to_loops(std::make_shared<const LiveSettings>(settings_of(present_config())));
-  announce_members();
 }
 
 // What does not get through now is said with the next change, or at the next start.
@@ -281,10 +304,6 @@ void Relay::give_to_loops(const std::shared_ptr<const LiveSettings>& settings) {
     }
   }
   barrier->wait();
-}
-
-Result<std::size_t, std::string> Relay::erase_events(const Filter& filter) {
-  return relay::erase_events(*store_, ingest_->writer(), filter, clock_.unix_s());
 }
 
 Result<std::vector<Event>, std::string> Relay::find_events(const Filter& filter,

@@ -4,6 +4,9 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "relay/admin_desk.h"
+#include "relay/cluster/cluster.h"
+#include "relay/cluster/codec.h"
+#include "relay/cluster/cluster_member.h"
 #include "relay/config.h"
 #include "relay/deliveries.h"
 #include "relay/guard.h"
@@ -13,6 +16,7 @@
 #include "relay/loop_worker.h"
 #include "relay/moderation.h"
 #include "relay/query_pool.h"
+#include "relay/service_gate.h"
 #include "relay/store/store.h"
 #include "relay/subscription_hash.h"
 #include "relay/sync/mirror.h"
@@ -30,7 +34,7 @@ namespace nostril::relay {
 
 /// The assembled relay: store, ingest, query workers, loops. Serves from start() to stop().
 /// Threads: one controls it; metrics_text() from any while it lives.
-class Relay final : public Deliveries, private ManagedRelay {
+class Relay final : public Deliveries, private ManagedRelay, private ClusterHost {
  public:
   /// Opens the store and binds the port; throws std::runtime_error with one clear line. `sockets`:
   /// those that listen already (net/inherited_sockets.h); not empty: no port is bound.
@@ -54,6 +58,11 @@ class Relay final : public Deliveries, private ManagedRelay {
   /// Threads: the one that controls it.
   void reconfigure(const RelayConfig& next);
 
+  /// What it wants of the one that controls it, e.g. because an operator of its cluster has asked.
+  [[nodiscard]] ClusterMember::Wish wish() const {
+    return member_ ? member_->wish() : ClusterMember::Wish::None;
+  }
+
   /// For the one that controls it.
   [[nodiscard]] OperatorMetrics& operator_metrics() { return operator_metrics_; }
 
@@ -71,7 +80,8 @@ class Relay final : public Deliveries, private ManagedRelay {
 
  private:
   // ManagedRelay, for the desk's thread.
-  void lists_changed() override;
+  [[nodiscard]] Result<void, std::string> change_lists(
+      std::span<const ModerationChange> changes) override;
   [[nodiscard]] Result<std::size_t, std::string> erase_events(const Filter& filter) override;
   [[nodiscard]] Result<std::vector<Event>, std::string> find_events(const Filter& filter,
                                                                     std::size_t count_max) override;
@@ -79,6 +89,16 @@ class Relay final : public Deliveries, private ManagedRelay {
   [[nodiscard]] std::string settings_json() override;
   [[nodiscard]] RelayConfig present_config() override;
 
+  // ClusterHost, for the cluster's thread.
+  [[nodiscard]] Applied apply_moderation(std::string_view body, bool is_own,
+                                         std::string& why) override;
+  [[nodiscard]] bool fetch_snapshot(const std::string& why) override;
+  void caught_up() override;
+
+  [[nodiscard]] Result<void, std::string> decide(ModerationMessage message);
+  void use_lists();
+  [[nodiscard]] ClusterMemberParts member_parts();
+  [[nodiscard]] std::uint64_t open_connections() const;
   [[nodiscard]] Admission admission();
   void announce_members();
   [[nodiscard]] LiveSettings settings_of(const RelayConfig& config);
@@ -101,6 +121,10 @@ class Relay final : public Deliveries, private ManagedRelay {
   Admission admission_{AdmissionRules()};          // likewise
   TopTalkers<PublicKey, FixedBytesHash> authors_;  // of stored events
   std::unique_ptr<Ingest> ingest_;
+  ServiceGate gate_;
+  std::unique_ptr<Cluster> cluster_;       // where there is one
+  std::unique_ptr<ClusterMember> member_;  // of it
+  std::atomic<std::size_t> erased_by_decision_{0};
   std::unique_ptr<QueryPool> queries_;
   Heartbeat heartbeat_;
   std::unique_ptr<AdminDesk> admin_;

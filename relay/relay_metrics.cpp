@@ -265,6 +265,34 @@ void write_plugins(MetricsText& out, const PluginChain* plugins) {
   each([](const PluginMetrics& plugin) { return plugin.in_flight.load(); });
 }
 
+void write_cluster(MetricsText& out, const ClusterFigures& f) {
+  out.gauge("cluster_connected", f.is_connected ? 1 : 0, "to a server of NATS");
+  out.gauge("cluster_away", f.bus == BusState::Ready ? 0 : 1, "the stream does not answer");
+  out.gauge("cluster_serving", f.phase == ClusterPhase::Serving ? 1 : 0,
+            "caught up with what the stream had when it was first heard of");
+  out.gauge("cluster_position", f.position, "of the stream, up to where all is applied here");
+  out.gauge("cluster_stream_first", f.stream_first, "the oldest message in the stream");
+  out.gauge("cluster_stream_last", f.stream_last, "the newest one");
+  out.gauge("cluster_stream_bytes", f.stream_bytes, "that the stream takes on each server");
+  out.gauge("cluster_lag", f.lag(), "messages that are in the stream and not here");
+  out.gauge("cluster_pending", f.pending, "published here and not answered");
+  out.counter("cluster_published_total", f.published, "sent to the stream, also once more");
+  out.counter("cluster_acks_total", f.acks, "that the stream has them");
+  out.counter("cluster_duplicates_total", f.duplicates, "of these, that it had them before");
+  out.counter("cluster_ack_failures_total", f.ack_failures, "answers of the stream that say no");
+  out.counter("cluster_timeouts_total", f.timeouts, "events refused because no answer came");
+  out.counter("cluster_refused_away_total", f.refused_away, "because the cluster is away");
+  out.counter("cluster_applied_total", f.applied, "messages of the stream");
+  out.counter("cluster_applied_own_total", f.applied_own, "of these, published here");
+  out.counter("cluster_malformed_total", f.malformed, "that mean nothing; passed over");
+  out.counter("cluster_ephemeral_in_total", f.ephemeral_in, "ephemeral events of other relays");
+  out.counter("cluster_ephemeral_out_total", f.ephemeral_out, "for other relays");
+  out.counter("cluster_ephemeral_dropped_total", f.ephemeral_dropped, "because too many waited");
+  out.gauge("cluster_interests", f.interests, "subjects of ephemeral events that are taken");
+  out.counter("cluster_connections_total", f.connections, "made to NATS");
+  out.counter("cluster_consumers_total", f.consumers, "made in the stream, one after the other");
+}
+
 std::uint64_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
   std::uint64_t size = 0;
@@ -288,6 +316,12 @@ void write_operator(MetricsText& out, const OperatorMetrics& metrics, const Admi
 
 }  // namespace
 
+std::uint64_t Relay::open_connections() const {
+  using Counters = net::ServerCounters;
+  return difference(sum(loops_, &Counters::connections_accepted),
+                    sum(loops_, &Counters::connections_closed));
+}
+
 std::string Relay::metrics_text() const {
   MetricsText out("nostril_relay_");
   write_connections(out, loops_);
@@ -299,6 +333,7 @@ std::string Relay::metrics_text() const {
   write_queries(out, *queries_, loops_);
   write_negentropy(out, *queries_, loops_);
   if (mirror_) mirror_->write_metrics(out);
+  if (cluster_) write_cluster(out, cluster_->figures());
   write_guard(out, guard_, loops_);
   write_plugins(out, ingest_->plugins());
   write_operator(out, operator_metrics_, *admin_, moderation_->rows());

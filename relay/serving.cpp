@@ -149,6 +149,9 @@ class Serving {
       if (number == SIGTERM || number == SIGINT) break;
       if (number == SIGHUP || (number < 0 && watch_.has_changed())) reload();
       if (number == SIGUSR2) restart();
+      const auto wish = relay_->wish();
+      if (wish == ClusterMember::Wish::Renew) renew();
+      if (wish == ClusterMember::Wish::Leave) break;
     }
     net::notify_service("STOPPING=1");
     log(LogLevel::Info, "stopping: nothing more is read, what is under way is answered");
@@ -209,6 +212,14 @@ class Serving {
     const int error = net::exec_with_sockets(program_, options_.arguments, sockets_);
     log(LogLevel::Error, "no restart: {}: {}; serving on", public_text(program_),
         public_text(error_text(error)));
+    start();
+  }
+
+  // A snapshot of the cluster is ready. In this process: nothing else has changed.
+  void renew() {
+    log(LogLevel::Warning, "starting anew from a snapshot: what is under way is answered");
+    sockets_ = relay_->stop_for_restart();
+    relay_.reset();
     start();
   }
 

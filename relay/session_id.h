@@ -13,6 +13,9 @@ inline constexpr std::uint32_t kMirrorLoop = UINT32_MAX;
 /// None either: what the relay itself publishes. Nobody waits for an answer.
 inline constexpr std::uint32_t kOwnLoop = UINT32_MAX - 1;
 
+/// Nor here: what the cluster's other relays have taken.
+inline constexpr std::uint32_t kStreamLoop = UINT32_MAX - 2;
+
 /// Names a session from any thread: its loop, and its connection there. Connection ids are never
 /// reused within a run, so an answer to a session that has gone finds nobody, never somebody else.
 struct SessionId {

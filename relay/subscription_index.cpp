@@ -19,8 +19,8 @@ void erase_one(Entries& entries, const Subscription* subscription) {
 
 }  // namespace
 
-SubscriptionIndex::SubscriptionIndex(const SubscriptionHash& hash)
-    : hash_(hash), filed_counts_(kBuckets) {}
+SubscriptionIndex::SubscriptionIndex(const SubscriptionHash& hash, Interest* interest)
+    : hash_(hash), interest_(interest), filed_counts_(kBuckets) {}
 
 template <typename File>
 bool SubscriptionIndex::for_each_key(const Filter& filter, File file) const {
@@ -65,6 +65,7 @@ void SubscriptionIndex::add(IndexedSubscription& subscription) {
     }
   }
   ++subscriptions_;
+  if (interest_ != nullptr) interest_->add(subscription.filters);
 }
 
 void SubscriptionIndex::remove(IndexedSubscription& subscription) {
@@ -85,6 +86,7 @@ void SubscriptionIndex::remove(IndexedSubscription& subscription) {
     }
   }
   --subscriptions_;
+  if (interest_ != nullptr) interest_->remove(subscription.filters);
 }
 
 // In the one order of all sequentially consistent operations: whoever commits an event, then does

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "events/filter.h"
+#include "relay/cluster/interest.h"
 #include "relay/subscription_hash.h"
 
 #include <atomic>
@@ -31,7 +32,8 @@ class SubscriptionIndex {
  public:
   using Key = SubscriptionHash::Key;
 
-  explicit SubscriptionIndex(const SubscriptionHash& hash);
+  /// `interest`: of the cluster, told of every filter here; none: there is no cluster.
+  explicit SubscriptionIndex(const SubscriptionHash& hash, Interest* interest = nullptr);
 
   /// Seen by every wants() that comes later, by anybody's order of events.
   void add(IndexedSubscription& subscription);
@@ -80,6 +82,7 @@ class SubscriptionIndex {
   Count& bucket(Key key) { return filed_counts_[key % kBuckets]; }
 
   const SubscriptionHash hash_;
+  Interest* const interest_;
   // Changed by the one thread with mutex_ held, for a value at a time; others read with it.
   mutable std::mutex mutex_;
   std::unordered_map<Key, std::vector<Entry>, AsIs> filed_;

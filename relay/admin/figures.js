@@ -43,6 +43,8 @@ export function figures_view(now, before, act) {
       figure("Messages out", rate(now, before, "messages_out"), "a second"),
       figure("REQ", rate(now, before, "requests"), "a second"),
       figure("Waiting", `${count(now.queues.verify)} · ${count(now.queues.write)} · ${count(now.queues.query)}`, "verify, write, query")),
+    ...(now.cluster ? [talkers("Relays of the cluster", ["Relay", "State", "Applied", "Behind", ""], now.cluster.map((row) =>
+      h("tr", {}, h("td", {}, row.relay), h("td", {}, row.state.replaceAll("_", " ")), h("td", {}, count(row.position)), h("td", {}, count(row.lag)), h("td", {}, row.note))))] : []),
     h("h3", {}, "Refused since the start"),
     refused.length ? h("ul", { class: "reasons" }, refused.map(([reason, number]) => h("li", {}, `${reason.replaceAll("_", " ")}: `, h("strong", {}, count(number)))))
       : h("p", { class: "dim" }, "Nothing."),

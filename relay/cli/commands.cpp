@@ -38,8 +38,19 @@ std::unique_ptr<Store> open_store(const RelayConfig& config, bool read_only) {
   return std::move(*store);
 }
 
+void refuse_cluster_store(Store& store) {
+  const auto position = store.stream_position();
+  if (!position) return;
+  throw std::runtime_error(fmt::format(
+      "this store is one of the cluster \"{}\": changed on its own it would differ from the "
+      "others. "
+      "Publish events to a relay of the cluster; remove them as moderators do (docs/admin.md)",
+      position->of.name));
+}
+
 int import_events(const RelayConfig& config, bool verify) {
   auto store = open_store(config, false);
+  refuse_cluster_store(*store);
   const SystemClock clock;
   ImportOptions options;
   options.verify = verify;
@@ -113,6 +124,7 @@ int delete_events(const RelayConfig& config, const DeleteArguments& arguments) {
   }
   (void)open_store(config, true);  // makes no new store
   auto store = open_store(config, arguments.is_dry_run);
+  if (!arguments.is_dry_run) refuse_cluster_store(*store);
   ProgressLine progress;
   Scan scan(*store, {*filter}, ScanOptions{0, UINT64_MAX});
   std::vector<EventId> ids;

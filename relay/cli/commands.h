@@ -16,6 +16,10 @@ namespace nostril::relay {
 /// The store of this configuration.
 [[nodiscard]] std::unique_ptr<Store> open_store(const RelayConfig& config, bool read_only);
 
+/// Throws for a store that is part of a cluster: what one relay alone writes or removes makes it
+/// differ from the others for good.
+void refuse_cluster_store(Store& store);
+
 /// Events from standard input.
 int import_events(const RelayConfig& config, bool verify);
 /// Events to standard output.

@@ -35,7 +35,9 @@ class SyncCommand final : private SyncHost {
         may_send_(config.auth_rules(), filter_),
         admission_(config.admission_rules()),
         store_(open_store(config, false)),
-        socket_(loop_) {}
+        socket_(loop_) {
+    refuse_cluster_store(*store_);
+  }
 
   SyncStatus run() {
     const auto url = net::parse_url(arguments_.url);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "relay/store/stream_position.h"
 
 #include <compare>
 #include <cstddef>
@@ -36,16 +37,9 @@ struct BusOptions {
   std::int64_t duplicate_window_s = 120;  ///< in which the stream takes an id once
   std::int64_t message_bytes_max = 8 << 20;
 
-  /// Bytes of stream messages that were delivered to the handler and not yet confirmed.
-  std::int64_t unread_bytes_max = std::int64_t{128} << 20;
-};
-
-/// Which stream a sequence is of: one that was deleted and made anew is another.
-struct StreamIdentity {
-  std::string name;
-  std::int64_t created_ns = 0;  ///< since 1970, as the servers say
-
-  bool operator==(const StreamIdentity&) const = default;
+  /// Bytes of stream messages that were delivered to the handler and not yet confirmed; beyond
+  /// it the servers send no more than what is on its way, 32 MiB of theirs at most.
+  std::int64_t unread_bytes_max = std::int64_t{16} << 20;
 };
 
 struct StreamInfo {
@@ -171,9 +165,15 @@ class Bus {
 
   // --- The stream.
 
-  /// Into the stream. True: taken, and BusHandler::on_ack() will say what became of it, if the
-  /// connection holds. False: not connected, or it is too large for the servers.
-  [[nodiscard]] bool publish(const std::string& subject, const std::string& message_id,
+  enum class Sent : std::uint8_t {
+    Yes,
+    NotConnected,
+    TooLarge,  ///< for the servers
+  };
+
+  /// Into the stream. Yes: BusHandler::on_ack() will say what became of it, if the connection
+  /// holds. `message_id` empty: it is not recognised when it comes twice.
+  [[nodiscard]] Sent publish(const std::string& subject, const std::string& message_id,
                              std::string_view body, std::uint64_t token);
 
   /// Reads from this sequence on, instead of whatever was being read. Messages come once the

@@ -52,9 +52,9 @@ std::uint64_t Bus::consumers_made() const {
   return 0;
 }
 
-bool Bus::publish(const std::string& /*subject*/, const std::string& /*message_id*/,
-                  std::string_view /*body*/, std::uint64_t /*token*/) {
-  return false;
+Bus::Sent Bus::publish(const std::string& /*subject*/, const std::string& /*message_id*/,
+                       std::string_view /*body*/, std::uint64_t /*token*/) {
+  return Sent::NotConnected;
 }
 
 std::uint64_t Bus::read_stream(const StreamIdentity& /*of*/, std::uint64_t /*from_sequence*/) {

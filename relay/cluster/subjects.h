@@ -25,7 +25,7 @@ namespace nostril::relay {
 ///
 /// What a relay's user on the servers needs, besides publishing and subscribing to NAME.>: to
 /// publish to $JS.API.STREAM.INFO.NAME, $JS.API.STREAM.CREATE.NAME, $JS.API.STREAM.UPDATE.NAME,
-/// $JS.API.CONSUMER.CREATE.NAME, $JS.API.CONSUMER.DELETE.NAME.* and $JS.FC.NAME.>
+/// $JS.API.CONSUMER.CREATE.NAME and $JS.FC.NAME.>
 ///
 /// Threads: const after construction, any.
 class ClusterSubjects {

@@ -16,8 +16,8 @@ StoreError unreadable(const lmdb::Error& error) {
 
 class Copier {
  public:
-  Copier(Store& source, lmdb::Env& target, const CompactOptions& options)
-      : source_(source), txn_(source.read()), target_(target), options_(options) {}
+  Copier(Store& source, ReadTxn&& txn, lmdb::Env& target, const CompactOptions& options)
+      : source_(source), txn_(std::move(txn)), target_(target), options_(options) {}
 
   Result<CompactReport, StoreError> run() {
     if (auto chosen = choose_dictionary(); !chosen) return failure(chosen.error());
@@ -60,6 +60,7 @@ class Copier {
     Bytes next;  // the first key that is not in the copy yet
     std::uint64_t rows = 0;
     for (bool more = true; more;) {
+      if (options_.goes_on && !options_.goes_on()) return failure(StoreError{"given up"});
       const std::size_t map_bytes = target_.map_bytes();
       Batch batch{from, next, 0, false};
       auto written = write_batch(batch, to);
@@ -131,6 +132,9 @@ class Copier {
     if (source_.has_search()) {
       txn.put(meta_, as_bytes(kSearchKey), Key().add_integer(1, 1).span());
     }
+    if (const auto position = txn_.get(source_.tables().meta, as_bytes(kStreamPositionKey))) {
+      txn.put(meta_, as_bytes(kStreamPositionKey), *position);
+    }
     auto done = txn.commit();
     if (done) done = target_.sync();
     if (!done) return failure(StoreError{done.error().text()});
@@ -152,6 +156,12 @@ class Copier {
 
 Result<CompactReport, StoreError> compact(Store& source, const std::filesystem::path& target,
                                           const CompactOptions& options) {
+  return compact(source, source.read(), target, options);
+}
+
+Result<CompactReport, StoreError> compact(Store& source, ReadTxn&& txn,
+                                          const std::filesystem::path& target,
+                                          const CompactOptions& options) {
   std::error_code error;
   std::filesystem::create_directories(target, error);
   if (error) return failure(StoreError{target.string() + ": " + error.message()});
@@ -164,7 +174,7 @@ Result<CompactReport, StoreError> compact(Store& source, const std::filesystem::
   env_options.sync = false;  // once, at the end
   auto env = lmdb::Env::open(target, env_options);
   if (!env) return failure(StoreError{env.error()});
-  auto report = Copier(source, **env, options).run();
+  auto report = Copier(source, std::move(txn), **env, options).run();
   if (!report) return failure(StoreError{target.string() + ": " + report.error().text});
   return report;
 }

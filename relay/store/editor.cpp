@@ -235,8 +235,25 @@ Sequence Editor::next_sequence() {
   return *last_sequence_;
 }
 
+void Editor::set_stream(StreamPosition position) {
+  stream_ = std::move(position);
+}
+
+void Editor::advance_stream(std::uint64_t sequence) {
+  if (!stream_) {
+    const auto value = txn_.get(tables_.meta, as_bytes(kStreamPositionKey));
+    if (!value) return;
+    stream_ = StreamPosition::parse(*value);
+    if (!stream_ && damage_.empty()) damage_ = "the position in the cluster's stream is damaged";
+    if (!stream_) return;
+  }
+  stream_->sequence = std::max(stream_->sequence, sequence);
+}
+
 void Editor::finish() {
   pending_.flush(txn_);
+  if (stream_) txn_.put(tables_.meta, as_bytes(kStreamPositionKey), stream_->value());
+  stream_.reset();
   if (!last_is_removed_) return;
   txn_.put(tables_.meta, as_bytes(kGivenKey), sequence_key(last_sequence()).span());
   last_is_removed_ = false;

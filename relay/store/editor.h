@@ -7,6 +7,7 @@
 #include "relay/store/pending_keys.h"
 #include "relay/store/record.h"
 #include "relay/store/store.h"
+#include "relay/store/stream_position.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -56,7 +57,13 @@ class Editor {
   /// Under the next number; nothing when all are taken.
   std::optional<DictionaryId> add_dictionary(ByteSpan bytes);
 
-  /// Writes what was held back to be written in order, and up to where numbers were given out.
+  /// How far the store is in its cluster's stream. advance_stream(): in the same stream as before;
+  /// without one it does nothing.
+  void set_stream(StreamPosition position);
+  void advance_stream(std::uint64_t sequence);
+
+  /// Writes what was held back to be written in order, up to where numbers were given out, and the
+  /// position in the cluster's stream.
   void finish();
 
   /// Events that were stored and are not any more.
@@ -108,6 +115,7 @@ class Editor {
   std::optional<Sequence> last_sequence_;  // the highest that was ever given out
   bool last_is_removed_ = false;           // then no record says it any more
   std::optional<Sequence> first_inserted_;
+  std::optional<StreamPosition> stream_;  // that finish() writes
   std::optional<const Dictionary*> newest_dictionary_;
   std::vector<Sequence> near_;
   Bytes inserted_;  // scratch, reused

@@ -24,6 +24,7 @@ constexpr std::size_t kNumberBytes = 4;
 constexpr std::size_t kTimeAt = 16;
 constexpr std::size_t kLogTimeBytes = 8;
 constexpr std::size_t kEventsAt = 24;
+constexpr std::size_t kStreamSequenceBytes = 8;
 constexpr std::size_t kCodeBytes = 32;
 constexpr std::size_t kRecordBytesMin = kEventsAt + kCodeBytes;
 
@@ -48,14 +49,21 @@ std::optional<ByteSpan> whole_record(ByteSpan bytes, const HmacKey& key) {
   return record;
 }
 
-// Calls visit(event) for each event of a whole record; false when it is not made of events.
-template <typename Visit>
-bool for_each_event(ByteSpan record, Visit visit) {
+// Calls visit(event) for each event of a whole record, visit_stream(sequence) for what it says of
+// the cluster's stream; false when it is not made of these.
+template <typename Visit, typename VisitStream>
+bool for_each_event(ByteSpan record, Visit visit, VisitStream visit_stream) {
   ByteSpan rest = record.subspan(kEventsAt, record.size() - kEventsAt - kCodeBytes);
   while (!rest.empty()) {
     if (rest.size() < kSizeBytes) return false;
     const std::size_t size = integer_at(rest, 0, kSizeBytes);
     if (size > rest.size() - kSizeBytes) return false;
+    if (size == 0) {
+      if (rest.size() < kSizeBytes + kStreamSequenceBytes) return false;
+      visit_stream(integer_at(rest, kSizeBytes, kStreamSequenceBytes));
+      rest = rest.subspan(kSizeBytes + kStreamSequenceBytes);
+      continue;
+    }
     const auto view = RecordView::parse(rest.subspan(kSizeBytes, size));
     if (!view) return false;
     const auto event = view->to_event();
@@ -157,7 +165,8 @@ Result<Bytes, std::string> EventLog::read_bytes(std::size_t bytes_max) const {
   return bytes;
 }
 
-Result<EventLog::End, std::string> EventLog::read(const LogMark& mark, const Visit& visit) {
+Result<EventLog::End, std::string> EventLog::read(const LogMark& mark, const Visit& visit,
+                                                  const VisitStream& visit_stream) {
   End end{mark.applied_epoch + 1, 1, 0};
   const auto is_there = open_if_there();
   if (!is_there) return failure(is_there.error());
@@ -177,7 +186,12 @@ Result<EventLog::End, std::string> EventLog::read(const LogMark& mark, const Vis
       break;
     }
     const auto now_s = static_cast<std::int64_t>(integer_at(*record, kTimeAt, kLogTimeBytes));
-    if (!for_each_event(*record, [&](const Event& event) { visit(event, now_s); })) {
+    const bool is_right = for_each_event(
+        *record, [&](const Event& event) { visit(event, now_s); },
+        [&](std::uint64_t sequence) {
+          if (visit_stream) visit_stream(sequence);
+        });
+    if (!is_right) {
       return failure(path_.string() + ": a record is damaged");
     }
     ++end.number;
@@ -198,8 +212,8 @@ Result<bool, std::string> EventLog::is_ahead_of(const LogMark& mark) {
 }
 
 Result<bool, lmdb::Error> EventLog::append(const LogMark& mark, End& end,
-                                           std::span<const Event* const> events,
-                                           std::int64_t now_s) {
+                                           std::span<const Event* const> events, std::int64_t now_s,
+                                           std::uint64_t stream_sequence) {
   use_key(mark);
   record_.resize(kEventsAt);
   set_integer(record_, kEpochAt, end.epoch, kEpochBytes);
@@ -211,6 +225,12 @@ Result<bool, lmdb::Error> EventLog::append(const LogMark& mark, End& end,
     set_integer(record_, record_.size() - kSizeBytes, packed_.size(), kSizeBytes);
     record_.insert(record_.end(), packed_.begin(), packed_.end());
     if (record_.size() > capacity_) return false;
+  }
+  if (stream_sequence != 0) {
+    const std::size_t at = record_.size();
+    record_.resize(at + kSizeBytes + kStreamSequenceBytes);
+    set_integer(record_, at, 0, kSizeBytes);
+    set_integer(record_, at + kSizeBytes, stream_sequence, kStreamSequenceBytes);
   }
   const std::size_t size = record_.size() + kCodeBytes;
   if (end.at + size > capacity_) return false;

@@ -41,7 +41,8 @@ inline constexpr std::string_view kLogMarkKey = "log";
 ///        4      8  epoch: one more than the tables' last
 ///       12      4  number in the epoch, from 1
 ///       16      8  the time in seconds at which the events were judged
-///       24      .  each event: bytes 4, record (relay/store/record.h, content not packed)
+///       24      .  each event: bytes 4, record (relay/store/record.h, content not packed); or
+///                  bytes 4 of zero and 8: how far the store is in its cluster's stream
 ///      end     32  HMAC-SHA-256 of all before, under the mark's key
 ///
 /// Records follow each other without gap. The first that is not the one expected ends the log: a
@@ -62,6 +63,9 @@ class EventLog {
   /// One event of a record and the time it was judged at.
   using Visit = std::function<void(const Event& event, std::int64_t now_s)>;
 
+  /// Of a record that says so: the sequence of the cluster's stream up to which the store is.
+  using VisitStream = std::function<void(std::uint64_t sequence)>;
+
   /// `sync` false: for scratch files.
   EventLog(const std::filesystem::path& directory, bool sync);
   ~EventLog();
@@ -76,15 +80,18 @@ class EventLog {
 
   /// Visits what the tables with this mark lack, in order; where the next record goes. No file: no
   /// record. An error is one line: the disk's, or a record that is whole and makes no sense.
-  [[nodiscard]] Result<End, std::string> read(const LogMark& mark, const Visit& visit);
+  [[nodiscard]] Result<End, std::string> read(const LogMark& mark, const Visit& visit,
+                                              const VisitStream& visit_stream = {});
 
   /// Whether the file begins with a whole record of a later epoch than the mark's.
   [[nodiscard]] Result<bool, std::string> is_ahead_of(const LogMark& mark);
 
   /// On disk when it returns true, `end` moved on. False: no room, nothing done.
+  /// `stream_sequence`: 0 for none.
   [[nodiscard]] Result<bool, lmdb::Error> append(const LogMark& mark, End& end,
                                                  std::span<const Event* const> events,
-                                                 std::int64_t now_s);
+                                                 std::int64_t now_s,
+                                                 std::uint64_t stream_sequence = 0);
 
  private:
   [[nodiscard]] Result<bool, std::string> open_if_there();

@@ -22,19 +22,21 @@ LoggedWrites::LoggedWrites(Store& store) : store_(store) {}
 LoggedWrites::~LoggedWrites() = default;
 
 Result<std::vector<PutResult>, StoreError> LoggedWrites::put(std::span<const VerifiedEvent> events,
-                                                             std::int64_t now_s, bool may_log) {
+                                                             std::int64_t now_s, bool may_log,
+                                                             std::uint64_t stream_sequence) {
   std::vector<PutResult> results;
   bool is_logged = false;
   bool is_committed = false;
   const auto work = [&](Editor& editor) {
     results.clear();
     for (const VerifiedEvent& event : events) results.push_back(editor.put(event.event()));
+    if (stream_sequence != 0) editor.advance_stream(stream_sequence);
   };
   const auto finish = [&](Transaction& txn) -> Result<void, lmdb::Error> {
     const auto stored = stored_ones(events, results);
     if (stored.empty()) return {};  // nothing has changed
     if (may_log) {
-      const auto logged = txn.log(stored, now_s);
+      const auto logged = txn.log(stored, now_s, stream_sequence);
       if (!logged) return failure(logged.error());
       is_logged = *logged;
       if (is_logged) return {};

@@ -31,9 +31,12 @@ class LoggedWrites {
   LoggedWrites& operator=(LoggedWrites&&) = delete;
 
   /// As Store::put(): durable when it returns. `may_log` false, or no room in the log: committed,
-  /// with all that was only logged.
+  /// with all that was only logged. `stream_sequence`: where the last of these events stands in the
+  /// cluster's stream, 0 for none of it. As durable as they are: if none of them changes anything,
+  /// that is later, and to put them again would change nothing either.
   [[nodiscard]] Result<std::vector<PutResult>, StoreError> put(
-      std::span<const VerifiedEvent> events, std::int64_t now_s, bool may_log);
+      std::span<const VerifiedEvent> events, std::int64_t now_s, bool may_log,
+      std::uint64_t stream_sequence = 0);
 
   /// What is only in the log goes into the tables.
   [[nodiscard]] Result<void, StoreError> commit();

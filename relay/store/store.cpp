@@ -293,6 +293,25 @@ Result<void, StoreError> Store::set_address(const RelayAddress& address) {
   return {};
 }
 
+std::optional<StreamPosition> Store::stream_position() {
+  ReadTxn txn(*env_);
+  const auto value = txn.get(tables_.meta, as_bytes(kStreamPositionKey));
+  return value ? StreamPosition::parse(*value) : std::nullopt;
+}
+
+Result<void, StoreError> Store::set_stream_position(const StreamPosition& position) {
+  return write(0, [&](Editor& editor) { editor.set_stream(position); });
+}
+
+Result<void, StoreError> Store::make_room(std::size_t bytes) {
+  while (env_->map_bytes() < bytes) {
+    if (auto grown = env_->grow(env_->map_bytes()); !grown) {
+      return failure(StoreError{grown.error().text()});
+    }
+  }
+  return {};
+}
+
 bool Store::has_id(const EventId& id) {
   ReadTxn txn(*env_);
   return has_id(txn, id);

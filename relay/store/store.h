@@ -7,6 +7,7 @@
 #include "relay/store/dictionary.h"
 #include "relay/store/keys.h"
 #include "relay/store/record.h"
+#include "relay/store/stream_position.h"
 
 #include <atomic>
 #include <cstddef>
@@ -198,6 +199,15 @@ class Store {
 
   /// From now on, StoreOptions::address.
   [[nodiscard]] Result<void, StoreError> set_address(const RelayAddress& address);
+
+  /// How far it is in the stream of its cluster, in the tables; nothing: it is of none.
+  [[nodiscard]] std::optional<StreamPosition> stream_position();
+  /// A transaction of its own, with what the log holds.
+  [[nodiscard]] Result<void, StoreError> set_stream_position(const StreamPosition& position);
+
+  /// Reserves address space (no disk) for a file of so many bytes, so that a long read transaction
+  /// that begins next holds up no writer that needs more. The caller holds no transaction.
+  [[nodiscard]] Result<void, StoreError> make_room(std::size_t bytes);
 
   /// Texts can be searched.
   [[nodiscard]] bool has_search() const { return tables_.words.exists(); }

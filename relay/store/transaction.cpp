@@ -20,11 +20,14 @@ void Transaction::replay() {
     damage_ = "the log's mark is damaged";
     return;
   }
-  const auto end = log_.read(*mark_, [this](const Event& event, std::int64_t now_s) {
-    editor_.set_now(now_s);
-    (void)editor_.put(event);
-    ++replayed_;
-  });
+  const auto end = log_.read(
+      *mark_,
+      [this](const Event& event, std::int64_t now_s) {
+        editor_.set_now(now_s);
+        (void)editor_.put(event);
+        ++replayed_;
+      },
+      [this](std::uint64_t sequence) { editor_.advance_stream(sequence); });
   if (end) {
     end_ = *end;
   } else {
@@ -32,10 +35,10 @@ void Transaction::replay() {
   }
 }
 
-Result<bool, lmdb::Error> Transaction::log(std::span<const Event* const> events,
-                                           std::int64_t now_s) {
+Result<bool, lmdb::Error> Transaction::log(std::span<const Event* const> events, std::int64_t now_s,
+                                           std::uint64_t stream_sequence) {
   if (!mark_) return false;
-  return log_.append(*mark_, end_, events, now_s);
+  return log_.append(*mark_, end_, events, now_s, stream_sequence);
 }
 
 Result<void, lmdb::Error> Transaction::commit() {

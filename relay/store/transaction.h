@@ -30,9 +30,10 @@ class Transaction {
   }
 
   /// Puts a record of these events, which this transaction has stored, in the log: they are on disk
-  /// then, whatever becomes of the transaction. False: no log, or no room in it.
+  /// then, whatever becomes of the transaction; with them, if it is not 0, how far the store is in
+  /// its cluster's stream. False: no log, or no room in it.
   [[nodiscard]] Result<bool, lmdb::Error> log(std::span<const Event* const> events,
-                                              std::int64_t now_s);
+                                              std::int64_t now_s, std::uint64_t stream_sequence);
 
   /// Ends it, on disk. The log's records are in the tables then, and its next epoch begins.
   [[nodiscard]] Result<void, lmdb::Error> commit();

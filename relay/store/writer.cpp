@@ -92,15 +92,20 @@ std::chrono::milliseconds StoreWriter::wait_max() const {
 void StoreWriter::write(std::vector<WriteRequest> batch) {
   std::vector<VerifiedEvent> events;
   events.reserve(batch.size());
-  for (auto& request : batch) events.push_back(std::move(request.event));
+  std::uint64_t stream_sequence = 0;
+  for (auto& request : batch) {
+    events.push_back(std::move(request.event));
+    stream_sequence = std::max(stream_sequence, request.stream_sequence);
+  }
   const std::size_t batches_before = writes_->batches_in_log();
   const auto began = std::chrono::steady_clock::now();
-  const std::vector<PutResult> results = put(events);
+  const std::vector<PutResult> results = put(events, stream_sequence);
   busy_us_.add(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
                                               std::chrono::steady_clock::now() - began)
                                               .count()));
 
   CommittedBatch committed;
+  committed.stream_sequence = stream_sequence;
   committed.outcomes.reserve(batch.size());
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const PutResult result = results[i];
@@ -114,11 +119,12 @@ void StoreWriter::write(std::vector<WriteRequest> batch) {
   on_commit_(std::move(committed));
 }
 
-std::vector<PutResult> StoreWriter::put(const std::vector<VerifiedEvent>& events) {
+std::vector<PutResult> StoreWriter::put(const std::vector<VerifiedEvent>& events,
+                                        std::uint64_t stream_sequence) {
   if (!options_.refuses || std::ranges::none_of(events, [&](const VerifiedEvent& event) {
         return options_.refuses(event.event());
       })) {
-    return put_all(events);
+    return put_all(events, stream_sequence);
   }
   // A ban has come while these were under way: rare.
   std::vector<PutResult> out(events.size(), PutResult::Blocked);
@@ -130,16 +136,17 @@ std::vector<PutResult> StoreWriter::put(const std::vector<VerifiedEvent>& events
     places.push_back(i);
   }
   if (wanted.empty()) return out;
-  const auto results = put_all(wanted);
+  const auto results = put_all(wanted, stream_sequence);
   for (std::size_t i = 0; i < places.size(); ++i) out[places[i]] = results[i];
   return out;
 }
 
-std::vector<PutResult> StoreWriter::put_all(const std::vector<VerifiedEvent>& events) {
+std::vector<PutResult> StoreWriter::put_all(const std::vector<VerifiedEvent>& events,
+                                            std::uint64_t stream_sequence) {
   const bool may_log = events.size() < options_.logged_batch_events_max &&
                        batches_to_commit_ == 0 && !gate_.is_wanted();
   if (batches_to_commit_ > 0) --batches_to_commit_;
-  auto results = writes_->put(events, clock_.unix_s(), may_log);
+  auto results = writes_->put(events, clock_.unix_s(), may_log, stream_sequence);
   if (results) return std::move(*results);
   errors_.error(public_text(results.error().text));
   gate_.fail();

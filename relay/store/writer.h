@@ -34,6 +34,8 @@ struct WriteToken {
 struct WriteRequest {
   VerifiedEvent event;
   WriteToken token;
+  /// Where it stands in the cluster's stream; 0: it is of none. Submitted in that order.
+  std::uint64_t stream_sequence = 0;
 };
 
 struct WriteOutcome {
@@ -49,6 +51,8 @@ struct CommittedBatch {
   std::vector<WriteOutcome> outcomes;
   /// Read transactions that begin from now on see it. False: only once the writer says so.
   bool is_in_tables = true;
+  /// The last of the cluster's stream that was in it; 0: none was.
+  std::uint64_t stream_sequence = 0;
 };
 
 struct WriterOptions {
@@ -128,8 +132,10 @@ class StoreWriter {
   void run_waiting_work();
   [[nodiscard]] std::chrono::milliseconds wait_max() const;
   void write(std::vector<WriteRequest> batch);
-  [[nodiscard]] std::vector<PutResult> put(const std::vector<VerifiedEvent>& events);
-  [[nodiscard]] std::vector<PutResult> put_all(const std::vector<VerifiedEvent>& events);
+  [[nodiscard]] std::vector<PutResult> put(const std::vector<VerifiedEvent>& events,
+                                           std::uint64_t stream_sequence);
+  [[nodiscard]] std::vector<PutResult> put_all(const std::vector<VerifiedEvent>& events,
+                                               std::uint64_t stream_sequence);
   void count_put(CommittedBatch& committed, std::size_t batches_before);
   void commit_when_due(bool was_idle);
   void commit_log();

@@ -7,6 +7,7 @@
 // 5: is private within this context|is a private member case 6: discards qualifiers|passing 'const
 // .*' as 'this'|no viable overloaded '='|drops const case 7: cannot bind rvalue reference|no
 // matching function|rvalue reference
+// case 8: is private within this context|calling a private constructor
 #include "events/event.h"
 
 using nostril::Event;
@@ -33,5 +34,7 @@ void use(Event event, UnverifiedEvent unverified, VerifiedEvent verified,
   verified.event() = event;
 #elif CASE == 7
   auto result = VerifiedEvent::verify(unverified, verifier);
+#elif CASE == 8
+  auto result = VerifiedEvent::from_cluster(std::move(unverified), nostril::VerifiedByCluster());
 #endif
 }

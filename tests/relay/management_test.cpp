@@ -49,7 +49,11 @@ TEST(ManagementMethods, HaveNamesOfTheirOwn) {
 /// A relay whose store is a list.
 class FakeManaged final : public ManagedRelay {
  public:
-  void lists_changed() override { ++changes; }
+  [[nodiscard]] Result<void, std::string> change_lists(
+      std::span<const ModerationChange> wanted) override {
+    ++changes;
+    return moderation->apply(wanted, 1'700'000'000);
+  }
 
   [[nodiscard]] Result<std::size_t, std::string> erase_events(const Filter& filter) override {
     if (!error.empty()) return failure(error);
@@ -76,6 +80,7 @@ class FakeManaged final : public ManagedRelay {
   std::vector<Event> stored;
   std::string error;
   int changes = 0;
+  Moderation* moderation = nullptr;
 };
 
 class ManagementTest : public testing::Test {
@@ -84,7 +89,8 @@ class ManagementTest : public testing::Test {
     auto opened = Moderation::open(dir.path() / "moderation");
     ASSERT_TRUE(opened);
     moderation = std::move(*opened);
-    management.emplace(*moderation, relay, clock);
+    management.emplace(*moderation, relay);
+    relay.moderation = moderation.get();
     relay.config.url = "wss://relay.example";
     relay.config.admin.keys = {encode_hex(operator_)};
   }

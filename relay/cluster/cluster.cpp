@@ -1,0 +1,778 @@
+#include "relay/cluster/cluster.h"
+
+#include "base/hex.h"
+#include "base/log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+#include <system_error>
+
+namespace nostril::relay {
+
+namespace {
+
+constexpr std::chrono::milliseconds kTick{50};
+// While the writer has no room for what has arrived.
+constexpr std::chrono::milliseconds kTickBlocked{1};
+constexpr std::int64_t kResendMs = 1'000;
+constexpr std::int64_t kResendSoonMs = 200;
+// An ack has come, so the event will: a relay that is far behind may take that long.
+constexpr std::int64_t kAppliedWaitMs = 30'000;
+constexpr std::int64_t kDecisionWaitMs = 15'000;
+constexpr std::int64_t kPositionEveryMs = 5'000;
+// Of queued events, without an ack.
+constexpr std::size_t kOutboxWindow = 512;
+constexpr std::size_t kOutboxWindowBytes = 8U << 20;
+
+// What any relay of the cluster may have been told to take: what one has acknowledged no other may
+// refuse.
+constexpr EventLimits kStreamLimits = {8U << 20, 100'000, 256, 8U << 20, 8U << 20, SIZE_MAX};
+
+constexpr std::string_view kAway =
+    "error: the cluster is away and takes no events now, send it again later";
+constexpr std::string_view kLate =
+    "error: the cluster did not confirm this event in time, send it again";
+constexpr std::string_view kBehind =
+    "error: this relay is far behind its cluster, which has the event: send it again later";
+constexpr std::string_view kNotKept =
+    "duplicate: the cluster has had this event before and does not keep it";
+constexpr std::string_view kTooLarge = "invalid: too large for this relay's cluster";
+constexpr std::string_view kStuck = "error: this relay is out of its cluster, see its log";
+
+using Count = std::atomic<std::uint64_t>;
+
+void add(Count& counter, std::uint64_t count = 1) {
+  counter.fetch_add(count, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+std::string_view to_string(ClusterPhase phase) {
+  switch (phase) {
+    case ClusterPhase::Waiting:
+      return "waiting";
+    case ClusterPhase::CatchingUp:
+      return "catching up";
+    case ClusterPhase::Serving:
+      return "serving";
+    case ClusterPhase::Joining:
+      return "joining";
+    case ClusterPhase::Stuck:
+      return "stuck";
+  }
+  return "?";
+}
+
+Cluster::Cluster(const ClusterOptions& options, Store& store, Ingest& ingest, const Clock& clock,
+                 ServiceGate& gate, ClusterHost& host, const std::filesystem::path& data)
+    : options_(options),
+      subjects_(options.name, options.relay),
+      event_subject_(subjects_.event()),
+      moderation_subject_(subjects_.moderation()),
+      store_(store),
+      ingest_(ingest),
+      clock_(clock),
+      gate_(gate),
+      host_(host),
+      interest_(subjects_),
+      bus_(options.bus, this) {
+  gate_.set(ServiceGate::State::CatchingUp);
+  open_outbox(data / "outbox");
+}
+
+// Also where nothing is queued any more, by choice: what was waits for the cluster.
+void Cluster::open_outbox(const std::filesystem::path& folder) {
+  std::error_code error;
+  const bool is_wanted = options_.when_away == ClusterOptions::WhenAway::Queue;
+  if (!is_wanted && !std::filesystem::exists(folder, error)) return;
+  OutboxOptions outbox;
+  outbox.events_max = options_.outbox_events_max;
+  auto opened = Outbox::open(folder, outbox, [this](std::vector<OutboxOutcome>&& outcomes) {
+    put_in([&](Inbox& inbox) {
+      inbox.kept.insert(inbox.kept.end(), outcomes.begin(), outcomes.end());
+    });
+  });
+  if (!opened) throw std::runtime_error(opened.error());
+  outbox_ = std::move(*opened);
+  if (outbox_->size() > 0) {
+    log(LogLevel::Warning, "cluster: {} events of before wait for it", outbox_->size());
+  }
+}
+
+Cluster::~Cluster() {
+  stop();
+}
+
+void Cluster::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Cluster::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_stopping_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+  if (outbox_) outbox_->stop();
+  bus_.stop();
+}
+
+// --- From other threads.
+
+template <typename Put>
+void Cluster::put_in(Put put) {
+  bool is_first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    put(inbox_);
+    is_first = !std::exchange(has_mail_, true);
+  }
+  if (is_first) wake_.notify_one();
+}
+
+void Cluster::publish(VerifiedEvent event, const WriteToken& token) {
+  put_in([&](Inbox& inbox) { inbox.publications.push_back({std::move(event), token}); });
+}
+
+bool Cluster::publish_ephemeral(const VerifiedEvent& event) {
+  if (is_away_.load() || !bus_.is_connected()) return false;
+  bool has_room = true;
+  put_in([&](Inbox& inbox) {
+    has_room = inbox.ephemeral_out.size() < kEphemeralMax;
+    if (has_room) inbox.ephemeral_out.push_back(event);
+  });
+  if (!has_room) add(counters_.ephemeral_dropped);
+  return has_room;
+}
+
+void Cluster::on_committed(const CommittedBatch& batch) {
+  if (batch.stream_sequence == 0) return;
+  const bool has_failed = std::ranges::any_of(batch.outcomes, [](const WriteOutcome& outcome) {
+    return outcome.result == PutResult::Failed;
+  });
+  if (has_failed) {
+    store_failed_.store(true);
+  } else {
+    written_.store(batch.stream_sequence);
+  }
+  if (has_failed || wants_commits_.load()) put_in([](Inbox& inbox) { inbox.look = true; });
+}
+
+Result<void, std::string> Cluster::moderate(const std::string& message_id,
+                                            const std::string& body) {
+  Decision decision;
+  decision.message_id = message_id;
+  decision.body = body;
+  auto done = decision.done.get_future();
+  put_in([&](Inbox& inbox) { inbox.decisions.push_back(std::move(decision)); });
+  return done.get();
+}
+
+void Cluster::on_stream(std::uint64_t reading, StreamMessage&& message) {
+  put_in([&](Inbox& inbox) { inbox.arrived.push_back({reading, std::move(message)}); });
+}
+
+void Cluster::on_ack(std::uint64_t token, PublishAck&& ack) {
+  put_in([&](Inbox& inbox) { inbox.acks.push_back({token, std::move(ack)}); });
+}
+
+void Cluster::on_state() {
+  put_in([](Inbox& inbox) { inbox.look = true; });
+}
+
+// In this order: what is handled was submitted before, so if all that is submitted now is written,
+// so is that.
+std::uint64_t Cluster::position() const {
+  const std::uint64_t handled = handled_.load();
+  const std::uint64_t submitted = submitted_.load();
+  const std::uint64_t written = written_.load();
+  return written >= submitted ? handled : written;
+}
+
+ClusterFigures Cluster::figures() const {
+  ClusterFigures out;
+  {
+    const std::lock_guard lock(state_mutex_);
+    out.phase = phase_;
+    out.note = note_;
+    out.stream = stream_;
+  }
+  out.bus = bus_.state();
+  out.is_connected = bus_.is_connected();
+  out.is_away = is_away_.load();
+  if (out.note.empty() && out.bus != BusState::Ready) out.note = bus_.problem();
+  out.position = position();
+  if (const auto info = bus_.info()) {
+    out.stream_first = info->first_sequence;
+    out.stream_last = std::max(info->last_sequence, out.position);
+    out.stream_bytes = info->bytes;
+  }
+  out.pending = pending_count_.load();
+  out.published = counters_.published.load();
+  out.acks = counters_.acks.load();
+  out.duplicates = counters_.duplicates.load();
+  out.ack_failures = counters_.ack_failures.load();
+  out.timeouts = counters_.timeouts.load();
+  out.refused_away = counters_.refused_away.load();
+  out.applied = counters_.applied.load();
+  out.applied_own = counters_.applied_own.load();
+  out.malformed = counters_.malformed.load();
+  out.ephemeral_in = counters_.ephemeral_in.load();
+  out.ephemeral_out = counters_.ephemeral_out.load();
+  out.ephemeral_dropped = counters_.ephemeral_dropped.load();
+  out.interests = counters_.interests.load();
+  out.connections = bus_.reconnects();
+  out.consumers = bus_.consumers_made();
+  return out;
+}
+
+// --- The thread.
+
+void Cluster::run() {
+  while (true) {
+    Inbox inbox;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait_for(lock, is_blocked_ ? kTickBlocked : kTick,
+                     [this] { return has_mail_ || is_stopping_; });
+      if (is_stopping_) break;
+      std::swap(inbox, inbox_);
+      has_mail_ = false;
+    }
+    for (auto& one : inbox.publications) take(std::move(one));
+    for (auto& one : inbox.decisions) take(std::move(one));
+    for (auto& one : inbox.arrived) arrived_.push_back(std::move(one));
+    for (auto& one : inbox.acks) take(std::move(one));
+    for (const auto& one : inbox.kept) take(one);
+    for (const auto& one : inbox.ephemeral_out) send_ephemeral(one);
+    for (const auto& one : inbox.ephemeral_in) take_ephemeral(one);
+    if (inbox.look) look_at_bus();
+    apply_arrived();
+    answer_known();
+    each_tick();
+    pending_count_.store(pending_.size() + known_.size());
+  }
+  const std::lock_guard lock(mutex_);
+  for (auto& one : inbox_.decisions) one.done.set_value(failure(std::string("the relay stops")));
+  for (auto& [id, one] : decisions_) one.done.set_value(failure(std::string("the relay stops")));
+}
+
+// --- Publishing.
+
+void Cluster::take(Publication&& publication) {
+  const EventId id = publication.event->id;
+  if (const auto found = pending_.find(id); found != pending_.end()) {
+    found->second.tokens.push_back(publication.token);
+    return;
+  }
+  if (phase_ == ClusterPhase::Stuck || phase_ == ClusterPhase::Joining || store_failed_.load()) {
+    refuse(id, {publication.token}, std::string(kStuck));
+    return;
+  }
+  if (is_away_.load()) {
+    refuse_away(publication.event, {publication.token}, kAway);
+    return;
+  }
+  Pending next{std::move(publication.event), {}, {publication.token}, ++last_number_};
+  next.json = to_json(next.event.event());
+  next.deadline_ms = clock_.monotonic_ms() + options_.ack_wait_ms;
+  const auto at = pending_.emplace(id, std::move(next)).first;
+  events_by_number_.emplace(last_number_, id);
+  pending_count_.store(pending_.size() + known_.size());
+  send(at->second);
+}
+
+// Sent again until its deadline: the stream knows it by its id.
+void Cluster::send(Pending& pending) {
+  const std::int64_t now_ms = clock_.monotonic_ms();
+  pending.resend_ms = now_ms + kResendMs;
+  switch (
+      bus_.publish(event_subject_, encode_hex(pending.event->id), pending.json, pending.number)) {
+    case Bus::Sent::Yes:
+      add(counters_.published);
+      break;
+    case Bus::Sent::NotConnected:
+      pending.resend_ms = now_ms + kResendSoonMs;
+      break;
+    case Bus::Sent::TooLarge:
+      pending.problem = kTooLarge;
+      pending.deadline_ms = 0;
+      break;
+  }
+}
+
+void Cluster::take(Acked&& acked) {
+  using Ack = PublishAck::Result;
+  const PublishAck& ack = acked.ack;
+  const bool is_taken = ack.result == Ack::Stored || ack.result == Ack::Duplicate;
+  if (is_taken) add(counters_.acks);
+  if (ack.result == Ack::Duplicate) add(counters_.duplicates);
+  if (!is_taken) add(counters_.ack_failures);
+  if (take_outbox_ack(acked)) return;
+  if (const auto decided = decisions_by_number_.find(acked.number);
+      decided != decisions_by_number_.end()) {
+    take_decision_ack(decided->second, ack);
+    return;
+  }
+  const auto number = events_by_number_.find(acked.number);
+  if (number == events_by_number_.end()) return;  // it has come back already, or was given up
+  const auto found = pending_.find(number->second);
+  if (found == pending_.end()) return;
+  Pending& pending = found->second;
+  switch (ack.result) {
+    case Ack::Stored:
+    case Ack::Duplicate:
+      if (ack.sequence <= handled_.load()) {
+        // It has come, as anybody's: before this relay knew that it is one of its own.
+        known_.emplace(ack.sequence, Known{pending.event->id, std::move(pending.tokens)});
+        drop(found);
+        return;
+      }
+      if (!pending.is_acked) pending.deadline_ms = clock_.monotonic_ms() + kAppliedWaitMs;
+      pending.is_acked = true;
+      return;
+    case Ack::NotNow:
+      pending.resend_ms = clock_.monotonic_ms() + kResendSoonMs;
+      return;
+    case Ack::Refused:
+      refuse(pending.event->id, pending.tokens, "error: the cluster: " + ack.error);
+      drop(found);
+      return;
+  }
+}
+
+void Cluster::refuse(const EventId& id, const std::vector<WriteToken>& tokens,
+                     const std::string& why) {
+  for (const WriteToken& token : tokens) ingest_.answer_unwritten(id, token, false, why);
+}
+
+void Cluster::drop(std::unordered_map<EventId, Pending, FixedBytesHash>::iterator at) {
+  events_by_number_.erase(at->second.number);
+  pending_.erase(at);
+}
+
+// What the stream has had at a place that is written here by now.
+void Cluster::answer_known() {
+  if (known_.empty()) return;
+  const std::uint64_t here = position();
+  const auto end = known_.upper_bound(here);
+  if (known_.begin() == end) return;
+  const bool is_readable = ingest_.in_tables().wait();
+  for (auto at = known_.begin(); at != end; at = known_.erase(at)) {
+    const Known& known = at->second;
+    const bool is_there = is_readable && store_.has_id(known.id);
+    const std::string_view text = is_there ? ok_message(PutResult::Duplicate) : kNotKept;
+    for (const WriteToken& token : known.tokens) {
+      ingest_.answer_unwritten(known.id, token, is_there, std::string(text));
+    }
+  }
+}
+
+// --- While the cluster is away.
+
+void Cluster::refuse_away(const VerifiedEvent& event, const std::vector<WriteToken>& tokens,
+                          std::string_view why) {
+  const bool is_queued = outbox_ && options_.when_away == ClusterOptions::WhenAway::Queue;
+  for (const WriteToken& token : tokens) {
+    if (is_queued && outbox_->submit(event, token)) continue;
+    add(counters_.refused_away);
+    refuse(event->id, {token}, std::string(why));
+  }
+}
+
+void Cluster::take(const OutboxOutcome& outcome) {
+  ingest_.answer_unwritten(outcome.id, outcome.token, is_accepted(outcome.result),
+                           std::string(ok_message(outcome.result)));
+}
+
+// In the order in which they came, some at a time. What was not acknowledged in time, or when the
+// connection was lost, is sent again from the beginning: the stream and the stores know it by its
+// id.
+void Cluster::send_outbox(std::int64_t now_ms) {
+  if (!outbox_ || bus_.state() != BusState::Ready || phase_ != ClusterPhase::Serving) return;
+  if (!outbox_sent_.empty()) {
+    if (now_ms < outbox_due_ms_) return;
+    outbox_sent_.clear();
+    outbox_at_ = 0;
+  }
+  auto next = outbox_->after(outbox_at_, kOutboxWindow, kOutboxWindowBytes);
+  if (next.empty()) outbox_at_ = 0;
+  outbox_due_ms_ = now_ms + options_.ack_wait_ms;
+  for (OutboxEntry& entry : next) {
+    const std::uint64_t number = ++last_number_;
+    const auto sent = bus_.publish(event_subject_, encode_hex(entry.id), entry.json, number);
+    if (sent == Bus::Sent::NotConnected) return;
+    outbox_at_ = entry.number;
+    if (sent == Bus::Sent::TooLarge) {
+      errors_.error(public_text("cluster: a queued event is too large for the servers: dropped"));
+      outbox_->sent(entry.number, entry.id);
+      continue;
+    }
+    add(counters_.published);
+    entry.json.clear();
+    outbox_sent_.emplace(number, std::move(entry));
+  }
+}
+
+bool Cluster::take_outbox_ack(const Acked& acked) {
+  const auto found = outbox_sent_.find(acked.number);
+  if (found == outbox_sent_.end()) return false;
+  using Ack = PublishAck::Result;
+  if (acked.ack.result == Ack::Stored || acked.ack.result == Ack::Duplicate) {
+    outbox_->sent(found->second.number, found->second.id);
+    outbox_sent_.erase(found);
+  } else if (acked.ack.result == Ack::Refused) {
+    // It was acknowledged: it stays until somebody has made room for it.
+    errors_.error(public_text("cluster: a queued event is refused: " + acked.ack.error));
+  }
+  return true;
+}
+
+// --- Moderators' decisions.
+
+void Cluster::take(Decision&& decision) {
+  if (is_away_.load() || phase_ != ClusterPhase::Serving) {
+    decision.done.set_value(failure(std::string("the cluster is away: nothing was changed")));
+    return;
+  }
+  decision.number = ++last_number_;
+  decision.deadline_ms = clock_.monotonic_ms() + kDecisionWaitMs;
+  const std::string id = decision.message_id;
+  const auto [at, is_new] = decisions_.emplace(id, std::move(decision));
+  if (!is_new) return;
+  decisions_by_number_.emplace(last_number_, id);
+  send(at->second);
+}
+
+void Cluster::send(Decision& decision) {
+  decision.resend_ms = clock_.monotonic_ms() + kResendMs;
+  if (bus_.publish(moderation_subject_, decision.message_id, decision.body, decision.number) ==
+      Bus::Sent::TooLarge) {
+    decision.deadline_ms = 0;
+  }
+}
+
+void Cluster::take_decision_ack(const std::string& message_id, const PublishAck& ack) {
+  const auto found = decisions_.find(message_id);
+  if (found == decisions_.end()) return;
+  if (ack.result == PublishAck::Result::Refused) found->second.deadline_ms = 0;
+}
+
+// --- Ephemeral events.
+
+void Cluster::send_ephemeral(const VerifiedEvent& event) {
+  const std::string json = to_json(event.event());
+  for (const auto& shard : ClusterSubjects::shards_of(event.event())) {
+    if (bus_.send(subjects_.ephemeral(event->kind, shard), json)) add(counters_.ephemeral_out);
+  }
+}
+
+void Cluster::take_ephemeral(const std::string& body) {
+  add(counters_.ephemeral_in);
+  auto event = read_event(body);
+  if (event && !ingest_.deliver_ephemeral(std::move(*event))) add(counters_.ephemeral_dropped);
+}
+
+void Cluster::flush_interest() {
+  const auto wanted = interest_.take_changes();
+  if (!wanted) return;
+  for (auto at = heard_.begin(); at != heard_.end();) {
+    if (wanted->contains(at->first)) {
+      ++at;
+      continue;
+    }
+    bus_.unsubscribe(at->second);
+    at = heard_.erase(at);
+  }
+  for (const auto& subject : *wanted) {
+    if (heard_.contains(subject)) continue;
+    heard_.emplace(subject, bus_.subscribe(subject, [this](BusMessage&& message) {
+      bool has_room = true;
+      put_in([&](Inbox& inbox) {
+        has_room = inbox.ephemeral_in.size() < kEphemeralMax;
+        if (has_room) inbox.ephemeral_in.push_back(std::move(message.body));
+      });
+      if (!has_room) add(counters_.ephemeral_dropped);
+    }));
+  }
+  counters_.interests.store(heard_.size());
+}
+
+// --- The stream.
+
+void Cluster::apply_arrived() {
+  is_blocked_ = false;
+  while (!arrived_.empty() && !store_failed_.load()) {
+    const Arrived& next = arrived_.front();
+    if (next.reading == reading_ && next.message.sequence > handled_.load()) {
+      if (!apply(next.message)) {
+        is_blocked_ = true;
+        break;
+      }
+      handled_.store(next.message.sequence);
+      add(counters_.applied);
+    }
+    bus_.confirm(next.reading, next.message.cost_bytes);
+    first_arrived_.reset();
+    arrived_.pop_front();
+  }
+  wants_commits_.store(is_blocked_ || !known_.empty() || phase_ == ClusterPhase::CatchingUp);
+  if (store_failed_.load()) {
+    stick(
+        "the store takes nothing more, as its log says: once the disk is in order start the "
+        "relay again, it goes on where it was");
+  } else if (phase_ == ClusterPhase::CatchingUp && position() >= target_) {
+    set_phase(ClusterPhase::Serving, "");
+    log(LogLevel::Info, "cluster: caught up at message {}", position());
+    host_.caught_up();
+  }
+}
+
+// False: later, there is no room now or what is before it must be written first.
+bool Cluster::apply(const StreamMessage& message) {
+  if (message.subject == event_subject_) return apply_event(message);
+  if (message.subject == moderation_subject_) return apply_moderation(message);
+  add(counters_.malformed);
+  errors_.error(
+      public_text("cluster: the stream has a message of a subject that this program "
+                  "does not know: a later version's?"));
+  return true;
+}
+
+bool Cluster::apply_event(const StreamMessage& message) {
+  const auto id = from_hex<EventId>(message.message_id);
+  const auto own = id ? pending_.find(*id) : pending_.end();
+  // With the same id but another text it is not what was verified here.
+  if (own != pending_.end() && own->second.json == message.body) {
+    for (const WriteToken& token : own->second.tokens) {
+      ingest_.apply_own(own->second.event, token, message.sequence);
+    }
+    submitted_.store(message.sequence);
+    drop(own);
+    add(counters_.applied_own);
+    return true;
+  }
+  if (!first_arrived_) first_arrived_ = read_event(message.body);
+  if (!first_arrived_) return true;
+  if (!ingest_.apply_from_stream(*first_arrived_, message.sequence)) return false;
+  submitted_.store(message.sequence);
+  return true;
+}
+
+bool Cluster::apply_moderation(const StreamMessage& message) {
+  if (!is_all_written()) return false;
+  const auto own = decisions_.find(message.message_id);
+  std::string why;
+  const auto applied = host_.apply_moderation(message.body, own != decisions_.end(), why);
+  if (applied != ClusterHost::Applied::Done) {
+    errors_.error(public_text("cluster: moderation: " + why));
+  }
+  if (applied == ClusterHost::Applied::NotNow) return false;
+  Result<void, std::string> done;
+  if (applied == ClusterHost::Applied::Senseless) done = failure(std::move(why));
+  write_position(message.sequence);
+  if (own == decisions_.end()) return true;
+  decisions_by_number_.erase(own->second.number);
+  own->second.done.set_value(std::move(done));
+  decisions_.erase(own);
+  return true;
+}
+
+// Nothing: it is passed over, as every relay does.
+std::optional<VerifiedEvent> Cluster::read_event(std::string_view body) {
+  auto event = parse_event(body, kStreamLimits);
+  std::optional<VerifiedEvent> verified;
+  if (event && options_.trusts_stream) {
+    verified = VerifiedEvent::from_cluster(std::move(*event), VerifiedByCluster());
+  } else if (event) {
+    verified = VerifiedEvent::verify(std::move(*event), verifier_);
+  }
+  if (!verified) {
+    add(counters_.malformed);
+    errors_.error(public_text("cluster: a message that is no event, or whose signature is wrong"));
+  }
+  return verified;
+}
+
+bool Cluster::is_all_written() const {
+  return written_.load() >= submitted_.load();
+}
+
+// Between two batches of the writer. Only what had no effect on the store may be ahead of it.
+void Cluster::write_position(std::uint64_t sequence) {
+  StreamPosition position;
+  {
+    const std::lock_guard lock(state_mutex_);
+    position.of = stream_;
+  }
+  position.sequence = sequence;
+  std::optional<StoreError> error;
+  const bool is_run = ingest_.writer().run_between([&] {
+    if (auto written = store_.set_stream_position(position); !written) error = written.error();
+  });
+  if (error) errors_.error(public_text(error->text));
+  if (is_run && !error) position_written_ = sequence;
+}
+
+// --- Joining, and the stream's state.
+
+void Cluster::look_at_bus() {
+  const BusState bus = bus_.state();
+  if (phase_ == ClusterPhase::Waiting && bus == BusState::Ready) {
+    if (const auto info = bus_.info()) begin(*info);
+  } else if ((phase_ == ClusterPhase::CatchingUp || phase_ == ClusterPhase::Serving) &&
+             bus == BusState::Lost) {
+    lack(bus_.problem());
+  }
+}
+
+void Cluster::begin(const StreamInfo& info) {
+  using Join = ClusterOptions::Join;
+  const auto known = store_.stream_position();
+  const bool is_whole = info.first_sequence <= 1;  // it reaches back to its beginning
+  if (known && known->of == info.identity) {
+    if (known->sequence > info.last_sequence) return;  // a leader that does not know all yet
+    if (known->sequence + 1 >= info.first_sequence) {
+      read_from(info.identity, known->sequence, info.last_sequence);
+    } else {
+      lack(fmt::format("the stream begins with message {}, this relay has up to {}",
+                       info.first_sequence, known->sequence));
+    }
+    return;
+  }
+  if (known) {
+    lack("the stream is another one than this relay's");
+    return;
+  }
+  const bool is_empty = store_.count() == 0;
+  if (!is_empty && info.last_sequence > 0) {
+    stick("the events in this relay's store are not of its cluster: begin with an empty directory");
+    return;
+  }
+  if (!is_whole || (options_.join == Join::Snapshot && info.last_sequence > 0)) {
+    lack("this relay has nothing yet");
+    return;
+  }
+  {
+    const std::lock_guard lock(state_mutex_);
+    stream_ = info.identity;
+  }
+  write_position(0);
+  read_from(info.identity, 0, info.last_sequence);
+}
+
+void Cluster::read_from(const StreamIdentity& of, std::uint64_t applied, std::uint64_t target) {
+  {
+    const std::lock_guard lock(state_mutex_);
+    stream_ = of;
+  }
+  handled_.store(applied);
+  submitted_.store(applied);
+  written_.store(applied);
+  position_written_ = applied;
+  target_ = target;
+  reading_ = bus_.read_stream(of, applied + 1);
+  set_phase(ClusterPhase::CatchingUp, "");
+  log(LogLevel::Info, "cluster: reading the stream from message {} to {}", applied + 1, target);
+}
+
+void Cluster::lack(const std::string& why) {
+  bus_.stop_reading();
+  arrived_.clear();
+  if (options_.join != ClusterOptions::Join::Stream && host_.fetch_snapshot(why)) {
+    set_phase(ClusterPhase::Joining, why);
+    log(LogLevel::Warning, "cluster: a snapshot is needed: {}", public_text(why));
+  } else {
+    stick(why);
+  }
+}
+
+void Cluster::stick(const std::string& why) {
+  if (phase_ == ClusterPhase::Stuck) return;
+  bus_.stop_reading();
+  arrived_.clear();
+  set_phase(ClusterPhase::Stuck, why);
+  log(LogLevel::Error, "cluster: this relay serves nobody: {}", public_text(why));
+  for (auto& [id, pending] : pending_) refuse(id, pending.tokens, std::string(kStuck));
+  pending_.clear();
+  events_by_number_.clear();
+}
+
+void Cluster::set_phase(ClusterPhase phase, const std::string& note) {
+  {
+    const std::lock_guard lock(state_mutex_);
+    phase_ = phase;
+    note_ = note;
+  }
+  if (gate_.state() == ServiceGate::State::Draining) return;
+  gate_.set(phase == ClusterPhase::Serving ? ServiceGate::State::Open
+            : phase == ClusterPhase::Stuck ? ServiceGate::State::Stuck
+                                           : ServiceGate::State::CatchingUp);
+}
+
+// --- From time to time.
+
+void Cluster::each_tick() {
+  const std::int64_t now_ms = clock_.monotonic_ms();
+  if (now_ms < next_tick_ms_) return;
+  next_tick_ms_ = now_ms + kTick.count();
+  look_at_bus();
+  flush_interest();
+  if (bus_.state() == BusState::Ready) {
+    away_since_ms_ = -1;
+  } else if (away_since_ms_ < 0) {
+    away_since_ms_ = now_ms;
+  }
+  is_away_.store(away_since_ms_ >= 0 && now_ms - away_since_ms_ >= options_.ack_wait_ms);
+  resend_and_expire(now_ms);
+  send_outbox(now_ms);
+  const bool reads = phase_ == ClusterPhase::Serving || phase_ == ClusterPhase::CatchingUp;
+  if (reads && now_ms >= position_due_ms_) {
+    position_due_ms_ = now_ms + kPositionEveryMs;
+    // What has had no effect is not in any transaction of the writer's: where nothing else comes,
+    // the position would stay behind it for ever.
+    const std::uint64_t handled = handled_.load();
+    const bool is_at_rest = std::exchange(handled_before_, handled) == handled;
+    if (is_at_rest && is_all_written() && handled > position_written_) write_position(handled);
+  }
+}
+
+void Cluster::resend_and_expire(std::int64_t now_ms) {
+  for (auto at = pending_.begin(); at != pending_.end();) {
+    const auto next = std::next(at);
+    Pending& pending = at->second;
+    if (now_ms >= pending.deadline_ms) {
+      if (pending.problem.empty()) {
+        add(counters_.timeouts);
+        pending.problem = pending.is_acked ? kBehind : kLate;
+      }
+      if (!pending.is_acked && pending.problem == kLate && bus_.state() != BusState::Ready) {
+        refuse_away(pending.event, pending.tokens, kLate);
+      } else {
+        refuse(at->first, pending.tokens, pending.problem);
+      }
+      drop(at);
+    } else if (!pending.is_acked && now_ms >= pending.resend_ms) {
+      send(pending);
+    }
+    at = next;
+  }
+  for (auto at = decisions_.begin(); at != decisions_.end();) {
+    const auto next = std::next(at);
+    if (now_ms >= at->second.deadline_ms) {
+      at->second.done.set_value(
+          failure(std::string("the cluster did not confirm it in time: look at the lists")));
+      decisions_by_number_.erase(at->second.number);
+      decisions_.erase(at);
+    } else if (now_ms >= at->second.resend_ms) {
+      send(at->second);
+    }
+    at = next;
+  }
+}
+
+}  // namespace nostril::relay

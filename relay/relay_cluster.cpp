@@ -1,0 +1,108 @@
+// Relay as the host of its part of a cluster: moderators' decisions in the order of the stream.
+#include "base/log.h"
+#include "relay/cluster/codec.h"
+#include "relay/cluster/rules.h"
+#include "relay/relay.h"
+#include "relay/store_search.h"
+
+#include <utility>
+
+namespace nostril::relay {
+
+// On every relay of the cluster, at the same place between two events: what one of them has stored
+// before a ban and removed by it, no other keeps.
+Result<void, std::string> Relay::decide(ModerationMessage message) {
+  SystemRng rng;
+  message.id = new_message_id(rng);
+  message.relay = cluster_->subjects().relay();
+  message.decided_at_s = clock_.unix_s();
+  return cluster_->moderate(message.id, to_json(message));
+}
+
+Result<void, std::string> Relay::change_lists(std::span<const ModerationChange> changes) {
+  if (cluster_) {
+    ModerationMessage message;
+    message.changes.assign(changes.begin(), changes.end());
+    return decide(std::move(message));
+  }
+  if (auto applied = moderation_->apply(changes, clock_.unix_s()); !applied) return applied;
+  use_lists();
+  announce_members();
+  return {};
+}
+
+Result<std::size_t, std::string> Relay::erase_events(const Filter& filter) {
+  if (!cluster_) {
+    return relay::erase_events(*store_, ingest_->writer(), filter, clock_.unix_s());
+  }
+  ModerationMessage message;
+  if (filter.authors) message.erased_authors = *filter.authors;
+  if (filter.ids) message.erased_ids = *filter.ids;
+  if (auto done = decide(std::move(message)); !done) return failure(std::move(done.error()));
+  return erased_by_decision_.load();
+}
+
+ClusterHost::Applied Relay::apply_moderation(std::string_view body, bool is_own, std::string& why) {
+  const auto message = parse_moderation(body);
+  if (!message) {
+    why = to_string(message.error());
+    return Applied::Senseless;
+  }
+  if (!message->changes.empty()) {
+    if (auto applied = moderation_->apply(message->changes, message->decided_at_s); !applied) {
+      why = std::move(applied.error());
+      return Applied::NotNow;
+    }
+    use_lists();
+    if (is_own) announce_members();  // one of the relays says so, not each
+  }
+  std::size_t erased = 0;
+  const auto erase = [&](const Filter& filter) {
+    const auto done = relay::erase_events(*store_, ingest_->writer(), filter, clock_.unix_s());
+    if (done) {
+      erased += *done;
+    } else {
+      why = done.error();
+    }
+    return done.has_value();
+  };
+  if (!message->erased_authors.empty()) {
+    Filter filter;
+    filter.authors = message->erased_authors;
+    filter.normalize();
+    if (!erase(filter)) return Applied::NotNow;
+  }
+  if (!message->erased_ids.empty()) {
+    Filter filter;
+    filter.ids = message->erased_ids;
+    filter.normalize();
+    if (!erase(filter)) return Applied::NotNow;
+  }
+  erased_by_decision_.store(erased);
+  return Applied::Done;
+}
+
+bool Relay::fetch_snapshot(const std::string& /*why*/) {
+  member_->fetch_snapshot();
+  return true;
+}
+
+ClusterMemberParts Relay::member_parts() {
+  return {*cluster_,
+          *store_,
+          ingest_->writer(),
+          *moderation_,
+          gate_,
+          clock_,
+          present_config().data,
+          [this] { return digest_of_rules(present_config()); },
+          [this] { return open_connections(); },
+          [this] { return std::uint64_t{cluster_->outbox_events()}; }};
+}
+
+// What the relay itself publishes waits for the cluster.
+void Relay::caught_up() {
+  announce_members();
+}
+
+}  // namespace nostril::relay

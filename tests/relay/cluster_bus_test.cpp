@@ -1,0 +1,333 @@
+// The bus against a real nats-server.
+#include "relay/cluster/bus.h"
+#include "relay/cluster/subjects.h"
+#include "tests/relay/nats_server.h"
+#include "tests/support/temp_dir.h"
+
+#include <gmock/gmock.h>
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+
+namespace nostril::relay::test {
+namespace {
+
+using Ack = PublishAck::Result;
+using nostril::test::TempDir;
+
+/// Keeps what it is told.
+class Listener final : public BusHandler {
+ public:
+  void on_stream(std::uint64_t reading, StreamMessage&& message) override {
+    const std::lock_guard lock(mutex_);
+    messages_.emplace_back(reading, std::move(message));
+    changed_.notify_all();
+  }
+
+  void on_ack(std::uint64_t token, PublishAck&& ack) override {
+    const std::lock_guard lock(mutex_);
+    acks_[token] = std::move(ack);
+    changed_.notify_all();
+  }
+
+  void on_state() override {
+    const std::lock_guard lock(mutex_);
+    changed_.notify_all();
+  }
+
+  PublishAck ack_of(std::uint64_t token) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, kWait, [&] { return acks_.contains(token); })) << token;
+    return acks_[token];
+  }
+
+  std::vector<StreamMessage> wait_messages(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, kWait, [&] { return messages_.size() >= count; }))
+        << messages_.size();
+    std::vector<StreamMessage> out;
+    for (const auto& [reading, message] : messages_) out.push_back(message);
+    return out;
+  }
+
+  std::size_t count() {
+    const std::lock_guard lock(mutex_);
+    return messages_.size();
+  }
+
+  void forget() {
+    const std::lock_guard lock(mutex_);
+    messages_.clear();
+  }
+
+ private:
+  static constexpr std::chrono::seconds kWait{30};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::pair<std::uint64_t, StreamMessage>> messages_;
+  std::map<std::uint64_t, PublishAck> acks_;
+};
+
+bool eventually(const std::function<bool()>& is_true) {
+  for (int i = 0; i < 6'000; ++i) {
+    if (is_true()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return is_true();
+}
+
+std::vector<std::string> bodies(const std::vector<StreamMessage>& messages) {
+  std::vector<std::string> out;
+  for (const auto& message : messages) out.push_back(message.body);
+  return out;
+}
+
+class BusTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!Bus::is_built_in()) GTEST_SKIP() << "built without libnats";
+    if (!NatsServer::installed()) GTEST_SKIP() << NatsServer::kMissing;
+    server = std::make_unique<NatsServer>(dir.path() / "nats");
+  }
+
+  BusOptions options(const std::string& relay) const {
+    const ClusterSubjects subjects("test", relay);
+    BusOptions out;
+    out.servers = {server->url()};
+    out.name = relay;
+    out.inbox_prefix = subjects.inbox_prefix();
+    out.stream = subjects.stream();
+    out.stream_subjects = subjects.in_stream();
+    out.replicas = 1;
+    out.stream_bytes_max = 64 << 20;
+    return out;
+  }
+
+  static bool is_ready(const Bus& bus) {
+    return eventually([&] { return bus.state() == BusState::Ready && bus.info().has_value(); });
+  }
+
+  TempDir dir;
+  std::unique_ptr<NatsServer> server;
+  Listener listener;
+};
+
+TEST_F(BusTest, WhatIsPublishedIsAcknowledgedAndReadInOrder) {
+  Bus bus(options("a"), &listener);
+  ASSERT_TRUE(is_ready(bus)) << bus.problem();
+  std::vector<std::string> sent;
+  for (std::uint64_t i = 1; i <= 500; ++i) {
+    sent.push_back("event " + std::to_string(i));
+    ASSERT_EQ(bus.publish("test.s.event", "id" + std::to_string(i), sent.back(), i),
+              Bus::Sent::Yes);
+  }
+  for (std::uint64_t i = 1; i <= 500; ++i) {
+    EXPECT_EQ(listener.ack_of(i).result, Ack::Stored);
+    EXPECT_EQ(listener.ack_of(i).sequence, i);
+  }
+  bus.read_stream(bus.info()->identity, 1);
+  const auto got = listener.wait_messages(500);
+  EXPECT_EQ(bodies(got), sent);
+  EXPECT_EQ(got[0].subject, "test.s.event");
+  EXPECT_EQ(got[0].message_id, "id1");
+  EXPECT_EQ(got[499].sequence, 500U);
+}
+
+TEST_F(BusTest, AnIdIsTakenOnce) {
+  Bus bus(options("a"), &listener);
+  ASSERT_TRUE(is_ready(bus));
+  ASSERT_EQ(bus.publish("test.s.event", "same", "one", 1), Bus::Sent::Yes);
+  EXPECT_EQ(listener.ack_of(1).result, Ack::Stored);
+  ASSERT_EQ(bus.publish("test.s.event", "same", "one", 2), Bus::Sent::Yes);
+  EXPECT_EQ(listener.ack_of(2).result, Ack::Duplicate);
+  EXPECT_EQ(listener.ack_of(2).sequence, 1U);
+}
+
+TEST_F(BusTest, WhatNoStreamTakesIsNotNow) {
+  Bus bus(options("a"), &listener);
+  ASSERT_TRUE(is_ready(bus));
+  ASSERT_EQ(bus.publish("test.elsewhere", "x", "one", 7), Bus::Sent::Yes);
+  EXPECT_EQ(listener.ack_of(7).result, Ack::NotNow);
+}
+
+TEST_F(BusTest, WhatIsTooLargeForTheServersIsSaidSo) {
+  Bus bus(options("a"), &listener);
+  ASSERT_TRUE(is_ready(bus));
+  EXPECT_EQ(bus.publish("test.s.event", "x", std::string(2 << 20, 'x'), 1), Bus::Sent::TooLarge);
+}
+
+TEST_F(BusTest, ReadingGoesOnWhenTheServerWasKilled) {
+  Bus bus(options("a"), &listener);
+  ASSERT_TRUE(is_ready(bus));
+  bus.read_stream(bus.info()->identity, 1);
+  std::vector<std::string> sent;
+  std::uint64_t token = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 50; ++i) {
+      sent.push_back(std::to_string(++token));
+      ASSERT_EQ(bus.publish("test.s.event", sent.back(), sent.back(), token), Bus::Sent::Yes);
+      ASSERT_EQ(listener.ack_of(token).result, Ack::Stored);
+    }
+    if (round == 1) (void)listener.wait_messages(sent.size());
+    server->kill();
+    EXPECT_TRUE(eventually([&] { return bus.state() == BusState::Away; }));
+    EXPECT_EQ(bus.publish("test.s.event", "away", "away", 9'999), Bus::Sent::NotConnected);
+    server->start();
+    ASSERT_TRUE(is_ready(bus));
+  }
+  const auto got = listener.wait_messages(sent.size());
+  EXPECT_EQ(bodies(got), sent);
+  EXPECT_GE(bus.reconnects(), 4U);
+}
+
+// A frozen server sends no heartbeats: the connection is given up by its pings.
+TEST_F(BusTest, AServerThatDoesNothingIsLeft) {
+  Bus bus(options("a"), &listener);
+  ASSERT_TRUE(is_ready(bus));
+  server->freeze();
+  EXPECT_TRUE(eventually([&] { return bus.state() == BusState::Away; }));
+  server->thaw();
+  EXPECT_TRUE(is_ready(bus));
+}
+
+TEST_F(BusTest, AnotherStreamOfTheSameNameIsLost) {
+  Bus bus(options("a"), &listener);
+  ASSERT_TRUE(is_ready(bus));
+  StreamIdentity other = bus.info()->identity;
+  other.created_ns -= 1;
+  bus.read_stream(other, 1);
+  EXPECT_TRUE(eventually([&] { return bus.state() == BusState::Lost; }));
+  bus.read_stream(bus.info()->identity, 1);
+  EXPECT_TRUE(is_ready(bus));
+}
+
+TEST_F(BusTest, WhatIsGoneFromTheStreamIsLost) {
+  BusOptions small = options("a");
+  small.stream_bytes_max = 1 << 20;
+  Bus bus(small, &listener);
+  ASSERT_TRUE(is_ready(bus));
+  for (std::uint64_t i = 1; i <= 40; ++i) {
+    ASSERT_EQ(bus.publish("test.s.event", std::to_string(i), std::string(100'000, 'x'), i),
+              Bus::Sent::Yes);
+    ASSERT_EQ(listener.ack_of(i).result, Ack::Stored);
+  }
+  bus.read_stream(bus.info()->identity, 2);
+  EXPECT_TRUE(eventually([&] { return bus.state() == BusState::Lost; }));
+  EXPECT_GT(bus.info()->first_sequence, 2U);
+  bus.read_stream(bus.info()->identity, bus.info()->first_sequence);
+  (void)listener.wait_messages(40 - bus.info()->first_sequence + 1);
+}
+
+// Nothing is confirmed, and more comes than the servers send without: what has come stays far
+// below what there is, and all of it comes once it is confirmed.
+TEST_F(BusTest, AReaderThatDoesNotConfirmIsNotFlooded) {
+  BusOptions bounded = options("a");
+  bounded.unread_bytes_max = 1 << 20;
+  bounded.stream_bytes_max = std::int64_t{256} << 20;
+  Bus bus(bounded, &listener);
+  ASSERT_TRUE(is_ready(bus));
+  constexpr std::uint64_t kCount = 1'000;
+  for (std::uint64_t i = 1; i <= kCount; ++i) {
+    ASSERT_EQ(bus.publish("test.s.event", std::to_string(i), std::string(100'000, 'x'), i),
+              Bus::Sent::Yes);
+    if (i % 20 == 0) ASSERT_EQ(listener.ack_of(i).result, Ack::Stored);
+  }
+  const std::uint64_t reading = bus.read_stream(bus.info()->identity, 1);
+  (void)listener.wait_messages(10);
+  std::size_t before = 0;
+  for (std::size_t now = 1; now != before; std::this_thread::sleep_for(std::chrono::seconds(1))) {
+    before = std::exchange(now, listener.count());
+    if (before == now) break;
+  }
+  EXPECT_LT(listener.count(), kCount / 2);
+  std::size_t confirmed = 0;
+  EXPECT_TRUE(eventually([&] {
+    const std::size_t here = listener.count();
+    for (; confirmed < here; ++confirmed) bus.confirm(reading, 100'000 + 256);
+    return here == kCount;
+  })) << listener.count();
+  EXPECT_EQ(listener.wait_messages(kCount).back().sequence, kCount);
+}
+
+TEST_F(BusTest, MessagesThatAreNotStoredReachTheOthersOnly) {
+  Bus a(options("a"), nullptr);
+  Bus b(options("b"), nullptr);
+  ASSERT_TRUE(a.wait_connected(20'000));
+  ASSERT_TRUE(b.wait_connected(20'000));
+  std::mutex mutex;
+  std::vector<std::string> at_a;
+  std::vector<std::string> at_b;
+  (void)a.subscribe("test.e.>", [&](BusMessage&& message) {
+    const std::lock_guard lock(mutex);
+    at_a.push_back(message.subject + " " + message.body);
+  });
+  const auto heard = b.subscribe("test.e.*.ab", [&](BusMessage&& message) {
+    const std::lock_guard lock(mutex);
+    at_b.push_back(message.subject + " " + message.body);
+  });
+  // A round trip: the server knows of both.
+  (void)a.request("test.nobody", "", 1'000);
+  (void)b.request("test.nobody", "", 1'000);
+  EXPECT_TRUE(a.send("test.e.20001.ab", "one"));
+  EXPECT_TRUE(a.send("test.e.20001.cd", "two"));
+  EXPECT_TRUE(a.send("test.e.20002.ab", "three"));
+  EXPECT_TRUE(eventually([&] {
+    const std::lock_guard lock(mutex);
+    return at_b.size() == 2;
+  }));
+  b.unsubscribe(heard);
+  EXPECT_TRUE(b.send("test.e.20001.ab", "four"));
+  EXPECT_TRUE(eventually([&] {
+    const std::lock_guard lock(mutex);
+    return !at_a.empty();
+  }));
+  const std::lock_guard lock(mutex);
+  EXPECT_THAT(at_a, testing::ElementsAre("test.e.20001.ab four"));
+  EXPECT_THAT(at_b, testing::ElementsAre("test.e.20001.ab one", "test.e.20002.ab three"));
+}
+
+TEST_F(BusTest, RequestsAreAnsweredByOneOrByAll) {
+  Bus a(options("a"), nullptr);
+  Bus b(options("b"), nullptr);
+  Bus c(options("c"), nullptr);
+  for (Bus* bus : {&a, &b, &c}) ASSERT_TRUE(bus->wait_connected(20'000));
+  const auto answer_with = [](Bus& bus, const std::string& text) {
+    (void)bus.subscribe("test.ctl.all", [&bus, text](BusMessage&& message) {
+      EXPECT_TRUE(bus.send(message.reply, message.body + text));
+    });
+    (void)bus.request("test.nobody", "", 1'000);
+  };
+  EXPECT_FALSE(c.request("test.ctl.all", "?", 1'000).has_value());
+  answer_with(a, "a");
+  answer_with(b, "b");
+  const auto one = c.request("test.ctl.all", "?", 10'000);
+  ASSERT_TRUE(one.has_value()) << one.error();
+  EXPECT_THAT(c.request_all("test.ctl.all", "!", 10'000, 2),
+              testing::UnorderedElementsAre("!a", "!b"));
+}
+
+TEST_F(BusTest, WhoHasNoPasswordIsRefused) {
+  server = std::make_unique<NatsServer>(
+      dir.path() / "closed", std::vector<std::string>{"--user", "relay", "--pass", "right"});
+  BusOptions with = options("a");
+  with.user = "relay";
+  with.password = "wrong";
+  {
+    Bus bus(with, &listener);
+    EXPECT_TRUE(eventually([&] { return bus.state() == BusState::Refused; })) << bus.problem();
+    EXPECT_EQ(bus.problem().find("wrong"), std::string::npos);
+  }
+  with.password = "right";
+  Bus bus(with, &listener);
+  EXPECT_TRUE(is_ready(bus)) << bus.problem();
+}
+
+TEST_F(BusTest, AFileThatIsNotThereIsSaidAtOnce) {
+  BusOptions with = options("a");
+  with.tls_ca = "/nowhere/ca.pem";
+  EXPECT_THROW(Bus(with, &listener), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace nostril::relay::test
