@@ -1,12 +1,17 @@
 #include "base/lmdb.h"
 
 #include "base/check.h"
+#include "base/file.h"
 
+#include <fcntl.h>
 #include <lmdb.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace nostril::lmdb {
 
@@ -22,6 +27,49 @@ MDB_val as_val(ByteSpan bytes) {
 
 ByteSpan as_span(const MDB_val& val) {
   return {static_cast<const std::uint8_t*>(val.mv_data), val.mv_size};
+}
+
+// The system's way to give a part of a file room on the disk.
+int set_aside(int fd, int mode, std::size_t from, std::size_t to) {
+  int code = EINTR;
+  while (code == EINTR) {
+    const auto size = static_cast<off_t>(to - from);
+    code = ::fallocate(fd, mode, static_cast<off_t>(from), size) == 0 ? 0 : errno;
+  }
+  return code;
+}
+
+bool is_unknown(int code) {
+  return code == EOPNOTSUPP || code == ENOSYS;
+}
+
+// Makes a file that ends at `from` longer, with room on the disk: by zeros where the file system
+// knows no other way.
+int lengthen(int fd, std::size_t from, std::size_t to) {
+  const int code = set_aside(fd, 0, from, to);
+  if (!is_unknown(code)) return code;
+  const std::vector<std::uint8_t> zeros(std::size_t{1} << 16);
+  while (from < to) {
+    const std::size_t size = std::min(zeros.size(), to - from);
+    const ssize_t done = ::pwrite(fd, zeros.data(), size, static_cast<off_t>(from));
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return done == 0 ? EIO : errno;
+    from += static_cast<std::size_t>(done);
+  }
+  return 0;
+}
+
+// liblmdb maps the file of locks and makes it as a hole: a reader that takes a place in it while
+// the disk is full would end the process (SIGBUS). Before this process has opened it: to close any
+// descriptor of the file drops the locks that a process has on it.
+int allocate_locks(const std::filesystem::path& path, unsigned readers_max) {
+  constexpr std::size_t kHeadBytesMax = 4096;
+  constexpr std::size_t kReaderBytes = 64;
+  const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd.is_open()) return errno;
+  const std::size_t bytes = kHeadBytesMax + readers_max * kReaderBytes;
+  const int code = set_aside(fd.get(), FALLOC_FL_KEEP_SIZE, 0, bytes);
+  return is_unknown(code) ? 0 : code;
 }
 
 Result<void, Error> to_result(int code) {
@@ -43,6 +91,10 @@ bool Error::is_not_found() const {
   return code == MDB_NOTFOUND;
 }
 
+bool Error::is_no_space() const {
+  return code == ENOSPC || code == EDQUOT || code == EFBIG;
+}
+
 std::string Error::text() const {
   // mdb_strerror() asks strerror(), which is not for threads, about the system's codes.
   return code > 0 ? std::generic_category().message(code) : mdb_strerror(code);
@@ -57,6 +109,9 @@ Result<std::unique_ptr<Env>, std::string> Env::open(const std::filesystem::path&
     std::error_code error;
     std::filesystem::create_directories(path, error);
     if (error) return refuse(error.message());
+    if (const int code = allocate_locks(path / "lock.mdb", options.readers_max); code != 0) {
+      return refuse(Error{code}.text());
+    }
   }
   MDB_env* raw = nullptr;
   if (const int code = mdb_env_create(&raw); code != 0) return refuse(Error{code}.text());
@@ -255,6 +310,7 @@ void WriteTxn::put(Dbi table, ByteSpan key, ByteSpan value) {
   MDB_val key_val = as_val(key);
   MDB_val value_val = as_val(value);
   note(mdb_put(txn_, table.handle, &key_val, &value_val, 0));
+  count_row(key, value);
 }
 
 void WriteTxn::append(Dbi table, ByteSpan key, ByteSpan value) {
@@ -262,6 +318,7 @@ void WriteTxn::append(Dbi table, ByteSpan key, ByteSpan value) {
   MDB_val key_val = as_val(key);
   MDB_val value_val = as_val(value);
   note(mdb_put(txn_, table.handle, &key_val, &value_val, MDB_APPEND));
+  count_row(key, value);
 }
 
 bool WriteTxn::erase(Dbi table, ByteSpan key) {
@@ -269,11 +326,53 @@ bool WriteTxn::erase(Dbi table, ByteSpan key) {
   MDB_val key_val = as_val(key);
   const int code = mdb_del(txn_, table.handle, &key_val, nullptr);
   if (code != 0 && code != MDB_NOTFOUND) note(code);
+  if (code == 0) count_row(key, {});
   return code == 0;
 }
 
 void WriteTxn::clear(Dbi table) {
   if (ok()) note(mdb_drop(txn_, table.handle, 0));
+}
+
+void WriteTxn::count_row(ByteSpan key, ByteSpan value) {
+  constexpr std::size_t kNodeBytes = 16;  // liblmdb's own, in a page
+  ++rows_;
+  row_bytes_ += key.size() + value.size() + kNodeBytes;
+}
+
+// Two ways to count too much, the smaller one is taken. A row changes its leaf, may split it, and
+// has a share in the pages above. Or else: each page of the file is copied once, and what is new
+// lies in pages that are half full.
+std::size_t WriteTxn::growth_bytes_max(std::size_t rows_more) {
+  constexpr std::size_t kPagesARow = 3;
+  constexpr std::size_t kSmallRowBytes = 64;
+  constexpr std::size_t kAlwaysBytes = std::size_t{1} << 20;  // roots, branches, the free list
+  const std::size_t bytes = row_bytes_ + rows_more * kSmallRowBytes;
+  const std::size_t by_row = (rows_ + rows_more) * kPagesARow * page_bytes() + 2 * bytes;
+  const std::size_t by_file = env_->used_bytes() + 4 * bytes;
+  return std::min(by_row, by_file) + kAlwaysBytes;
+}
+
+Result<void, Error> WriteTxn::reserve(std::size_t bytes) {
+  constexpr std::size_t kStepBytes = std::size_t{4} << 20;
+  if (!ok()) return failure(error_);
+  mdb_filehandle_t fd = -1;
+  if (const int code = mdb_env_get_fd(mdb_txn_env(txn_), &fd); code != 0) return failure(Error{code});
+
+  const std::size_t wanted = env_->used_bytes() + bytes;
+  // In steps, for the sake of those who come next; on a disk that is nearly full, what is needed.
+  const std::size_t rounded = (wanted + kStepBytes - 1) / kStepBytes * kStepBytes;
+  int code = 0;
+  for (const std::size_t end : {rounded, wanted}) {
+    struct stat info {};
+
+    if (::fstat(fd, &info) != 0) return failure(Error{errno});
+    const auto there = static_cast<std::size_t>(info.st_size);
+    if (there >= wanted) return {};
+    code = lengthen(fd, there, end);
+    if (code == 0) return {};
+  }
+  return failure(Error{code});
 }
 
 Result<void, Error> WriteTxn::commit() {
@@ -377,6 +476,7 @@ void WriteCursor::put(ByteSpan key, ByteSpan value, unsigned flags) {
   MDB_val key_val = as_val(key);
   MDB_val value_val = as_val(value);
   txn_.note(mdb_cursor_put(cursor_, &key_val, &value_val, flags));
+  txn_.count_row(key, value);
 }
 
 }  // namespace nostril::lmdb

@@ -25,6 +25,8 @@ struct Error {
 
   [[nodiscard]] bool is_map_full() const;
   [[nodiscard]] bool is_not_found() const;
+  /// The disk, the quota or the file's own limit leaves no room.
+  [[nodiscard]] bool is_no_space() const;
   [[nodiscard]] std::string text() const;
 };
 
@@ -170,12 +172,25 @@ class WriteTxn : public Txn {
   /// Removes all rows.
   void clear(Dbi table);
 
+  /// A bound for what the rows of this transaction, and as many as `rows_more` small ones, make the
+  /// file grow by when it is committed: pages that are copied before they change, and new ones.
+  /// clear() is not in it.
+  [[nodiscard]] std::size_t growth_bytes_max(std::size_t rows_more);
+  /// The file gets `bytes` more than are in use (Env::used_bytes()), with room for them on the
+  /// disk: the commit finds it. An error is not the transaction's.
+  [[nodiscard]] Result<void, Error> reserve(std::size_t bytes);
+
   /// On disk (fsync) when it returns without error. After an error of the disk nobody knows what
   /// reached it.
   [[nodiscard]] Result<void, Error> commit();
 
  private:
   friend class WriteCursor;
+
+  void count_row(ByteSpan key, ByteSpan value);
+
+  std::size_t rows_ = 0;
+  std::size_t row_bytes_ = 0;
 };
 
 /// Walks one table in key order (bytes compared as unsigned, shorter first). Lives shorter than its

@@ -256,12 +256,14 @@ void Ingest::on_commit(CommittedBatch&& batch) {
   if (reports_) {
     for (const auto& stored : batch.events) reports_->on_stored(stored->event.event());
   }
-  if (batch.is_in_tables) {
-    for (const WriteOutcome& outcome : batch.outcomes) ids_.settle(outcome.id, outcome.result);
-  } else {
-    in_log_.insert(in_log_.end(), batch.outcomes.begin(), batch.outcomes.end());
-  }
   std::int64_t units = 0;
+  for (const WriteOutcome& outcome : batch.outcomes) {
+    if (batch.is_in_tables || !is_kept(outcome.result)) {
+      ids_.settle(outcome.id, outcome.result);
+    } else {
+      in_log_.push_back(outcome);
+    }
+  }
   std::int64_t stream_units = 0;
   for (const WriteOutcome& outcome : batch.outcomes) {
     (outcome.token.loop == kStreamLoop ? stream_units : units) += outcome.token.credits;

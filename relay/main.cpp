@@ -17,6 +17,7 @@
 
 #include <malloc.h>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -212,6 +213,8 @@ void keep_freed_memory() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A file at its limit (RLIMIT_FSIZE) is a full disk, not the end.
+  std::signal(SIGXFSZ, SIG_IGN);
   keep_freed_memory();
   try {
     CLI::App app("A Nostr relay. Events are kept in one directory; nothing else to install.",

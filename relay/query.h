@@ -58,7 +58,8 @@ struct QueryStep {
   std::string text;
   std::vector<Row> rows;
   bool done = false;
-  bool failed = false;  ///< the store could not be read
+  bool failed = false;     ///< the store could not be read
+  bool is_behind = false;  ///< then: because it does not show yet all that it must (CommitGate)
   StoredRest rest = StoredRest::Unknown;
   /// Commits announced when the step ended. The step may have seen one more: it was on disk and not
   /// announced yet.

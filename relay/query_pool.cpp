@@ -78,7 +78,7 @@ void QueryPool::run(QueryMetrics& metrics) {
       } else {
         QueryStep failed;
         failed.query = std::move(query);
-        failed.done = failed.failed = true;
+        failed.done = failed.failed = failed.is_behind = true;
         metrics.failures.add();
         on_step_(std::move(failed));
       }

@@ -93,6 +93,7 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   [[nodiscard]] Applied apply_moderation(std::string_view body, bool is_own,
                                          std::string& why) override;
   [[nodiscard]] bool fetch_snapshot(const std::string& why) override;
+  [[nodiscard]] bool is_snapshot_offered() override;
   void caught_up() override;
 
   [[nodiscard]] Result<void, std::string> decide(ModerationMessage message);

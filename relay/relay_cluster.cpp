@@ -87,6 +87,10 @@ bool Relay::fetch_snapshot(const std::string& /*why*/) {
   return true;
 }
 
+bool Relay::is_snapshot_offered() {
+  return member_->is_snapshot_offered();
+}
+
 ClusterMemberParts Relay::member_parts() {
   return {*cluster_,
           *store_,

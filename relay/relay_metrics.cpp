@@ -133,6 +133,8 @@ std::string_view name_of(PutResult result) {
       return "failed";
     case PutResult::Blocked:
       return "blocked";
+    case PutResult::DiskFull:
+      return "disk_full";
   }
   return "unknown";
 }
@@ -168,7 +170,8 @@ void write_ingest(MetricsText& out, const Ingest& ingest, const Loops& loops) {
   }
   out.counter("events_swept_total", writer.swept(),
               "events removed that expired or whose authors vanished");
-  out.gauge("store_writable", writer.is_healthy() ? 1 : 0, "0 after a failed commit");
+  out.gauge("store_writable", writer.is_healthy() ? 1 : 0,
+            "0 while the disk is full, or after a failed commit");
   out.metric("queue_depth", "gauge", "waiting now");
   out.sample(ingest.verify_queued(), label("queue", "verify"));
   out.sample(writer.queued(), label("queue", "write"));
@@ -334,6 +337,17 @@ std::string Relay::metrics_text() const {
   write_negentropy(out, *queries_, loops_);
   if (mirror_) mirror_->write_metrics(out);
   if (cluster_) write_cluster(out, cluster_->figures());
+  if (member_) {
+    out.gauge("cluster_outbox_events", cluster_->outbox_events(),
+              "acknowledged here, and not in the stream yet");
+    out.counter("cluster_snapshots_made_total", member_->snapshots().made(),
+                "copies of this store for other relays");
+    out.counter("cluster_snapshot_pieces_total", member_->snapshots().chunks_given(),
+                "of them, given to other relays");
+    const SnapshotProgress fetched = member_->fetched();
+    out.gauge("cluster_fetch_chunks", fetched.chunks, "of the snapshot that is being fetched");
+    out.gauge("cluster_fetch_missing", fetched.missing, "of these, that are not here yet");
+  }
   write_guard(out, guard_, loops_);
   write_plugins(out, ingest_->plugins());
   write_operator(out, operator_metrics_, *admin_, moderation_->rows());

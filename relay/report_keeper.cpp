@@ -5,16 +5,25 @@
 #include "relay/store/scan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <utility>
 
 namespace nostril::relay {
 
+namespace {
+
+constexpr std::chrono::milliseconds kAnHour{3'600'000};
+constexpr std::chrono::milliseconds kTryAgainAfter{1'000};
+constexpr std::size_t kDueMax = 65'536;
+
+}  // namespace
+
 ReportKeeper::ReportKeeper(Store& store, CommitGate& gate, Reports& reports)
     : store_(store), gate_(gate), reports_(reports) {
   if (reports_.is_empty()) return;
-  read_all();
+  is_reading_due_ = !read_all();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -42,23 +51,35 @@ void ReportKeeper::on_stored(const Event& event) {
 }
 
 void ReportKeeper::run() {
-  while (auto tasks = tasks_.wait_all()) {
-    std::vector<EventId> ids;
-    bool read_again = false;
+  std::chrono::milliseconds wait_max = is_reading_due_ ? kTryAgainAfter : kAnHour;
+  while (auto tasks = tasks_.wait_all_for(wait_max)) {
     for (const Task& task : *tasks) {
       if (task) {
-        ids.push_back(*task);
+        due_ids_.push_back(*task);
       } else {
-        read_again = true;
+        is_reading_due_ = true;
       }
     }
-    if (!gate_.wait()) return;  // the store takes nothing any more
-    if (read_again) read_all();
-    if (!ids.empty()) erase(ids);
+    if (due_ids_.size() > kDueMax) {  // to read all finds them, too
+      due_ids_.clear();
+      is_reading_due_ = true;
+    }
+    wait_max = do_due() ? kAnHour : kTryAgainAfter;
   }
 }
 
-void ReportKeeper::read_all() {
+// False: not now, the disk is full perhaps.
+bool ReportKeeper::do_due() {
+  if (due_ids_.empty() && !is_reading_due_) return true;
+  if (!gate_.wait()) return false;
+  if (is_reading_due_ && !read_all()) return false;
+  is_reading_due_ = false;
+  if (!erase(due_ids_)) return false;
+  due_ids_.clear();
+  return true;
+}
+
+bool ReportKeeper::read_all() {
   reports_.begin_again();
   Filter filter;
   filter.kinds.emplace({kinds::kReport});
@@ -74,17 +95,17 @@ void ReportKeeper::read_all() {
       return RowAction::Take;
     });
     if (!step) {
-      log(LogLevel::Error, "reports: {}", public_text(step.error().text));
-      return;
+      errors_.error(public_text("reports: " + step.error().text));
+      return false;
     }
     is_done = step->done;
   }
   reports_.start_with(found);
-  erase(reports_.refused_events());
+  return erase(reports_.refused_events());
 }
 
 // Moderators' own events stay.
-void ReportKeeper::erase(const std::vector<EventId>& ids) {
+bool ReportKeeper::erase(const std::vector<EventId>& ids) {
   std::vector<EventId> there;
   {
     ReadTxn txn = store_.read();
@@ -93,13 +114,14 @@ void ReportKeeper::erase(const std::vector<EventId>& ids) {
       if (record && !reports_.moderators().contains(record->pubkey())) there.push_back(id);
     }
   }
-  if (there.empty()) return;
+  if (there.empty()) return true;
   const auto erased = store_.erase(there);
   if (!erased) {
-    log(LogLevel::Error, "reports: {}", public_text(erased.error().text));
-  } else {
-    log(LogLevel::Info, "reports: {} events erased", *erased);
+    errors_.error(public_text("reports: " + erased.error().text));
+    return false;
   }
+  log(LogLevel::Info, "reports: {} events erased", *erased);
+  return true;
 }
 
 }  // namespace nostril::relay

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/log_seldom.h"
 #include "base/mailbox.h"
 #include "relay/reports.h"
 #include "relay/store/commit_gate.h"
@@ -34,13 +35,18 @@ class ReportKeeper {
   using Task = std::optional<EventId>;
 
   void run();
-  void read_all();
-  void erase(const std::vector<EventId>& ids);
+  [[nodiscard]] bool do_due();
+  [[nodiscard]] bool read_all();
+  [[nodiscard]] bool erase(const std::vector<EventId>& ids);
 
   Store& store_;
   CommitGate& gate_;
   Reports& reports_;
   Mailbox<Task> tasks_{65'536};
+  // The thread's: what is to be done, kept until it could be.
+  std::vector<EventId> due_ids_;
+  bool is_reading_due_ = false;
+  SeldomLog errors_;
   std::thread thread_;  // last: it uses all of the above
 };
 

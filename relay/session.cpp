@@ -25,6 +25,12 @@ constexpr std::size_t kBytesAValue = 100;
 constexpr unsigned kOverrunsMax = 16;
 constexpr std::int64_t kOverrunRestMs = 1'000;
 
+std::string_view failure_of(const QueryStep& step) {
+  return step.is_behind ? "error: what was stored last can't be read now, the relay's disk is full "
+                          "or slow; try again later"
+                        : "error: the store can't be read";
+}
+
 }  // namespace
 
 std::size_t values_of(const std::vector<Filter>& filters) {
@@ -459,7 +465,7 @@ bool Session::take_step(QueryStep&& step) {
   Subscription& subscription = **found;
   send_rows(subscription, step);
   if (step.failed) {
-    end(found, "error: the store can't be read");
+    end(found, failure_of(step));
   } else if (subscription.is_overrun) {
     end(found, "error: too many new events while the stored ones were sent; ask again");
   } else if (step.done) {
@@ -493,7 +499,7 @@ bool Session::take_count(QueryStep&& step) {
   if (!step.done && step.query->visits < visits_max) return true;
   cancel_count(id);
   if (step.failed) {
-    refuse(id, "error: the store can't be read");
+    refuse(id, failure_of(step));
   } else if (!step.done) {
     refuse(id,
            fmt::format("error: to count this takes a look at more than {} entries", visits_max));

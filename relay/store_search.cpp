@@ -15,7 +15,7 @@ template <typename OnRecord>
 Result<void, std::string> scan(Store& store, StoreWriter& writer, const Filter& filter,
                                std::size_t count_max, std::int64_t now_s, OnRecord on_record) {
   if (writer.in_tables().would_miss({&filter, 1}) && !writer.in_tables().wait()) {
-    return failure(std::string("the store has failed"));
+    return failure(std::string("what was stored last can't be read"));
   }
   ScanOptions options;
   options.now_s = now_s;

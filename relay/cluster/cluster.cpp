@@ -151,9 +151,8 @@ bool Cluster::publish_ephemeral(const VerifiedEvent& event) {
 
 void Cluster::on_committed(const CommittedBatch& batch) {
   if (batch.stream_sequence == 0) return;
-  const bool has_failed = std::ranges::any_of(batch.outcomes, [](const WriteOutcome& outcome) {
-    return outcome.result == PutResult::Failed;
-  });
+  const bool has_failed = std::ranges::any_of(
+      batch.outcomes, [](const WriteOutcome& outcome) { return !is_kept(outcome.result); });
   if (has_failed) {
     store_failed_.store(true);
   } else {
@@ -277,7 +276,8 @@ void Cluster::take(Publication&& publication) {
     refuse_away(publication.event, {publication.token}, kAway);
     return;
   }
-  Pending next{std::move(publication.event), {}, {publication.token}, ++last_number_};
+  Pending next{
+      std::move(publication.event), {}, {publication.token}, ++last_number_, 0, 0, false, {}};
   next.json = to_json(next.event.event());
   next.deadline_ms = clock_.monotonic_ms() + options_.ack_wait_ms;
   const auto at = pending_.emplace(id, std::move(next)).first;
@@ -651,6 +651,11 @@ void Cluster::begin(const StreamInfo& info) {
   const bool is_empty = store_.count() == 0;
   if (!is_empty && info.last_sequence > 0) {
     stick("the events in this relay's store are not of its cluster: begin with an empty directory");
+    return;
+  }
+  // Also where the stream reaches back to its beginning: others may have had events before.
+  if (is_empty && options_.join == Join::Auto && host_.is_snapshot_offered()) {
+    lack("this relay has nothing yet, and another one has");
     return;
   }
   if (!is_whole || (options_.join == Join::Snapshot && info.last_sequence > 0)) {

@@ -49,6 +49,8 @@ class ClusterHost {
   /// What this relay lacks is not in the stream any more. Once; until it starts anew nothing is
   /// applied. False: nobody can fetch it.
   [[nodiscard]] virtual bool fetch_snapshot(const std::string& why) = 0;
+  /// Another relay has events and would give a snapshot of them. May wait for some seconds.
+  [[nodiscard]] virtual bool is_snapshot_offered() = 0;
   /// The relay serves from now on, after a start.
   virtual void caught_up() = 0;
 
@@ -202,13 +204,13 @@ class Cluster final : public ClusterPort, private BusHandler {
 
   struct Pending {
     VerifiedEvent event;
-    std::string json;
-    std::vector<WriteToken> tokens;
+    std::string json = {};
+    std::vector<WriteToken> tokens = {};
     std::uint64_t number = 0;
     std::int64_t deadline_ms = 0;
     std::int64_t resend_ms = 0;
     bool is_acked = false;
-    std::string problem;
+    std::string problem = {};
   };
 
   /// The stream had it before: answered from the store once that has it, too.

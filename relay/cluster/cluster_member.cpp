@@ -14,7 +14,7 @@ namespace nostril::relay {
 
 namespace {
 
-constexpr std::int64_t kWhoWaitMs = 2'000;
+constexpr std::int64_t kWhoWaitMs = 1'000;
 
 RelayState state_of(const ClusterFigures& figures) {
   switch (figures.phase) {
@@ -95,6 +95,11 @@ bool ClusterMember::is_snapshot_offered() {
   return offer && offer->events > 0;
 }
 
+bool ClusterMember::is_fetching() const {
+  const std::lock_guard lock(mutex_);
+  return fetch_ != nullptr;
+}
+
 ClusterMember::Wish ClusterMember::wish() const {
   if (is_renewing_.load()) return Wish::Renew;
   const std::int64_t since_ms = draining_since_ms_.load();
@@ -122,9 +127,9 @@ Result<void, std::string> ClusterMember::resnapshot() {
   return {};
 }
 
-std::string ClusterMember::fetch_text() const {
+SnapshotProgress ClusterMember::fetched() const {
   const std::lock_guard lock(mutex_);
-  return fetch_ ? fetch_->progress().text() : std::string();
+  return fetch_ ? fetch_->progress() : SnapshotProgress();
 }
 
 RelayStatus ClusterMember::status() const {
@@ -133,8 +138,7 @@ RelayStatus ClusterMember::status() const {
   out.relay = parts_.cluster.subjects().relay();
   out.version = NOSTRIL_VERSION;
   out.state = state_of(figures);
-  const std::string fetching = fetch_text();
-  out.note = fetching.empty() ? figures.note : fetching;
+  out.note = is_fetching() ? fetched().text() : figures.note;
   out.outbox_events = parts_.outbox_events();
   if (draining_since_ms_.load() != 0) {
     out.state = RelayState::Draining;

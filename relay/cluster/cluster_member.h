@@ -67,7 +67,7 @@ class ClusterMember {
 
   /// Begins, if it has not; never waits.
   void fetch_snapshot();
-  /// Another relay has events and would give them. Waits for answers, two seconds at most.
+  /// Another relay has events and would give them. Waits for an answer, a second at most.
   [[nodiscard]] bool is_snapshot_offered();
 
   [[nodiscard]] Wish wish() const;
@@ -79,8 +79,11 @@ class ClusterMember {
 
   [[nodiscard]] const SnapshotDesk& snapshots() const { return snapshots_; }
 
+  /// Of the snapshot that is being fetched; zeros where none is.
+  [[nodiscard]] SnapshotProgress fetched() const;
+
  private:
-  [[nodiscard]] std::string fetch_text() const;
+  [[nodiscard]] bool is_fetching() const;
 
   const ClusterMemberParts parts_;
   const std::int64_t started_at_ms_;

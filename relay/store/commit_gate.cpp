@@ -24,7 +24,7 @@ bool CommitGate::wait() {
     lock.unlock();
     wake_writer_();
     lock.lock();
-    changed_.wait(lock, is_over);
+    (void)changed_.wait_for(lock, wait_max_, is_over);
   }
   return in_tables_.load() >= wanted;
 }
@@ -41,6 +41,7 @@ void CommitGate::commit() {
     const std::lock_guard lock(mutex_);
     in_log_.clear();
     has_removed_ = false;
+    has_failed_ = false;
     is_wanted_.store(false);
     in_tables_.store(acknowledged_.load());
   }

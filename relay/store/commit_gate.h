@@ -5,6 +5,7 @@
 #include "relay/event_text.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -38,9 +39,13 @@ struct CommittedEvent {
 class CommitGate {
  public:
   using Events = std::vector<std::shared_ptr<const CommittedEvent>>;
+  /// For a disk that hangs.
+  static constexpr std::chrono::seconds kWaitMax{10};
 
-  /// `wake_writer` is called by readers that wait, with no lock held.
-  explicit CommitGate(std::function<void()> wake_writer) : wake_writer_(std::move(wake_writer)) {}
+  /// `wake_writer` is called by readers that wait, `wait_max` at most, with no lock held.
+  explicit CommitGate(std::function<void()> wake_writer,
+                      std::chrono::milliseconds wait_max = kWaitMax)
+      : wake_writer_(std::move(wake_writer)), wait_max_(wait_max) {}
 
   /// Nothing is in the log only.
   [[nodiscard]] bool is_open() const { return acknowledged_.load() == in_tables_.load(); }
@@ -49,8 +54,8 @@ class CommitGate {
   /// must: an event in the log matches, or one there has removed another.
   [[nodiscard]] bool would_miss(std::span<const Filter> filters) const;
 
-  /// Waits until all that is acknowledged now is in the tables. False: it never will be, the store
-  /// has failed.
+  /// Waits until all that is acknowledged now is in the tables. False: the writer could not put it
+  /// there when it last tried (it may later, after a full disk), or does not in time.
   [[nodiscard]] bool wait();
 
   /// These are about to be acknowledged, and in the log only. `has_removed`: with them, or since
@@ -58,7 +63,7 @@ class CommitGate {
   void acknowledge(const Events& events, bool has_removed);
   /// All of them are in the tables.
   void commit();
-  /// They will stay in the log.
+  /// They stay in the log for now.
   void fail();
 
   /// A reader waits.
@@ -66,6 +71,7 @@ class CommitGate {
 
  private:
   const std::function<void()> wake_writer_;
+  const std::chrono::milliseconds wait_max_;
   // Batches, changed with mutex_ held.
   std::atomic<std::uint64_t> acknowledged_{0};
   std::atomic<std::uint64_t> in_tables_{0};

@@ -66,6 +66,9 @@ class Editor {
   /// position in the cluster's stream.
   void finish();
 
+  /// Rows that finish() has still to write.
+  [[nodiscard]] std::size_t rows_held_back() const { return pending_.count(); }
+
   /// Events that were stored and are not any more.
   [[nodiscard]] std::size_t removed_count() const { return removed_count_; }
 

@@ -214,6 +214,7 @@ Result<bool, std::string> EventLog::is_ahead_of(const LogMark& mark) {
 Result<bool, lmdb::Error> EventLog::append(const LogMark& mark, End& end,
                                            std::span<const Event* const> events, std::int64_t now_s,
                                            std::uint64_t stream_sequence) {
+  if (end.epoch == failed_epoch_) return false;
   use_key(mark);
   record_.resize(kEventsAt);
   set_integer(record_, kEpochAt, end.epoch, kEpochBytes);
@@ -240,7 +241,10 @@ Result<bool, lmdb::Error> EventLog::append(const LogMark& mark, End& end,
 
   int failed = write_all(fd_, record_, end.at);
   if (failed == 0 && sync_ && ::fdatasync(fd_) != 0) failed = errno;
-  if (failed != 0) return failure(lmdb::Error{failed});
+  if (failed != 0) {
+    failed_epoch_ = end.epoch;
+    return failure(lmdb::Error{failed});
+  }
   ++end.number;
   end.at += size;
   return true;

@@ -86,8 +86,10 @@ class EventLog {
   /// Whether the file begins with a whole record of a later epoch than the mark's.
   [[nodiscard]] Result<bool, std::string> is_ahead_of(const LogMark& mark);
 
-  /// On disk when it returns true, `end` moved on. False: no room, nothing done.
-  /// `stream_sequence`: 0 for none.
+  /// On disk when it returns true, `end` moved on. False: no room, nothing done. After an error
+  /// nobody knows what of the record is on the disk: false until the next epoch, so that none that
+  /// is acknowledged comes behind it. `stream_sequence`:
+  /// 0 for none.
   [[nodiscard]] Result<bool, lmdb::Error> append(const LogMark& mark, End& end,
                                                  std::span<const Event* const> events,
                                                  std::int64_t now_s,
@@ -102,7 +104,8 @@ class EventLog {
   const std::filesystem::path path_;
   const bool sync_;
   int fd_ = -1;
-  std::size_t capacity_ = 0;  // 0: not prepared
+  std::size_t capacity_ = 0;        // 0: not prepared
+  std::uint64_t failed_epoch_ = 0;  // of the tables' commits the first is 1
   std::array<std::uint8_t, 32> key_{};
   std::optional<HmacKey> hmac_;  // of key_
   Bytes record_;                 // scratch, reused

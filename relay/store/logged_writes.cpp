@@ -45,7 +45,6 @@ Result<std::vector<PutResult>, StoreError> LoggedWrites::put(std::span<const Ver
     return txn.commit();
   };
   if (auto written = store_.write_in(open_, now_s, work, finish); !written) {
-    batches_in_log_ = 0;
     return failure(written.error());
   }
   if (is_logged) ++batches_in_log_;
@@ -59,7 +58,7 @@ Result<void, StoreError> LoggedWrites::commit() {
   auto written = store_.write_in(
       open_, 0, [](Editor&) {}, [](Transaction& txn) { return txn.commit(); });
   open_.reset();
-  batches_in_log_ = 0;
+  if (written) batches_in_log_ = 0;
   return written;
 }
 

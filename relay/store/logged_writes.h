@@ -31,9 +31,10 @@ class LoggedWrites {
   LoggedWrites& operator=(LoggedWrites&&) = delete;
 
   /// As Store::put(): durable when it returns. `may_log` false, or no room in the log: committed,
-  /// with all that was only logged. `stream_sequence`: where the last of these events stands in the
-  /// cluster's stream, 0 for none of it. As durable as they are: if none of them changes anything,
-  /// that is later, and to put them again would change nothing either.
+  /// with all that was only logged. After an error what was logged before stays in the log, for the
+  /// next commit(), or for the next who opens the store. `stream_sequence`: where the last of these
+  /// events stands in the cluster's stream, 0 for none of it. As durable as they are: if none of
+  /// them changes anything, that is later, and to put them again would change nothing either.
   [[nodiscard]] Result<std::vector<PutResult>, StoreError> put(
       std::span<const VerifiedEvent> events, std::int64_t now_s, bool may_log,
       std::uint64_t stream_sequence = 0);
@@ -41,11 +42,10 @@ class LoggedWrites {
   /// What is only in the log goes into the tables.
   [[nodiscard]] Result<void, StoreError> commit();
 
-  /// Batches that are only in the log; none after an error, when they are there for the next who
-  /// opens the store.
+  /// Batches that are only in the log.
   [[nodiscard]] std::size_t batches_in_log() const { return batches_in_log_; }
 
-  /// One of them has replaced or deleted an event.
+  /// One of them has replaced or deleted an event; asked after a put() that has logged.
   [[nodiscard]] bool log_has_removed() const;
 
  private:

@@ -16,6 +16,8 @@ class PendingKeys {
   /// Writes all, and is empty then.
   void flush(lmdb::WriteTxn& txn);
 
+  [[nodiscard]] std::size_t count() const { return count_; }
+
   /// The caller flushes at kCountMax: 12 MiB.
   [[nodiscard]] bool is_full() const { return count_ >= kCountMax; }
 

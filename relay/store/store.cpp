@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <utility>
 
 namespace nostril::relay {
@@ -57,6 +58,10 @@ bool is_accepted(PutResult result) {
   return result == PutResult::Stored || result == PutResult::Duplicate;
 }
 
+bool is_kept(PutResult result) {
+  return result != PutResult::Failed && result != PutResult::DiskFull;
+}
+
 std::string_view ok_message(PutResult result) {
   switch (result) {
     case PutResult::Stored:
@@ -77,6 +82,8 @@ std::string_view ok_message(PutResult result) {
       return "invalid: created_at is out of range";
     case PutResult::Failed:
       return "error: the event could not be stored";
+    case PutResult::DiskFull:
+      return "error: the relay's disk is full, nothing can be stored now";
     case PutResult::Blocked:
       return "blocked: a moderator has removed this event, or its author";
   }
@@ -375,7 +382,10 @@ Result<void, StoreError> Store::write_in(std::unique_ptr<Transaction>& open, std
                                          const Work& work, const Finish& finish) {
   if (env_->read_only()) return failure(StoreError{"the store was opened read-only"});
   while (true) {
-    if (failed_.load()) return failure(StoreError{"the store takes nothing more: a write failed"});
+    if (failed_.load()) {
+      open.reset();
+      return failure(StoreError{"the store takes nothing more: a write failed"});
+    }
     const std::size_t map_bytes = env_->map_bytes();
     if (!open) {
       open = std::make_unique<Transaction>(*env_, tables_, dictionaries_, *log_);
@@ -401,8 +411,29 @@ Result<void, StoreError> Store::write_in(std::unique_ptr<Transaction>& open, std
       if (grown) continue;
       error = grown.error();
     }
-    return failure(fail("the store takes nothing more: a write failed: " + error.text()));
+    return failure(fail_to_write(error));
   }
+}
+
+bool Store::has_room() {
+  constexpr std::size_t kRoomBytes = std::size_t{4} << 20;
+  lmdb::WriteTxn txn(*env_);
+  const auto reserved = txn.reserve(kRoomBytes);
+  return reserved || !reserved.error().is_no_space();
+}
+
+// A transaction that was dropped before its last step, the new meta page, has written nothing but
+// pages that no reader and no later transaction knows of; what that step leaves unknown, liblmdb
+// refuses to go on with. A disk that fails otherwise is not trusted with more.
+StoreError Store::fail_to_write(const lmdb::Error& error) {
+  // What was written in part only liblmdb calls an error of the disk.
+  const bool is_full =
+      error.is_no_space() || error.is_map_full() || (error.code == EIO && !has_room());
+  if (is_full) {
+    const std::string why = error.code == EIO ? "a write was cut short" : error.text();
+    return {"the disk is full: " + why, true};
+  }
+  return fail("the store takes nothing more: a write failed: " + error.text());
 }
 
 Result<void, StoreError> Store::write(std::int64_t now_s, const Work& work) {

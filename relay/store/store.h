@@ -32,7 +32,7 @@ inline constexpr std::size_t kLogBytes = std::size_t{1} << 20;
 
 struct StoreOptions {
   /// Address space reserved at first; doubled when full, without a restart. The file is as big as
-  /// its content needs.
+  /// its content needs, and up to 64 MiB more (Transaction::log()).
   std::size_t map_bytes_initial = std::size_t{1} << 30;
   std::size_t map_bytes_max = std::size_t{1} << 44;
   unsigned readers_max = 256;  ///< read transactions at a time in all processes
@@ -61,19 +61,23 @@ enum class PutResult : std::uint8_t {
   Ephemeral,   ///< of a kind that must not be stored; the relay never sends one here
   OutOfRange,  ///< created_at over kCreatedAtMax
   Failed,      ///< the disk failed; the store takes nothing more
+  DiskFull,    ///< no room on the disk: not stored, later maybe
   Blocked,     ///< banned while it was under way; the store never says so
 };
-inline constexpr std::size_t kPutResultCount = 10;
+inline constexpr std::size_t kPutResultCount = 11;
 
 /// OK's third member: true for Stored and Duplicate only. An older version of a replaceable event
 /// is answered with false, because it is not kept and its author may have lost an edit; the prefix
 /// is "duplicate:", because to send it again is senseless.
 [[nodiscard]] bool is_accepted(PutResult result);
+/// The disk did not fail: what has to be there now is there.
+[[nodiscard]] bool is_kept(PutResult result);
 /// OK's fourth member, with NIP-01's prefix; empty for Stored.
 [[nodiscard]] std::string_view ok_message(PutResult result);
 
 struct StoreError {
-  std::string text;  ///< one line for the log or the operator
+  std::string text;           ///< one line for the log or the operator
+  bool is_disk_full = false;  ///< nothing was written, the store is as it was: try again later
 };
 
 /// Told what is being done and how much of it so far.
@@ -147,6 +151,7 @@ class Transaction;
 /// when it began; keep it for milliseconds (a long one keeps the file growing, and holds up a
 /// growth of the map), and begin no second one or a write on the same thread meanwhile.
 /// After a failed commit all writes are refused: what reached the disk is unknown until reopened.
+/// A full disk is no such failure: the tables show what they showed before, see StoreError.
 class Store {
  public:
   /// Opens or creates the directory `path`. A file of another format is refused with what to do,
@@ -212,6 +217,10 @@ class Store {
   /// Texts can be searched.
   [[nodiscard]] bool has_search() const { return tables_.words.exists(); }
 
+  /// The disk has room for some more: a try after StoreError::is_disk_full. A write: the thread
+  /// holds no transaction.
+  [[nodiscard]] bool has_room();
+
   /// False after a failed commit.
   [[nodiscard]] bool is_writable() const { return !failed_.load() && !env_->read_only(); }
 
@@ -272,14 +281,15 @@ class Store {
   using Finish = std::function<Result<void, lmdb::Error>(Transaction&)>;
 
   // Runs `work`, then `finish` in the transaction `open`, which is begun when there is none; grows
-  // the map and starts over as often as needed. After an error there is no transaction, and the
-  // store has failed.
+  // the map and starts over as often as needed. After an error there is no transaction, and unless
+  // the disk was full the store has failed.
   [[nodiscard]] Result<void, StoreError> write_in(std::unique_ptr<Transaction>& open,
                                                   std::int64_t now_s, const Work& work,
                                                   const Finish& finish);
   // The same in a transaction of its own.
   [[nodiscard]] Result<void, StoreError> write(std::int64_t now_s, const Work& work);
   [[nodiscard]] StoreError fail(const std::string& why);
+  [[nodiscard]] StoreError fail_to_write(const lmdb::Error& error);
   template <typename E>
   [[nodiscard]] Result<std::vector<PutResult>, StoreError> put_all(std::span<const E> events,
                                                                    std::int64_t now_s);

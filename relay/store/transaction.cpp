@@ -37,8 +37,17 @@ void Transaction::replay() {
 
 Result<bool, lmdb::Error> Transaction::log(std::span<const Event* const> events, std::int64_t now_s,
                                            std::uint64_t stream_sequence) {
-  if (!mark_) return false;
+  if (!mark_ || !has_room_to_commit()) return false;
   return log_.append(*mark_, end_, events, now_s, stream_sequence);
+}
+
+// What was acknowledged is in the log only: no full disk may keep it from the readers. Much work
+// (a deletion of very much) is not worth that much room, it is committed at once.
+bool Transaction::has_room_to_commit() {
+  constexpr std::size_t kGrowthBytesMax = std::size_t{64} << 20;
+  constexpr std::size_t kOwnRows = 4;  // the mark, the numbers given
+  const std::size_t growth = txn_.growth_bytes_max(editor_.rows_held_back() + kOwnRows);
+  return growth <= kGrowthBytesMax && txn_.reserve(growth).has_value();
 }
 
 Result<void, lmdb::Error> Transaction::commit() {

@@ -31,7 +31,8 @@ class Transaction {
 
   /// Puts a record of these events, which this transaction has stored, in the log: they are on disk
   /// then, whatever becomes of the transaction; with them, if it is not 0, how far the store is in
-  /// its cluster's stream. False: no log, or no room in it.
+  /// its cluster's stream. Before that the tables' file gets the room that their commit needs, so
+  /// that it does not meet a full disk. False: no log, or no room in one of the two.
   [[nodiscard]] Result<bool, lmdb::Error> log(std::span<const Event* const> events,
                                               std::int64_t now_s, std::uint64_t stream_sequence);
 
@@ -43,6 +44,7 @@ class Transaction {
 
  private:
   void replay();
+  [[nodiscard]] bool has_room_to_commit();
 
   const Tables& tables_;
   EventLog& log_;

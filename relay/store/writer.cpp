@@ -1,5 +1,6 @@
 #include "relay/store/writer.h"
 
+#include "base/log.h"
 #include "base/thread_name.h"
 
 #include <algorithm>
@@ -12,6 +13,9 @@ namespace {
 // Where readers want every single batch the log is written in vain; after that many it is tried
 // again.
 constexpr std::size_t kBatchesCommittedAtOnce = 8;
+// While the disk is full: from one look for room to the next, and from one try to put into the
+// tables what the log holds to the next.
+constexpr std::int64_t kLookMs = 1'000;
 
 }  // namespace
 
@@ -47,6 +51,7 @@ void StoreWriter::run() {
     if (!was_idle) write(std::move(*batch));
     commit_when_due(was_idle);
     sweep_when_due();
+    look_for_room();
   }
   {
     const std::lock_guard lock(work_mutex_);
@@ -83,23 +88,33 @@ void StoreWriter::run_waiting_work() {
 
 std::chrono::milliseconds StoreWriter::wait_max() const {
   std::int64_t wait_ms = options_.sweep_interval_ms;
-  if (writes_->batches_in_log() > 0) {
-    wait_ms = std::clamp<std::int64_t>(log_due_ms_ - clock_.monotonic_ms(), 0, wait_ms);
-  }
+  const auto until = [&](std::int64_t due_ms) {
+    wait_ms = std::clamp<std::int64_t>(due_ms - clock_.monotonic_ms(), 0, wait_ms);
+  };
+  if (writes_->batches_in_log() > 0 && store_.is_writable()) until(log_due_ms_);
+  if (disk_.is_full()) until(next_look_ms_);
   return std::chrono::milliseconds(wait_ms);
 }
 
 void StoreWriter::write(std::vector<WriteRequest> batch) {
   std::vector<VerifiedEvent> events;
   events.reserve(batch.size());
+  std::uint64_t stream_first = 0;
   std::uint64_t stream_sequence = 0;
   for (auto& request : batch) {
     events.push_back(std::move(request.event));
+    if (stream_first == 0) stream_first = request.stream_sequence;
     stream_sequence = std::max(stream_sequence, request.stream_sequence);
   }
   const std::size_t batches_before = writes_->batches_in_log();
   const auto began = std::chrono::steady_clock::now();
-  const std::vector<PutResult> results = put(events, stream_sequence);
+  const bool is_behind_gap = stream_lost_ != 0 && stream_first > stream_lost_;
+  const std::vector<PutResult> results =
+      is_behind_gap ? std::vector<PutResult>(events.size(), PutResult::DiskFull)
+                    : put(events, stream_sequence);
+  if (stream_first != 0 && !is_behind_gap) {
+    stream_lost_ = std::ranges::all_of(results, is_kept) ? 0 : stream_first;
+  }
   busy_us_.add(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
                                               std::chrono::steady_clock::now() - began)
                                               .count()));
@@ -143,12 +158,22 @@ std::vector<PutResult> StoreWriter::put(const std::vector<VerifiedEvent>& events
 
 std::vector<PutResult> StoreWriter::put_all(const std::vector<VerifiedEvent>& events,
                                             std::uint64_t stream_sequence) {
+  if (!disk_.may_try(clock_.monotonic_ms())) {
+    return std::vector<PutResult>(events.size(), PutResult::DiskFull);
+  }
   const bool may_log = events.size() < options_.logged_batch_events_max &&
                        batches_to_commit_ == 0 && !gate_.is_wanted();
   if (batches_to_commit_ > 0) --batches_to_commit_;
   auto results = writes_->put(events, clock_.unix_s(), may_log, stream_sequence);
-  if (results) return std::move(*results);
+  if (results) {
+    if (std::ranges::count(*results, PutResult::Stored) > 0) found_room();
+    return std::move(*results);
+  }
   errors_.error(public_text(results.error().text));
+  if (results.error().is_disk_full) {
+    disk_.found_full(clock_.monotonic_ms());
+    return std::vector<PutResult>(events.size(), PutResult::DiskFull);
+  }
   gate_.fail();
   return std::vector<PutResult>(events.size(), PutResult::Failed);
 }
@@ -160,29 +185,33 @@ void StoreWriter::count_put(CommittedBatch& committed, std::size_t batches_befor
     if (batches_before == 0) log_due_ms_ = clock_.monotonic_ms() + options_.log_age_ms_max;
     logged_.add();
     gate_.acknowledge(committed.events, writes_->log_has_removed());
+    events_in_log_ += committed.outcomes.size();
   }
   committed.is_in_tables = batches == 0;
-  if (batches > 0) {
-    events_in_log_ += committed.outcomes.size();
-  } else if (batches_before > 0 && store_.is_writable()) {
-    log_is_in_tables();
-  }
+  if (batches == 0 && batches_before > 0) log_is_in_tables();
 }
 
 void StoreWriter::commit_when_due(bool was_idle) {
   const std::size_t batches = writes_->batches_in_log();
-  if (batches == 0) return;
+  if (batches == 0 || !store_.is_writable()) return;
   if (gate_.is_wanted() && batches == 1) batches_to_commit_ = kBatchesCommittedAtOnce;
-  if (was_idle || gate_.is_wanted() || events_in_log_ >= options_.log_events_max ||
-      clock_.monotonic_ms() >= log_due_ms_) {
-    commit_log();
-  }
+  if (is_log_due(was_idle)) commit_log();
+}
+
+bool StoreWriter::is_log_due(bool was_idle) const {
+  if (clock_.monotonic_ms() >= log_due_ms_) return true;
+  if (is_log_stuck_) return false;
+  // On a full disk the room that was kept for them is there now.
+  return was_idle || gate_.is_wanted() || disk_.is_full() ||
+         events_in_log_ >= options_.log_events_max;
 }
 
 void StoreWriter::commit_log() {
   if (writes_->batches_in_log() == 0) return;
   if (const auto committed = writes_->commit(); !committed) {
     errors_.error(public_text(committed.error().text));
+    is_log_stuck_ = true;
+    log_due_ms_ = clock_.monotonic_ms() + kLookMs;
     gate_.fail();
     return;
   }
@@ -192,8 +221,22 @@ void StoreWriter::commit_log() {
 void StoreWriter::log_is_in_tables() {
   log_commits_.add();
   events_in_log_ = 0;
+  is_log_stuck_ = false;
   if (on_in_tables_) on_in_tables_();
   gate_.commit();
+}
+
+// By itself, so that who watches learns of it; and whoever writes tries now and then (FullDisk):
+// there may be free pages within the file.
+void StoreWriter::look_for_room() {
+  const std::int64_t now_ms = clock_.monotonic_ms();
+  if (!disk_.is_full() || now_ms < next_look_ms_) return;
+  next_look_ms_ = now_ms + kLookMs;
+  if (writes_->batches_in_log() == 0 && store_.has_room()) found_room();
+}
+
+void StoreWriter::found_room() {
+  if (disk_.found_room()) log(LogLevel::Info, "the disk has room again: events are stored");
 }
 
 void StoreWriter::sweep_when_due() {
@@ -203,6 +246,8 @@ void StoreWriter::sweep_when_due() {
   const auto swept = store_.sweep(clock_.unix_s(), options_.sweep_rows_max);
   if (!swept) {
     errors_.error(public_text(swept.error().text));
+    next_sweep_ms_ = now_ms + options_.sweep_interval_ms;
+    if (!swept.error().is_disk_full) gate_.fail();
     return;
   }
   swept_.add(swept->removed);

@@ -6,6 +6,7 @@
 #include "base/metrics.h"
 #include "events/event.h"
 #include "relay/store/commit_gate.h"
+#include "relay/store/full_disk.h"
 #include "relay/store/logged_writes.h"
 #include "relay/store/store.h"
 
@@ -75,7 +76,8 @@ struct WriterOptions {
 ///
 /// Threads: submit(), in_tables() and the counters from any; the handlers are called on the writer
 /// thread, which may hold a transaction: they must be quick, must not throw and must not use the
-/// store. After a failed write the writer answers all work with PutResult::Failed.
+/// store. After a failed write the writer answers all work with PutResult::Failed. While the disk
+/// is full it answers PutResult::DiskFull, and goes on by itself once there is room (FullDisk).
 class StoreWriter {
  public:
   /// Called when a batch is on disk.
@@ -109,7 +111,8 @@ class StoreWriter {
   /// What readers ask.
   [[nodiscard]] CommitGate& in_tables() { return gate_; }
 
-  [[nodiscard]] bool is_healthy() const { return store_.is_writable(); }
+  /// Takes events.
+  [[nodiscard]] bool is_healthy() const { return store_.is_writable() && !disk_.is_full(); }
 
   [[nodiscard]] std::uint64_t batches() const { return batches_.read(); }
 
@@ -138,8 +141,11 @@ class StoreWriter {
                                                std::uint64_t stream_sequence);
   void count_put(CommittedBatch& committed, std::size_t batches_before);
   void commit_when_due(bool was_idle);
+  [[nodiscard]] bool is_log_due(bool was_idle) const;
   void commit_log();
   void log_is_in_tables();
+  void look_for_room();
+  void found_room();
   void sweep_when_due();
 
   // Constant after construction.
@@ -160,7 +166,13 @@ class StoreWriter {
   std::array<Counter, kPutResultCount> outcomes_;
   // Owned by the writer thread.
   std::optional<LoggedWrites> writes_;  // while the thread runs
+  FullDisk disk_;
+  // A stream is stored without a gap: after a batch of it that was lost none of it is taken, until
+  // the first that was lost comes again. 0: none was.
+  std::uint64_t stream_lost_ = 0;
+  std::int64_t next_look_ms_ = 0;  // for room, while the disk is full
   std::size_t events_in_log_ = 0;
+  bool is_log_stuck_ = false;          // the tables could not take it when last tried
   std::int64_t log_due_ms_ = 0;        // when there are any
   std::size_t batches_to_commit_ = 0;  // at once: readers want each of them
   std::int64_t next_sweep_ms_ = 0;

@@ -159,7 +159,8 @@ void MirrorStream::offer_pending() {
 void MirrorStream::count(PutResult result) {
   if (result == PutResult::Stored) {
     ++metrics_.stored;
-  } else if (result == PutResult::OutOfRange || result == PutResult::Failed) {
+  } else if (result == PutResult::OutOfRange || result == PutResult::Failed ||
+             result == PutResult::DiskFull) {
     ++metrics_.refused;
   } else {
     ++metrics_.known;
@@ -217,7 +218,7 @@ void MirrorStream::begin_sync() {
   CommitGate& gate = context_.ingest.in_tables();
   const Filter filters[] = {options_.filter};
   if (gate.would_miss(filters) && !gate.wait()) {
-    finish_sync(false, "the store has failed");
+    finish_sync(false, "what was stored last can't be read");
     return;
   }
   scan_.emplace(context_.store, options_.filter, context_.clock.unix_s());

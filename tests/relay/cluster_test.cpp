@@ -217,6 +217,7 @@ TEST_F(ClusterTest, ARelayThatComesLaterServesOnceItHasAll) {
     events.push_back(alice.sign(1, std::to_string(i)));
     ASSERT_EQ(writer.publish(events.back()), "true ");
   }
+  members["b"].config.cluster.join = "stream";  // a snapshot: cluster_process_test.cpp
   start("b");
   ASSERT_TRUE(comes_to_serve("b"));
   EXPECT_EQ(connect("b").query("all", R"({"limit":5000})").size(), 300U);

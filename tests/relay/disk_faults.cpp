@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -22,6 +23,7 @@ struct State {
   Fault fault = Fault::None;
   std::size_t fault_at = 0;
   std::size_t count = 0;
+  bool can_allocate = true;
   std::string directory;
   std::vector<Step> steps;
 };
@@ -38,11 +40,17 @@ std::string path_of(int fd) {
   return size > 0 ? std::string(path.data(), static_cast<std::size_t>(size)) : "";
 }
 
+bool is_watched(int fd) {
+  return state().is_watching && path_of(fd).starts_with(state().directory);
+}
+
 // What becomes of the step that is about to be taken.
 Fault next_step(int fd) {
   State& self = state();
-  if (!self.is_watching || !path_of(fd).starts_with(self.directory)) return Fault::None;
-  if (++self.count != self.fault_at) return Fault::None;
+  if (!is_watched(fd)) return Fault::None;
+  ++self.count;
+  if (self.fault == Fault::Full && self.count >= self.fault_at) return Fault::Full;
+  if (self.count != self.fault_at) return Fault::None;
   if (self.fault == Fault::Exit) _exit(kExitStatus);
   return self.fault;
 }
@@ -53,6 +61,13 @@ std::string recorded_name(int fd) {
   const std::string path = path_of(fd);
   const std::string name = path.substr(path.rfind('/') + 1);
   return name == "data.mdb" || name == "log" ? name : "";
+}
+
+std::uint64_t size_of(int fd) {
+  struct stat info {};
+
+  CHECK(fstat(fd, &info) == 0);
+  return static_cast<std::uint64_t>(info.st_size);
 }
 
 ssize_t raw_write(int fd, const std::uint8_t* bytes, std::size_t size, off_t at) {
@@ -74,6 +89,15 @@ ssize_t write_at(int fd, const iovec* parts, int count, off_t at) {
     (void)raw_write(fd, all.data(), all.size() / 2, at);
     _exit(kExitStatus);
   }
+  if (fault == Fault::Full) {
+    const std::uint64_t end = size_of(fd);
+    const auto begin = static_cast<std::uint64_t>(at);
+    if (begin >= end) {
+      errno = ENOSPC;
+      return -1;
+    }
+    if (begin + all.size() > end) all.resize(end - begin);
+  }
   const ssize_t written = raw_write(fd, all.data(), all.size(), at);
   if (const std::string name = recorded_name(fd); !name.empty()) {
     const bool is_durable = (fcntl(fd, F_GETFL) & O_DSYNC) != 0;
@@ -90,20 +114,43 @@ int simple_step(int fd, Step::Kind kind, std::uint64_t at, long call) {
     errno = EIO;
     return -1;
   }
+  if (fault == Fault::Full && kind == Step::Kind::Truncate && at > size_of(fd)) {
+    errno = ENOSPC;
+    return -1;
+  }
   const long done = kind == Step::Kind::Truncate ? syscall(call, fd, at) : syscall(call, fd);
   const std::string name = recorded_name(fd);
   if (!name.empty()) state().steps.push_back({kind, at, {}, name, false});
   return static_cast<int>(done);
 }
 
+// No step of its own: it makes nothing durable.
+int allocate(int fd, int mode, off_t at, off_t size) {
+  const State& self = state();
+  if (!self.can_allocate) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
+  const bool is_full = self.fault == Fault::Full && self.count >= self.fault_at && is_watched(fd);
+  if (is_full && static_cast<std::uint64_t>(at + size) > size_of(fd)) {
+    errno = ENOSPC;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_fallocate, fd, mode, at, size));
+}
+
 }  // namespace
 
+void can_allocate(bool yes) {
+  state().can_allocate = yes;
+}
+
 void watch(const std::string& directory, Fault fault, std::size_t fault_at) {
-  state() = {true, false, fault, fault_at, 0, directory, {}};
+  state() = {true, false, fault, fault_at, 0, state().can_allocate, directory, {}};
 }
 
 void record(const std::string& directory) {
-  state() = {true, true, Fault::None, 0, 0, directory, {}};
+  state() = {true, true, Fault::None, 0, 0, state().can_allocate, directory, {}};
 }
 
 void mark(std::uint64_t number) {
@@ -113,8 +160,7 @@ void mark(std::uint64_t number) {
 std::vector<Step> stop() {
   std::vector<Step> steps = std::move(state().steps);
   const std::size_t count = state().count;
-  state() = {};
-  state().count = count;
+  state() = {false, false, Fault::None, 0, count, state().can_allocate, "", {}};
   return steps;
 }
 
@@ -194,6 +240,14 @@ int fdatasync(int fd) {
 
 int fsync(int fd) {
   return disk::simple_step(fd, disk::Step::Kind::Sync, 0, SYS_fsync);
+}
+
+int fallocate(int fd, int mode, off_t at, off_t size) {
+  return disk::allocate(fd, mode, at, size);
+}
+
+int fallocate64(int fd, int mode, off64_t at, off64_t size) {
+  return disk::allocate(fd, mode, at, size);
 }
 
 int ftruncate(int fd, off_t size) noexcept {

@@ -30,9 +30,13 @@ enum class Fault : std::uint8_t {
   None,
   Exit,      ///< ends the process instead of the step
   ExitHalf,  ///< writes half of it, then ends the process
-  Fail       ///< the step does nothing and reports EIO; later ones work
+  Fail,      ///< the step does nothing and reports EIO; later ones work
+  Full       ///< from this step on no file grows, until stop(); a write reaches to its file's end
 };
 inline constexpr int kExitStatus = 77;
+
+/// Whether the file system can set room aside (fallocate); it can unless said otherwise.
+void can_allocate(bool yes);
 
 /// From now on steps below `directory` are counted, from 1, and the `fault_at`th one fails.
 void watch(const std::string& directory, Fault fault, std::size_t fault_at);

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <numeric>
@@ -381,6 +382,70 @@ TEST_F(RelayTest, ShowsAnEventAsSoonAsItIsAnswered) {
   }
   EXPECT_GT(relay->metric(world, "commits_logged_total"), 0U);
   EXPECT_GT(relay->metric(world, "query_commit_waits_total"), 0U);
+}
+
+// A limit on the size of its files is a disk without room, for any program and without privileges.
+class FileSizeLimit {
+ public:
+  FileSizeLimit(pid_t pid, std::uintmax_t bytes) : pid_(pid) {
+    EXPECT_EQ(prlimit(pid_, RLIMIT_FSIZE, nullptr, &before_), 0);
+    const rlimit limit{bytes, before_.rlim_max};
+    EXPECT_EQ(prlimit(pid_, RLIMIT_FSIZE, &limit, nullptr), 0);
+  }
+
+  ~FileSizeLimit() { EXPECT_EQ(prlimit(pid_, RLIMIT_FSIZE, &before_, nullptr), 0); }
+
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+  FileSizeLimit(FileSizeLimit&&) = delete;
+  FileSizeLimit& operator=(FileSizeLimit&&) = delete;
+
+ private:
+  const pid_t pid_;
+  rlimit before_{};
+};
+
+TEST_F(RelayTest, ReadsGoOnWhileTheDiskIsFullAndWritesComeBack) {
+  const std::string refusal = "false error: the relay's disk is full, nothing can be stored now";
+  start();
+  auto publisher = connect();
+  auto reader = connect();
+  Ids stored;
+  int published = 0;
+  const auto publish = [&] {
+    const Event event = alice.sign(1, fmt::format("{} {}", ++published, std::string(60'000, 'x')));
+    const std::string answer = publisher->publish(event);
+    if (answer == "true ") stored.push_back(hex(event));
+    return answer;
+  };
+  EXPECT_EQ(publish(), "true ");
+  {
+    const FileSizeLimit limit(relay->process().pid(),
+                              std::filesystem::file_size(dir.path() / "data.mdb"));
+    std::string answer = "true ";
+    while (answer == "true ") answer = publish();  // ends by the test's time limit else
+    EXPECT_EQ(answer, refusal);
+    EXPECT_GT(stored.size(), 10U);
+    EXPECT_EQ(publish(), refusal);
+    EXPECT_EQ(relay->metric(world, "store_writable"), 0U);
+    for (const std::string& id : stored) {
+      EXPECT_EQ(reader->query("s", R"({"ids":[")" + id + R"("]})"), Ids{id});
+    }
+    EXPECT_EQ(reader->query("all", R"({"kinds":[1]})").size(), stored.size());
+    // Who only listens is not concerned.
+    const Event fleeting = bob.sign(20001);
+    EXPECT_EQ(reader->query("live", R"({"kinds":[20001]})"), Ids{});
+    EXPECT_EQ(publisher->publish(fleeting), "true ");
+    EXPECT_EQ(reader->next_event("live"), hex(fleeting));
+  }
+  while (relay->metric(world, "store_writable") != 1U) {
+  }
+  EXPECT_EQ(publish(), "true ");
+  EXPECT_EQ(reader->query("again", R"({"kinds":[1]})").size(), stored.size());
+  stop_cleanly();
+  const auto store = open_store(dir.path());
+  EXPECT_EQ(store->count(), stored.size());
+  expect_consistent(*store);
 }
 
 TEST_F(RelayTest, WorksWithoutALog) {

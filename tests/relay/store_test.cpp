@@ -503,7 +503,7 @@ TEST_F(StoreTest, GrowsItsMapWithoutARestart) {
   EXPECT_EQ(store_->count(), 3000U);
 }
 
-TEST_F(StoreTest, StopsAtTheLargestMapAndTakesNothingMore) {
+TEST_F(StoreTest, RefusesWhatTheLargestMapHasNoRoomFor) {
   StoreOptions options = test::test_options();
   options.map_bytes_max = options.map_bytes_initial;
   reopen(options);
@@ -512,12 +512,12 @@ TEST_F(StoreTest, StopsAtTheLargestMapAndTakesNothingMore) {
   for (int i = 0; i < 2000; ++i) {
     events.push_back(test::unverified(make_event(1, i, 1, {}, std::string(1000, 'x'))));
   }
-  EXPECT_FALSE(store_->put_unverified(events, 0).has_value());
-  EXPECT_FALSE(store_->is_writable());
+  const auto refused = store_->put_unverified(events, 0);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_TRUE(refused.error().is_disk_full);
   EXPECT_EQ(store_->count(), 0U);
-  EXPECT_FALSE(store_->put_unverified(std::span(events).first(1), 0).has_value());
-  reopen();
-  EXPECT_TRUE(store_->is_writable());
+  EXPECT_TRUE(store_->put_unverified(std::span(events).first(1), 0).has_value());
+  EXPECT_EQ(store_->count(), 1U);
 }
 
 TEST_F(StoreTest, CompactsToAnEqualCopy) {

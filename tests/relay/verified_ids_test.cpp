@@ -39,7 +39,7 @@ TEST(VerifiedIds, OnlyADeletionIsRememberedOfWhatTheStoreSays) {
   std::uint32_t number = 0;
   for (const PutResult result :
        {PutResult::Stored, PutResult::Duplicate, PutResult::HaveNewer, PutResult::Expired,
-        PutResult::Ephemeral, PutResult::OutOfRange, PutResult::Failed}) {
+        PutResult::Ephemeral, PutResult::OutOfRange, PutResult::Failed, PutResult::DiskFull}) {
     ids.settle(id_number(++number), result);
     EXPECT_FALSE(ids.find_settled(id_number(number))) << number;
   }

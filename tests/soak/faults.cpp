@@ -108,6 +108,14 @@ ssize_t writev(int fd, const iovec* parts, int count) {
                                                             : syscall(SYS_writev, fd, parts, count);
 }
 
+int fallocate(int fd, int mode, off_t at, off_t size) {
+  return is_full(fd, at + size) ? -1 : static_cast<int>(syscall(SYS_fallocate, fd, mode, at, size));
+}
+
+int fallocate64(int fd, int mode, off64_t at, off64_t size) {
+  return is_full(fd, at + size) ? -1 : static_cast<int>(syscall(SYS_fallocate, fd, mode, at, size));
+}
+
 int ftruncate(int fd, off_t size) noexcept {
   return is_full(fd, size) ? -1 : static_cast<int>(syscall(SYS_ftruncate, fd, size));
 }
