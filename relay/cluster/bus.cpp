@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "base/thread_name.h"
 
 #include <fmt/format.h>
 #include <nats/nats.h>
@@ -270,7 +271,10 @@ std::string_view to_string(BusState state) {
 struct Bus::Impl {
   Impl(const BusOptions& wanted, BusHandler* its_handler)
       : options(wanted), handler(its_handler), nats_options(make_options()) {
-    keeper = std::thread([this] { keep(); });
+    keeper = std::thread([this] {
+      name_this_thread("bus");  // libnats' threads, which it starts, too
+      keep();
+    });
   }
 
   // --- What was asked for; any thread.
