@@ -1,8 +1,9 @@
 // Measures and prints tables; ./scripts/bench is the way in. How to read them: bench/README.md.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import readline from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { median } from "./measure.mjs";
@@ -104,6 +105,19 @@ async function sync(report, { quick }) {
   if (!right) process.exitCode = 1;
 }
 
+async function cluster(report, { quick, only }) {
+  build(["nostril-relay"]);
+  const child = spawn(process.execPath, [path.join(kRoot, "bench/cluster.mjs"), ...(quick ? ["--quick"] : []), ...(only ? ["--only", only] : [])],
+    { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, NOSTRIL_BIN_DIR: kBin } });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  for await (const line of readline.createInterface({ input: child.stdout })) {
+    const { title, columns, rows, results } = JSON.parse(line);
+    for (const result of results) report.keep({ part: "cluster", ...result });
+    print_table(title, columns, rows);
+  }
+  if (await ended !== 0) process.exitCode = 1;
+}
+
 async function whole_path(report) {
   build(["nostril-relay", "nostril-node", "nostril"]);
   process.env.NOSTRIL_BIN_DIR = kBin;
@@ -161,14 +175,14 @@ function receipts(report) {
     rows.map(([question, contender, per_s, goal]) => [question, contender, Math.round(per_s).toLocaleString("en"), ratio(per_s, floor), goal]));
 }
 
-const kParts = { raw, relay, sync, path: whole_path, node, gateway, receipts, contracts };
+const kParts = { raw, relay, sync, cluster, path: whole_path, node, gateway, receipts, contracts };
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { peer: { type: "string", multiple: true }, quick: { type: "boolean" }, deflate: { type: "boolean" }, only: { type: "string" } },
 });
 const what = positionals[0] ?? "all";
 if (what !== "all" && !kParts[what]) {
-  console.error("usage: bench.mjs [all|raw|relay|sync|path|node|gateway|receipts|contracts] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
+  console.error("usage: bench.mjs [all|raw|relay|sync|cluster|path|node|gateway|receipts|contracts] [--peer NAME=ws://HOST:PORT[,pid=PID][,data=FOLDER]] [--quick] [--deflate] [--only MODE,...]");
   process.exit(2);
 }
 const report = new Report();

@@ -1,6 +1,7 @@
 #include "relay/ingest.h"
 
 #include "base/check.h"
+#include "base/thread_name.h"
 #include "events/kinds.h"
 
 #include <algorithm>
@@ -66,7 +67,10 @@ Ingest::Ingest(Store& store, const Clock& clock, const IngestOptions& options,
     metrics_.push_back(std::make_unique<VerifierMetrics>());
   }
   for (auto& metrics : metrics_) {
-    threads_.emplace_back([this, &own = *metrics] { run(own); });
+    threads_.emplace_back([this, &own = *metrics] {
+      name_this_thread("verifier");
+      run(own);
+    });
   }
 }
 

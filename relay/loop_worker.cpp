@@ -1,6 +1,7 @@
 #include "relay/loop_worker.h"
 
 #include "base/check.h"
+#include "base/thread_name.h"
 #include "relay/store/record.h"
 
 #include <chrono>
@@ -59,7 +60,10 @@ LoopWorker::~LoopWorker() {
 }
 
 void LoopWorker::start() {
-  thread_ = std::thread([this] { loop_.run(); });
+  thread_ = std::thread([this] {
+    name_this_thread("loop");
+    loop_.run();
+  });
 }
 
 void LoopWorker::join() {

@@ -1,5 +1,7 @@
 #include "relay/query_pool.h"
 
+#include "base/thread_name.h"
+
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -46,7 +48,10 @@ QueryPool::QueryPool(Store& store, CommitGate& gate, const QueryPoolOptions& opt
     metrics_.push_back(std::make_unique<QueryMetrics>());
   }
   for (auto& metrics : metrics_) {
-    threads_.emplace_back([this, &own = *metrics] { run(own); });
+    threads_.emplace_back([this, &own = *metrics] {
+      name_this_thread("query");
+      run(own);
+    });
   }
 }
 

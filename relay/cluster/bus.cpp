@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "base/thread_name.h"
 
 #include <fmt/format.h>
 #include <nats/nats.h>
@@ -281,7 +282,10 @@ struct Bus::Impl {
   Impl(const BusOptions& wanted, BusHandler* its_handler) : options(wanted), handler(its_handler) {
     for (const auto& server : options.servers) servers.emplace_back(make_options(server));
     CHECK(!servers.empty());
-    keeper = std::thread([this] { keep(); });
+    keeper = std::thread([this] {
+      name_this_thread("bus");  // libnats' threads, which it starts, too
+      keep();
+    });
   }
 
   // --- What was asked for; any thread.

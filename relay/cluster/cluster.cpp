@@ -2,6 +2,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/thread_name.h"
 
 #include <fmt/format.h>
 
@@ -108,7 +109,10 @@ Cluster::~Cluster() {
 }
 
 void Cluster::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] {
+    name_this_thread("cluster");
+    run();
+  });
 }
 
 void Cluster::stop() {

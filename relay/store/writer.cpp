@@ -1,6 +1,7 @@
 #include "relay/store/writer.h"
 
 #include "base/log.h"
+#include "base/thread_name.h"
 
 #include <algorithm>
 #include <utility>
@@ -27,7 +28,10 @@ StoreWriter::StoreWriter(Store& store, const Clock& clock, const WriterOptions& 
       on_in_tables_(std::move(on_in_tables)),
       queue_(options.queue_events_max),
       gate_([this] { queue_.nudge(); }),
-      thread_([this] { run(); }) {}
+      thread_([this] {
+        name_this_thread("writer");
+        run();
+      }) {}
 
 StoreWriter::~StoreWriter() {
   stop();
