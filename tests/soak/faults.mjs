@@ -82,7 +82,7 @@ export const kFaults = {
     needs_preload: true,
     async run(soak) {
       soak.steer({ disk_is_full: true });
-      const { text } = await until(120_000, "an event is refused", async () => {
+      const { text } = await until(300_000, "an event is refused", async () => {
         const answer = await publish_some(soak, Array.from({ length: 20 }, () => note(60_000)));  // room was set aside, and there are freed pages
         return answer.accepted ? undefined : answer;
       });
