@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cerrno>
+#include <mutex>
 
 namespace nostril::relay::test::disk {
 
@@ -30,6 +31,12 @@ struct State {
 
 State& state() {
   static State once;
+  return once;
+}
+
+// A test thread steers what another one's writes meet.
+std::recursive_mutex& mutex() {
+  static std::recursive_mutex once;
   return once;
 }
 
@@ -75,6 +82,7 @@ ssize_t raw_write(int fd, const std::uint8_t* bytes, std::size_t size, off_t at)
 }
 
 ssize_t write_at(int fd, const iovec* parts, int count, off_t at) {
+  const std::lock_guard lock(mutex());
   Bytes all;
   for (int i = 0; i < count; ++i) {
     const auto* bytes = static_cast<const std::uint8_t*>(parts[i].iov_base);
@@ -108,6 +116,7 @@ ssize_t write_at(int fd, const iovec* parts, int count, off_t at) {
 }
 
 int simple_step(int fd, Step::Kind kind, std::uint64_t at, long call) {
+  const std::lock_guard lock(mutex());
   const Fault fault = next_step(fd);
   if (fault == Fault::ExitHalf) _exit(kExitStatus);
   if (fault == Fault::Fail) {
@@ -126,6 +135,7 @@ int simple_step(int fd, Step::Kind kind, std::uint64_t at, long call) {
 
 // No step of its own: it makes nothing durable.
 int allocate(int fd, int mode, off_t at, off_t size) {
+  const std::lock_guard lock(mutex());
   const State& self = state();
   if (!self.can_allocate) {
     errno = EOPNOTSUPP;
@@ -142,14 +152,17 @@ int allocate(int fd, int mode, off_t at, off_t size) {
 }  // namespace
 
 void can_allocate(bool yes) {
+  const std::lock_guard lock(mutex());
   state().can_allocate = yes;
 }
 
 void watch(const std::string& directory, Fault fault, std::size_t fault_at) {
+  const std::lock_guard lock(mutex());
   state() = {true, false, fault, fault_at, 0, state().can_allocate, directory, {}};
 }
 
 void record(const std::string& directory) {
+  const std::lock_guard lock(mutex());
   state() = {true, true, Fault::None, 0, 0, state().can_allocate, directory, {}};
 }
 
@@ -158,6 +171,7 @@ void mark(std::uint64_t number) {
 }
 
 std::vector<Step> stop() {
+  const std::lock_guard lock(mutex());
   std::vector<Step> steps = std::move(state().steps);
   const std::size_t count = state().count;
   state() = {false, false, Fault::None, 0, count, state().can_allocate, "", {}};
@@ -165,6 +179,7 @@ std::vector<Step> stop() {
 }
 
 std::size_t steps() {
+  const std::lock_guard lock(mutex());
   return state().count;
 }
 

@@ -13,7 +13,7 @@ namespace nostril::relay::test {
 
 /// What a process does to the files below one directory, seen between liblmdb and the kernel: the
 /// test program has the system's functions (pwrite, pwritev, writev, fdatasync, ftruncate, …)
-/// itself, and a shared library's calls come there first. One at a time, one thread writes.
+/// itself, and a shared library's calls come there first. One at a time; threads: any.
 namespace disk {
 
 struct Step {
