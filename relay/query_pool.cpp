@@ -105,8 +105,17 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     out.done = true;
     return out;
   }
-  if (self.negentropy) return negentropy_step(std::move(out.query), metrics);
   const auto began = std::chrono::steady_clock::now();
+  const auto took_us = [&] {
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
+                                                                 began)
+        .count();
+  };
+  if (self.negentropy) {
+    out = negentropy_step(std::move(out.query), metrics);
+    out.took_us = took_us();
+    return out;
+  }
   if (!self.scan) self.scan.emplace(store_, std::exchange(self.filters, {}), self.options);
   std::size_t rows = 0;
   TextBuffer& text = step_text();
@@ -174,9 +183,7 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
     }
   }
   out.text = text.text();
-  const auto worked_us = std::chrono::duration_cast<std::chrono::microseconds>(
-                             std::chrono::steady_clock::now() - began)
-                             .count();
+  const auto worked_us = took_us();
   self.worked_us += worked_us;
   out.took_us = worked_us;
   // After the transaction: what it saw and what is announced by now differ by one commit at most.

@@ -8,10 +8,9 @@ import { parentPort, workerData } from "node:worker_threads";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, person } from "../conformance/lib.mjs";
 
-const kRestMs = 2;
 const who = person();
 let [times_ms, works_ms, is_over] = [[], [], false];
-const { pid } = workerData;
+const { pid, rest_ms = 2 } = workerData;
 // Of all its threads, by the scheduler's own count.
 const threads = pid ? fs.readdirSync(`/proc/${pid}/task`).map((id) => fs.openSync(`/proc/${pid}/task/${id}/schedstat`)) : [];
 const bytes = Buffer.alloc(64);
@@ -35,7 +34,7 @@ try {
     assert.deepEqual(await client.ids({ ids: [event.id] }), [event.id]);
     times_ms.push(performance.now() - began);
     works_ms.push(work_ms() - worked);
-    await sleep(kRestMs);
+    await sleep(rest_ms);
   }
   assert.deepEqual([...client.flaws, ...listener.flaws], []);
   client.close();

@@ -20,10 +20,12 @@ const median = (values) => quantile(values, 0.5);
 const has = (tool) => process.env.PATH.split(":").some((folder) => fs.existsSync(`${folder}/${tool}`));
 /** Whether processors can be given out here. */
 export const can_separate = os.availableParallelism() >= 2 && has("taskset") && has("chrt");
-// Root can put all three before other programs, too.
+// Between two requests: processor time for the attacker.
+const kRestMs = 10;
+// Root can keep other programs out, too: the client in real time, the relay and the attacker before everybody else.
 const is_root = process.getuid() === 0;
 const run = (...words) => execFileSync(words[0], words.slice(1), { stdio: "ignore" });
-const kAttackerWords = ["taskset", "-c", "1", ...(is_root ? ["nice", "-n", "15"] : ["chrt", "--idle", "0"])];
+const kAttackerWords = ["taskset", "-c", "1", ...(is_root ? ["chrt", "--other", "0", "nice", "-n", "-10"] : ["chrt", "--idle", "0"])];
 
 /** Each its processor. */
 function separate(relay) {
@@ -31,20 +33,31 @@ function separate(relay) {
   run("taskset", "-apc", "1", `${process.pid}`);
   run("taskset", "-apc", process.env.RELAY_CPUS ?? "0", `${relay.pid}`);
   if (!is_root) return;
-  os.setPriority(-20);  // and of threads that come from now on
+  run("chrt", "-afp", "1", `${process.pid}`);
   for (const thread of fs.readdirSync(`/proc/${relay.pid}/task`)) os.setPriority(Number(thread), -15);
 }
 
 /** The well-behaved client; its thread is where the attacker is. */
 class Bystander {
+  #waiting = [];
+
   constructor(relay) {
-    this.worker = new Worker(new URL("bystander.mjs", import.meta.url), { workerData: { url: relay.url, pid: relay.pid } });
-    this.worker.on("error", (error) => { this.failure = error.stack; });
+    this.worker = new Worker(new URL("bystander.mjs", import.meta.url), { workerData: { url: relay.url, pid: relay.pid, rest_ms: kRestMs } });
+    this.worker.on("message", (message) => {
+      if (message.failure) this.failure ??= message.failure;
+      else this.#waiting.shift()?.resolve(message);
+    });
+    this.worker.on("error", (error) => { this.failure ??= error.stack; });
+    this.worker.on("exit", () => {
+      this.failure ??= "it ended";
+      this.#waiting.splice(0).forEach(({ reject }) => reject(new Error(`not served: ${this.failure}`)));
+    });
   }
 
   #ask(word) {
     return new Promise((resolve, reject) => {
-      this.worker.once("message", (message) => (message.failure ? reject(new Error(`not served: ${message.failure}`)) : resolve(message)));
+      if (this.failure) reject(new Error(`not served: ${this.failure}`));
+      this.#waiting.push({ resolve, reject });
       this.worker.postMessage(word);
     });
   }
