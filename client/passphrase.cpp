@@ -132,20 +132,22 @@ Result<Passphrase, std::string> known_passphrase(const std::string& what) {
                  "; NOSTRIL_PASSPHRASE_FILE may name a file that holds it)");
 }
 
-Result<Passphrase, std::string> chosen_passphrase(const std::string& what) {
+Result<Passphrase, std::string> chosen_passphrase(const std::string& what, int tries) {
   if (auto found = from_environment("NOSTRIL_NEW_PASSPHRASE")) return std::move(*found);
   if (auto found = from_environment("NOSTRIL_PASSPHRASE")) return std::move(*found);
-  auto first = asked("new passphrase for " + what);
-  if (!first) {
-    return failure(what + ": no new passphrase (" + first.error() +
-                   "; NOSTRIL_NEW_PASSPHRASE_FILE may name a file that holds it)");
+  std::string question = "new passphrase for " + what;
+  for (; tries > 0; --tries) {
+    auto first = asked(question);
+    if (!first) {
+      return failure(what + ": no new passphrase (" + first.error() +
+                     "; NOSTRIL_NEW_PASSPHRASE_FILE may name a file that holds it)");
+    }
+    const auto second = asked("the same again");
+    if (!second) return failure(second.error());
+    if (first->expose() == second->expose()) return first;
+    question = "the two differ; new passphrase for " + what;
   }
-  const auto second = asked("the same again");
-  if (!second) return failure(second.error());
-  if (first->expose() != second->expose()) {
-    return failure(std::string("the two passphrases differ; nothing was changed"));
-  }
-  return first;
+  return failure(std::string("the two passphrases differ; nothing was changed"));
 }
 
 }  // namespace nostril::client

@@ -17,8 +17,10 @@ using PassphraseSource = std::function<Result<Passphrase, std::string>(const std
 [[nodiscard]] Result<Passphrase, std::string> known_passphrase(const std::string& what);
 
 /// For what is to be encrypted: $NOSTRIL_NEW_PASSPHRASE_FILE, $NOSTRIL_NEW_PASSPHRASE, then as
-/// above; at a terminal it is asked for twice.
-[[nodiscard]] Result<Passphrase, std::string> chosen_passphrase(const std::string& what);
+/// above; at a terminal it is asked for twice, and where the two differ both again, `tries` times
+/// in all.
+[[nodiscard]] Result<Passphrase, std::string> chosen_passphrase(const std::string& what,
+                                                                int tries = 1);
 
 /// One line from the process' terminal, not shown while it is typed. Ctrl-C and Ctrl-D end it with
 /// an error; so does a process without a terminal.

@@ -63,7 +63,7 @@ Result<Amount, std::string> bring_order(ContractView& view, Sender& sender,
   }
   // What an earlier run began is ended first: it may have been this very order.
   if (const auto finished = sender.finish_pending(); !finished) return failure(finished.error());
-  const auto worth = order_worth(view, order.channel(), order.order());
+  auto worth = order_worth(view, order.channel(), order.order());
   if (!worth || worth->is_zero()) return worth;
   const auto sent = sender.send(
       {"order " + order.order().total.to_string(), order.place().contract, 0, order.call()});

@@ -448,7 +448,7 @@ Result<settlement::evm::ChannelState, std::string> ChainWallet::close(const Sign
                    " may close that channel, whose money it is");
   }
   if (auto finished = sender_.finish_pending(); !finished) return failure(finished.error());
-  const auto state = view_.channel(order.order().channel);
+  auto state = view_.channel(order.order().channel);
   if (!state) return state;
   if (!state->known) return failure(std::string("nobody has brought that order yet"));
   if (state->close_at == 0) {

@@ -6,6 +6,7 @@
 #include "client/key_file.h"
 #include "client/passphrase.h"
 #include "client/private_file.h"
+#include "client/remote_signer.h"
 #include "events/nip19.h"
 #include "net/url.h"
 
@@ -13,9 +14,11 @@
 #include <fmt/format.h>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <cstdio>
 #include <optional>
@@ -30,6 +33,7 @@ namespace fs = std::filesystem;
 
 constexpr mode_t kOwnerOnly = S_IRUSR | S_IWUSR;
 constexpr std::array<std::string_view, 4> kLevels = {"declared", "image", "weights", "auditable"};
+constexpr int kPassphraseTries = 3;
 constexpr std::string_view kPolicyFile = "policy.toml";
 
 std::optional<std::string> problem_of_relay(const std::string& url) {
@@ -72,13 +76,51 @@ bool is_level(const std::string& level) {
   return std::ranges::find(kLevels, level) != kLevels.end();
 }
 
+/// The same question until the answer is one; `problem` says what was wrong with it.
+template <typename Parse>
+auto ask_until(const std::string& question, const std::string& initial, const char* problem,
+               Parse parse) {
+  for (;;) {
+    const std::string line = ask_line(question, initial);
+    if (auto value = parse(line)) return *value;
+    fmt::print(stderr, "{}: {}\n", line, problem);
+  }
+}
+
+std::optional<bool> yes_or_no(std::string answer) {
+  std::ranges::transform(answer, answer.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (answer == "y" || answer == "yes") return true;
+  if (answer == "n" || answer == "no") return false;
+  return std::nullopt;
+}
+
+/// A key that can't be used is better known now than when something is to be signed. What is under
+/// a passphrase is not opened.
+std::optional<std::string> problem_of_identity(const std::string& identity) {
+  if (identity.empty()) return std::nullopt;
+  if (identity.starts_with("bunker://")) {
+    const auto url = parse_bunker_url(identity);
+    return url ? std::nullopt : std::optional(url.error());
+  }
+  const auto line = read_key_line(identity);
+  if (!line) return line.error();
+  const std::string_view text = line->expose();
+  if (text.starts_with("bunker://")) return problem_of_identity(std::string(text));
+  if (is_encrypted_key_line(text)) return std::nullopt;
+  const auto key = open_key_line(text, identity);
+  return key ? std::nullopt : std::optional(key.error());
+}
+
 /// Asks for what the command line left open.
 void ask(InitOptions& options) {
   while (!are_relays(options.relays)) {
     options.relays = words_of(ask_line("Relays (ws://… or wss://…, several parted by spaces)", ""));
+    if (options.relays.empty())
+      fmt::print(stderr, "one at least: nodes are found through relays\n");
   }
-  while (!options.budget) {
-    options.budget = amount_of(ask_line("Most that one node may be owed, base units", "1000000"));
+  if (!options.budget) {
+    options.budget = ask_until("Most that one node may be owed, base units", "1000000",
+                               "not a whole number, 0 or above", amount_of);
   }
   if (options.level.empty()) {
     fmt::print(stderr,
@@ -87,13 +129,21 @@ void ask(InitOptions& options) {
                "  image      and its software is one that your policy or its auditors know\n"
                "  weights    and so are the model's weights\n"
                "  auditable  and its answers can be repeated\n");
+    options.level = ask_until("Level", "declared", "none of the four", [](const std::string& line) {
+      return is_level(line) ? std::optional(line) : std::nullopt;
+    });
   }
-  while (!is_level(options.level)) options.level = ask_line("Level", "declared");
-  if (options.identity.empty()) {
+  while (options.identity.empty()) {
     options.identity = ask_line("Your Nostr identity: a key file or bunker://… (none is fine)", "");
+    if (options.identity.empty()) break;
+    const auto problem = problem_of_identity(options.identity);
+    if (!problem) break;
+    fmt::print(stderr, "{}\n", *problem);
+    options.identity.clear();
   }
   if (!options.encrypt) {
-    options.encrypt = ask_line("Put the payment key under a passphrase? (y/n)", "n") == "y";
+    options.encrypt = ask_until("Put the payment key under a passphrase? (y/n)", "n",
+                                "y or n, please", yes_or_no);
   }
 }
 
@@ -105,6 +155,9 @@ void complete(InitOptions& options) {
   }
   for (const std::string& relay : options.relays) {
     if (const auto problem = problem_of_relay(relay)) throw std::runtime_error(*problem);
+  }
+  if (const auto problem = problem_of_identity(options.identity)) {
+    throw std::runtime_error("--identity: " + *problem);
   }
   if (options.level.empty()) options.level = kLevels.front();
 }
@@ -135,7 +188,7 @@ std::string policy_text(const std::string& level) {
 void write_payment_key(const InitOptions& options, const fs::path& file, Rng& rng) {
   const Keypair key = Keypair::generate(rng);
   if (!options.encrypt) return must(write_key_file(file, key));
-  const Passphrase passphrase = must(chosen_passphrase(file.string()));
+  const Passphrase passphrase = must(chosen_passphrase(file.string(), kPassphraseTries));
   const std::string line = must(to_encrypted_key_line(
       key, passphrase, KeyHandling::NotKnownInsecure, kScryptLogNDefault, rng));
   must(create_file(file, as_bytes(line + "\n"), kOwnerOnly));
@@ -149,6 +202,12 @@ int init(Process& process, const fs::path& home, InitOptions options) {
     if (!fs::exists(file)) continue;
     throw std::runtime_error(file.string() +
                              " is there; edit it, or name another folder with --home");
+  }
+  // Before the questions, not after them.
+  fs::path folder = fs::absolute(home);
+  while (!fs::exists(folder)) folder = folder.parent_path();
+  if (access(folder.c_str(), W_OK) != 0 || !fs::is_directory(folder)) {
+    throw std::runtime_error(folder.string() + ": can't write there");
   }
   complete(options);
   HomeConfig config = config_from(options);

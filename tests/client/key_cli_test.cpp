@@ -2,11 +2,11 @@
 #include "client/key_file.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/terminal.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <pty.h>
 #include <sys/stat.h>
 
 #include <chrono>
@@ -20,53 +20,20 @@ namespace {
 
 namespace fs = std::filesystem;
 using nostril::test::Process;
+using nostril::test::run_at_terminal;
+using nostril::test::TerminalOutcome;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
 struct Outcome {
   int exit = -1;
-  std::string output;  ///< of a terminal: all that it shows
+  std::string output;
 };
 
 std::string text_of(const fs::path& file) {
   std::ifstream in(file);
   return {std::istreambuf_iterator<char>(in), {}};
-}
-
-/// The program with a terminal of its own, at which `typed` is typed, each line when it is asked.
-Outcome run_at_terminal(const std::vector<std::string>& command,
-                        const std::vector<std::string>& typed) {
-  std::vector<char*> arguments;
-  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  int terminal = -1;
-  const pid_t pid = forkpty(&terminal, nullptr, nullptr, nullptr);
-  if (pid == 0) {
-    execv(arguments[0], arguments.data());
-    _exit(127);
-  }
-  Outcome out;
-  std::size_t asked = 0;
-  std::size_t seen = 0;
-  for (;;) {
-    pollfd ready{terminal, POLLIN, 0};
-    char buffer[1024];
-    if (poll(&ready, 1, 20'000) <= 0) break;
-    const ssize_t got = read(terminal, buffer, sizeof buffer);
-    if (got <= 0) break;
-    out.output.append(buffer, static_cast<std::size_t>(got));
-    const std::size_t question = out.output.find(": ", seen);
-    if (asked == typed.size() || question == std::string::npos) continue;
-    seen = question + 2;
-    EXPECT_GT(write(terminal, typed[asked].data(), typed[asked].size()), 0);
-    ++asked;
-  }
-  close(terminal);
-  int status = 0;
-  waitpid(pid, &status, 0);
-  out.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return out;
 }
 
 class KeyCli : public ::testing::Test {
@@ -192,19 +159,21 @@ TEST_F(KeyCli, GoesToAnotherMachineAsNcryptsec) {
 }
 
 TEST_F(KeyCli, AsksAtTheTerminalWithoutShowingWhatIsTyped) {
-  const Outcome differ = run_at_terminal(command(new_encrypted()), {"sesame\n", "sesam\n"});
+  const TerminalOutcome differ =
+      run_at_terminal(command(new_encrypted()), {{": ", "sesame\n"}, {": ", "sesam\n"}});
   EXPECT_EQ(differ.exit, 1);
   EXPECT_THAT(differ.output, HasSubstr("differ"));
   EXPECT_FALSE(fs::exists(file_));
   // Erased letters and an erased line do not count.
-  const Outcome made =
-      run_at_terminal(command(new_encrypted()), {"sesaxx\x7f\x7fme\n", "wrong\x15sesame\n"});
+  const TerminalOutcome made = run_at_terminal(
+      command(new_encrypted()), {{": ", "sesaxx\x7f\x7fme\n"}, {": ", "wrong\x15sesame\n"}});
   EXPECT_EQ(made.exit, 0) << made.output;
   EXPECT_THAT(made.output, HasSubstr("new passphrase for"));
   EXPECT_THAT(made.output, Not(HasSubstr("ses")));
-  const Outcome stopped = run_at_terminal(command({"show", file_}), {"ses\x03"});
+  const TerminalOutcome stopped = run_at_terminal(command({"show", file_}), {{": ", "ses\x03"}});
   EXPECT_EQ(stopped.exit, 1);
-  EXPECT_THAT(run_at_terminal(command({"show", file_}), {"sesame\n"}).output, HasSubstr("npub1"));
+  EXPECT_THAT(run_at_terminal(command({"show", file_}), {{": ", "sesame\n"}}).output,
+              HasSubstr("npub1"));
 }
 
 }  // namespace
