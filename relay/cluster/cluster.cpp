@@ -400,6 +400,9 @@ void Cluster::take(const OutboxOutcome& outcome) {
 // connection was lost, is sent again from the beginning: the stream and the stores know it by its
 // id.
 void Cluster::send_outbox(std::int64_t now_ms) {
+  if (outbox_ && !outbox_->is_healthy() && !is_away_.load() && new_start_ms_.load() == 0) {
+    new_start_ms_.store(now_ms + kStoreRetryMs);  // not while reads are all that it can do
+  }
   if (!outbox_ || bus_.state() != BusState::Ready || phase_ != ClusterPhase::Serving) return;
   if (!outbox_sent_.empty()) {
     if (now_ms < outbox_due_ms_) return;

@@ -229,7 +229,7 @@ TEST(SnapshotStage, GoesOnWithWhatAnEarlierAttemptHasLeft) {
   {
     const auto snapshot = from.make(41);
     auto stage = stage_for(to, *snapshot);
-    for (const std::uint64_t i : {0, 2}) {
+    for (const std::uint64_t i : {0U, 2U}) {
       EXPECT_EQ(stage->put(i, *snapshot->chunk(i)), SnapshotStage::Put::Written);
     }
   }
