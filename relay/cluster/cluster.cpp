@@ -25,6 +25,7 @@ constexpr std::int64_t kAppliedWaitMs = 30'000;
 constexpr std::int64_t kDecisionWaitMs = 15'000;
 constexpr std::int64_t kPositionEveryMs = 5'000;
 constexpr std::int64_t kStoreRetryMs = 30'000;
+constexpr std::int64_t kBehindMaxMs = 30'000;
 // Of queued events, without an ack.
 constexpr std::size_t kOutboxWindow = 512;
 constexpr std::size_t kOutboxWindowBytes = 8U << 20;
@@ -647,8 +648,10 @@ void Cluster::begin(const StreamInfo& info) {
   const auto known = store_.stream_position();
   const bool is_whole = info.first_sequence <= 1;  // it reaches back to its beginning
   if (known && known->of == info.identity) {
-    if (known->sequence > info.last_sequence) return;  // a leader that does not know all yet
-    if (known->sequence + 1 >= info.first_sequence) {
+    if (known->sequence > info.last_sequence) {
+      wait_for_stream(fmt::format("the stream ends with message {}, this relay has up to {}",
+                                  info.last_sequence, known->sequence));
+    } else if (known->sequence + 1 >= info.first_sequence) {
       read_from(info.identity, known->sequence, info.last_sequence);
     } else {
       lack(fmt::format("the stream begins with message {}, this relay has up to {}",
@@ -680,6 +683,17 @@ void Cluster::begin(const StreamInfo& info) {
   }
   write_position(0);
   read_from(info.identity, 0, info.last_sequence);
+}
+
+// A leader just elected does not know at once what was stored last.
+void Cluster::wait_for_stream(const std::string& why) {
+  const std::int64_t now_ms = clock_.monotonic_ms();
+  if (behind_since_ms_ < 0) {
+    behind_since_ms_ = now_ms;
+    set_phase(ClusterPhase::Waiting, why);
+  } else if (now_ms - behind_since_ms_ > kBehindMaxMs) {
+    lack(why);
+  }
 }
 
 void Cluster::read_from(const StreamIdentity& of, std::uint64_t applied, std::uint64_t target) {

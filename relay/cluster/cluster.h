@@ -256,6 +256,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   void write_position(std::uint64_t sequence);
   void look_at_bus();
   void begin(const StreamInfo& info);
+  void wait_for_stream(const std::string& why);
   void read_from(const StreamIdentity& of, std::uint64_t applied, std::uint64_t target);
   void lack(const std::string& why);
   void stick(const std::string& why);
@@ -303,6 +304,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   std::uint64_t target_ = 0;
   bool is_blocked_ = false;  // what has arrived waits for the writer
   std::int64_t away_since_ms_ = -1;
+  std::int64_t behind_since_ms_ = -1;  // the stream's end, and this relay's position
   std::int64_t next_tick_ms_ = 0;
   std::int64_t position_due_ms_ = 0;
   std::uint64_t position_written_ = 0;

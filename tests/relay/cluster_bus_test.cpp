@@ -232,7 +232,9 @@ TEST_F(BusTest, AReaderThatDoesNotConfirmIsNotFlooded) {
   for (std::uint64_t i = 1; i <= kCount; ++i) {
     ASSERT_EQ(bus.publish("test.s.event", std::to_string(i), std::string(100'000, 'x'), i),
               Bus::Sent::Yes);
-    if (i % 20 == 0) ASSERT_EQ(listener.ack_of(i).result, Ack::Stored);
+    if (i % 20 == 0) {
+      ASSERT_EQ(listener.ack_of(i).result, Ack::Stored);
+    }
   }
   const std::uint64_t reading = bus.read_stream(bus.info()->identity, 1);
   (void)listener.wait_messages(10);

@@ -127,7 +127,7 @@ TEST(Outbox, RefusesBeyondItsBoundAndKnowsWhatItHas) {
   OutboxOptions options;
   options.events_max = 3;
   auto outbox = open(dir.path() / "outbox", answers, options);
-  for (const std::size_t i : {0, 1, 1, 2, 3}) {
+  for (const std::size_t i : {0U, 1U, 1U, 2U, 3U}) {
     ASSERT_TRUE(outbox->submit(test::verified(events()[i]), {}));
   }
   std::vector<OutboxResult> results;

@@ -49,7 +49,7 @@ class ClusterProcessTest : public testing::Test {
     fs::create_directories(data(name));
     return std::make_unique<RelayProcess>(
         data(name), fmt::format("[cluster]\nname = \"main\"\nrelay = \"{}\"\nservers = [\"{}\"]\n"
-                                "replicas = 1\nack_wait_s = 1\n{}",
+                                "replicas = 1\nack_wait_s = 1\nstream_bytes_max = 67108864\n{}",
                                 name, server->url(), more));
   }
 

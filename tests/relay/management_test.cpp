@@ -51,8 +51,9 @@ class FakeManaged final : public ManagedRelay {
  public:
   [[nodiscard]] Result<void, std::string> change_lists(
       std::span<const ModerationChange> wanted) override {
-    ++changes;
-    return moderation->apply(wanted, 1'700'000'000);
+    auto applied = moderation->apply(wanted, 1'700'000'000);
+    if (applied) ++changes;
+    return applied;
   }
 
   [[nodiscard]] Result<std::size_t, std::string> erase_events(const Filter& filter) override {
