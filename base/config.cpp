@@ -141,8 +141,7 @@ class Config::Loader {
   }
 
   [[nodiscard]] const Tables* tables_named(std::string_view name) const {
-    const auto found = std::ranges::find(config_.tables_, name, &Tables::name);
-    return found == config_.tables_.end() ? nullptr : &*found;
+    return config_.tables_of(name);
   }
 
   void assign_tables(const Tables& tables, const toml::node& node) const {
@@ -249,10 +248,33 @@ std::vector<std::string> Config::different_keys(const Config& other) const {
     const std::string key = field.full_key();
     if (print_field(field) != other.print_field(other.field_of(key))) out.push_back(key);
   }
+  for (const Tables& tables : tables_) {
+    const Tables* others = other.tables_of(tables.name);
+    CHECK(others != nullptr);
+    if (print_items(tables) != other.print_items(*others)) out.push_back(tables.name);
+  }
+  return out;
+}
+
+const Config::Tables* Config::tables_of(std::string_view name) const {
+  const auto found = std::ranges::find(tables_, name, &Tables::name);
+  return found == tables_.end() ? nullptr : &*found;
+}
+
+std::string Config::print_items(const Tables& tables) const {
+  std::string out;
+  tables.with_items([&](const Config& item) {
+    out += fmt::format("[[{}]]\n", tables.name);
+    for (const Field& field : item.fields_) out += item.print_field(field);
+  });
   return out;
 }
 
 void Config::copy_value(const std::string& key, const Config& other) {
+  if (const Tables* tables = tables_of(key)) {
+    tables->copy(other.tables_of(key)->items);
+    return;
+  }
   const Target& to = field_of(key).target;
   const Target& from = other.field_of(key).target;
   CHECK(to.index() == from.index());

@@ -48,24 +48,34 @@ class Config {
   template <typename T>
   void tables(std::string name, std::vector<T>* items, std::size_t count_max,
               void (*declare)(Config&, T&), std::string comment) {
-    add_tables({std::move(name), std::move(comment), count_max, [items] { return items->size(); },
-                [items, declare](Config& config) { declare(config, items->emplace_back()); },
-                [declare](const std::function<void(Config&)>& use) {
-                  T item;
-                  Config config;
-                  declare(config, item);
-                  use(config);
-                }});
+    add_tables(
+        {std::move(name), std::move(comment), count_max, [items] { return items->size(); },
+         [items, declare](Config& config) { declare(config, items->emplace_back()); },
+         [declare](const std::function<void(Config&)>& use) {
+           T item;
+           Config config;
+           declare(config, item);
+           use(config);
+         },
+         [items, declare](const std::function<void(const Config&)>& use) {
+           for (T& item : *items) {
+             Config config;
+             declare(config, item);
+             use(config);
+           }
+         },
+         items,
+         [items](const void* others) { *items = *static_cast<const std::vector<T>*>(others); }});
   }
 
   /// Throws ConfigError.
   void load(const std::string& path);
   void load_text(std::string_view toml, const std::string& name);
 
-  /// Keys ("section.key") of fields whose values differ, in the order of their declaration. Tables
-  /// are not looked at. `other` has the same declarations (CHECK).
+  /// Keys ("section.key") of fields whose values differ, in the order of their declaration, and
+  /// names of arrays of tables that do. `other` has the same declarations (CHECK).
   [[nodiscard]] std::vector<std::string> different_keys(const Config& other) const;
-  /// Gives the field of that key the value that it has in `other`.
+  /// Gives the field of that key, or the array of tables, the value that it has in `other`.
   void copy_value(const std::string& key, const Config& other);
 
   /// Gives every field that differs from `running`'s and may not change the running value.
@@ -117,6 +127,10 @@ class Config {
     std::function<void(Config&)> declare_new;
     /// Calls the argument with a Config of defaults.
     std::function<void(const std::function<void(Config&)>&)> with_defaults;
+    /// Calls the argument with each item.
+    std::function<void(const std::function<void(const Config&)>&)> with_items;
+    const void* items = nullptr;  ///< for `copy` of the same declaration in another Config
+    std::function<void(const void* others)> copy;
   };
 
   class Loader;
@@ -124,7 +138,9 @@ class Config {
   void add(std::string key, Target target, std::string comment);
   void add_tables(Tables tables);
   [[nodiscard]] const Field& field_of(const std::string& full_key) const;
+  [[nodiscard]] const Tables* tables_of(std::string_view name) const;  // or nothing
   [[nodiscard]] std::string print_field(const Field& field) const;
+  [[nodiscard]] std::string print_items(const Tables& tables) const;
 
   std::vector<Section> sections_;
   std::vector<Tables> tables_;

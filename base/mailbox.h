@@ -15,13 +15,34 @@
 
 namespace nostril {
 
+/// How a mailbox keeps its items: first in, first out.
+template <typename T>
+class InOrder {
+ public:
+  [[nodiscard]] std::size_t size() const { return items_.size(); }
+
+  void push_back(T&& item) { items_.push_back(std::move(item)); }
+
+  std::vector<T> take(std::size_t count_max) {
+    if (items_.size() <= count_max) return std::exchange(items_, {});
+    const auto end = items_.begin() + static_cast<std::ptrdiff_t>(count_max);
+    std::vector<T> out(std::make_move_iterator(items_.begin()), std::make_move_iterator(end));
+    items_.erase(items_.begin(), end);
+    return out;
+  }
+
+ private:
+  std::vector<T> items_;
+};
+
 /// A bounded queue between threads. The producer learns at once when it is full, so that pressure
 /// goes back to whoever made the work; nothing is ever dropped silently.
 ///
 /// Threads: push() and close() from any; take_all() and wait_all() from consumers (verifiers share
 /// one). `wake`, when given, is called by the producer that turns the queue from empty to not
 /// empty: once a batch, not once an item. It must be cheap and must not call back into the mailbox.
-template <typename T>
+/// `Items`: InOrder, or base/in_turns.h's.
+template <typename T, typename Items = InOrder<T>>
 class Mailbox {
  public:
   explicit Mailbox(std::size_t items_max, std::function<void()> wake = {})
@@ -33,7 +54,7 @@ class Mailbox {
     {
       const std::lock_guard lock(mutex_);
       if (closed_ || items_.size() >= items_max_) return false;
-      first = items_.empty();
+      first = items_.size() == 0;
       items_.push_back(std::move(item));
     }
     if (first) {
@@ -46,7 +67,7 @@ class Mailbox {
   /// All that is there, in order; maybe nothing.
   std::vector<T> take_all() {
     const std::lock_guard lock(mutex_);
-    return std::exchange(items_, {});
+    return items_.take(SIZE_MAX);
   }
 
   /// Waits until there is something, then takes all of it, `batch_max` at most. Nothing once the
@@ -54,8 +75,8 @@ class Mailbox {
   std::optional<std::vector<T>> wait_all(std::size_t batch_max = SIZE_MAX) {
     CHECK(batch_max > 0);
     std::unique_lock lock(mutex_);
-    ready_.wait(lock, [this] { return closed_ || !items_.empty(); });
-    if (items_.empty()) return std::nullopt;
+    ready_.wait(lock, [this] { return closed_ || items_.size() > 0; });
+    if (items_.size() == 0) return std::nullopt;
     return take_some(batch_max);
   }
 
@@ -64,9 +85,9 @@ class Mailbox {
   std::optional<std::vector<T>> wait_all_for(std::chrono::milliseconds wait_max,
                                              std::size_t batch_max = SIZE_MAX) {
     std::unique_lock lock(mutex_);
-    ready_.wait_for(lock, wait_max, [this] { return closed_ || nudged_ || !items_.empty(); });
+    ready_.wait_for(lock, wait_max, [this] { return closed_ || nudged_ || items_.size() > 0; });
     nudged_ = false;
-    if (closed_ && items_.empty()) return std::nullopt;
+    if (closed_ && items_.size() == 0) return std::nullopt;
     return take_some(batch_max);
   }
 
@@ -94,13 +115,8 @@ class Mailbox {
  private:
   // With mutex_ held.
   std::vector<T> take_some(std::size_t batch_max) {
-    if (items_.size() <= batch_max) return std::exchange(items_, {});
-    std::vector<T> batch;
-    batch.reserve(batch_max);
-    const auto end = items_.begin() + static_cast<std::ptrdiff_t>(batch_max);
-    std::move(items_.begin(), end, std::back_inserter(batch));
-    items_.erase(items_.begin(), end);
-    if (!items_.empty()) ready_.notify_one();  // several consumers may share the queue
+    std::vector<T> batch = items_.take(batch_max);
+    if (items_.size() > 0) ready_.notify_one();  // several consumers may share the queue
     return batch;
   }
 
@@ -109,7 +125,7 @@ class Mailbox {
   mutable std::mutex mutex_;
   std::condition_variable ready_;
   // Guarded by mutex_.
-  std::vector<T> items_;
+  Items items_;
   bool closed_ = false;
   bool nudged_ = false;
 };

@@ -1,5 +1,6 @@
 #include "client/event_file.h"
 
+#include <algorithm>
 #include <fstream>
 #include <stdexcept>
 #include <string>
@@ -11,9 +12,7 @@ namespace {
 
 constexpr std::streamsize kFileBytesMax = 1 << 20;
 
-}  // namespace
-
-VerifiedEvent read_event_file(const std::filesystem::path& path, Verifier& verifier) {
+std::string text_of(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text(static_cast<std::size_t>(kFileBytesMax) + 1, '\0');
   file.read(text.data(), kFileBytesMax + 1);
@@ -22,7 +21,26 @@ VerifiedEvent read_event_file(const std::filesystem::path& path, Verifier& verif
   }
   text.resize(static_cast<std::size_t>(file.gcount()));
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  return read_event_text(text, path.string(), verifier);
+  return text;
+}
+
+}  // namespace
+
+VerifiedEvent read_event_file(const std::filesystem::path& path, Verifier& verifier) {
+  return read_event_text(text_of(path), path.string(), verifier);
+}
+
+std::vector<VerifiedEvent> read_event_lines(const std::filesystem::path& path, Verifier& verifier,
+                                            std::size_t count_max) {
+  const std::string text = text_of(path);
+  std::vector<VerifiedEvent> out;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    if (out.size() == count_max) throw std::runtime_error(path.string() + ": too many events");
+    out.push_back(read_event_text(text.substr(at, end - at), path.string(), verifier));
+    at = end + 1;
+  }
+  return out;
 }
 
 VerifiedEvent read_event_text(const std::string& text, const std::string& name,

@@ -42,6 +42,9 @@ void HomeConfig::declare(Config& config) {
   config.text("follows_of", &reputation.follows_of,
               "npub1…, your own: so do those of its follow list; relays then see who they are");
   config.list("providers", &reputation.providers, "npub1…: NIP-85 services whose ranks count");
+  config.text("providers_of", &reputation.providers_of,
+              "npub1…: your own: all that its list (kind 10040) names for ranks of keys, too.\n"
+              "Only what the list shows: its encrypted part is not read.");
   config.flag("publish_proofs", &reputation.publish_proofs,
               "publish proofs of fraud against yourself, too, under throw-away keys; they hold "
               "records, and so hashes, of your requests");
@@ -97,20 +100,24 @@ std::string HomeConfig::print() {
 }
 
 ClientSettings HomeConfig::settings(const fs::path& home) const {
-  return {.home = home,
-          .relays = relays,
-          .ca_file = ca_file,
-          .test_roots = trust_test_roots,
-          .policy = policy,
-          .allow_unchecked_tcb = allow_unchecked_tcb,
-          .budget = budget,
-          .reputation = {
-              .follows = keys_from(reputation.follows, "follows"),
-              .follows_of = reputation.follows_of.empty()
-                                ? std::nullopt
-                                : std::optional(key_from(reputation.follows_of, "follows_of")),
-              .providers = keys_from(reputation.providers, "providers"),
-              .publish_proofs = reputation.publish_proofs}};
+  return {
+      .home = home,
+      .relays = relays,
+      .ca_file = ca_file,
+      .test_roots = trust_test_roots,
+      .policy = policy,
+      .allow_unchecked_tcb = allow_unchecked_tcb,
+      .budget = budget,
+      .reputation = {
+          .follows = keys_from(reputation.follows, "follows"),
+          .follows_of = reputation.follows_of.empty()
+                            ? std::nullopt
+                            : std::optional(key_from(reputation.follows_of, "follows_of")),
+          .providers = keys_from(reputation.providers, "providers"),
+          .providers_of = reputation.providers_of.empty()
+                              ? std::nullopt
+                              : std::optional(key_from(reputation.providers_of, "providers_of")),
+          .publish_proofs = reputation.publish_proofs}};
 }
 
 }  // namespace nostril::client

@@ -35,6 +35,7 @@ struct HomeConfig {
     std::vector<std::string> follows;
     std::string follows_of;
     std::vector<std::string> providers;
+    std::string providers_of;
     bool publish_proofs = false;
   } reputation;
 

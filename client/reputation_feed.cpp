@@ -46,6 +46,15 @@ bool is_public(const FraudProof& proof) {
   return proof.kind == FraudKind::Evidence;
 }
 
+/// What it says, whoever carries it.
+Digest name_of(const FraudProof& proof) {
+  std::string out(to_string(proof.kind));
+  for (const Event& event : proof.events) {
+    out += encode_hex(event.id) + encode_hex(event.sig);
+  }
+  return sha256(out);
+}
+
 }  // namespace
 
 ReputationFeed::ReputationFeed(RelayPool& pool, ReputationBook& book, FraudWatch& watch,
@@ -59,12 +68,18 @@ ReputationFeed::ReputationFeed(RelayPool& pool, ReputationBook& book, FraudWatch
       rng_(rng),
       settings_(std::move(settings)),
       named_follows_(settings_.follows),
+      named_providers_(settings_.providers),
       folder_(std::move(folder)) {
   book_.set_follows(settings_.follows);
   book_.set_providers(settings_.providers);
-  load(kProofs, [this](const VerifiedEvent& event) { on_proof_event(event, true); });
-  load(kOpinions,
-       [this](const VerifiedEvent& event) { book_.add_opinion(event, true, verifier_); });
+  load(kProofs, [this](const std::vector<VerifiedEvent>& events) {
+    std::vector<Event> carriers;
+    for (const VerifiedEvent& one : events) carriers.push_back(one.event());
+    if (const auto carried = whole_proof(std::move(carriers))) judge(*carried, true);
+  });
+  load(kOpinions, [this](const std::vector<VerifiedEvent>& events) {
+    for (const VerifiedEvent& one : events) book_.add_opinion(one, true, verifier_);
+  });
   SubscriptionCallbacks callbacks;
   callbacks.on_event = [this](const VerifiedEvent& event) { on_event(event); };
   callbacks.on_stored_end = [this](const std::string&) { ++stored_ends_; };
@@ -86,13 +101,13 @@ void ReputationFeed::attach(OfferBook& offers) {
 
 /// What can't be read any more is left out.
 void ReputationFeed::load(const char* folder,
-                          const std::function<void(const VerifiedEvent&)>& take) {
+                          const std::function<void(std::vector<VerifiedEvent>)>& take) {
   std::error_code missing;
   std::size_t count = 0;
   for (const auto& file : fs::directory_iterator(folder_ / folder, missing)) {
     if (++count > kFilesMax) break;
     try {
-      take(read_event_file(file.path(), verifier_));
+      take(read_event_lines(file.path(), verifier_, ReputationLimits::kPartsMax));
     } catch (const std::runtime_error& error) {
       log(LogLevel::Warning, "{}", public_text(error.what()));
     }
@@ -120,15 +135,22 @@ std::vector<Filter> ReputationFeed::filters() const {
     list.authors = {*settings_.follows_of};
     out.push_back(std::move(list));
   }
+  if (settings_.providers_of) {
+    Filter list = of_ours({kinds::kTrustedProviders}, 1);
+    list.authors = {*settings_.providers_of};
+    out.push_back(std::move(list));
+  }
   for (Filter& filter : out) filter.normalize();
   return out;
 }
 
 void ReputationFeed::on_event(const VerifiedEvent& event) {
   if (claims_fraud(event.event())) {
-    on_proof_event(event, false);
+    on_proof_event(event.event());
   } else if (event->kind == kinds::kFollows) {
     on_follow_list(event.event());
+  } else if (event->kind == kinds::kTrustedProviders) {
+    on_provider_list(event.event());
   } else {
     const auto outcome = event->kind == kinds::kTrustedAssertion
                              ? book_.add_assertion(event)
@@ -144,6 +166,18 @@ void ReputationFeed::on_follow_list(const Event& event) {
   settings_.follows = named_follows_;
   for (const PublicKey& key : parse_follows(event, kFollowsMax)) settings_.follows.push_back(key);
   book_.set_follows(settings_.follows);
+  pool_.change_filters(subscription_, filters());
+}
+
+/// The same of providers, where the user has said whose list counts.
+void ReputationFeed::on_provider_list(const Event& event) {
+  if (event.pubkey != settings_.providers_of || event.created_at <= providers_at_) return;
+  providers_at_ = event.created_at;
+  settings_.providers = named_providers_;
+  for (const PublicKey& key : parse_providers(event, kProvidersMax)) {
+    settings_.providers.push_back(key);
+  }
+  book_.set_providers(settings_.providers);
   pool_.change_filters(subscription_, filters());
 }
 
@@ -164,25 +198,41 @@ void ReputationFeed::remember_refused(const Digest& name) {
   refused_.insert(name);
 }
 
-void ReputationFeed::on_proof_event(const VerifiedEvent& event, bool own_file) {
-  const Digest name = sha256(event->content);
+void ReputationFeed::on_proof_event(const Event& event) {
+  if (is_fraud_part(event)) {
+    auto added = parts_.add(event);
+    if (!added) {
+      ++counters_.proofs_refused;
+    } else if (added->has_value()) {
+      judge(**added, false);
+    }
+    return;
+  }
+  auto proof = parse_fraud_proof(event);
+  if (!proof) {
+    ++counters_.proofs_refused;
+    return;
+  }
+  judge({*std::move(proof), {event}}, false);
+}
+
+void ReputationFeed::judge(const CarriedProof& carried, bool kept) {
+  const Digest name = name_of(carried.proof);
   if (refused_.contains(name)) {
     ++counters_.proofs_refused;
     return;
   }
-  auto proof = parse_fraud_proof(event.event());
-  if (proof && book_.score(proof->node).fraud) return;
-  if (!own_file && proof && !may_check()) return;
-  const FraudVerdict verdict =
-      proof ? check_fraud_proof(*proof, roots_, verifier_) : FraudVerdict{};
+  if (book_.score(carried.proof.node).fraud) return;
+  if (!kept && !may_check()) return;
+  const FraudVerdict verdict = check_fraud_proof(carried.proof, roots_, verifier_);
   if (!verdict.proven) {
     ++counters_.proofs_refused;
     remember_refused(name);
     return;
   }
   ++counters_.proofs_taken;
-  if (!own_file) save(kProofs, event.event());
-  take(*proof, verdict.reason);
+  if (!kept) save(kProofs, carried.carriers);
+  take(carried.proof, verdict.reason);
 }
 
 void ReputationFeed::on_refused_offer(const VerifiedEvent& offer,
@@ -198,11 +248,14 @@ void ReputationFeed::on_refused_offer(const VerifiedEvent& offer,
 
 void ReputationFeed::on_found(const ProvenFraud& fraud) {
   if (book_.score(fraud.proof.node).fraud) return;
-  const auto draft = build_fraud_proof(fraud.proof, clock_.unix_s());
-  if (draft) {
-    const Event event = sign_event(*draft, Keypair::generate(rng_), rng_);
-    save(kProofs, event);
-    if (settings_.publish_proofs || is_public(fraud.proof)) publish(event);
+  const Keypair carrier = Keypair::generate(rng_);
+  std::vector<Event> events;
+  for (EventDraft& draft : build_fraud_proof(fraud.proof, clock_.unix_s())) {
+    events.push_back(sign_event(std::move(draft), carrier, rng_));
+  }
+  if (!events.empty()) save(kProofs, events);
+  if (settings_.publish_proofs || is_public(fraud.proof)) {
+    for (const Event& event : events) publish(event);
   }
   take(fraud.proof, fraud.reason);
 }
@@ -226,13 +279,14 @@ void ReputationFeed::keep_own(const Event& opinion) {
   if (!checked) return;
   const auto verified = VerifiedEvent::verify(*std::move(checked), verifier_);
   if (!verified) return;
-  save(kOpinions, opinion);
+  save(kOpinions, {&opinion, 1});
   book_.add_opinion(*verified, true, verifier_);
 }
 
-void ReputationFeed::save(const char* folder, const Event& event) const {
-  const fs::path file = folder_ / folder / (encode_hex(event.id) + ".json");
-  const std::string text = to_json(event) + "\n";
+void ReputationFeed::save(const char* folder, std::span<const Event> events) const {
+  const fs::path file = folder_ / folder / (encode_hex(events.front().id) + ".json");
+  std::string text;
+  for (const Event& event : events) text += to_json(event) + "\n";
   if (const auto written = replace_file(file, as_bytes(text), 0600); !written) {
     log(LogLevel::Warning, "{}", public_text(written.error()));
   }

@@ -3,6 +3,7 @@
 #include "attestation/trust_roots.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "client/fraud_parts.h"
 #include "client/fraud_watch.h"
 #include "client/offer_book.h"
 #include "client/relay_pool.h"
@@ -17,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,13 +26,14 @@ namespace nostril::client {
 
 /// Keeps a ReputationBook as relays, this client's own answers, and earlier runs say: proofs of
 /// fraud by anybody, words of those who count. A node that is proven a fraud is excluded from the
-/// offers at once. HOME/reputation/proofs and /opinions hold the events, one a file.
-/// Threads: the loop's only. All that it is given outlives it.
+/// offers at once. HOME/reputation/proofs and /opinions hold the events, one a file, or the parts
+/// of one proof, each on a line. Threads: the loop's only. All that it is given outlives it.
 class ReputationFeed {
  public:
   static constexpr std::size_t kProofsAskedMax = 1'000;  ///< stored ones, of a relay
   static constexpr std::size_t kWordsAskedMax = 5'000;
   static constexpr std::size_t kFollowsMax = 2'000;
+  static constexpr std::size_t kProvidersMax = 32;         ///< of the user's list
   static constexpr std::size_t kFilesMax = 4'096;          ///< read at a start, of each folder
   static constexpr std::size_t kRefusedKept = 4'096;       ///< proofs that were refused; 32 bytes
   static constexpr std::size_t kChecksPerMinuteMax = 600;  ///< of others' proofs: 2 s of work
@@ -75,17 +78,20 @@ class ReputationFeed {
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
-  void load(const char* folder, const std::function<void(const VerifiedEvent&)>& take);
+  void load(const char* folder, const std::function<void(std::vector<VerifiedEvent>)>& take);
   [[nodiscard]] std::vector<Filter> filters() const;
   void on_event(const VerifiedEvent& event);
   void on_follow_list(const Event& event);
+  void on_provider_list(const Event& event);
   void on_refused_offer(const VerifiedEvent& offer, const VerifiedEvent& attestation);
-  void on_proof_event(const VerifiedEvent& event, bool own_file);
+  void on_proof_event(const Event& event);
+  /// `kept`: from our own files, so it is not bounded and not saved again.
+  void judge(const CarriedProof& carried, bool kept);
   void take(const FraudProof& proof, const std::string& reason);
   [[nodiscard]] bool may_check();
   void publish(const Event& event);
   void remember_refused(const Digest& name);
-  void save(const char* folder, const Event& event) const;
+  void save(const char* folder, std::span<const Event> events) const;
 
   RelayPool& pool_;
   OfferBook* offers_ = nullptr;
@@ -96,12 +102,15 @@ class ReputationFeed {
   Rng& rng_;
   ReputationSettings settings_;  ///< follows: with those of the list
   const std::vector<PublicKey> named_follows_;
+  const std::vector<PublicKey> named_providers_;
   const std::filesystem::path folder_;
   Verifier verifier_;
   SubscriptionId subscription_ = SubscriptionId::None;
   std::size_t stored_ends_ = 0;
   std::int64_t follows_at_ = -1;
-  std::set<Digest> refused_;  ///< hashes of contents, and of offers looked at
+  std::int64_t providers_at_ = -1;
+  FraudParts parts_;
+  std::set<Digest> refused_;  ///< names of proofs, and of offers looked at
   std::int64_t minute_ = 0;
   std::size_t checks_ = 0;
   Counters counters_;

@@ -53,6 +53,16 @@ void write_load(JsonWriter& w, const LoadTag& load) {
   w.key("wait_ms").integer(to_integer(load.wait_ms)).end_object();
 }
 
+/// What this home thinks of the node, and from whom it has that.
+void write_reputation(JsonWriter& w, const ReputationBook::Score& score) {
+  w.key("reputation").begin_object().key("score").integer(score.total);
+  w.key("own").integer(score.own).key("follows").integer(score.follows);
+  w.key("providers").integer(score.providers);
+  w.key("approvals").integer(score.approvals).key("flags").integer(score.flags);
+  if (score.fraud) w.key("fraud").string(*score.fraud);
+  w.end_object();
+}
+
 /// What stands behind channels, as this home's journal knows it.
 struct Backings {
   explicit Backings(Journal& journal) : lightning(journal) {
@@ -150,6 +160,7 @@ void WebApi::write_offer(JsonWriter& w, const Offer& offer, const attestation::V
   w.key("output_tokens_max").integer(to_integer(offer.output_tokens_max));
   if (offer.load) write_load(w, *offer.load);
   w.key("created_at").integer(offer.created_at).key("expires_at").integer(offer.expires_at);
+  write_reputation(w, home_.reputation().score(offer.node));
   history_.write(w.key("history"), offer);
   spending_.write_answers(w.key("answers"), offer.node);
   w.end_object();

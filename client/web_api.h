@@ -17,9 +17,10 @@ namespace nostril::client {
 ///     "engine_version","tee","accepted","simulated","level","holds_until","reason","asset",
 ///     "prices":[{"unit","amount","per"}],"context_tokens","output_tokens_max",
 ///     "load"?:{"running","places","waiting","wait_ms"},"created_at","expires_at","judged",
+///     "reputation":{"score","own","follows","providers","approvals","flags","fraud"?},
 ///     "history":[…],"answers":[…]},…]}
-///     The usable ones first, then the refused, with the reason. history: offer_history.h; answers:
-///     spending_book.h, of the node.
+///     The usable ones first, then the refused, with the reason. reputation: reputation_book.h;
+///     fraud: what was proven. history: offer_history.h; answers: spending_book.h, of the node.
 ///   /nostril/v1/verdict?offer=ID    {"now","offer","node","model","statement","evidence"?,
 ///     "reason","verdict":{…} or null}: verdict_json.h; ID: the offer event's, hex. null: the
 ///     evidence was not judged, and the reason says why. 404: no such offer now.

@@ -27,6 +27,7 @@ inline constexpr std::uint32_t kGiftWrap = 1059;  ///< NIP-59: signed by a key t
 inline constexpr std::uint32_t kReport = 1984;    ///< NIP-56; ours: spec/14-reputation.md
 inline constexpr std::uint32_t kLabel = 1985;     ///< NIP-32; the same
 inline constexpr std::uint32_t kRelayList = 10002;
+inline constexpr std::uint32_t kTrustedProviders = 10040;  ///< NIP-85
 inline constexpr std::uint32_t kAuth = 22242;              ///< NIP-42; never stored, never sent on
 inline constexpr std::uint32_t kTrustedAssertion = 30382;  ///< NIP-85
 // Ours: spec/02-kinds.md.

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "events/kinds.h"
 #include "events/tag_reader.h"
+#include "schnorr/hash.h"
 
 #include <algorithm>
 #include <array>
@@ -36,9 +37,10 @@ std::string content_of(std::span<const Event> events) {
 }
 
 /// Strict: an array of events and nothing else, each with the id of its content.
-std::optional<std::vector<Event>> parse_content(std::string_view content) {
+std::optional<std::vector<Event>> parse_content(
+    std::string_view content, std::size_t bytes_max = EventLimits{}.content_bytes_max) {
   JsonLimits limits;
-  limits.bytes_max = EventLimits{}.content_bytes_max;
+  limits.bytes_max = bytes_max;
   const auto json = Json::parse(content, limits);
   if (!json || !json->is_array() || json->items().empty()) return std::nullopt;
   if (json->items().size() > Limits::kEventsMax) return std::nullopt;
@@ -108,6 +110,61 @@ bool has_form(const FraudProof& proof) {
     }
   }
   return false;
+}
+
+/// So many bytes are written for it between the quotes of a JSON string.
+std::size_t spelled_bytes(std::string_view text) {
+  std::string out;
+  append_json_string(out, text);
+  return out.size() - 2;
+}
+
+/// The first bytes of `text` that fill a part: whole characters.
+std::size_t part_bytes(std::string_view text) {
+  std::size_t spelled = 0;
+  std::size_t end = 0;
+  while (end < text.size()) {
+    std::size_t next = end + 1;
+    while (next < text.size() && (static_cast<unsigned char>(text[next]) & 0xc0U) == 0x80U) ++next;
+    spelled += spelled_bytes(text.substr(end, next - end));
+    if (spelled > Limits::kPartBytesMax) break;
+    end = next;
+  }
+  return end;
+}
+
+std::string fraud_label(FraudKind kind) {
+  return std::string(kFraudPrefix) + std::string(to_string(kind));
+}
+
+/// Kind and node, as the tags of a proof and of each of its parts say.
+struct FraudSubject {
+  FraudKind kind = FraudKind::TwoAnswers;
+  PublicKey node;
+};
+
+FraudSubject subject_of(TagReader& reader, const Event& event) {
+  reader.version(kVersion);
+  FraudSubject out;
+  const std::string label = label_of(reader, event);
+  const auto kind = label.starts_with(kFraudPrefix)
+                        ? parse_fraud_kind(std::string_view(label).substr(kFraudPrefix.size()))
+                        : std::nullopt;
+  if (kind) {
+    out.kind = *kind;
+  } else {
+    reader.fail(InferenceError::BadTag);
+  }
+  out.node = node_of(reader, event);
+  return out;
+}
+
+Result<FraudProof, InferenceError> proof_of(const FraudSubject& subject,
+                                            std::optional<std::vector<Event>> events) {
+  if (!events) return failure(InferenceError::BadContent);
+  FraudProof out{subject.kind, subject.node, *std::move(events)};
+  if (!has_form(out)) return failure(InferenceError::BadContent);
+  return out;
 }
 
 Event as_event(const EventDraft& draft) {
@@ -185,36 +242,83 @@ Result<Opinion, InferenceError> parse_opinion(const Event& event) {
   return out;
 }
 
-std::optional<EventDraft> build_fraud_proof(const FraudProof& proof, std::int64_t created_at) {
+std::vector<EventDraft> build_fraud_proof(const FraudProof& proof, std::int64_t created_at) {
   CHECK(has_form(proof) && proof.events.size() <= Limits::kEventsMax);
-  EventDraft draft{.created_at = created_at,
-                   .kind = kinds::kReport,
-                   .tags = {},
-                   .content = content_of(proof.events)};
-  if (draft.content.size() > EventLimits{}.content_bytes_max) return std::nullopt;
-  add_subject(draft.tags, std::string(kFraudPrefix) + std::string(to_string(proof.kind)),
-              proof.node, true);
-  CHECK(parse_fraud_proof(as_event(draft)).has_value());
-  return draft;
+  EventDraft draft{.created_at = created_at, .kind = kinds::kReport, .tags = {}, .content = ""};
+  add_subject(draft.tags, fraud_label(proof.kind), proof.node, true);
+  const std::string whole = content_of(proof.events);
+  std::vector<std::string> pieces;
+  for (std::string_view rest = whole; !rest.empty();) {
+    if (pieces.size() == Limits::kPartsMax) return {};
+    pieces.emplace_back(rest.substr(0, part_bytes(rest)));
+    rest.remove_prefix(pieces.back().size());
+  }
+  std::vector<EventDraft> out;
+  for (std::string& piece : pieces) {
+    out.push_back(draft);
+    if (pieces.size() > 1) {
+      out.back().tags.add({"part", std::to_string(out.size()), std::to_string(pieces.size()),
+                           encode_hex(sha256(whole))});
+    }
+    out.back().content = std::move(piece);
+  }
+  if (out.size() == 1) {
+    CHECK(parse_fraud_proof(as_event(out.front())).has_value());
+  } else {
+    CHECK(std::ranges::all_of(
+        out, [](const EventDraft& one) { return parse_fraud_part(as_event(one)).has_value(); }));
+  }
+  return out;
 }
 
 Result<FraudProof, InferenceError> parse_fraud_proof(const Event& event) {
   TagReader reader(event, kinds::kReport);
-  reader.version(kVersion);
-  FraudProof out;
-  const std::string label = label_of(reader, event);
-  const auto kind = label.starts_with(kFraudPrefix)
-                        ? parse_fraud_kind(std::string_view(label).substr(kFraudPrefix.size()))
-                        : std::nullopt;
-  if (!kind) reader.fail(InferenceError::BadTag);
-  out.node = node_of(reader, event);
+  const FraudSubject subject = subject_of(reader, event);
   if (reader.error()) return failure(*reader.error());
-  out.kind = *kind;
-  auto events = parse_content(event.content);
-  if (!events) return failure(InferenceError::BadContent);
-  out.events = std::move(*events);
-  if (!has_form(out)) return failure(InferenceError::BadContent);
+  return proof_of(subject, parse_content(event.content));
+}
+
+bool is_fraud_part(const Event& event) {
+  if (!claims_fraud(event)) return false;
+  for (const Tags::View tag : event.tags) {
+    if (tag.name() == "part") return true;
+  }
+  return false;
+}
+
+Result<FraudPart, InferenceError> parse_fraud_part(const Event& event) {
+  TagReader reader(event, kinds::kReport);
+  const FraudSubject subject = subject_of(reader, event);
+  FraudPart out{event.pubkey, subject.kind, subject.node, 0, 0, {}, event.content};
+  if (const auto tag = reader.exactly("part", 4)) {
+    out.number = reader.integer((*tag)[1], Limits::kPartsMax);
+    out.count = reader.integer((*tag)[2], Limits::kPartsMax);
+    out.whole = reader.fixed<Digest>((*tag)[3]);
+    if (out.count < 2 || out.number < 1 || out.number > out.count) {
+      reader.fail(InferenceError::BadTag);
+    }
+  }
+  if (reader.error()) return failure(*reader.error());
+  if (out.content.empty() || spelled_bytes(out.content) > Limits::kPartBytesMax) {
+    return failure(InferenceError::BadContent);
+  }
   return out;
+}
+
+Result<FraudProof, InferenceError> join_fraud_parts(std::span<const FraudPart> parts) {
+  if (parts.empty()) return failure(InferenceError::BadContent);
+  const FraudPart& first = parts.front();
+  std::string whole;
+  for (const FraudPart& part : parts) {
+    const bool fits = part.author == first.author && part.kind == first.kind &&
+                      part.node == first.node && part.whole == first.whole &&
+                      part.count == parts.size() &&
+                      part.number == static_cast<std::uint64_t>(&part - parts.data()) + 1;
+    if (!fits) return failure(InferenceError::BadContent);
+    whole += part.content;
+  }
+  if (sha256(whole) != first.whole) return failure(InferenceError::BadContent);
+  return proof_of({first.kind, first.node}, parse_content(whole, Limits::kProofBytesMax));
 }
 
 bool claims_fraud(const Event& event) {
@@ -239,17 +343,30 @@ Result<TrustedAssertion, InferenceError> parse_assertion(const Event& event) {
   return out;
 }
 
-std::vector<PublicKey> parse_follows(const Event& event, std::size_t count_max) {
+namespace {
+
+std::vector<PublicKey> keys_of(const Event& event, std::uint32_t kind, std::string_view name,
+                               std::size_t count_max) {
   std::vector<PublicKey> out;
-  if (event.kind != kinds::kFollows) return out;
+  if (event.kind != kind) return out;
   for (const Tags::View tag : event.tags) {
     if (out.size() == count_max) break;
-    if (tag.name() != "p" || tag.size() < 2) continue;
+    if (tag.name() != name || tag.size() < 2) continue;
     if (const auto key = from_hex<PublicKey>(tag[1])) out.push_back(*key);
   }
   std::ranges::sort(out);
   out.erase(std::unique(out.begin(), out.end()), out.end());
   return out;
+}
+
+}  // namespace
+
+std::vector<PublicKey> parse_providers(const Event& event, std::size_t count_max) {
+  return keys_of(event, kinds::kTrustedProviders, "30382:rank", count_max);
+}
+
+std::vector<PublicKey> parse_follows(const Event& event, std::size_t count_max) {
+  return keys_of(event, kinds::kFollows, "p", count_max);
 }
 
 }  // namespace nostril

@@ -26,6 +26,10 @@ struct ReputationLimits {
   static constexpr std::size_t kEventsMax = 4;  ///< inside one content
   static constexpr std::size_t kNoteBytesMax = 200;
   static constexpr std::uint64_t kMeasuredMsMax = 3'600'000;
+  /// Of a content as JSON spells it: with tags and keys below 128 KiB, which relays take.
+  static constexpr std::size_t kPartBytesMax = 96U << 10;
+  static constexpr std::size_t kPartsMax = 6;  ///< any two events of 128 KiB fit
+  static constexpr std::size_t kProofBytesMax = kPartsMax * kPartBytesMax;
 };
 
 // ---- Opinions -----------------------------------------------------------------------------------
@@ -94,10 +98,31 @@ struct FraudProof {
   std::vector<Event> events;
 };
 
-/// Nothing when the events are too large to be inside another one: the proof can only be kept.
-[[nodiscard]] std::optional<EventDraft> build_fraud_proof(const FraudProof& proof,
-                                                          std::int64_t created_at);
+/// One event, or the parts of a proof that is too large for one, in order; to be signed by one key.
+/// Empty when even kPartsMax do not hold it: the proof can only be kept.
+[[nodiscard]] std::vector<EventDraft> build_fraud_proof(const FraudProof& proof,
+                                                        std::int64_t created_at);
+/// Of a proof in one event.
 [[nodiscard]] Result<FraudProof, InferenceError> parse_fraud_proof(const Event& event);
+
+/// A piece of a proof's content: ["part", number from 1, how many, SHA-256 of the whole in hex].
+struct FraudPart {
+  PublicKey author;
+  FraudKind kind = FraudKind::TwoAnswers;
+  PublicKey node;
+  std::uint64_t number = 0;
+  std::uint64_t count = 0;  ///< 2 to kPartsMax
+  Digest whole;
+  std::string content;
+
+  bool operator==(const FraudPart&) const = default;
+};
+
+/// The event is one of several by its tags; it need not parse.
+[[nodiscard]] bool is_fraud_part(const Event& event);
+[[nodiscard]] Result<FraudPart, InferenceError> parse_fraud_part(const Event& event);
+/// All parts of one proof, in order.
+[[nodiscard]] Result<FraudProof, InferenceError> join_fraud_parts(std::span<const FraudPart> parts);
 
 /// The event is a proof of fraud by its tags; it need not parse.
 [[nodiscard]] bool claims_fraud(const Event& event);
@@ -115,6 +140,10 @@ struct TrustedAssertion {
 };
 
 [[nodiscard]] Result<TrustedAssertion, InferenceError> parse_assertion(const Event& event);
+
+/// NIP-85: the keys that a user's list of providers (kind 10040) names for ranks of keys,
+/// ["30382:rank", key, relay]; what is no key is left out, and so is the encrypted part.
+[[nodiscard]] std::vector<PublicKey> parse_providers(const Event& event, std::size_t count_max);
 
 /// The keys that a follow list (NIP-02, kind 3) names; what is no key is left out.
 [[nodiscard]] std::vector<PublicKey> parse_follows(const Event& event, std::size_t count_max);

@@ -6,9 +6,12 @@
 #include "net/proxy_protocol.h"
 #include "net/raw_socket.h"
 #include "net/tls_identity.h"
+#include "net/turn_share.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <uv.h>
 
 #include <algorithm>
 #include <span>
@@ -22,8 +25,14 @@ namespace {
 
 // Input read while a request is being answered; above it the socket is not read.
 constexpr std::size_t kHeldBytesMax = 64 << 10;
-// Messages of one connection in a turn: one read may hold thousands, and the others wait meanwhile.
-constexpr std::size_t kMessagesATurnMax = 64;
+// Of one connection at a time: one read may hold thousands of messages, or few that take long, and
+// the others wait meanwhile.
+constexpr std::size_t kMessagesATimeMax = 64;
+constexpr std::int64_t kUsATimeMax = 200;
+// Of all that are busy (TurnShare) in a turn, together; less when somebody else has something.
+constexpr std::int64_t kBusyUsATurnMax = 1'000;
+// Handed to one socket at a time.
+constexpr std::size_t kFlushBytesMax = 512 << 10;
 
 enum class State : std::uint8_t {
   Greeting,  // reading a PROXY header
@@ -43,6 +52,13 @@ std::uint64_t sweep_period_ms(const ServerLimits& limits) {
     if (limit > 0) period = std::min(period, limit / 4);
   }
   return std::max<std::uint64_t>(period, 10);
+}
+
+// Something has come that the next turn will see. Sockets of the busy are not among it: what they
+// have sent already is more than is read of them.
+bool has_news(Loop& loop) {
+  pollfd events{uv_backend_fd(loop.uv()), POLLIN, 0};
+  return ::poll(&events, 1, 0) > 0;
 }
 
 }  // namespace
@@ -115,6 +131,7 @@ struct Server::Impl {
     std::unique_ptr<HttpRequestParser> parser;
     std::unique_ptr<WsDecoder> decoder;
     OutQueue out;
+    TurnShare share;
     std::size_t accounted_bytes = 0;  // of limits.memory
     std::string held;                 // input read and not looked at yet
     std::uint64_t deadline_ms = 0;    // of Request and Closing; 0: none
@@ -175,7 +192,8 @@ struct Server::Impl {
   void receive(Connection& connection, std::span<std::uint8_t> bytes);
   std::span<std::uint8_t> consume(Connection& connection, std::span<std::uint8_t> bytes);
   std::span<std::uint8_t> consume_http(Connection& connection, std::span<std::uint8_t> bytes);
-  std::span<std::uint8_t> consume_frames(Connection& connection, std::span<std::uint8_t> bytes);
+  std::span<std::uint8_t> consume_frames(Connection& connection, std::span<std::uint8_t> bytes,
+                                         const Stopwatch& watch);
   void on_request(Connection& connection);
   void upgrade(Connection& connection, const HttpRequest& request);
   void refuse(Connection& connection, int status, std::string_view text, const HttpHeaders& headers,
@@ -184,6 +202,8 @@ struct Server::Impl {
   void fail_frames(Connection& connection, WsError error);
   void apply_reading(Connection& connection);
   void revisit_later(Connection& connection);
+  void revisit(Connection& connection);
+  void revisit_all();
 
   // Memory over all connections.
   bool fits_memory(Connection& connection, std::size_t more);
@@ -204,10 +224,12 @@ struct Server::Impl {
   void deflate(const Connection& connection, Outgoing& message);
   bool room(Connection& connection, std::size_t bytes);
   void queued(Connection& connection);
+  void flush_later(Connection& connection);
   void flush(Connection& connection);
   void answered(Connection& connection);
 
   void end_turn();
+  void end_turn_comes();
   void sweep();
   void sweep_one(Connection& connection, std::uint64_t now);
 
@@ -232,6 +254,7 @@ struct Server::Impl {
   std::vector<std::unique_ptr<Connection>> graveyard;
   std::string scratch;
   HookId hook = HookId::None;
+  bool in_end_turn = false;
   TimerId sweeper = TimerId::None;
   std::vector<std::unique_ptr<Listener>> listeners;  // one, or those that came with the start
 };
@@ -447,11 +470,14 @@ void Server::Impl::greet(Connection& connection, std::span<std::uint8_t> bytes) 
 
 void Server::Impl::take(Connection& connection, std::span<std::uint8_t> bytes) {
   if (connection.state == State::Closing || connection.state == State::Dead) return;
-  if (connection.held.empty()) bytes = consume(connection, bytes);
+  // What waits is looked at in its turn, and so is a busy peer's.
+  const bool is_now = connection.held.empty() && !connection.share.is_busy(TurnShare::Clock::now());
+  if (is_now) bytes = consume(connection, bytes);
   if (connection.state == State::Closing || connection.state == State::Dead) return;
   if (!bytes.empty()) {
     connection.held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     apply_reading(connection);
+    if (!is_now) revisit_later(connection);
   }
   (void)fits_memory(connection, 0);
 }
@@ -459,17 +485,20 @@ void Server::Impl::take(Connection& connection, std::span<std::uint8_t> bytes) {
 // Takes what can be taken now; the rest waits for an answer, for resume_reading() or the next turn.
 std::span<std::uint8_t> Server::Impl::consume(Connection& connection,
                                               std::span<std::uint8_t> bytes) {
+  const Stopwatch watch;
   while (!bytes.empty() && !connection.paused) {
     if (connection.state == State::Request) {
       // One answer after the other: who asks on without reading them gets no more of them.
       if (connection.wants_drained) break;
       bytes = consume_http(connection, bytes);
     } else if (connection.state == State::Open) {
-      return consume_frames(connection, bytes);
+      bytes = consume_frames(connection, bytes, watch);
+      break;
     } else {
       break;
     }
   }
+  connection.share.charge(watch.us(), watch.began());
   return bytes;
 }
 
@@ -546,10 +575,11 @@ void Server::Impl::refuse(Connection& connection, int status, std::string_view t
 }
 
 std::span<std::uint8_t> Server::Impl::consume_frames(Connection& connection,
-                                                     std::span<std::uint8_t> bytes) {
+                                                     std::span<std::uint8_t> bytes,
+                                                     const Stopwatch& watch) {
   std::size_t taken = 0;
   while (connection.state == State::Open && !connection.paused) {
-    if (++taken > kMessagesATurnMax) {
+    if (++taken > kMessagesATimeMax || (taken > 1 && watch.us() >= kUsATimeMax)) {
       revisit_later(connection);
       break;
     }
@@ -575,12 +605,17 @@ void Server::Impl::on_event(Connection& connection, const WsEvent& event) {
       handler.on_ws_binary(connection.id, event.payload);
       return;
     case WsEventKind::Ping:
+      counters.pings_in.add();
+      handler.on_ws_control(connection.id, event.payload.size());
+      if (connection.state != State::Open) return;
       if (!room(connection, event.payload.size() + kWsHeaderBytesMax)) return;
       append_ws_frame(connection.out.tail(), WsOpcode::Pong, event.payload);
       connection.out.grew(event.payload.size() + 2);
       queued(connection);
       return;
     case WsEventKind::Pong:
+      counters.pings_in.add();
+      handler.on_ws_control(connection.id, event.payload.size());
       return;
     case WsEventKind::Close: {
       std::string frame;
@@ -622,7 +657,13 @@ void Server::Impl::revisit_later(Connection& connection) {
   if (connection.revisit) return;
   connection.revisit = true;
   revisits.push_back(connection.id);
-  loop.wake();
+  end_turn_comes();
+}
+
+// Where this turn's end has been and gone, there is another one. Its own last look sees what it
+// made itself: to wake the loop for that would look like news.
+void Server::Impl::end_turn_comes() {
+  if (!in_end_turn && loop.hook_has_begun(hook)) loop.wake();
 }
 
 // Replaces the message by its compressed form where that is shorter. Distances are shorter than the
@@ -687,16 +728,26 @@ void Server::Impl::account(Connection& connection, std::size_t bytes) {
 void Server::Impl::queued(Connection& connection) {
   if (!connection.wants_drained) connection.progress_ms = loop.now_ms();
   connection.wants_drained = true;
+  flush_later(connection);
+}
+
+void Server::Impl::flush_later(Connection& connection) {
   if (connection.dirty) return;
   connection.dirty = true;
   dirty.push_back(connection.id);
-  if (loop.hook_has_begun(hook)) loop.wake();
+  end_turn_comes();
 }
 
 void Server::Impl::flush(Connection& connection) {
   if (connection.state == State::Dead || !connection.ready) return;
   RawSocket& socket = *connection.socket;
+  const Stopwatch watch;
+  std::size_t handed = 0;
   while (!connection.out.empty() && !socket.choked()) {
+    if (handed >= kFlushBytesMax) {
+      flush_later(connection);
+      break;
+    }
     const std::string_view piece = connection.out.front(scratch, RawSocket::kWriteBytesMax);
     if (!socket.write(piece)) {
       doom(connection, ServerError::Socket);
@@ -705,8 +756,10 @@ void Server::Impl::flush(Connection& connection) {
     counters.writes.add();
     counters.bytes_out.add(piece.size());
     connection.progress_ms = loop.now_ms();
+    handed += piece.size();
     connection.out.consume(piece.size());
   }
+  if (handed > 0) connection.share.charge(watch.us(), watch.began());
   if (!connection.out.empty() || socket.choked() || !connection.wants_drained) return;
   connection.wants_drained = false;
   if (connection.state == State::Closing) {
@@ -734,24 +787,52 @@ void Server::Impl::answered(Connection& connection) {
   if (!connection.held.empty()) revisit_later(connection);
 }
 
-void Server::Impl::end_turn() {
+void Server::Impl::revisit(Connection& connection) {
+  connection.revisit = false;
+  if (connection.held.empty() || connection.state == State::Closing ||
+      connection.state == State::Dead)
+    return;
+  std::string held = std::exchange(connection.held, {});
+  const std::span<std::uint8_t> rest =
+      consume(connection, {reinterpret_cast<std::uint8_t*>(held.data()), held.size()});
+  if (connection.state == State::Closing || connection.state == State::Dead) return;
+  held.erase(0, held.size() - rest.size());
+  connection.held = std::move(held);
+  apply_reading(connection);
+  (void)fits_memory(connection, 0);
+}
+
+// First those that take little, then the busy ones in turn until their time is over. Those that are
+// left are the first of them next time.
+void Server::Impl::revisit_all() {
   batch.clear();
   batch.swap(revisits);
+  const Stopwatch watch;
+  std::size_t busy_count = 0;
   for (const ConnectionId id : batch) {
     Connection* connection = any(id);
     if (connection == nullptr) continue;
-    connection->revisit = false;
-    if (connection->held.empty() || connection->state == State::Closing ||
-        connection->state == State::Dead)
-      continue;
-    std::string held = std::exchange(connection->held, {});
-    const std::span<std::uint8_t> rest =
-        consume(*connection, {reinterpret_cast<std::uint8_t*>(held.data()), held.size()});
-    if (connection->state == State::Closing || connection->state == State::Dead) continue;
-    connection->held.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
-    apply_reading(*connection);
-    (void)fits_memory(*connection, 0);
+    if (connection->share.is_busy(watch.began())) {
+      batch[busy_count++] = id;
+    } else {
+      revisit(*connection);
+    }
   }
+  batch.resize(busy_count);
+  const Stopwatch busy_watch;
+  std::size_t done = 0;
+  const auto goes_on = [&] {
+    return done == 0 || (busy_watch.us() < kBusyUsATurnMax && !has_news(loop));
+  };
+  for (; done < batch.size() && goes_on(); ++done) {
+    if (Connection* connection = any(batch[done])) revisit(*connection);
+  }
+  revisits.insert(revisits.begin(), batch.begin() + static_cast<std::ptrdiff_t>(done), batch.end());
+}
+
+void Server::Impl::end_turn() {
+  in_end_turn = true;
+  revisit_all();
 
   batch.clear();
   batch.swap(dirty);
@@ -774,6 +855,7 @@ void Server::Impl::end_turn() {
   }
   graveyard.clear();
   deflated.clear();
+  in_end_turn = false;
   // What the handler did meanwhile must not wait for the next event.
   if (!revisits.empty() || !dirty.empty() || !endings.empty()) loop.wake();
 }
@@ -977,6 +1059,17 @@ bool Server::drop(ConnectionId id) {
   if (connection == nullptr) return false;
   impl_->doom(*connection, std::nullopt);
   return true;
+}
+
+bool Server::is_busy(ConnectionId id) const {
+  const Impl::Connection* connection = impl_->live(id);
+  return connection != nullptr && connection->share.is_busy(TurnShare::Clock::now());
+}
+
+void Server::charge(ConnectionId id, std::int64_t us) {
+  if (Impl::Connection* connection = impl_->live(id)) {
+    connection->share.charge(us, TurnShare::Clock::now());
+  }
 }
 
 std::optional<PeerAddress> Server::peer(ConnectionId id) const {

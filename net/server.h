@@ -114,6 +114,7 @@ struct ServerCounters {
   Counter websockets_closed;
   Counter http_requests;
   Counter messages_in;
+  Counter pings_in;  ///< and Pongs
   Counter messages_out;
   Counter messages_deflated;  ///< of those: sent compressed
   Counter deflates;           ///< compressions made for them: one serves many
@@ -166,6 +167,9 @@ class ServerHandler {
   virtual void on_ws_text(ConnectionId /*id*/, std::string_view /*message*/) {}
 
   virtual void on_ws_binary(ConnectionId /*id*/, std::string_view /*message*/) {}
+
+  /// A Ping, before it is answered, or a Pong.
+  virtual void on_ws_control(ConnectionId /*id*/, std::size_t /*bytes*/) {}
 
   /// Exactly once for each on_ws_open; `id` is stale from here on. Not called by ~Server.
   virtual void on_ws_close(ConnectionId /*id*/) {}
@@ -235,6 +239,12 @@ class Server {
   /// Ends the connection now, without a word and with nothing more sent.
   bool drop(ConnectionId id);
   [[nodiscard]] std::optional<PeerAddress> peer(ConnectionId id) const;
+
+  /// It has had more than its share of this loop's time (turn_share.h): its input waits until that
+  /// of the others has been looked at.
+  [[nodiscard]] bool is_busy(ConnectionId id) const;
+  /// Time that others spent on what it asked for counts, too.
+  void charge(ConnectionId id, std::int64_t us);
 
  private:
   struct Impl;

@@ -272,6 +272,12 @@ void add_settle(CLI::App& app, SettleOptions& options, std::function<int()>& run
   status->add_flag("--csv", options.csv, "the channels, one a line");
   add("claim", "claim now all that is worth something; a running node does it when told so here",
       settle_claim);
+  add("bring",
+      "bring a user's signed order (nostril wallet order) for a channel with this node to the "
+      "contract; the node's account pays the gas",
+      settle_bring)
+      ->add_option("file", options.file, "what `nostril wallet order` printed")
+      ->required();
   add("watch",
       "a watchtower: claims by policy, and at once where a close was asked for, until SIGTERM; "
       "with the node's journal, while the node itself is away",

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "client/chain/order_bringer.h"
 #include "client/chain/store.h"
 #include "client/channel_store.h"
 #include "node/claims.h"
@@ -193,6 +194,34 @@ int ask_running_node(const Desk& desk) {
   return failed("the process that settles for this node does not answer; its log says why");
 }
 
+/// The running node brings it, and says how that went.
+int ask_to_bring(const Desk& desk, const settlement::evm::SignedOrder& order) {
+  auto store = chain::ChainStore::open(desk.data / "chain");
+  if (!store) return failed(store.error());
+  const auto waiting = (*store)->meta(Settler::kOrderWanted);
+  if (waiting && *waiting != order.text()) {
+    return failed("another order is being brought; give the command again");
+  }
+  if (auto asked = (*store)->set_meta(Settler::kOrderWanted, order.text()); !asked) {
+    return failed(asked.error());
+  }
+  const std::string id = encode_hex(order.order().id);
+  const auto until = std::chrono::steady_clock::now() + kAskedWait;
+  while (std::chrono::steady_clock::now() < until) {
+    // The answer is written first, and the wish forgotten then.
+    const bool seen = !(*store)->meta(Settler::kOrderWanted);
+    const auto answer = (*store)->meta(Settler::kOrderAnswered);
+    if (seen && answer && answer->starts_with(id)) {
+      const std::string text = answer->substr(id.size());
+      if (text.starts_with("!")) return failed(text.substr(1));
+      fmt::print("{}\n", text.substr(1));
+      return 0;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  return failed("the process that settles for this node does not answer; its log says why");
+}
+
 /// Rounds until nothing is left, or one fails.
 int claim_all(Settler& settler) {
   std::size_t rows = 0;
@@ -228,6 +257,18 @@ int settle_claim(const SettleOptions& options) {
   if (!chain::try_lock_sender(desk.data / "chain")) return ask_running_node(desk);
   Settler settler(desk.config, *desk.journal, std::move(*desk.key), desk.clock);
   return claim_all(settler);
+}
+
+int settle_bring(const SettleOptions& options) {
+  const auto order = chain::read_order(options.file);
+  if (!order) return failed(order.error());
+  Desk desk(options);
+  if (!chain::try_lock_sender(desk.data / "chain")) return ask_to_bring(desk, *order);
+  Settler settler(desk.config, *desk.journal, std::move(*desk.key), desk.clock);
+  const auto brought = settler.bring(*order);
+  if (!brought) return failed(brought.error());
+  fmt::print("{}\n", *brought);
+  return 0;
 }
 
 int settle_watch(const SettleOptions& options) {

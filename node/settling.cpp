@@ -2,9 +2,12 @@
 
 #include "base/check.h"
 #include "base/crash_point.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/metrics_text.h"
+#include "client/chain/contract_view.h"
 #include "client/chain/follower.h"
+#include "client/chain/order_bringer.h"
 #include "client/chain/sender.h"
 #include "client/chain/store.h"
 #include "client/channel_store.h"
@@ -97,7 +100,8 @@ struct Settler::Parts {  // NOLINT(clang-analyzer-optin.performance.Padding)
         lock(chain::lock_sender(std::filesystem::path(config.data) / "chain")),
         rpc(config.settlement.rpc_settings()),
         follower(rpc, *store, follow_settings(config, asset.chain_id, payee)),
-        sender(rpc, *store, key, sender_settings(config, asset.chain_id), clock) {}
+        sender(rpc, *store, key, sender_settings(config, asset.chain_id), clock),
+        contract(rpc, place) {}
 
   Clock& clock;
   client::Journal& journal;
@@ -116,7 +120,7 @@ struct Settler::Parts {  // NOLINT(clang-analyzer-optin.performance.Padding)
   chain::RpcClient rpc;
   chain::Follower follower;
   chain::Sender sender;
-  bool place_checked = false;
+  chain::ContractView contract;
 };
 
 Settler::Settler(const NodeConfig& config, client::Journal& journal, EcdsaKey key, Clock& clock)
@@ -139,12 +143,9 @@ bool Settler::stopped() const {
 SettleRound Settler::round(bool asked) {
   SettleRound out;
   Parts& p = *parts_;
-  if (!p.place_checked) {
-    if (const auto checked = chain::check_place(p.rpc, p.place); !checked) {
-      out.problem = checked.error().text;
-      return out;
-    }
-    p.place_checked = true;
+  if (const auto checked = p.contract.check_place(); !checked) {
+    out.problem = checked.error();
+    return out;
   }
   if (const auto advanced = p.follower.advance(); !advanced) {
     out.problem = advanced.error().text;
@@ -153,6 +154,7 @@ SettleRound Settler::round(bool asked) {
   out.view = std::make_shared<const ChainView>(
       ChainView{p.follower.mirror(), p.follower.newest(), p.follower.head().time});
   out.problem = claim(out, asked);
+  if (out.problem.empty()) out.problem = bring_wanted();
   if (out.problem.empty()) out.problem = give_back(*out.view);
   if (out.problem.empty()) out.problem = pay_shares();
   return out;
@@ -194,6 +196,38 @@ std::string Settler::claim(SettleRound& out, bool asked) {
   if (const auto kept = p.store->set_meta(kClaimedAt, std::to_string(now)); !kept) {
     return kept.error();
   }
+  return {};
+}
+
+Result<std::string, std::string> Settler::bring(const settlement::evm::SignedOrder& order) {
+  Parts& p = *parts_;
+  if (order.channel().payee != p.payee || order.channel().token != p.asset.token) {
+    return failure(std::string("the order is for another payee or asset than this node's"));
+  }
+  const auto locked = chain::bring_order(p.contract, p.sender, order);
+  if (!locked) return failure(locked.error());
+  crash_point("order-brought");
+  if (auto seen = p.sender.acknowledge(); !seen) return failure(seen.error());
+  const std::string channel = encode_hex(order.order().channel);
+  if (locked->is_zero()) return "channel " + channel + ": nothing to do, it is there already";
+  return fmt::format("channel {}: locked {} more", channel, locked->to_string());
+}
+
+/// Whoever put it there waits for the answer; one that can't be read is forgotten without.
+std::string Settler::bring_wanted() {
+  Parts& p = *parts_;
+  const auto text = p.store->meta(kOrderWanted);
+  if (!text) return {};
+  Verifier verifier;
+  const auto order = settlement::evm::SignedOrder::parse(*text, verifier);
+  if (order) {
+    const auto brought = bring(*order);
+    if (p.rpc.stopped()) return {};  // it goes on at the next start
+    const std::string answer =
+        encode_hex(order->order().id) + (brought ? "=" + brought.value() : "!" + brought.error());
+    if (auto kept = p.store->set_meta(kOrderAnswered, answer); !kept) return kept.error();
+  }
+  if (auto done = p.store->set_meta(kOrderWanted, ""); !done) return done.error();
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include "node/config.h"
 #include "node/contract_rail.h"
 #include "schnorr/ecdsa_key.h"
+#include "settlement/evm/signed_order.h"
 
 #include <atomic>
 #include <functional>
@@ -37,6 +38,8 @@ class Settler {
 
   /// `asked`: claim whatever is worth something.
   [[nodiscard]] SettleRound round(bool asked);
+  /// Brings a user's order for a channel with this node. A line for the operator.
+  [[nodiscard]] Result<std::string, std::string> bring(const settlement::evm::SignedOrder& order);
   /// Waits until the next one; less when stop() is called.
   void pause();
   /// Any thread.
@@ -45,10 +48,15 @@ class Settler {
 
   /// Another process may ask the running node to claim; the wish is forgotten once seen.
   static constexpr const char* kClaimWanted = "claim-wanted";
+  /// The same with an order: its text, answered once and forgotten. The answer: the order's id in
+  /// hex, "=" or "!" for well or not, and what bring() said.
+  static constexpr const char* kOrderWanted = "order-wanted";
+  static constexpr const char* kOrderAnswered = "order-answered";
 
  private:
   struct Parts;
   [[nodiscard]] std::string claim(SettleRound& out, bool asked);
+  [[nodiscard]] std::string bring_wanted();
   [[nodiscard]] bool all_is_read() const;
   [[nodiscard]] std::string give_back(const ChainView& view);
   [[nodiscard]] std::string pay_shares();

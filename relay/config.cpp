@@ -3,6 +3,7 @@
 #include "base/hex.h"
 #include "net/url.h"
 #include "relay/cluster/subjects.h"
+#include "relay/key_file.h"
 
 #include <fmt/format.h>
 
@@ -12,6 +13,7 @@
 #include <array>
 #include <charconv>
 #include <fstream>
+#include <memory>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -73,6 +75,8 @@ void declare_mirror(Config& config, RelayConfig::MirrorTable& mirror) {
   config.number("sync_every_s", &mirror.sync_every_s, 0, 1'000'000'000,
                 "seconds between two reconciliations (NIP-77); 0: none");
   config.text("ca", &mirror.ca, "PEM file of roots for wss://; empty: the system's");
+  config.text("key", &mirror.key,
+              "file of a secret key (64 hex characters, 0600) to show where it asks (NIP-42)");
 }
 
 void declare_cluster(Config& config, RelayConfig::Cluster& cluster) {
@@ -536,7 +540,14 @@ std::vector<MirrorOptions> RelayConfig::mirror_options() const {
       throw ConfigError(
           fmt::format("mirror {}: filter: {}", mirror.url, to_string(filter.error())));
     }
-    out.push_back({*address, *direction, std::move(*filter), mirror.sync_every_s, mirror.ca});
+    MirrorOptions options{*address,  *direction, std::move(*filter), mirror.sync_every_s,
+                          mirror.ca, nullptr};
+    if (!mirror.key.empty()) {
+      auto key = read_key_file(mirror.key);
+      if (!key) throw ConfigError(fmt::format("mirror {}: key: {}", mirror.url, key.error()));
+      options.key = std::make_shared<const Keypair>(std::move(*key));
+    }
+    out.push_back(std::move(options));
   }
   return out;
 }

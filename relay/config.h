@@ -153,6 +153,7 @@ struct RelayConfig {
     std::string filter = "{}";
     std::int64_t sync_every_s = 3'600;
     std::string ca;
+    std::string key;
   };
 
   std::vector<MirrorTable> mirrors;

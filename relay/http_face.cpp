@@ -59,6 +59,7 @@ std::string document_of(const RelayConfig& config, const ModerationLists& lists,
   w.key("supported_nips").begin_array();
   for (const int nip : nips_of(config)) w.integer(nip);
   w.end_array();
+  // NIP-11 means the address of a home page here. There is none yet, and none is made up.
   w.key("software").string("nostril-relay").key("version").string(NOSTRIL_VERSION);
   w.key("limitation").begin_object();
   w.key("max_message_length").integer(config.limits.message_bytes_max);

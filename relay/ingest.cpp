@@ -96,7 +96,7 @@ Offer Ingest::offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own,
   if (&credits == &stored_) {
     // In this order: an event leaves the pending ones only after it is in the store.
     if (auto pending = ids_.find_pending(id)) return queue_copy(std::move(*pending), origin);
-    if (store_.has_id(id)) return Settled{PutResult::Duplicate};
+    if (const auto known = store_.known(event.event())) return Settled{*known};
   }
   const std::int64_t units = credits_of(event.event());
   if (!credits.try_take(units)) return QueueFull{};

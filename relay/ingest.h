@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/in_turns.h"
 #include "base/mailbox.h"
 #include "relay/cluster/cluster_port.h"
 #include "relay/deliveries.h"
@@ -141,6 +142,10 @@ class Ingest {
     std::shared_ptr<const EventSource> source;
   };
 
+  struct OriginOf {
+    SessionId operator()(const Job& job) const { return job.origin; }
+  };
+
   Offer queue_copy(VerifiedEvent event, SessionId origin);
   void run(VerifierMetrics& metrics);
   void judge(JudgedEvent&& event);
@@ -161,10 +166,10 @@ class Ingest {
   Credits ephemeral_;
   Credits stream_;
   VerifiedIds ids_;
-  Mailbox<Job> queue_;
+  Mailbox<Job, InTurns<Job, OriginOf>> queue_;
   std::atomic<std::int64_t> verifying_{0};  // in queue_ or with a verifier thread
   std::atomic<std::uint64_t> commits_announced_{0};
-  // The writer thread's: answered, and known to ids_ until has_id() finds them.
+  // The writer thread's: answered, and known to ids_ until the store knows them.
   std::vector<WriteOutcome> in_log_;
   std::vector<std::unique_ptr<VerifierMetrics>> metrics_;
   std::unique_ptr<StoreWriter> writer_;

@@ -239,6 +239,10 @@ void LoopWorker::on_ws_binary(net::ConnectionId id, std::string_view /*message*/
   if (Session* session = find(id)) session->on_binary();
 }
 
+void LoopWorker::on_ws_control(net::ConnectionId id, std::size_t bytes) {
+  if (Session* session = find(id)) session->on_control(bytes);
+}
+
 void LoopWorker::on_ws_close(net::ConnectionId id) {
   sessions_.erase(id);
 }
@@ -294,6 +298,7 @@ Offer LoopWorker::offer(UnverifiedEvent& event, net::ConnectionId origin) {
 
 bool LoopWorker::start_step(std::shared_ptr<Query>& query) {
   query->owner.loop = index_;
+  query->is_urgent = !server_.is_busy(query->owner.connection);
   return shared_.queries.submit(query);
 }
 
@@ -312,17 +317,19 @@ bool LoopWorker::ask_membership(UnverifiedEvent&& request, net::ConnectionId ori
 
 std::optional<QueryStep> LoopWorker::step_now(const std::shared_ptr<Query>& query) {
   if (query->visits >= kVisitsHereMax || query->values > kValuesHereMax) return std::nullopt;
-  if (us_here_ >= kUsHereATurnMax) return std::nullopt;
+  // Busy connections share theirs: they never use up that of the others.
+  std::int64_t& us_here = us_here_[server_.is_busy(query->owner.connection) ? 1 : 0];
+  if (us_here >= kUsHereATurnMax) return std::nullopt;
   if (store_is_slow_ && shared_.clock.monotonic_ms() < store_is_slow_until_ms_) return std::nullopt;
   const auto began = std::chrono::steady_clock::now();
   ScanBudget budget;
   budget.visits_max = kVisitsHereMax - query->visits;
-  budget.time_us_max = static_cast<std::uint32_t>(kUsHereATurnMax - us_here_);
+  budget.time_us_max = static_cast<std::uint32_t>(kUsHereATurnMax - us_here);
   auto step = shared_.queries.step_here(query, budget, metrics_.queries, events_shown_);
   const auto took_us = std::chrono::duration_cast<std::chrono::microseconds>(
                            std::chrono::steady_clock::now() - began)
                            .count();
-  us_here_ += took_us;
+  us_here += took_us;
   store_is_slow_ = took_us >= kSlowStepUs;
   if (store_is_slow_) store_is_slow_until_ms_ = shared_.clock.monotonic_ms() + kSlowPauseMs;
   return step;
@@ -345,7 +352,7 @@ void LoopWorker::wake() {
 void LoopWorker::end_turn() {
   if (is_over_) return;
   verifier_.may_verify = true;
-  us_here_ = 0;
+  us_here_ = {};
   auto mails = inbox_.take_all();
   for (LoopMail& mail : mails) {
     std::visit([this](auto& one) { on(std::move(one)); }, mail);
@@ -395,6 +402,7 @@ void LoopWorker::on(Answer&& answer) {
 }
 
 void LoopWorker::on(QueryStep&& step) {
+  server_.charge(step.query->owner.connection, step.took_us);
   if (Session* session = find(step.query->owner.connection)) session->on_step(std::move(step));
 }
 

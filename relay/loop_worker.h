@@ -122,6 +122,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
                   const net::HttpRequest& request) override;
   void on_ws_text(net::ConnectionId id, std::string_view message) override;
   void on_ws_binary(net::ConnectionId id, std::string_view message) override;
+  void on_ws_control(net::ConnectionId id, std::size_t bytes) override;
   void on_ws_close(net::ConnectionId id) override;
   void on_drained(net::ConnectionId id) override;
 
@@ -172,7 +173,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   std::unordered_map<net::ConnectionId, std::unique_ptr<Session>> sessions_;
   std::vector<net::ConnectionId> retries_;
   net::TimerId retry_timer_ = net::TimerId::None;
-  std::int64_t us_here_ = 0;  // that steps of queries have taken in this turn
+  std::array<std::int64_t, 2> us_here_{};  // that steps of queries have taken in this turn
   bool store_is_slow_ = false;
   std::int64_t store_is_slow_until_ms_ = 0;  // on shared_.clock's monotonic scale
   bool is_stopping_ = false;

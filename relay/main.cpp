@@ -164,6 +164,9 @@ void declare_sync(CLI::App& command, SyncArguments& sync) {
       .add_option("--frame-bytes", sync.frame_bytes_max,
                   "of a message, for relays that take small ones")
       ->check(CLI::Range(SyncArguments::kFrameBytesMin, std::size_t{16} << 20));
+  command.add_option(
+      "--key", sync.key_path,
+      "file of a secret key (64 hex characters, 0600) to show where it asks (NIP-42)");
   command.add_option("--ca", sync.ca_path,
                      "PEM file of roots for wss://; the system's if not said");
   command.footer(

@@ -32,6 +32,7 @@ struct Query {
   ScanOptions options;
   std::optional<Scan> scan;
   std::atomic<bool> cancelled{false};
+  bool is_urgent = false;  ///< who asks takes little: its next step goes before those of the busy
   /// COUNT: the events are counted, not shown.
   bool is_count = false;
   std::uint64_t count = 0;
@@ -60,6 +61,7 @@ struct QueryStep {
   bool done = false;
   bool failed = false;     ///< the store could not be read
   bool is_behind = false;  ///< then: because it does not show yet all that it must (CommitGate)
+  std::int64_t took_us = 0;
   StoredRest rest = StoredRest::Unknown;
   /// Commits announced when the step ended. The step may have seen one more: it was on disk and not
   /// announced yet.

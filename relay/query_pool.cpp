@@ -178,6 +178,7 @@ QueryStep QueryPool::step(std::shared_ptr<Query> query, const ScanBudget& budget
                              std::chrono::steady_clock::now() - began)
                              .count();
   self.worked_us += worked_us;
+  out.took_us = worked_us;
   // After the transaction: what it saw and what is announced by now differ by one commit at most.
   out.commits_announced = commits_announced_();
   metrics.steps.add();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/in_turns.h"
 #include "base/log_seldom.h"
 #include "base/mailbox.h"
 #include "relay/metrics.h"
@@ -79,7 +80,13 @@ class QueryPool {
   Credits negentropy_events_;
   const std::function<std::uint64_t()> commits_announced_;
   const StepHandler on_step_;
-  Mailbox<std::shared_ptr<Query>> queue_;
+
+  // Whose connection takes little, and whose does not: one of each.
+  struct IsUrgent {
+    bool operator()(const std::shared_ptr<Query>& query) const { return query->is_urgent; }
+  };
+
+  Mailbox<std::shared_ptr<Query>, InTurns<std::shared_ptr<Query>, IsUrgent>> queue_;
   std::vector<std::unique_ptr<QueryMetrics>> metrics_;
   SeldomLog errors_;
   std::vector<std::thread> threads_;  // last: they use all of the above

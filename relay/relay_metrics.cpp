@@ -54,6 +54,7 @@ void write_connections(MetricsText& out, const Loops& loops) {
   out.counter("connections_total", sum(loops, &Counters::connections_accepted), "accepted");
   out.counter("http_requests_total", sum(loops, &Counters::http_requests), "plain HTTP requests");
   out.counter("messages_in_total", sum(loops, &Counters::messages_in), "WebSocket messages read");
+  out.counter("pings_in_total", sum(loops, &Counters::pings_in), "Pings and Pongs read");
   out.counter("messages_out_total", sum(loops, &Counters::messages_out),
               "WebSocket messages queued");
   out.counter("messages_deflated_total", sum(loops, &Counters::messages_deflated),

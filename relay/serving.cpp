@@ -215,9 +215,10 @@ class Serving {
     start();
   }
 
-  // A snapshot of the cluster is ready. In this process: nothing else has changed.
+  // A snapshot of the cluster is ready, or the disk may have room again. In this process: nothing
+  // else has changed.
   void renew() {
-    log(LogLevel::Warning, "starting anew from a snapshot: what is under way is answered");
+    log(LogLevel::Warning, "starting anew for the cluster: what is under way is answered");
     sockets_ = relay_->stop_for_restart();
     relay_.reset();
     start();

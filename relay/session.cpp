@@ -83,6 +83,11 @@ void Session::on_binary() {
   send(notice_text("invalid: binary messages mean nothing here"));
 }
 
+// A Ping costs what a small message does.
+void Session::on_control(std::size_t bytes) {
+  if (!is_stopping_) rest(account_.on_message(bytes));
+}
+
 void Session::on_error(const MessageError& error) {
   context_.metrics.count(error.error);
   const std::string text = fmt::format("invalid: {}", to_string(error.error));

@@ -144,6 +144,7 @@ class Session {
   void open();
   void on_text(std::string_view text);
   void on_binary();
+  void on_control(std::size_t bytes);
   /// The answer to an event that was queued.
   void on_answer(const EventId& id, bool accepted, std::string_view message);
   void on_step(QueryStep&& step);

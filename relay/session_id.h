@@ -3,7 +3,9 @@
 #include "net/server.h"
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace nostril::relay {
 
@@ -26,3 +28,11 @@ struct SessionId {
 };
 
 }  // namespace nostril::relay
+
+template <>
+struct std::hash<nostril::relay::SessionId> {
+  std::size_t operator()(const nostril::relay::SessionId& id) const noexcept {
+    return std::hash<std::uint64_t>()(static_cast<std::uint64_t>(id.connection) +
+                                      (std::uint64_t{id.loop} << 48U));
+  }
+};

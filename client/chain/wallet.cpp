@@ -1,8 +1,9 @@
 #include "client/chain/wallet.h"
 
+#include "base/check.h"
 #include "base/crash_point.h"
 #include "base/hex.h"
-#include "client/chain/follower.h"
+#include "client/chain/order_bringer.h"
 #include "settlement/evm/abi.h"
 #include "settlement/evm/asset.h"
 
@@ -18,7 +19,7 @@ namespace {
 
 using settlement::evm::AmountCall;
 using settlement::evm::CloseCall;
-using settlement::evm::data_text;
+using settlement::evm::SignedOrder;
 
 std::filesystem::path chain_folder(const std::filesystem::path& home) {
   std::filesystem::create_directories(home / "chain");
@@ -100,6 +101,7 @@ ChainWallet::ChainWallet(const std::filesystem::path& home, const WalletSettings
                          Journal& journal, net::Loop& loop, Clock& clock, Rng& rng)
     : journal_(journal),
       loop_(loop),
+      clock_(clock),
       rng_(rng),
       asset_text_(settings.asset),
       asset_(asset_of(settings)),
@@ -108,50 +110,13 @@ ChainWallet::ChainWallet(const std::filesystem::path& home, const WalletSettings
       store_(store_of(home)),
       lock_(lock_sender(chain_folder(home))),
       rpc_(settings.rpc_settings()),
-      sender_(rpc_, *store_, key_, settings.sender_settings(asset_.chain_id), clock) {}
+      sender_(rpc_, *store_, key_, settings.sender_settings(asset_.chain_id), clock),
+      view_(rpc_, place_) {}
 
 // ---- Asking -------------------------------------------------------------------------------------
 
-Result<void, std::string> ChainWallet::check_place() {
-  if (place_checked_) return {};
-  if (const auto checked = chain::check_place(rpc_, place_); !checked) {
-    return failure(checked.error().text);
-  }
-  place_checked_ = true;
-  return {};
-}
-
-Result<Bytes, std::string> ChainWallet::call(const EthereumAddress& to, ByteSpan data) {
-  if (auto checked = check_place(); !checked) return failure(checked.error());
-  JsonWriter w;
-  w.begin_array().begin_object();
-  w.key("to").string(settlement::evm::to_string(to)).key("data").string(data_text(data));
-  w.end_object().string("latest").end_array();
-  auto said = rpc_.ask<Bytes>("eth_call", w.text(), [](const Json& value) {
-    return settlement::evm::parse_data(value, settlement::evm::RpcLimits::kCallBytesMax);
-  });
-  if (!said) return failure(said.error().text);
-  return std::move(*said);
-}
-
-Result<Amount, std::string> ChainWallet::amount_of(const EthereumAddress& to, ByteSpan data) {
-  const auto said = call(to, data);
-  if (!said) return failure(said.error());
-  const auto amount = settlement::evm::parse_amount(*said);
-  if (amount) return *amount;
-  if (amount.error() == settlement::evm::AbiError::OutOfRange) return at_most(Amount::kMax);
-  return failure(settlement::evm::to_string(to) + " answers in another form: is it the contract?");
-}
-
 Result<Amount, std::string> ChainWallet::pool() {
-  return amount_of(place_.contract, settlement::evm::pool_question(account(), asset_.token));
-}
-
-Result<std::uint64_t, std::string> ChainWallet::chain_time() {
-  const auto heads = rpc_.ask_each<settlement::evm::BlockHead>(
-      "eth_getBlockByNumber", R"(["latest",false])", settlement::evm::parse_block);
-  if (!heads) return failure(heads.error().text);
-  return std::ranges::min_element(*heads, {}, &settlement::evm::BlockHead::time)->time;
+  return view_.pool(account(), asset_.token);
 }
 
 Result<Balances, std::string> ChainWallet::balances() {
@@ -164,7 +129,7 @@ Result<Balances, std::string> ChainWallet::balances() {
   if (asset_.token.is_zero()) {
     out.token = at_most(out.coin);
   } else {
-    const auto token = amount_of(asset_.token, question("balanceOf(address)", account()));
+    const auto token = view_.amount(asset_.token, question("balanceOf(address)", account()));
     if (!token) return failure(token.error());
     out.token = *token;
   }
@@ -186,7 +151,7 @@ Amount ChainWallet::value_of(Amount amount) const {
 }
 
 Result<void, std::string> ChainWallet::send(const std::string& purpose, Bytes data, Amount value) {
-  if (auto checked = check_place(); !checked) return checked;
+  if (auto checked = view_.check_place(); !checked) return checked;
   const auto sent = sender_.send({purpose, place_.contract, value.value(), std::move(data)});
   if (!sent) return failure(sent.error());
   return {};
@@ -194,8 +159,8 @@ Result<void, std::string> ChainWallet::send(const std::string& purpose, Bytes da
 
 Result<void, std::string> ChainWallet::approve(Amount amount) {
   if (asset_.token.is_zero()) return {};
-  const auto allowed =
-      amount_of(asset_.token, question("allowance(address,address)", account(), place_.contract));
+  const auto allowed = view_.amount(
+      asset_.token, question("allowance(address,address)", account(), place_.contract));
   if (!allowed) return failure(allowed.error());
   if (*allowed >= amount) return {};
   const auto sent = sender_.send({"approve " + amount.to_string(), asset_.token, 0,
@@ -221,6 +186,11 @@ Result<void, std::string> ChainWallet::withdraw(Amount amount, const EthereumAdd
               settlement::evm::withdraw_call(asset_.token, amount, to));
 }
 
+Result<void, std::string> ChainWallet::allow(const PublicKey& signer, Amount amount) {
+  return send("allow " + amount.to_string(),
+              settlement::evm::allow_call(signer, asset_.token, amount));
+}
+
 // ---- Channels -----------------------------------------------------------------------------------
 
 Result<void, std::string> ChainWallet::keep(const FundedChannel& channel) {
@@ -237,11 +207,8 @@ Result<void, std::string> ChainWallet::keep(const FundedChannel& channel) {
 /// As the chain has it now; kept when that is news.
 Result<FundedChannel, std::string> ChainWallet::looked_up(FundedChannel channel) {
   const FundedChannel before = channel;
-  const auto said = call(place_.contract,
-                         settlement::evm::channel_question(settlement::channel_id(channel.terms)));
-  if (!said) return failure(said.error());
-  const auto state = settlement::evm::parse_channel_state(*said);
-  if (!state) return failure(std::string("the contract answers in another form"));
+  const auto state = view_.channel(settlement::channel_id(channel.terms));
+  if (!state) return failure(state.error());
   channel.locked = state->locked;
   channel.claimed = state->claimed;
   channel.close_at = state->close_at;
@@ -302,13 +269,16 @@ std::optional<FundedChannel> ChainWallet::begun(const ChannelPartner& partner,
   return std::nullopt;
 }
 
+Result<void, std::string> ChainWallet::is_paid_here(const ChannelPartner& partner) const {
+  if (partner.asset == asset_text_ && partner.rail.contract == place_.contract) return {};
+  return failure("the node wants " + partner.asset + " at " +
+                 settlement::evm::to_string(partner.rail.contract) +
+                 "; wallet.toml names another asset or contract");
+}
+
 Result<FundedChannel, std::string> ChainWallet::open(const ChannelPartner& partner,
                                                      const PublicKey& signer, Amount amount) {
-  if (partner.asset != asset_text_ || partner.rail.contract != place_.contract) {
-    return failure("the node wants " + partner.asset + " at " +
-                   settlement::evm::to_string(partner.rail.contract) +
-                   "; wallet.toml names another asset or contract");
-  }
+  if (auto fits = is_paid_here(partner); !fits) return failure(fits.error());
   if (auto finished = sender_.finish_pending(); !finished) return failure(finished.error());
   auto row = begun(partner, signer);
   if (row) {
@@ -340,8 +310,17 @@ Result<FundedChannel, std::string> ChainWallet::open(const ChannelPartner& partn
   return looked_up(std::move(*row));
 }
 
-Result<FundedChannel, std::string> ChainWallet::top_up(const ChannelId& id, Amount amount) {
+Result<FundedChannel, std::string> ChainWallet::find_own(const ChannelId& id) {
   auto row = find(id);
+  if (!row || row->terms.chain->payer == account()) return row;
+  return failure("the money of that channel is out of the pool of " +
+                 settlement::evm::to_string(row->terms.chain->payer) +
+                 ": there it is closed, with the file of the order; `nostril wallet order` raises "
+                 "it from here");
+}
+
+Result<FundedChannel, std::string> ChainWallet::top_up(const ChannelId& id, Amount amount) {
+  auto row = find_own(id);
   if (!row) return row;
   const auto in_pool = pool();
   if (!in_pool) return failure(in_pool.error());
@@ -358,9 +337,16 @@ Result<FundedChannel, std::string> ChainWallet::top_up(const ChannelId& id, Amou
   return looked_up(std::move(*row));
 }
 
+/// The day after a request to close is over.
+Result<bool, std::string> ChainWallet::may_finalise(std::uint64_t close_at) {
+  const auto now = view_.time();
+  if (!now) return failure(now.error());
+  return *now >= close_at;
+}
+
 Result<FundedChannel, std::string> ChainWallet::close(const ChannelId& id) {
   if (auto finished = sender_.finish_pending(); !finished) return failure(finished.error());
-  auto row = find(id);
+  auto row = find_own(id);
   if (!row) return row;
   if (row->state == FundedState::Closed) return row;
   if (row->close_at == 0) {
@@ -374,13 +360,111 @@ Result<FundedChannel, std::string> ChainWallet::close(const ChannelId& id) {
     if (!sent) return failure(sent.error());
     return looked_up(std::move(*row));
   }
-  const auto now = chain_time();
-  if (!now) return failure(now.error());
-  if (*now < row->close_at) return row;
+  const auto over = may_finalise(row->close_at);
+  if (!over) return failure(over.error());
+  if (!*over) return row;
   const auto sent = send("finalise", settlement::evm::channel_call(
                                          CloseCall::Finalise, settlement::on_chain(row->terms)));
   if (!sent) return failure(sent.error());
   return looked_up(std::move(*row));
+}
+
+// ---- Orders -------------------------------------------------------------------------------------
+
+Result<SignedOrder, std::string> ChainWallet::sign_order(const settlement::evm::Channel& channel,
+                                                         const Keypair& signer, Amount total,
+                                                         std::int64_t valid_s) {
+  settlement::evm::ChannelOrder wanted;
+  wanted.channel = settlement::evm::channel_id(place_, channel);
+  wanted.total = total;
+  wanted.created_at = clock_.unix_s();
+  // The contract ends it by its blocks' time, which may be ahead of ours.
+  const auto chain_now = view_.time();
+  if (!chain_now) return failure(chain_now.error());
+  wanted.expires_at = std::max(wanted.created_at, static_cast<std::int64_t>(*chain_now)) + valid_s;
+  const auto worth = order_worth(view_, channel, wanted);
+  if (!worth) return failure(worth.error());
+  if (worth->is_zero()) {
+    return failure(fmt::format("{} or more is locked in that channel already", total.to_string()));
+  }
+  Verifier verifier;
+  auto checked = check_id(sign_event(settlement::evm::build_order(wanted), signer, rng_));
+  const auto event = checked ? VerifiedEvent::verify(*std::move(checked), verifier) : std::nullopt;
+  CHECK(event.has_value());
+  auto order = SignedOrder::make(place_, channel, *event);
+  CHECK(order.has_value());
+  return *std::move(order);
+}
+
+Result<SignedOrder, std::string> ChainWallet::order(const ChannelPartner& partner,
+                                                    const EthereumAddress& payer,
+                                                    const Keypair& signer, Amount total,
+                                                    std::int64_t valid_s) {
+  if (auto fits = is_paid_here(partner); !fits) return failure(fits.error());
+  // Rows that are opening and told are those of orders: of transactions, no one is told before.
+  const settlement::ChainTerms terms{place_, payer, partner.rail.payee, asset_.token};
+  for (const FundedChannel& row : funded_channels(journal_)) {
+    if (row.state != FundedState::Opening || !row.told || row.terms.node != partner.node ||
+        row.terms.signer != signer.public_key() || row.terms.chain != terms) {
+      continue;
+    }
+    const auto now = looked_up(row);
+    if (!now) return failure(now.error());
+    if (now->state != FundedState::Opening) continue;
+    return sign_order(settlement::on_chain(row.terms), signer, total, valid_s);
+  }
+  FundedChannel fresh;
+  fresh.terms = {signer.public_key(), partner.node, partner.asset, {}};
+  rng_.fill(fresh.terms.salt);
+  fresh.terms.chain = terms;
+  fresh.told = true;
+  auto signed_order = sign_order(settlement::on_chain(fresh.terms), signer, total, valid_s);
+  if (!signed_order) return signed_order;
+  // Before anybody sees the order: who brings it locks money in a channel that this home knows.
+  if (auto kept = keep(fresh); !kept) return failure(kept.error());
+  return signed_order;
+}
+
+Result<SignedOrder, std::string> ChainWallet::order(const ChannelId& id, const Keypair& signer,
+                                                    Amount total, std::int64_t valid_s) {
+  const auto row = find(id);
+  if (!row) return failure(row.error());
+  if (row->terms.signer != signer.public_key()) {
+    return failure(std::string("another key signs for that channel"));
+  }
+  return sign_order(settlement::on_chain(row->terms), signer, total, valid_s);
+}
+
+Result<Amount, std::string> ChainWallet::bring(const SignedOrder& order) {
+  return bring_order(view_, sender_, order);
+}
+
+Result<settlement::evm::ChannelState, std::string> ChainWallet::close(const SignedOrder& order) {
+  if (order.place() != place_) {
+    return failure(std::string("the order is for another chain or contract"));
+  }
+  if (order.channel().payer != account()) {
+    return failure("only " + settlement::evm::to_string(order.channel().payer) +
+                   " may close that channel, whose money it is");
+  }
+  if (auto finished = sender_.finish_pending(); !finished) return failure(finished.error());
+  const auto state = view_.channel(order.order().channel);
+  if (!state) return state;
+  if (!state->known) return failure(std::string("nobody has brought that order yet"));
+  if (state->close_at == 0) {
+    if (state->locked == state->claimed) return state;
+    const auto sent =
+        send("request close", settlement::evm::channel_call(CloseCall::Request, order.channel()));
+    if (!sent) return failure(sent.error());
+    return view_.channel(order.order().channel);
+  }
+  const auto over = may_finalise(state->close_at);
+  if (!over) return failure(over.error());
+  if (!*over) return state;
+  const auto sent =
+      send("finalise", settlement::evm::channel_call(CloseCall::Finalise, order.channel()));
+  if (!sent) return failure(sent.error());
+  return view_.channel(order.order().channel);
 }
 
 }  // namespace nostril::client::chain

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "client/chain/contract_view.h"
 #include "client/chain/rpc_client.h"
 #include "client/chain/sender.h"
 #include "client/chain/settings.h"
@@ -10,6 +11,7 @@
 #include "client/journal.h"
 #include "net/loop.h"
 #include "schnorr/ecdsa_key.h"
+#include "settlement/evm/signed_order.h"
 
 #include <filesystem>
 #include <functional>
@@ -73,6 +75,9 @@ class ChainWallet {
   /// Into the contract's pool, with an approval where the token needs one.
   [[nodiscard]] Result<void, std::string> deposit(Amount amount);
   [[nodiscard]] Result<void, std::string> withdraw(Amount amount, const EthereumAddress& to);
+  /// `signer` may lock so much of this account's pool by orders, in channels with any node;
+  /// replaces what it might before.
+  [[nodiscard]] Result<void, std::string> allow(const PublicKey& signer, Amount amount);
 
   /// A channel whose receipts `signer` signs; out of the pool where that suffices, else out of the
   /// account.
@@ -81,6 +86,23 @@ class ChainWallet {
   [[nodiscard]] Result<FundedChannel, std::string> top_up(const ChannelId& id, Amount amount);
   /// Asks for the close; after the grace period takes what is left into the pool.
   [[nodiscard]] Result<FundedChannel, std::string> close(const ChannelId& id);
+
+  /// An order that opens a channel with `total`, out of the pool of `payer`, who lets `signer` do
+  /// so. Asked again before it was brought it is for the same channel. No transaction, no gas: who
+  /// brings it pays that. Nothing is signed that the contract would refuse now.
+  [[nodiscard]] Result<settlement::evm::SignedOrder, std::string> order(
+      const ChannelPartner& partner, const EthereumAddress& payer, const Keypair& signer,
+      Amount total, std::int64_t valid_s);
+  /// One that raises a channel of this home to `total`.
+  [[nodiscard]] Result<settlement::evm::SignedOrder, std::string> order(const ChannelId& id,
+                                                                        const Keypair& signer,
+                                                                        Amount total,
+                                                                        std::int64_t valid_s);
+  /// Anybody's order, with this account's gas: bring_order() of order_bringer.h.
+  [[nodiscard]] Result<Amount, std::string> bring(const settlement::evm::SignedOrder& order);
+  /// close() of a channel that another key opened by an order out of this account's pool.
+  [[nodiscard]] Result<settlement::evm::ChannelState, std::string> close(
+      const settlement::evm::SignedOrder& order);
 
   /// The user was told how all that has ended did: the same command is a new wish from now on.
   [[nodiscard]] Result<void, std::string> acknowledge();
@@ -93,23 +115,26 @@ class ChainWallet {
   }
 
  private:
-  [[nodiscard]] Result<Bytes, std::string> call(const EthereumAddress& to, ByteSpan data);
-  [[nodiscard]] Result<Amount, std::string> amount_of(const EthereumAddress& to, ByteSpan data);
   [[nodiscard]] Result<Amount, std::string> pool();
-  [[nodiscard]] Result<std::uint64_t, std::string> chain_time();
   [[nodiscard]] Result<void, std::string> approve(Amount amount);
   [[nodiscard]] Result<void, std::string> send(const std::string& purpose, Bytes data,
                                                Amount value = {});
   [[nodiscard]] Result<void, std::string> keep(const FundedChannel& channel);
   [[nodiscard]] Result<FundedChannel, std::string> looked_up(FundedChannel channel);
   [[nodiscard]] Result<FundedChannel, std::string> find(const ChannelId& id);
+  [[nodiscard]] Result<FundedChannel, std::string> find_own(const ChannelId& id);
   [[nodiscard]] std::optional<FundedChannel> begun(const ChannelPartner& partner,
                                                    const PublicKey& signer);
-  [[nodiscard]] Result<void, std::string> check_place();
+  [[nodiscard]] Result<settlement::evm::SignedOrder, std::string> sign_order(
+      const settlement::evm::Channel& channel, const Keypair& signer, Amount total,
+      std::int64_t valid_s);
+  [[nodiscard]] Result<void, std::string> is_paid_here(const ChannelPartner& partner) const;
+  [[nodiscard]] Result<bool, std::string> may_finalise(std::uint64_t close_at);
   [[nodiscard]] Amount value_of(Amount amount) const;
 
   Journal& journal_;
   net::Loop& loop_;
+  Clock& clock_;
   Rng& rng_;
   const std::string asset_text_;
   const settlement::evm::Asset asset_;
@@ -119,7 +144,7 @@ class ChainWallet {
   const FileLock lock_;
   RpcClient rpc_;
   Sender sender_;
-  bool place_checked_ = false;
+  ContractView view_;
 };
 
 }  // namespace nostril::client::chain

@@ -258,8 +258,12 @@ int receipts(Process& process, const ClientSettings& settings, bool json);
 struct WalletOptions {
   std::string amount;   ///< base units
   std::string node;     ///< npub
-  std::string channel;  ///< hex
+  std::string channel;  ///< hex; close: or the file of an order
   std::string to;       ///< address
+  std::string signer;   ///< npub; empty: this home's payment key
+  std::string payer;    ///< address; empty: the own account
+  std::string file;     ///< of an order
+  std::int64_t valid_s = 86'400;
   bool csv = false;
   bool json = false;
 };
@@ -271,6 +275,9 @@ int wallet_withdraw(Process& process, const ClientSettings& settings, const Wall
 int wallet_open(Process& process, const ClientSettings& settings, const WalletOptions& options);
 int wallet_top_up(Process& process, const ClientSettings& settings, const WalletOptions& options);
 int wallet_close(Process& process, const ClientSettings& settings, const WalletOptions& options);
+int wallet_allow(Process& process, const ClientSettings& settings, const WalletOptions& options);
+int wallet_order(Process& process, const ClientSettings& settings, const WalletOptions& options);
+int wallet_bring(Process& process, const ClientSettings& settings, const WalletOptions& options);
 // Of a wallet service (NIP-47), for nodes that take deposits over Lightning; amounts in msat.
 int lightning_balance(Process& process, const ClientSettings& settings,
                       const WalletOptions& options);

@@ -6,6 +6,7 @@
 #include "client/cli/find_offer.h"
 #include "client/cli/signer.h"
 #include "client/event_file.h"
+#include "client/fraud_parts.h"
 #include "client/fraud_proof.h"
 #include "client/run_until.h"
 #include "events/nip19.h"
@@ -173,10 +174,14 @@ int reputation_check(const ClientSettings& settings, const ReputationOptions& op
   Verifier verifier;
   std::optional<FraudProof> proof;
   try {
-    const VerifiedEvent event = read_event_file(options.file, verifier);
-    auto parsed = parse_fraud_proof(event.event());
+    std::vector<Event> events;
+    for (const VerifiedEvent& one :
+         read_event_lines(options.file, verifier, ReputationLimits::kPartsMax)) {
+      events.push_back(one.event());
+    }
+    auto parsed = whole_proof(std::move(events));
     if (!parsed) throw std::runtime_error(options.file + ": not a proof of fraud");
-    proof = std::move(*parsed);
+    proof = std::move(parsed->proof);
   } catch (const std::runtime_error& error) {
     fmt::print(stderr, "nostril: {}\n", error.what());
     return kUnusable;
@@ -237,7 +242,10 @@ void add_reputation(CLI::App& app, Options& o, Command& run) {
       ->check(CLI::IsMember({"down", "slow", "wrong-model", "bad-answer", "overcharge", "censor"}));
   auto* check = group->add_subcommand(
       "check", "whether a file proves fraud, by itself; 0 it does, 1 it does not, 2 unusable");
-  check->add_option("file", options.file, "a proof as relays have it, or HOME/reputation/proofs")
+  check
+      ->add_option(
+          "file", options.file,
+          "a proof as relays have it, its parts each on a line, or of HOME/reputation/proofs")
       ->required();
   check->add_flag("--json", options.json, "for programs");
   add_home(*check, o.home);

@@ -1,12 +1,14 @@
 #include "client/chain/wallet.h"
 
 #include "base/hex.h"
+#include "client/chain/order_bringer.h"
 #include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/find_offer.h"
 #include "client/cli/must.h"
 #include "client/cli/wallet_views.h"
 #include "events/nip19.h"
+#include "settlement/evm/asset.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -58,6 +60,12 @@ chain::ChannelPartner find_partner(Process& process, const ClientSettings& setti
   return chain::ChannelPartner{offer.node, offer.asset, *offer.rail};
 }
 
+EthereumAddress address_from(const std::string& text) {
+  const auto address = settlement::evm::parse_address(text);
+  if (!address || address->is_zero()) throw std::runtime_error(text + ": not an address");
+  return *address;
+}
+
 ChannelId channel_from(const std::string& text) {
   const auto id = from_hex<ChannelId>(text);
   if (!id) throw std::runtime_error(text + ": not a channel (64 hex digits)");
@@ -104,11 +112,7 @@ int wallet_withdraw(Process& process, const ClientSettings& settings,
   const Amount amount = amount_from(options.amount);
   Desk desk(process, settings.home);
   EthereumAddress to = desk.wallet.account();
-  if (!options.to.empty()) {
-    const auto given = settlement::evm::parse_address(options.to);
-    if (!given || given->is_zero()) throw std::runtime_error(options.to + ": not an address");
-    to = *given;
-  }
+  if (!options.to.empty()) to = address_from(options.to);
   must(desk.wallet.withdraw(amount, to));
   fmt::print("withdrew {} to {}\n", amount.to_string(), settlement::evm::to_string(to));
   std::fflush(stdout);
@@ -137,17 +141,88 @@ int wallet_top_up(Process& process, const ClientSettings& settings, const Wallet
   return 0;
 }
 
+namespace {
+
+void say_come_again() {
+  fmt::print(stderr,
+             "nostril: what the node does not claim until then comes back; give this command "
+             "again after it\n");
+}
+
+int close_order(Process& process, const std::filesystem::path& home, const std::string& file) {
+  const settlement::evm::SignedOrder order = must(chain::read_order(file));
+  Desk desk(process, home);
+  const settlement::evm::ChannelState state = must(desk.wallet.close(order));
+  fmt::print("channel {} {} locked {} claimed {} close_at {}\n", encode_hex(order.order().channel),
+             state.close_at != 0 ? "closing" : "closed", state.locked.to_string(),
+             state.claimed.to_string(), state.close_at);
+  std::fflush(stdout);
+  must(desk.wallet.acknowledge());
+  if (state.close_at != 0) say_come_again();
+  return 0;
+}
+
+}  // namespace
+
 int wallet_close(Process& process, const ClientSettings& settings, const WalletOptions& options) {
+  if (std::filesystem::exists(options.channel)) {
+    return close_order(process, settings.home, options.channel);
+  }
   const ChannelId id = channel_from(options.channel);
   Desk desk(process, settings.home);
   const FundedChannel channel = must(desk.wallet.close(id));
   say_channel(channel);
   must(desk.wallet.acknowledge());
-  if (channel.state == FundedState::Closing) {
-    fmt::print(stderr,
-               "nostril: what the node does not claim until then comes back; give this command "
-               "again after it\n");
+  if (channel.state == FundedState::Closing) say_come_again();
+  return 0;
+}
+
+int wallet_allow(Process& process, const ClientSettings& settings, const WalletOptions& options) {
+  const auto amount = Amount::parse(options.amount);
+  if (!amount) throw std::runtime_error(options.amount + ": not an amount in base units");
+  const PublicKey signer = options.signer.empty()
+                               ? payment_key(settings.home, process.rng).public_key()
+                               : node_named(options.signer);
+  Desk desk(process, settings.home);
+  must(desk.wallet.allow(signer, *amount));
+  fmt::print("{} may lock {} of the pool of {}\n", nip19::encode(nip19::Npub{signer}),
+             amount->to_string(), settlement::evm::to_string(desk.wallet.account()));
+  std::fflush(stdout);
+  must(desk.wallet.acknowledge());
+  return 0;
+}
+
+int wallet_order(Process& process, const ClientSettings& settings, const WalletOptions& options) {
+  const Amount total = amount_from(options.amount);
+  const Keypair signer = payment_key(settings.home, process.rng);
+  if (const auto id = from_hex<ChannelId>(options.node)) {
+    Desk desk(process, settings.home);
+    fmt::print("{}\n", must(desk.wallet.order(*id, signer, total, options.valid_s)).text());
+    return 0;
   }
+  const chain::ChannelPartner partner = find_partner(process, settings, options.node);
+  Desk desk(process, settings.home);
+  const EthereumAddress payer =
+      options.payer.empty() ? desk.wallet.account() : address_from(options.payer);
+  const auto order = must(desk.wallet.order(partner, payer, signer, total, options.valid_s));
+  fmt::print("{}\n", order.text());
+  fmt::print(stderr,
+             "nostril: channel {}: usable once somebody brought this to the contract (`nostril "
+             "wallet bring FILE`, the node's `nostril-node settle bring FILE`) and `nostril "
+             "wallet channels` has seen it\n",
+             encode_hex(order.order().channel));
+  return 0;
+}
+
+int wallet_bring(Process& process, const ClientSettings& settings, const WalletOptions& options) {
+  const settlement::evm::SignedOrder order = must(chain::read_order(options.file));
+  Desk desk(process, settings.home);
+  const Amount locked = must(desk.wallet.bring(order));
+  fmt::print("channel {}: {}\n", encode_hex(order.order().channel),
+             locked.is_zero() ? "nothing to do, it is there already"
+                              : "locked " + locked.to_string() + " more");
+  std::fflush(stdout);
+  must(desk.wallet.acknowledge());
   return 0;
 }
 
@@ -210,7 +285,34 @@ void add_wallet(CLI::App& app, Options& o, Command& run) {
   amount(top_up);
   auto* close = add_local(
       "close", "get back what a node has not earned: ask now, and again a day later", wallet_close);
-  close->add_option("channel", o.wallet.channel, "64 hex digits")->required();
+  close
+      ->add_option("channel", o.wallet.channel,
+                   "64 hex digits; or the file of an order that opened one out of this pool")
+      ->required();
+  auto* allow = add_local(
+      "allow", "let a key lock so much of the pool by signed orders, without gas; 0: nothing",
+      wallet_allow);
+  amount(allow);
+  allow->add_option("--signer", o.wallet.signer, "npub of the key; else this home's payment key");
+  auto* order = add("order",
+                    "sign an order that locks money for a node, and print it: no gas is needed, "
+                    "who brings it to the contract pays that",
+                    wallet_order);
+  add_client(*order, o.client, o.home);
+  order
+      ->add_option("node", o.wallet.node,
+                   "npub of the node; or a channel of this home, to raise it")
+      ->required();
+  order->add_option("total", o.wallet.amount, "base units that the channel has then, in all")
+      ->required();
+  order->add_option("--payer", o.wallet.payer,
+                    "address whose pool it is out of, and who allowed this key; else the own");
+  order->add_option("--valid-s", o.wallet.valid_s, "how long the order counts, in seconds")
+      ->check(CLI::Range(std::int64_t{60}, std::int64_t{31'536'000}))
+      ->capture_default_str();
+  auto* bring = add_local("bring", "bring anybody's order to the contract, with gas of the account",
+                          wallet_bring);
+  bring->add_option("file", o.wallet.file, "what `nostril wallet order` printed")->required();
 }
 
 }  // namespace nostril::client::cli

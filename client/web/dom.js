@@ -49,8 +49,8 @@ export const icon = (name) => svg("svg", { class: "icon", viewBox: "0 0 16 16", 
 export function announce(text) { by_id("said").textContent = text; }
 
 /** A file for the reader's disk. */
-export function download(name, text) {
-  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+export function download(name, text, type = "application/json") {
+  const url = URL.createObjectURL(new Blob([text], { type }));
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

@@ -1,5 +1,5 @@
-// All nodes: what they ask, how they answered, how busy they are, and why some are refused.
-import { badge } from "./badge.js";
+// All nodes: what they ask, what is thought of them, how they answered, how busy they are, and why some are refused.
+import { badge, score_badge } from "./badge.js";
 import { h } from "./dom.js";
 import * as format from "./format.js";
 import { sparkline } from "./plots.js";
@@ -10,6 +10,7 @@ const kSorts = {
   price: (a, b) => Number(BigInt(format.price(a, "output")?.amount ?? 0) - BigInt(format.price(b, "output")?.amount ?? 0)),
   latency: (a, b) => (first_byte(a) ?? Infinity) - (first_byte(b) ?? Infinity),
   load: (a, b) => busy(a) - busy(b),
+  reputation: (a, b) => b.reputation.score - a.reputation.score,
 };
 
 const first_byte = (offer) => format.median(offer.answers.map(({ first_ms }) => first_ms).filter((ms) => ms >= 0));
@@ -28,6 +29,25 @@ function price_lines(offer) {
 function refused_before(offer) {
   const last = offer.history.findLast(({ accepted }) => !accepted);
   return last ? h("span", { class: "dim" }, `refused at ${format.clock(last.at)}`) : "";
+}
+
+const signed = (value) => (value > 0 ? `+${value}` : value < 0 ? `\u2212${-value}` : "0");
+
+/** The score, and its parts with where they come from; a part of nobody is left out. */
+function reputation_lines({ reputation }) {
+  const { own, follows, providers, approvals, flags } = reputation;
+  const words = [[approvals, "for"], [flags, "against"]].filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`).join(", ");
+  const parts = [["own", own, "Your own answers, approvals and flags"], ["follows", follows, "Those you follow", words], ["providers", providers, "Ranks by providers that you named"]]
+    .filter(([, value, , more]) => value !== 0 || more)
+    .map(([name, value, title, more]) => h("span", { class: "dim", title }, `${signed(value)} ${name}${more ? `: ${more}` : ""}`));
+  return [score_badge(reputation), parts.length > 0 ? parts : h("span", { class: "dim" }, "not known")];
+}
+
+/** How a price went, where it has changed. */
+function price_line(offer) {
+  const points = offer.history.map(({ at, output }) => [at, Number(output)]);
+  const changed = new Set(points.map(([, value]) => value)).size > 1;
+  return changed ? sparkline({ points, kind: "step", label: `Price of output since ${format.clock(points[0][0])}` }) : "";
 }
 
 function load_line(offer) {
@@ -50,7 +70,7 @@ export class NodesView {
     const refused = offers.filter(({ accepted }) => !accepted);
     const focused = document.activeElement?.dataset?.sort;
     this.element.replaceChildren(h("h1", {}, "Nodes"),
-      h("p", { class: "lead" }, "A question goes only to a node whose evidence passed. Of these the cheapest is asked, then the quickest and least busy."),
+      h("p", { class: "lead" }, "A question goes only to a node whose evidence passed. Those below zero in reputation are asked last; of the others the cheapest, then the quickest and least busy."),
       state.problem ? h("p", { class: "note bad" }, state.problem.message, " ", state.problem.advice) : "",
       usable.length > 0 ? this.#table(usable) : h("p", { class: "note" }, "No node has passed yet."),
       ...(refused.length > 0 ? [h("h2", {}, `Refused (${refused.length})`), h("ul", { class: "refused" }, refused.map((offer) => this.#refused(offer)))] : []));
@@ -60,21 +80,20 @@ export class NodesView {
   #heading(text, sort, classes) {
     if (!sort) return h("th", { scope: "col", class: classes }, text);
     const on = this.#sort === sort;
-    return h("th", { scope: "col", class: classes, "aria-sort": on ? "ascending" : undefined },
-      h("button", { class: `sort${on ? " on" : ""}`, type: "button", "data-sort": sort, onclick: () => { this.#sort = sort; this.draw(); } }, text));
+    return h("th", { scope: "col", class: classes, "aria-sort": on ? (sort === "reputation" ? "descending" : "ascending") : undefined },
+      h("button", { class: `sort${on ? " on" : ""}${sort === "reputation" ? " down" : ""}`, type: "button", "data-sort": sort, onclick: () => { this.#sort = sort; this.draw(); } }, text));
   }
 
   #table(offers) {
     return h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Usable nodes" }, h("table", { class: "nodes" },
-      h("thead", {}, h("tr", {}, this.#heading("Model and node", "model"), this.#heading("Evidence"), this.#heading("Price per M tokens", "price", "right"), this.#heading("Load", "load", "right"),
-        this.#heading("First byte", "latency", "right"), this.#heading("History"))),
+      h("thead", {}, h("tr", {}, this.#heading("Model and node", "model"), this.#heading("Evidence"), this.#heading("Reputation", "reputation"), this.#heading("Price per M tokens", "price", "right"), this.#heading("Load", "load", "right"),
+        this.#heading("First byte", "latency", "right"))),
       h("tbody", {}, offers.map((offer) => this.#row(offer)))));
   }
 
   #row(offer) {
     const ms = first_byte(offer);
     const answers = offer.answers.filter(({ first_ms }) => first_ms >= 0).map(({ at, first_ms }) => [at, first_ms]);
-    const prices = offer.history.map(({ at, output }) => [at, Number(output)]);
     // Who stopped or left was not let down by the node.
     const asked = offer.answers.filter(({ status }) => !["cancelled", "client-lost"].includes(status));
     const good = asked.filter(({ status }) => status === "ok").length;
@@ -83,16 +102,15 @@ export class NodesView {
         h("span", { class: "dim" }, `${format.context(offer.context_tokens)} context · ${offer.tee}`)),
       h("td", { "data-label": "Evidence" }, h("button", { class: "link", type: "button", "aria-label": `Verdict on ${offer.model} of ${format.short_id(offer.node)}`, onclick: () => this.panel.show_node(offer.offer) }, badge(offer)),
         h("span", { class: "dim" }, `holds ${format.distance(offer.holds_until, state.nodes.now).replace(/^in (.*)$/, "$1 more")}`), refused_before(offer)),
-      h("td", { class: "right number", "data-label": "Price per M tokens" }, price_lines(offer)),
+      h("td", { class: "reputation", "data-label": "Reputation" }, reputation_lines(offer)),
+      h("td", { class: "right number", "data-label": "Price per M tokens" }, price_lines(offer), price_line(offer)),
       h("td", { class: "right number", "data-label": "Load" }, offer.load ? `${offer.load.running} of ${offer.load.places}` : "not stated", load_line(offer), h("span", { class: "dim" }, offer.load?.waiting > 0 ? `${offer.load.waiting} waiting, ${format.milliseconds(offer.load.wait_ms)}` : "")),
-      h("td", { class: "right number", "data-label": "First byte" }, ms === undefined ? "not asked yet" : format.milliseconds(ms), h("span", { class: "dim" }, asked.length > 0 ? `${good} of ${asked.length} whole` : "")),
-      h("td", { "data-label": "History" }, h("div", { class: "history" },
-        h("span", {}, h("span", { class: "dim" }, "first byte"), sparkline({ points: answers, label: answers.length > 0 ? `First byte of the last ${answers.length} answers, in the node's own words` : "No answer yet" })),
-        h("span", {}, h("span", { class: "dim" }, "price out"), sparkline({ points: prices, kind: "step", label: `Price of output since ${format.clock(offer.history[0]?.at ?? 0)}` })))));
+      h("td", { class: "right number", "data-label": "First byte" }, ms === undefined ? "not asked yet" : format.milliseconds(ms), h("span", { class: "dim" }, asked.length > 0 ? `${good} of ${asked.length} whole` : ""),
+        answers.length > 1 ? sparkline({ points: answers, label: `First byte of the last ${answers.length} answers, in the node's own words` }) : ""));
   }
 
   #refused(offer) {
-    return h("li", {}, h("div", { class: "top" }, h("strong", {}, offer.model), badge(offer), h("span", { class: "dim", title: offer.node }, format.short_id(offer.node))),
+    return h("li", {}, h("div", { class: "top" }, h("strong", {}, offer.model), badge(offer), offer.reputation.fraud || offer.reputation.score !== 0 ? score_badge(offer.reputation) : "", h("span", { class: "dim", title: offer.node }, format.short_id(offer.node))),
       h("p", {}, offer.reason),
       offer.judged && h("button", { class: "quiet", type: "button", "aria-label": `Why ${offer.model} of ${format.short_id(offer.node)} is refused, step by step`, onclick: () => this.panel.show_node(offer.offer) }, "See each step"));
   }

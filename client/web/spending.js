@@ -1,6 +1,7 @@
-// What was paid: by day, by model, and how much of the budget each node has had.
+// What was paid: by day, by model, how much of the budget each node has had, and what stands behind channels.
 import * as api from "./api.js";
-import { h } from "./dom.js";
+import { csv } from "./csv.js";
+import { download, h, icon } from "./dom.js";
 import * as format from "./format.js";
 import { colour_of, legend, meter, stacked_columns } from "./plots.js";
 
@@ -9,6 +10,21 @@ const kDayMs = 86_400_000;
 
 const sum = (rows) => rows.reduce((total, { cost }) => total + BigInt(cost), 0n);
 const day_text = (ms) => new Date(ms).toISOString().slice(0, 10);
+
+/** Sums of a channel's backing: paid in, settled (the node has it for good), given back, left. */
+function sums_of({ receipted, backing }) {
+  const on_chain = backing.rail === "chain";
+  const paid_in = BigInt(on_chain ? backing.locked : backing.deposited);
+  const given_back = BigInt(backing.refunded ?? 0);
+  const left = paid_in - BigInt(receipted) - given_back;
+  return { on_chain, paid_in, given_back, left, settled: on_chain ? BigInt(backing.claimed) : paid_in - given_back - (left > 0n ? left : 0n) };
+}
+
+/** The heading of a card whose table can be saved. */
+function headed(title, file, names, rows) {
+  const save = () => download(`nostril-${file}.csv`, csv(names, rows()), "text/csv");
+  return h("div", { class: "headed" }, h("h2", {}, title), h("button", { class: "quiet", type: "button", "aria-label": `Save “${title}” as CSV`, onclick: save }, icon("save"), "CSV"));
+}
 
 export class SpendingView {
   #asset;
@@ -68,7 +84,7 @@ export class SpendingView {
       return { name, cost: sum(own), answers: add("answers"), input: add("input"), output: add("output") };
     }).sort((a, b) => (a.cost < b.cost ? 1 : -1));
     const number = (value, minor) => h("td", { class: `right number${minor ? " minor" : ""}` }, value);
-    return h("section", { class: "card" }, h("h2", {}, "By model"), h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Spending by model" }, h("table", {},
+    return h("section", { class: "card" }, headed("By model", "spending", ["day", "model", "node", "asset", "answers", "input", "cached", "output", "cost"], () => this.data.days), h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Spending by model" }, h("table", {},
       h("thead", {}, h("tr", {}, ["Model", "Answers", "Tokens in", "Tokens out", unit].map((text, index) => h("th", { scope: "col", class: index === 0 ? undefined : index === 2 || index === 3 ? "right minor" : "right" }, text)))),
       h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, row.name), number(format.count(row.answers)), number(format.count(row.input), true),
         number(format.count(row.output), true), number(format.amount(row.cost))))))));
@@ -93,27 +109,32 @@ export class SpendingView {
   #backed(unit) {
     const own = this.data.channels.filter(({ asset, backing }) => asset === this.#asset && backing);
     if (own.length === 0) return "";
-    const in_of = ({ rail, locked, deposited }) => BigInt(rail === "chain" ? locked : deposited);
-    const rows = own.map(({ node, receipted, backing }) => {
-      const rest = in_of(backing) - BigInt(receipted) - BigInt(backing.refunded ?? 0);
-      return { node, receipted, backing, rest };
-    });
+    const rows = own.map((channel) => ({ ...channel, ...sums_of(channel) }));
+    const total = (pick) => rows.reduce((all, row) => all + pick(row), 0n);
+    const positive = (value) => (value > 0n ? value : 0n);
+    const tile = (name, value, more) => h("div", { class: "tile" }, h("dt", {}, name), h("dd", {}, h("span", { class: "big" }, format.amount(value)), h("span", { class: "dim" }, more)));
     const number = (value, minor) => h("td", { class: `right number${minor ? " minor" : ""}` }, format.amount(value));
-    return h("section", { class: "card" }, h("h2", {}, "Wallet"),
+    const names = ["channel", "node", "asset", "rail", "state", "paid_in", "receipted", "settled", "given_back", "left"];
+    return h("section", { class: "card wallet" },
+      headed("Wallet", "channels", names, () => rows.map((row) => ({ ...row, rail: row.backing.rail, state: row.backing.state }))),
       h("p", { class: "dim" }, "What stands behind your channels: locked in the contract as your wallet last saw it, or paid over Lightning. Owed is what an answer has cost and no deposit covers."),
+      h("dl", { class: "tiles" }, tile("Left to spend", total(({ left }) => positive(left)), unit),
+        tile("Exposed", total(({ on_chain, left }) => (on_chain ? 0n : positive(left))), "what nodes hold on their word: not spent, over Lightning"),
+        tile("Locked", total(({ on_chain, left }) => (on_chain ? positive(left) : 0n)), "on a chain; comes back a day after a close"),
+        tile("Settled", total(({ settled }) => settled), "nodes have it for good")),
       h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Channels with money behind them" }, h("table", {},
-        h("thead", {}, h("tr", {}, ["Node", "Over", "Paid in", "Receipts", "Given back", `Left, ${unit}`].map((text, index) =>
-          h("th", { scope: "col", class: index < 2 ? undefined : index === 4 ? "right minor" : "right" }, text)))),
-        h("tbody", {}, rows.map(({ node, receipted, backing, rest }) => h("tr", {}, h("th", { scope: "row", title: node }, format.short_id(node)),
-          h("td", {}, backing.rail === "chain" ? `a chain, ${backing.state}` : "Lightning"), number(in_of(backing)), number(receipted), number(backing.refunded ?? "0", true),
-          h("td", { class: "right number" }, rest < 0n ? `owed ${format.amount(-rest)}` : format.amount(rest))))))));
+        h("thead", {}, h("tr", {}, ["Node", "Over", "Paid in", "Receipts", "Settled", "Given back", "Left"].map((text, index) =>
+          h("th", { scope: "col", class: index < 2 ? undefined : index === 4 || index === 5 ? "right minor" : "right" }, text)))),
+        h("tbody", {}, rows.map(({ node, receipted, backing, on_chain, paid_in, settled, given_back, left }) => h("tr", {}, h("th", { scope: "row", title: node }, format.short_id(node)),
+          h("td", {}, on_chain ? `a chain, ${backing.state}` : "Lightning"), number(paid_in), number(receipted), number(settled, true), number(given_back, true),
+          h("td", { class: "right number" }, left < 0n ? `owed ${format.amount(-left)}` : format.amount(left))))))));
   }
 
   #payments(unit) {
     const { payments } = this.data;
     if (this.#asset !== "msat" || payments.length === 0) return "";
     const names = { deposit: "paid in advance", step: "paid by itself", refund: "given back" };
-    return h("section", { class: "card" }, h("h2", {}, "Over Lightning"), h("p", { class: "dim" }, "The newest payments. One that waits is looked up, and never sent twice."),
+    return h("section", { class: "card" }, headed("Over Lightning", "payments", ["at", "what", "state", "amount", "fees", "channel"], () => payments), h("p", { class: "dim" }, "The newest payments. One that waits is looked up, and never sent twice."),
       h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Payments over Lightning" }, h("table", {},
         h("thead", {}, h("tr", {}, ["When", "What", "State", unit, "Fees"].map((text, index) => h("th", { scope: "col", class: index < 3 ? undefined : index === 4 ? "right minor" : "right" }, text)))),
         h("tbody", {}, payments.map(({ what, state, amount, fees, at }) => h("tr", {}, h("th", { scope: "row" }, format.day(day_text(at * 1000))), h("td", {}, names[what] ?? what), h("td", {}, state),

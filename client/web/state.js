@@ -42,6 +42,9 @@ export function choose_model(name) {
 
 const rank = (offer) => offer.prices.filter(({ unit }) => ["input", "output", "request"].includes(unit)).reduce((sum, { amount }) => sum + BigInt(amount), 0n);
 
+/** Below zero a node comes after all others, by doublings (docs/reputation.md). */
+export const blame = ({ reputation: { score } }) => (score < 0 ? 32 - Math.clz32(-score) : 0);
+
 /** Models by name: {name, best: the offer that is asked first or undefined, usable, refused}. */
 export function models() {
   const out = new Map();
@@ -51,7 +54,7 @@ export function models() {
     out.set(offer.model, model);
   }
   for (const model of out.values()) {
-    model.usable.sort((a, b) => Number(a.simulated) - Number(b.simulated) || (rank(a) < rank(b) ? -1 : rank(a) > rank(b) ? 1 : 0));
+    model.usable.sort((a, b) => Number(a.simulated) - Number(b.simulated) || blame(a) - blame(b) || (rank(a) < rank(b) ? -1 : rank(a) > rank(b) ? 1 : 0));
     model.best = model.usable[0];
   }
   return [...out.values()].sort((a, b) => Number(!a.best) - Number(!b.best) || a.name.localeCompare(b.name));

@@ -8,14 +8,18 @@
 #include "relay/admission.h"
 #include "relay/cli/commands.h"
 #include "relay/cli/progress.h"
+#include "relay/key_file.h"
 #include "relay/sync/local_events.h"
+#include "relay/sync/relay_login.h"
 #include "relay/sync/sync_run.h"
 
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <memory>
 #include <stdexcept>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace nostril::relay {
@@ -34,6 +38,7 @@ class SyncCommand final : private SyncHost {
         filter_(filter_of(arguments, limits_)),
         may_send_(config.auth_rules(), filter_),
         admission_(config.admission_rules()),
+        login_(key_of(arguments), arguments.url),
         store_(open_store(config, false)),
         socket_(loop_) {
     refuse_cluster_store(*store_);
@@ -44,14 +49,7 @@ class SyncCommand final : private SyncHost {
     if (!url || (url->scheme != net::UrlScheme::Ws && url->scheme != net::UrlScheme::Wss)) {
       throw std::runtime_error("the other relay's address must be ws:// or wss://");
     }
-    SyncOptions options;
-    options.filter = filter_;
-    options.direction = *sync_direction_from(arguments_.direction);
-    options.answer_ms_max = arguments_.answer_s_max * 1'000;
-    options.frame_bytes_max = arguments_.frame_bytes_max;
-    direction_ = options.direction;
-    SyncHost& host = *this;
-    run_.emplace(host, clock_, collect(), std::move(options));
+    prepare();
     connect(*url);
     const net::TimerId ticks = loop_.every(kTickMs, [this] { tick(); });
     loop_.run();
@@ -70,6 +68,30 @@ class SyncCommand final : private SyncHost {
     return std::move(*filter);
   }
 
+  static std::shared_ptr<const Keypair> key_of(const SyncArguments& arguments) {
+    if (arguments.key_path.empty()) return nullptr;
+    auto key = read_key_file(arguments.key_path);
+    if (!key) throw std::runtime_error("--key: " + key.error());
+    return std::make_shared<const Keypair>(std::move(*key));
+  }
+
+  void prepare() {
+    SyncOptions options;
+    options.filter = filter_;
+    options.direction = *sync_direction_from(arguments_.direction);
+    options.answer_ms_max = arguments_.answer_s_max * 1'000;
+    options.frame_bytes_max = arguments_.frame_bytes_max;
+    direction_ = options.direction;
+    SyncHost& host = *this;
+    run_.emplace(host, clock_, collect(), std::move(options));
+    is_started_ = false;
+  }
+
+  void start() {
+    is_started_ = true;
+    run_->start();
+  }
+
   negentropy::Set collect() {
     SetScan scan(*store_, filter_, clock_.unix_s());
     while (true) {
@@ -84,10 +106,14 @@ class SyncCommand final : private SyncHost {
 
   void connect(const net::Url& url) {
     net::WsClientCallbacks callbacks;
-    callbacks.on_open = [this] { run_->start(); };
+    callbacks.on_open = [this] {
+      start_by_ms_ = clock_.monotonic_ms() + RelayLogin::kChallengeWaitMs;
+      if (!login_.has_key()) start();
+    };
     callbacks.on_text = [this](std::string_view text) { on_text(text); };
     callbacks.on_close = [this](const net::WsCloseInfo& info) {
-      if (!run_->end()) lost_ = info.reason.empty() ? "the connection was closed" : info.reason;
+      if (run_ && !run_->end())
+        lost_ = info.reason.empty() ? "the connection was closed" : info.reason;
       loop_.stop();
     };
     net::WsClientOptions options;
@@ -101,19 +127,56 @@ class SyncCommand final : private SyncHost {
       ++unreadable_;  // of an event: it is then one that was not given
       return;
     }
+    if (const auto* asks = std::get_if<relay_message::AuthChallenge>(&*message)) {
+      if (const auto answer = login_.answer(asks->challenge, clock_.unix_s())) send(*answer);
+      return;
+    }
+    if (const auto* ok = std::get_if<relay_message::Ok>(&*message)) {
+      if (on_login(*ok)) return;
+    }
     (void)run_->on_message(*message);
     look_for_end();
   }
 
+  // True: it was about our key.
+  bool on_login(const relay_message::Ok& ok) {
+    const auto outcome = login_.on_ok(ok);
+    if (outcome == RelayLogin::Outcome::NotOurs) return false;
+    if (outcome == RelayLogin::Outcome::Refused) {
+      lost_ = "it refuses our key: " + ok.message;
+      run_.reset();  // whatever it has come to
+      socket_.close();
+    } else if (awaits_login()) {
+      prepare();
+      start();
+    } else if (!is_started_) {
+      start();
+    }
+    return true;
+  }
+
+  // Some relays ask only once they have refused something.
+  [[nodiscard]] bool awaits_login() const {
+    return run_->end() && is_auth_required(run_->reason()) && login_.has_key() &&
+           clock_.monotonic_ms() < start_by_ms_ + arguments_.answer_s_max * 1'000;
+  }
+
   void tick() {
-    if (!socket_.is_open()) return;  // WsClient has its own limit of time for that
+    if (!socket_.is_open() || !run_) return;  // WsClient has its own limit of time for that
+    if (!is_started_) {
+      const bool is_late = clock_.monotonic_ms() >= start_by_ms_ + arguments_.answer_s_max * 1'000;
+      const bool asks = login_.is_pending() && !is_late;
+      if (!asks && clock_.monotonic_ms() >= start_by_ms_) start();
+      return;
+    }
     run_->tick();
     show();
     look_for_end();
   }
 
   void look_for_end() {
-    if ((run_->end() || !store_error_.empty()) && socket_.is_open()) socket_.close();
+    const bool is_over = run_->end() && (login_.is_accepted() || !awaits_login());
+    if ((is_over || !store_error_.empty()) && socket_.is_open()) socket_.close();
   }
 
   void show() {
@@ -171,6 +234,10 @@ class SyncCommand final : private SyncHost {
   }
 
   SyncStatus report() {
+    if (!run_) {
+      fmt::print(stderr, "error: {}\n", one_line(lost_));
+      return SyncStatus::Error;
+    }
     const SyncCounts& counts = run_->counts();
     fmt::print("{} events here, {} rounds, {} bytes of questions, {} of answers\n", here_,
                counts.rounds, counts.bytes_out, counts.bytes_in);
@@ -190,6 +257,9 @@ class SyncCommand final : private SyncHost {
     switch (*run_->end()) {
       case SyncEnd::Refused:
         say("refused", run_->reason());
+        if (is_auth_required(run_->reason()) && !login_.has_key()) {
+          fmt::print(stderr, "the other relay wants to know who asks: --key FILE\n");
+        }
         return SyncStatus::Error;
       case SyncEnd::NoNegentropy:
         say("the other relay lacks NIP-77", run_->reason());
@@ -213,7 +283,10 @@ class SyncCommand final : private SyncHost {
   const SystemClock clock_;
   ProgressLine progress_;
   Verifier verifier_;
+  RelayLogin login_;
   std::unique_ptr<Store> store_;
+  bool is_started_ = false;
+  std::int64_t start_by_ms_ = 0;
   std::optional<SyncRun> run_;
   SyncDirection direction_ = SyncDirection::Down;
   std::vector<UnverifiedEvent> received_;  // not in the store yet

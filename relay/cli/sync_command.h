@@ -18,6 +18,7 @@ struct SyncArguments {
   std::int64_t answer_s_max = 30;
   std::size_t frame_bytes_max = 32 << 10;  ///< before hex
   std::string ca_path;
+  std::string key_path;  ///< to show where the other relay asks (NIP-42)
 };
 
 /// How `sync` ended: the program's exit status.

@@ -36,6 +36,8 @@ constexpr int kPingsOutMax = 2;
 constexpr Ms kTick{100};
 constexpr Ms kLookEvery{1'000};
 constexpr std::int64_t kStreamWaitMs = 1'500;
+// Another server may reach those that this one does not.
+constexpr Ms kUnansweredMax{12'000};
 constexpr Ms kConnectPause{500};
 constexpr Ms kConsumerPause{250};
 constexpr Ms kHeartbeat{1'000};
@@ -76,6 +78,14 @@ std::string random_text() {
   std::array<std::uint8_t, 12> bytes{};
   SystemRng().fill(bytes);
   return encode_hex(bytes);
+}
+
+// Of nats://HOST:PORT; IPv6 in brackets.
+std::string host_of(const std::string& server) {
+  const std::size_t begin = server.find("://");
+  std::string host = begin == std::string::npos ? server : server.substr(begin + 3);
+  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
+  return host.substr(0, host.find(':'));
 }
 
 std::string text_of(natsStatus status) {
@@ -269,8 +279,9 @@ std::string_view to_string(BusState state) {
 }
 
 struct Bus::Impl {
-  Impl(const BusOptions& wanted, BusHandler* its_handler)
-      : options(wanted), handler(its_handler), nats_options(make_options()) {
+  Impl(const BusOptions& wanted, BusHandler* its_handler) : options(wanted), handler(its_handler) {
+    for (const auto& server : options.servers) servers.emplace_back(make_options(server));
+    CHECK(!servers.empty());
     keeper = std::thread([this] {
       name_this_thread("bus");  // libnats' threads, which it starts, too
       keep();
@@ -309,7 +320,7 @@ struct Bus::Impl {
 
   const BusOptions options;
   BusHandler* const handler;
-  const Owned<natsOptions> nats_options;
+  std::vector<Owned<natsOptions>> servers;  // constant after construction
 
   mutable std::mutex mutex;
   mutable std::condition_variable changed;
@@ -340,6 +351,9 @@ struct Bus::Impl {
 
   // The keeper's own.
   bool stream_is_configured = false;
+  std::size_t server_at = 0;      // the next to be tried
+  std::size_t server_at_now = 0;  // of the link
+  Clock::time_point answered;     // by the stream, or connected
   Clock::time_point next_look;
   Clock::time_point next_consumer;  // not before
   std::optional<Clock::time_point> behind_since;
@@ -348,7 +362,7 @@ struct Bus::Impl {
 
   std::thread keeper;  // last
 
-  [[nodiscard]] natsOptions* make_options() const;
+  [[nodiscard]] natsOptions* make_options(const std::string& server) const;
   void keep();
   bool look_at_stream(Link& on);
   [[nodiscard]] std::shared_ptr<Link> connect();
@@ -383,18 +397,13 @@ struct Bus::Impl {
   }
 };
 
-natsOptions* Bus::Impl::make_options() const {
+// One server each, so that its certificate is checked for its own name.
+natsOptions* Bus::Impl::make_options(const std::string& server) const {
   natsOptions* made = nullptr;
   must(natsOptions_Create(&made), "NATS");
   Owned<natsOptions> out(made);
-  std::vector<const char*> servers;
-  bool is_secure = false;
-  for (const auto& server : options.servers) {
-    servers.push_back(server.c_str());
-    is_secure = is_secure || server.starts_with("tls://");
-  }
-  must(natsOptions_SetServers(made, servers.data(), static_cast<int>(servers.size())),
-       "the servers of NATS");
+  must(natsOptions_SetURL(made, server.c_str()), server);
+  const bool is_secure = server.starts_with("tls://");
   if (!options.user.empty()) {
     must(natsOptions_SetUserInfo(made, options.user.c_str(), options.password.c_str()), "user");
   }
@@ -402,7 +411,10 @@ natsOptions* Bus::Impl::make_options() const {
     must(natsOptions_SetUserCredentialsFromFiles(made, options.credentials.c_str(), nullptr),
          options.credentials);
   }
-  if (is_secure) must(natsOptions_SetSecure(made, true), "TLS");
+  if (is_secure) {
+    must(natsOptions_SetSecure(made, true), "TLS");
+    must(natsOptions_SetExpectedHostname(made, host_of(server).c_str()), server);
+  }
   if (!options.tls_ca.empty()) {
     must(natsOptions_LoadCATrustedCertificates(made, options.tls_ca.c_str()), options.tls_ca);
   }
@@ -437,7 +449,8 @@ void Bus::Impl::keep() {
     if (!present) {
       if (auto made = connect()) {
         next_look = {};
-      } else {
+        answered = Clock::now();
+      } else if (server_at == 0) {
         std::unique_lock pause(mutex);
         changed.wait_for(pause, kConnectPause, [this] { return is_stopping; });
       }
@@ -445,6 +458,9 @@ void Bus::Impl::keep() {
       const char* why = nullptr;
       (void)natsConnection_GetLastError(present->get(), &why);
       lose_link(one_line(text_or_empty(why)));
+    } else if (!options.stream.empty() && Clock::now() - answered > kUnansweredMax) {
+      lose_link("this server does not reach the stream");
+      server_at = (server_at_now + 1) % servers.size();
     } else if (!options.stream.empty()) {
       if (look_now || Clock::now() >= next_look) {
         look_at_stream(*present);
@@ -459,7 +475,9 @@ void Bus::Impl::keep() {
 
 std::shared_ptr<Link> Bus::Impl::connect() {
   natsConnection* made = nullptr;
-  const natsStatus status = natsConnection_Connect(&made, nats_options.get());
+  const std::size_t at = server_at;
+  server_at = (server_at + 1) % servers.size();
+  const natsStatus status = natsConnection_Connect(&made, servers[at].get());
   if (status != NATS_OK) {
     const bool is_refused = status == NATS_CONNECTION_AUTH_FAILED ||
                             status == NATS_SECURE_CONNECTION_WANTED ||
@@ -483,6 +501,8 @@ std::shared_ptr<Link> Bus::Impl::connect() {
     return nullptr;
   }
   ack_subscription = std::move(*acks);
+  server_at_now = at;
+  server_at = 0;  // the first is the nearest
   {
     const std::lock_guard lock(mutex);
     ack_prefix = prefix;
@@ -633,6 +653,7 @@ bool Bus::Impl::look_at_stream(Link& on) {
   next.bytes = found->State.Bytes;
   next.replicas = found->Config != nullptr ? found->Config->Replicas : 1;
   set_info(std::move(next));
+  answered = Clock::now();
   set_ready();
   return true;
 }

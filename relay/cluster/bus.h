@@ -16,9 +16,11 @@
 namespace nostril::relay {
 
 struct BusOptions {
-  std::vector<std::string> servers;  ///< nats://HOST:PORT or tls://HOST:PORT
-  std::string name;                  ///< of the connection, as the servers list it
-  std::string inbox_prefix;          ///< of the subjects that answers come to
+  /// nats://HOST:PORT or tls://HOST:PORT, the nearest first: it is tried first each time. A
+  /// certificate must be of that HOST.
+  std::vector<std::string> servers;
+  std::string name;          ///< of the connection, as the servers list it
+  std::string inbox_prefix;  ///< of the subjects that answers come to
   // Who we are to the servers: any or none of these.
   std::string credentials;  ///< a .creds file
   std::string user;

@@ -24,6 +24,7 @@ constexpr std::int64_t kResendSoonMs = 200;
 constexpr std::int64_t kAppliedWaitMs = 30'000;
 constexpr std::int64_t kDecisionWaitMs = 15'000;
 constexpr std::int64_t kPositionEveryMs = 5'000;
+constexpr std::int64_t kStoreRetryMs = 30'000;
 // Of queued events, without an ack.
 constexpr std::size_t kOutboxWindow = 512;
 constexpr std::size_t kOutboxWindowBytes = 8U << 20;
@@ -185,6 +186,11 @@ void Cluster::on_ack(std::uint64_t token, PublishAck&& ack) {
 
 void Cluster::on_state() {
   put_in([](Inbox& inbox) { inbox.look = true; });
+}
+
+bool Cluster::wants_new_start() const {
+  const std::int64_t at_ms = new_start_ms_.load();
+  return at_ms != 0 && clock_.monotonic_ms() >= at_ms;
 }
 
 // In this order: what is handled was submitted before, so if all that is submitted now is written,
@@ -397,6 +403,9 @@ void Cluster::take(const OutboxOutcome& outcome) {
 // connection was lost, is sent again from the beginning: the stream and the stores know it by its
 // id.
 void Cluster::send_outbox(std::int64_t now_ms) {
+  if (outbox_ && !outbox_->is_healthy() && !is_away_.load() && new_start_ms_.load() == 0) {
+    new_start_ms_.store(now_ms + kStoreRetryMs);  // not while reads are all that it can do
+  }
   if (!outbox_ || bus_.state() != BusState::Ready || phase_ != ClusterPhase::Serving) return;
   if (!outbox_sent_.empty()) {
     if (now_ms < outbox_due_ms_) return;
@@ -526,9 +535,8 @@ void Cluster::apply_arrived() {
   }
   wants_commits_.store(is_blocked_ || !known_.empty() || phase_ == ClusterPhase::CatchingUp);
   if (store_failed_.load()) {
-    stick(
-        "the store takes nothing more, as its log says: once the disk is in order start the "
-        "relay again, it goes on where it was");
+    if (new_start_ms_.load() == 0) new_start_ms_.store(clock_.monotonic_ms() + kStoreRetryMs);
+    stick("the store takes nothing more, as the log says; it is tried again twice a minute");
   } else if (phase_ == ClusterPhase::CatchingUp && position() >= target_) {
     set_phase(ClusterPhase::Serving, "");
     log(LogLevel::Info, "cluster: caught up at message {}", position());

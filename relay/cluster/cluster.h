@@ -150,6 +150,9 @@ class Cluster final : public ClusterPort, private BusHandler {
   [[nodiscard]] std::uint64_t position() const;
   [[nodiscard]] ClusterFigures figures() const;
 
+  /// The store has failed a while ago: opened anew it may go on, from its position in the stream.
+  [[nodiscard]] bool wants_new_start() const;
+
   /// Nothing published here waits for the stream.
   [[nodiscard]] bool is_quiet() const { return pending_count_.load() == 0; }
 
@@ -316,6 +319,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   std::atomic<std::uint64_t> submitted_{0};
   std::atomic<std::uint64_t> written_{0};
   std::atomic<bool> store_failed_{false};
+  std::atomic<std::int64_t> new_start_ms_{0};  // when the store is to be tried again; 0: it is well
   std::atomic<bool> is_away_{false};
   std::atomic<bool> wants_commits_{false};
   std::atomic<std::uint64_t> pending_count_{0};

@@ -101,7 +101,7 @@ bool ClusterMember::is_fetching() const {
 }
 
 ClusterMember::Wish ClusterMember::wish() const {
-  if (is_renewing_.load()) return Wish::Renew;
+  if (is_renewing_.load() || parts_.cluster.wants_new_start()) return Wish::Renew;
   const std::int64_t since_ms = draining_since_ms_.load();
   if (since_ms == 0 || parts_.clock.monotonic_ms() - since_ms < kNoticeMs) return Wish::None;
   return parts_.outbox_events() == 0 ? Wish::Leave : Wish::None;

@@ -46,7 +46,7 @@ class ClusterMember {
   /// What it asks of the program around it (serving.h), which looks once a second.
   enum class Wish : std::uint8_t {
     None,
-    Renew,  ///< a snapshot is ready: stop, and start anew in this process
+    Renew,  ///< a snapshot is ready, or the disk may be in order again: start anew, in this process
     Leave   ///< drained: stop, and end
   };
 

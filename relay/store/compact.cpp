@@ -128,7 +128,9 @@ class Copier {
   Result<void, StoreError> finish() {
     if (auto synced = target_.sync(); !synced) return failure(StoreError{synced.error().text()});
     lmdb::WriteTxn txn(target_);
-    txn.put(meta_, as_bytes(kFormatKey), Key().add_integer(kStoreFormat, 4).span());
+    // Requests to vanish in an older file are still to be applied, by who opens the copy.
+    const std::uint64_t format = source_.tables().vanished.exists() ? kStoreFormat : 3;
+    txn.put(meta_, as_bytes(kFormatKey), Key().add_integer(format, 4).span());
     if (source_.has_search()) {
       txn.put(meta_, as_bytes(kSearchKey), Key().add_integer(1, 1).span());
     }

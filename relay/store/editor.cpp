@@ -77,13 +77,15 @@ std::optional<Address> parse_address(std::string_view text) {
 PutResult Editor::put(const Event& event) {
   if (kind_class(event.kind) == KindClass::Ephemeral) return PutResult::Ephemeral;
   if (event.created_at > kCreatedAtMax) return PutResult::OutOfRange;
-  if (find(event.id)) return PutResult::Duplicate;
+  if (find(event.id)) {
+    return is_left_by_vanished(txn_, tables_, event) ? PutResult::Vanished : PutResult::Duplicate;
+  }
   const std::vector<Sequence> near = near_;  // nearly always empty
   if (const auto expiration = expiration_of(event); expiration && *expiration <= now_s_) {
     return PutResult::Expired;
   }
   const auto address = address_of(event);
-  if (is_vanished(event)) return PutResult::Vanished;
+  if (is_vanished(txn_, tables_, event)) return PutResult::Vanished;
   if (!is_lasting(event.kind) && is_deleted(event, address)) return PutResult::Deleted;
   if (address) {
     if (const auto current = find_address(*address)) {

@@ -29,6 +29,11 @@ struct Address {
 /// replaceable kinds nothing after the second colon.
 [[nodiscard]] std::optional<Address> parse_address(std::string_view text);
 
+/// Its author, or who it is wrapped for, has asked to vanish (vanish.cpp).
+[[nodiscard]] bool is_vanished(lmdb::Txn& txn, const Tables& tables, const Event& event);
+/// The same of one that is stored: it goes by and by.
+[[nodiscard]] bool is_left_by_vanished(lmdb::Txn& txn, const Tables& tables, const Event& stored);
+
 /// NIP-59: a gift wrap's own key is thrown away, so its receivers may ask for its deletion.
 [[nodiscard]] bool is_wrapped_for(const RecordView& record, const PublicKey& key);
 
@@ -48,6 +53,8 @@ class Editor {
   /// Goes on with requests to vanish (vanish.cpp).
   std::size_t sweep_vanished(std::size_t rows_max);
   [[nodiscard]] bool has_vanishing();
+  /// Of a file that knew nothing of them: all requests to vanish that it holds.
+  void apply_stored_requests();
   bool erase(const EventId& id);
   /// Makes the index of words, some records at a time from the one at or after `from`: the next to
   /// look at, if there is one.
@@ -100,8 +107,6 @@ class Editor {
 
   // vanish.cpp
   struct Vanishing;
-  [[nodiscard]] bool is_vanished(const Event& event);
-  [[nodiscard]] bool has_vanished(const PublicKey& key, std::int64_t created_at);
   [[nodiscard]] bool is_addressed_here(const Event& request);
   void apply_vanish(const Event& request);
   std::size_t vanish_some(const PublicKey& author, std::size_t rows_max);

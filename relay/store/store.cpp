@@ -18,6 +18,7 @@ namespace nostril::relay {
 namespace {
 
 constexpr std::uint64_t kFormatWithoutDictionaries = 1;
+constexpr std::uint64_t kFormatWithVanished = 4;
 constexpr std::size_t kRowsBetweenProgress = 10000;
 constexpr std::size_t kRowsInWordsTransaction = 20000;
 constexpr const char* kWordsTable = "words";
@@ -119,6 +120,7 @@ Result<std::unique_ptr<Store>, StoreError> Store::open(const std::filesystem::pa
   if (done && options.address && !options.read_only) {
     done = (*store)->set_address(*options.address);
   }
+  if (done && !options.read_only) done = (*store)->upgrade();
   if (done && options.search && !options.read_only) done = (*store)->set_search(*options.search);
   if (!done) return failure(done.error());
   return store;
@@ -148,6 +150,7 @@ Result<void, StoreError> Store::open_tables(const std::filesystem::path& path) {
   };
   const auto format = check_format();
   if (!format) return refuse(format.error().text);
+  format_ = *format;
   for (const auto& [name, table, since] : kTables) {
     if (env_->read_only() && *format < since) continue;
     if (table == &Tables::words) continue;  // open_words()
@@ -233,16 +236,26 @@ Result<std::uint64_t, StoreError> Store::check_format() {
   return kStoreFormat;
 }
 
-// An older file gets the table first and the number then: ended between the two it still is what
-// its number says.
 Result<void, StoreError> Store::open_dictionaries(std::uint64_t format) {
   if (format == kFormatWithoutDictionaries && env_->read_only()) return {};
   const auto opened = env_->open_table("dictionaries", !env_->read_only());
   if (!opened) return failure(StoreError{"dictionaries: " + opened.error().text()});
   tables_.dictionaries = *opened;
   dictionaries_.set_table(*opened);
-  if (format == kStoreFormat || env_->read_only()) return {};
-  return write_format();
+  return {};
+}
+
+// An older file has its new tables by now; what they must say comes next and the number last: ended
+// in between it still is what its number says.
+Result<void, StoreError> Store::upgrade() {
+  if (format_ == kStoreFormat) return {};
+  if (format_ < kFormatWithVanished) {
+    const auto applied = write(0, [](Editor& editor) { editor.apply_stored_requests(); });
+    if (!applied) return failure(applied.error());
+  }
+  auto written = write_format();
+  if (written) format_ = kStoreFormat;
+  return written;
 }
 
 Result<void, StoreError> Store::write_format() {
@@ -322,6 +335,12 @@ Result<void, StoreError> Store::make_room(std::size_t bytes) {
 bool Store::has_id(const EventId& id) {
   ReadTxn txn(*env_);
   return has_id(txn, id);
+}
+
+std::optional<PutResult> Store::known(const Event& event) {
+  ReadTxn txn(*env_);
+  if (!has_id(txn, event.id)) return std::nullopt;
+  return is_left_by_vanished(txn, tables_, event) ? PutResult::Vanished : PutResult::Duplicate;
 }
 
 bool Store::has_id(lmdb::Txn& txn, const EventId& id) {

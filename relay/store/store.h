@@ -170,6 +170,9 @@ class Store {
 
   [[nodiscard]] bool has_id(const EventId& id);  ///< in a read transaction of its own, 1 us
   [[nodiscard]] bool has_id(lmdb::Txn& txn, const EventId& id);
+  /// What put() would say of an event that is stored already: Duplicate, or Vanished where it is
+  /// left of somebody who has asked to vanish and goes by and by. Nothing: it is not stored.
+  [[nodiscard]] std::optional<PutResult> known(const Event& event);
   /// The record, borrowed until `txn` ends. A damaged one counts as absent: check() names it.
   [[nodiscard]] std::optional<RecordView> find(lmdb::Txn& txn, const EventId& id);
   [[nodiscard]] std::optional<RecordView> find(lmdb::Txn& txn, Sequence sequence);
@@ -271,6 +274,7 @@ class Store {
   // The format found, or written into a new file.
   [[nodiscard]] Result<std::uint64_t, StoreError> check_format();
   [[nodiscard]] Result<void, StoreError> open_dictionaries(std::uint64_t format);
+  [[nodiscard]] Result<void, StoreError> upgrade();
   [[nodiscard]] Result<void, StoreError> write_format();
   // Whether the log holds what the tables lack, as far as they are committed.
   [[nodiscard]] Result<bool, StoreError> is_log_ahead();
@@ -299,6 +303,7 @@ class Store {
   Tables tables_;
   Dictionaries dictionaries_;
   const std::unique_ptr<EventLog> log_;  // used by whoever holds the write lock
+  std::uint64_t format_ = kStoreFormat;  // of the file, while it is opened
   std::atomic<bool> failed_{false};
   std::atomic<std::uint64_t> replayed_{0};
   std::atomic<std::uint64_t> damaged_reads_{0};

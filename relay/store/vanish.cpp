@@ -6,6 +6,7 @@
 #include "relay/store/editor.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 namespace nostril::relay {
@@ -66,20 +67,31 @@ struct Editor::Vanishing {
   }
 };
 
-bool Editor::has_vanished(const PublicKey& key, std::int64_t created_at) {
-  const auto until = txn_.get(tables_.vanished, vanished_key(key).span());
+namespace {
+
+bool has_vanished(lmdb::Txn& txn, const Tables& tables, const PublicKey& key,
+                  std::int64_t created_at) {
+  if (!tables.vanished.exists()) return false;
+  const auto until = txn.get(tables.vanished, vanished_key(key).span());
   return until && static_cast<std::uint64_t>(created_at) <= read_integer(*until);
 }
 
-bool Editor::is_vanished(const Event& event) {
-  if (has_vanished(event.pubkey, event.created_at)) return true;
+}  // namespace
+
+bool is_vanished(lmdb::Txn& txn, const Tables& tables, const Event& event) {
+  if (has_vanished(txn, tables, event.pubkey, event.created_at)) return true;
   if (event.kind != kinds::kGiftWrap) return false;
   for (const Tags::View tag : event.tags) {
     if (tag.name() != "p" || !tag.value()) continue;
     const auto receiver = from_hex<PublicKey>(*tag.value());
-    if (receiver && has_vanished(*receiver, event.created_at)) return true;
+    if (receiver && has_vanished(txn, tables, *receiver, event.created_at)) return true;
   }
   return false;
+}
+
+// Requests stay, for others to learn of them.
+bool is_left_by_vanished(lmdb::Txn& txn, const Tables& tables, const Event& stored) {
+  return stored.kind != kinds::kVanish && is_vanished(txn, tables, stored);
 }
 
 bool Editor::is_addressed_here(const Event& request) {
@@ -103,6 +115,31 @@ void Editor::apply_vanish(const Event& request) {
   txn_.put(tables_.vanished, vanished_key(work.author).span(), time_key(work.until).span());
   txn_.put(tables_.vanishing, work.author.bytes, work.value().span());
   vanish_some(work.author, kVanishAtOnce);
+}
+
+// Their removal is left to sweeps: nothing of it is in memory but who asked.
+void Editor::apply_stored_requests() {
+  std::map<PublicKey, std::int64_t> asked;
+  {
+    const Key prefix = kind_prefix(kinds::kVanish);
+    lmdb::Cursor cursor(txn_, tables_.by_kind);
+    bool more = cursor.seek(prefix.span());
+    for (; more && starts_with(cursor.key(), prefix.span()); more = cursor.next()) {
+      const auto record = load(Position::of_key(cursor.key()).sequence());
+      if (!record) return;  // damage_ says why
+      const auto request = record->record.to_event();
+      if (!request || !is_addressed_here(*request)) continue;
+      std::int64_t& until = asked[request->pubkey];
+      until = std::max(until, request->created_at);
+    }
+  }
+  for (const auto& [author, until] : asked) {
+    Vanishing work;
+    work.author = author;
+    work.until = until;
+    txn_.put(tables_.vanished, vanished_key(author).span(), time_key(until).span());
+    txn_.put(tables_.vanishing, author.bytes, work.value().span());
+  }
 }
 
 bool Editor::has_vanishing() {

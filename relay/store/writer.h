@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/in_turns.h"
 #include "base/log_seldom.h"
 #include "base/mailbox.h"
 #include "base/metrics.h"
@@ -155,7 +156,14 @@ class StoreWriter {
   const CommitHandler on_commit_;
   const TablesHandler on_in_tables_;
 
-  Mailbox<WriteRequest> queue_;
+  // No publisher waits for all that another has sent.
+  struct PublisherOf {
+    std::uint64_t operator()(const WriteRequest& request) const {
+      return request.token.session + (std::uint64_t{request.token.loop} << 48U);
+    }
+  };
+
+  Mailbox<WriteRequest, InTurns<WriteRequest, PublisherOf>> queue_;
   CommitGate gate_;
   Counter batches_;
   Counter logged_;

@@ -12,6 +12,7 @@
 #include "relay/guard.h"
 #include "relay/ingest.h"
 #include "relay/sync/sync_run.h"
+#include "schnorr/keys.h"
 
 #include <atomic>
 #include <cstddef>
@@ -29,8 +30,9 @@ struct MirrorOptions {
   net::Url url;
   SyncDirection direction = SyncDirection::Down;
   Filter filter;
-  std::int64_t sync_every_s = 3'600;  ///< between two reconciliations (NIP-77); 0: none
-  std::string ca_path;                ///< PEM file of roots for wss; empty: the system's
+  std::int64_t sync_every_s = 3'600;   ///< between two reconciliations (NIP-77); 0: none
+  std::string ca_path;                 ///< PEM file of roots for wss; empty: the system's
+  std::shared_ptr<const Keypair> key;  ///< to show where it asks (NIP-42); or nothing
 };
 
 /// What the parts of a relay are to its mirrors; outlives them.

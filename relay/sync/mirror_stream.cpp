@@ -42,6 +42,7 @@ MirrorStream::MirrorStream(std::uint64_t index, const MirrorOptions& options,
       may_send_(context.auth, options.filter),
       loop_(loop),
       socket_(loop),
+      login_(options.key, name_),
       reconnect_ms_(kReconnectMsFirst),
       alive_s_(context.clock.unix_s()) {}
 
@@ -73,7 +74,33 @@ void MirrorStream::on_open() {
   metrics_.connected = 1;
   ++metrics_.connections;
   log(LogLevel::Info, "mirror {}: connected", public_text(name_));
+  login_.begin();
+  has_begun_ = false;
+  begin_by_ms_ =
+      context_.clock.monotonic_ms() + (login_.has_key() ? RelayLogin::kChallengeWaitMs : 0);
+  if (!login_.has_key()) begin();
+}
+
+void MirrorStream::begin() {
+  has_begun_ = true;
   if (options_.direction != SyncDirection::Up) subscribe();
+}
+
+void MirrorStream::on_challenge(std::string_view challenge) {
+  if (const auto answer = login_.answer(challenge, context_.clock.unix_s())) send(*answer);
+}
+
+// What it has refused to a stranger is asked for again.
+void MirrorStream::on_login(const relay_message::Ok& ok, RelayLogin::Outcome outcome) {
+  if (outcome == RelayLogin::Outcome::Refused) {
+    log(LogLevel::Warning, "mirror {}: the other relay refuses our key: {}", public_text(name_),
+        public_text(ok.message));
+  } else {
+    log(LogLevel::Info, "mirror {}: authenticated", public_text(name_));
+    if (!run_ && !scan_ && has_begun_) sync_due_ms_ = context_.clock.monotonic_ms();
+    if (has_begun_) begin();
+  }
+  if (!has_begun_) begin();
 }
 
 // From a little before the other side was last heard of. What is older, a reconciliation finds.
@@ -87,6 +114,7 @@ void MirrorStream::subscribe() {
 
 void MirrorStream::on_close(const net::WsCloseInfo& info) {
   metrics_.connected = 0;
+  has_begun_ = false;
   if (scan_ || run_) finish_sync(false, "the connection was lost");
   sync_due_ms_ = std::min(sync_due_ms_, sync_began_ms_ + kSyncPauseMsMin);
   is_paused_ = false;
@@ -103,6 +131,17 @@ void MirrorStream::on_text(std::string_view text) {
     return;
   }
   alive_s_ = context_.clock.unix_s();
+  if (const auto* asks = std::get_if<relay_message::AuthChallenge>(&*message)) {
+    on_challenge(asks->challenge);
+    return;
+  }
+  if (const auto* ok = std::get_if<relay_message::Ok>(&*message)) {
+    const auto outcome = login_.on_ok(*ok);
+    if (outcome != RelayLogin::Outcome::NotOurs) {
+      on_login(*ok, outcome);
+      return;
+    }
+  }
   if (run_ && run_->on_message(*message)) {
     look_for_end();
   } else if (auto* found = std::get_if<relay_message::EventFound>(&*message)) {
@@ -110,6 +149,8 @@ void MirrorStream::on_text(std::string_view text) {
     if (found->subscription == kLive) take(std::move(found->event));
   } else if (const auto* closed = std::get_if<relay_message::Closed>(&*message)) {
     if (closed->subscription != kLive) return;
+    const bool may_follow = login_.has_key() && !login_.is_accepted();
+    if (may_follow && is_auth_required(closed->message)) return;  // it asks next
     log(LogLevel::Warning, "mirror {}: the other relay ends the subscription: {}",
         public_text(name_), public_text(closed->message));
     socket_.close();
@@ -176,7 +217,8 @@ bool MirrorStream::wants(const Event& event) const {
 
 void MirrorStream::send_live(const CommittedEvent& event) {
   if (!wants(event.event.event()) || from_there_.contains(event.event->id)) return;
-  const bool has_place = socket_.is_open() && socket_.pending_bytes() < kLiveQueuedBytes;
+  const bool has_place =
+      socket_.is_open() && has_begun_ && socket_.pending_bytes() < kLiveQueuedBytes;
   if (has_place && socket_.send_text("[\"EVENT\"," + *event.json() + "]")) {
     ++metrics_.sent;
   } else {
@@ -203,6 +245,11 @@ std::optional<std::string> MirrorStream::event_json(const EventId& id) {
 void MirrorStream::tick() {
   offer_pending();
   if (!socket_.is_open()) return;
+  if (!has_begun_) {
+    const bool asks = login_.is_pending();
+    if (!asks && context_.clock.monotonic_ms() >= begin_by_ms_) begin();
+    return;
+  }
   if (run_) {
     run_->tick();
     look_for_end();

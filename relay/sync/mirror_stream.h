@@ -4,6 +4,7 @@
 #include "net/ws_client.h"
 #include "relay/sync/local_events.h"
 #include "relay/sync/mirror.h"
+#include "relay/sync/relay_login.h"
 
 #include <array>
 #include <atomic>
@@ -83,6 +84,9 @@ class MirrorStream final : private SyncHost {
 
   void connect();
   void on_open();
+  void begin();
+  void on_challenge(std::string_view challenge);
+  void on_login(const relay_message::Ok& ok, RelayLogin::Outcome outcome);
   void on_text(std::string_view text);
   void on_close(const net::WsCloseInfo& info);
   void subscribe();
@@ -102,6 +106,9 @@ class MirrorStream final : private SyncHost {
   MirrorMetrics metrics_;
   net::Loop& loop_;
   net::WsClient socket_;
+  RelayLogin login_;
+  bool has_begun_ = false;        // on this connection
+  std::int64_t begin_by_ms_ = 0;  // whether it asks who we are or not
   std::int64_t reconnect_ms_ = 0;
   std::int64_t alive_s_ = 0;  // when the other side last said something
   RecentIds from_there_;

@@ -162,6 +162,15 @@ Bytes pool_question(const EthereumAddress& owner, const EthereumAddress& token) 
   return out;
 }
 
+Bytes allowance_question(const EthereumAddress& payer, const PublicKey& signer,
+                         const EthereumAddress& token) {
+  Bytes out = call_of("allowance(address,bytes32,address)");
+  append_address_word(out, payer);
+  append(out, signer.bytes);
+  append_address_word(out, token);
+  return out;
+}
+
 // ---- Answers ------------------------------------------------------------------------------------
 
 std::array<std::uint8_t, 32> WordReader::word() {

@@ -58,6 +58,8 @@ enum class CloseCall : std::uint8_t { Request, Finalise };
 
 [[nodiscard]] Bytes channel_question(const ChannelId& id);
 [[nodiscard]] Bytes pool_question(const EthereumAddress& owner, const EthereumAddress& token);
+[[nodiscard]] Bytes allowance_question(const EthereumAddress& payer, const PublicKey& signer,
+                                       const EthereumAddress& token);
 
 /// What the contract knows of a channel.
 struct ChannelState {

@@ -67,9 +67,9 @@ class Fraud : public ::testing::Test {
     EXPECT_TRUE(verdict.proven) << verdict.reason;
     EXPECT_NE(verdict.reason.find(words), std::string::npos) << verdict.reason;
     // The event alone holds it.
-    const auto draft = build_fraud_proof(proof, 1'800'000'100);
-    ASSERT_TRUE(draft);
-    const auto read = parse_fraud_proof(signed_by(key_of("anybody"), *draft));
+    const auto drafts = build_fraud_proof(proof, 1'800'000'100);
+    ASSERT_EQ(drafts.size(), 1U);
+    const auto read = parse_fraud_proof(signed_by(key_of("anybody"), drafts.front()));
     ASSERT_TRUE(read);
     EXPECT_TRUE(check_fraud_proof(*read, attestation::TrustRoots::vendors(), verifier_).proven);
     // A byte of any signature, and the word that another node did it.

@@ -69,8 +69,26 @@ class ReputationFeedTest : public ::testing::Test {
   /// The node's offer and attestation, called a fraud by somebody.
   Event accusation(const Event& offer) {
     const FraudProof proof{FraudKind::Evidence, node_.identity.public_key(), {offer, attestation_}};
-    return sign_event(*build_fraud_proof(proof, world_.clock.unix_s()), test::key_of("somebody"),
-                      world_.rng);
+    return signed_proof(proof).front();
+  }
+
+  /// By somebody, in as many events as it takes.
+  std::vector<Event> signed_proof(const FraudProof& proof, const char* by = "somebody") {
+    std::vector<Event> out;
+    for (EventDraft& draft : build_fraud_proof(proof, world_.clock.unix_s())) {
+      out.push_back(sign_event(std::move(draft), test::key_of(by), world_.rng));
+    }
+    return out;
+  }
+
+  /// Evidence as large as an attestation may hold, and an offer that contradicts it.
+  FraudProof large_proof() {
+    AttestationEvent large = node_.attestation_of(node_.statement);
+    large.evidence = std::string(InferenceLimits::kEvidenceBytesMax, 'A');
+    node_.offer.weights = sha256(as_bytes("other weights"));
+    return {FraudKind::Evidence,
+            node_.identity.public_key(),
+            {node_.signed_offer(), node_.signed_attestation(large)}};
   }
 
   ReputationBook::Score score() { return feed_->book.score(node_.identity.public_key()); }
@@ -122,6 +140,94 @@ TEST_F(ReputationFeedTest, AStrangersProofCountsAndAStrangersSlanderDoesNot) {
   ASSERT_TRUE(world_.until([&] { return score().fraud.has_value(); }));
   EXPECT_EQ(feed_->feed.counters().proofs_taken, 1U);
   EXPECT_TRUE(offers().usable().empty());
+}
+
+TEST_F(ReputationFeedTest, AProofThatNoEventHoldsIsPublishedInPartsAndKeptWhole) {
+  const FraudProof proof = large_proof();
+  std::size_t parts = 0;
+  SubscriptionCallbacks callbacks;
+  callbacks.on_event = [&](const VerifiedEvent& event) {
+    if (is_fraud_part(event.event())) ++parts;
+  };
+  Filter reports;
+  reports.kinds = {kinds::kReport};
+  world_.user->pool.subscribe({reports}, std::move(callbacks));
+  for (const Event& event : {proof.events[1], proof.events[0]}) world_.relay.inject(event);
+  ASSERT_TRUE(world_.until([&] { return score().fraud.has_value(); }));
+  ASSERT_TRUE(world_.until([&] { return feed_->feed.publishing() == 0 && parts == 2; }));
+  EXPECT_EQ(files("proofs"), 1U);
+  start();
+  EXPECT_TRUE(score().fraud) << "the file holds it whole";
+}
+
+TEST_F(ReputationFeedTest, PartsComeInAnyOrderAndOthersDoNotDisturbThem) {
+  const std::vector<Event> parts = signed_proof(large_proof());
+  ASSERT_EQ(parts.size(), 2U);
+  // Somebody else's first part, under the same hash, and one that is none.
+  Event forged = parts[0];
+  forged.content.back() = ' ';
+  const auto signed_by = [&](const Event& event, const char* name) {
+    return sign_event({event.created_at, event.kind, event.tags, event.content}, test::key_of(name),
+                      world_.rng);
+  };
+  world_.relay.inject(parts[1]);
+  world_.relay.inject(signed_by(forged, "forger"));
+  world_.relay.inject(signed_by(parts[1], "forger"));
+  ASSERT_TRUE(world_.until([&] { return feed_->feed.counters().proofs_refused == 1; }));
+  EXPECT_FALSE(score().fraud);
+  world_.relay.inject(parts[0]);
+  ASSERT_TRUE(world_.until([&] { return score().fraud.has_value(); }));
+  EXPECT_EQ(files("proofs"), 1U);
+  EXPECT_EQ(feed_->feed.counters().proofs_taken, 1U);
+  start();
+  EXPECT_TRUE(score().fraud);
+}
+
+TEST(FraudParts, KeepsABoundedNumberUnderWay) {
+  FraudParts parts;
+  test::SeededRng rng(7);
+  const Keypair node = test::key_of("node");
+  const Event record = sign_event(
+      build_record(test::example_record(test::example_offer(node, node.public_key()))), node, rng);
+  for (std::size_t i = 0; i < 3 * FraudParts::kProofsMax; ++i) {
+    EventDraft draft{1'800'000'000, kinds::kReport, {}, "["};
+    draft.tags.add({"v", "1"});
+    draft.tags.add({"l", "fraud/price", "nostril"});
+    draft.tags.add({"p", encode_hex(node.public_key()), "other"});
+    draft.tags.add({"part", "1", "2", encode_hex(sha256(std::to_string(i)))});
+    const auto added = parts.add(sign_event(std::move(draft), test::key_of("flooder"), rng));
+    ASSERT_TRUE(added);
+    EXPECT_FALSE(added->has_value());
+    EXPECT_LE(parts.under_way(), FraudParts::kProofsMax);
+  }
+  EXPECT_FALSE(parts.add(record));
+}
+
+TEST_F(ReputationFeedTest, ProvidersOfTheUsersListCountOnlyWhereHeSaysSo) {
+  const Keypair me = test::key_of("me");
+  const Keypair provider = test::key_of("provider");
+  const auto list = [&](const Keypair& by, std::int64_t later, const Keypair& names) {
+    EventDraft draft{world_.clock.unix_s() + later, kinds::kTrustedProviders, {}, ""};
+    draft.tags.add({"30382:rank", encode_hex(names.public_key()), "wss://relay.example"});
+    return sign_event(std::move(draft), by, world_.rng);
+  };
+  EventDraft rank{world_.clock.unix_s(), kinds::kTrustedAssertion, {}, ""};
+  rank.tags.add({"d", encode_hex(node_.identity.public_key())});
+  rank.tags.add({"rank", "90"});
+  world_.relay.inject(list(me, 0, provider));
+  world_.relay.inject(sign_event(std::move(rank), provider, world_.rng));
+  ReputationSettings settings;
+  settings.follows = {test::key_of("friend").public_key()};
+  start(settings);
+  ASSERT_TRUE(world_.until([&] { return feed_->feed.complete(); }));
+  EXPECT_EQ(score().providers, 0) << "a list that nobody named";
+  settings.providers_of = me.public_key();
+  start(settings);
+  ASSERT_TRUE(world_.until([&] { return score().providers == 20; }));
+  // Another key's list is not the user's, and his newer one replaces it.
+  world_.relay.inject(list(test::key_of("stranger"), 5, test::key_of("stranger")));
+  world_.relay.inject(list(me, 10, test::key_of("nobody")));
+  ASSERT_TRUE(world_.until([&] { return score().providers == 0; }));
 }
 
 TEST_F(ReputationFeedTest, WordsOfThoseWhomTheFollowListNames) {

@@ -200,8 +200,8 @@ export class Bed {
   }
 
   /** A command of the node's program that ends by itself. */
-  node_command(args) {
-    return this.#run(`nostril-node ${args[0]}`, path.join(kBin, "nostril-node"), args);
+  node_command(args, env) {
+    return this.#run(`nostril-node ${args[0]}`, path.join(kBin, "nostril-node"), args, env);
   }
 
   /** Options of every command that talks to a node. */

@@ -1,10 +1,12 @@
 // The whole path over wss://, with a certificate made here and now.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import fs from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import path from "node:path";
-import { read, read_json, scenario, tag, within } from "./lib.mjs";
+import tls from "node:tls";
+import { read, read_json, scenario, tag, until, within } from "./lib.mjs";
 
 /** A self-signed certificate, its own root, of 127.0.0.1 or of another name. */
 function certificate(folder, name, subject = "IP:127.0.0.1") {
@@ -104,4 +106,54 @@ scenario("the gateway serves HTTPS under the certificate that it was given, and 
   assert.notEqual(code, 0);
   assert.doesNotMatch(out, /listening/);
   assert.match(err, /other\.key/);
+});
+
+/** Which certificate is served to a new connection. */
+const served = (url) => new Promise((resolve, reject) => {
+  const { hostname: host, port } = new URL(url);
+  const socket = tls.connect({ host, port: Number(port), rejectUnauthorized: false }, () => {
+    resolve(socket.getPeerCertificate().subject.CN);
+    socket.destroy();
+  });
+  socket.once("error", reject);
+});
+
+const refusals = async (url) => {
+  const { text } = await call(https, `${url.replace(/^wss/, "https").replace(/\/$/, "")}/metrics`, { rejectUnauthorized: false });
+  return Number(/^nostril_relay_reloads_total\{result="refused"\} (\d+)$/m.exec(text)[1]);
+};
+
+scenario("a relay serves a renewed certificate without a restart, and keeps the old one when the new can't be used", async (bed) => {
+  const settings = certificate(bed.folder, "relay");
+  const relay = await bed.relay({ settings });
+  const pid = relay.program.pid;
+  assert.equal(await served(relay.url), "relay");
+  const open = tls.connect({ host: "127.0.0.1", port: relay.port, rejectUnauthorized: false });
+  await new Promise((resolve, reject) => open.once("secureConnect", resolve).once("error", reject));
+  const replace = (from) => {
+    for (const file of ["tls_certificate", "tls_key"]) {
+      fs.copyFileSync(from[file], `${settings[file]}.new`);
+      fs.renameSync(`${settings[file]}.new`, settings[file]);
+    }
+  };
+
+  replace(certificate(bed.folder, "renewed"));
+  await until(10_000, "the new one is served", async () => (await served(relay.url)) === "renewed");
+  const answer = new Promise((resolve) => open.once("data", (bytes) => resolve(bytes.toString())));
+  open.write("GET / HTTP/1.1\r\nHost: relay\r\nAccept: application/nostr+json\r\n\r\n");
+  assert.match(await answer, /^HTTP\/1\.1 200 /);  // under the old one
+  assert.equal(open.getPeerCertificate().subject.CN, "relay");
+  open.destroy();
+
+  const half = certificate(bed.folder, "half");
+  for (const broken of ["no certificate\n", fs.readFileSync(half.tls_certificate)]) {  // the second: of another key
+    const before = await refusals(relay.url);
+    fs.writeFileSync(`${settings.tls_certificate}.new`, broken);
+    fs.renameSync(`${settings.tls_certificate}.new`, settings.tls_certificate);
+    await until(10_000, "it is refused", async () => (await refusals(relay.url)) > before);
+    assert.equal(await served(relay.url), "renewed");
+  }
+  replace(half);
+  await until(10_000, "one that fits is served again", async () => (await served(relay.url)) === "half");
+  assert.equal(relay.program.pid, pid);
 });

@@ -130,9 +130,10 @@ TEST_F(Reputation, AProofHoldsItsEvents) {
   const FraudProof proof{FraudKind::TwoAnswers,
                          node_.public_key(),
                          {record_, sign_event(build_record(second), node_, rng_)}};
-  const auto draft = build_fraud_proof(proof, 1'800'000'100);
-  ASSERT_TRUE(draft);
-  const Event event = signed_by_user(*draft);
+  const auto drafts = build_fraud_proof(proof, 1'800'000'100);
+  ASSERT_EQ(drafts.size(), 1U);
+  const Event event = signed_by_user(drafts.front());
+  EXPECT_FALSE(is_fraud_part(event));
   EXPECT_TRUE(claims_fraud(event));
   EXPECT_FALSE(parse_opinion(event));
   const auto read = parse_fraud_proof(event);
@@ -155,7 +156,7 @@ TEST_F(Reputation, AProofHoldsItsEvents) {
   EXPECT_FALSE(parse_fraud_proof(many));
 }
 
-TEST_F(Reputation, AProofTooLargeForAnEventIsNone) {
+TEST_F(Reputation, AProofTooLargeForAnEventComesInParts) {
   AttestationEvent attestation;
   attestation.created_at = 1'800'000'000;
   attestation.digest = offer_.attestation;
@@ -165,15 +166,81 @@ TEST_F(Reputation, AProofTooLargeForAnEventIsNone) {
   attestation.expires_at = offer_.expires_at;
   const auto proof_of = [&](std::size_t bytes) {
     attestation.evidence = std::string(bytes, 'A');
-    return build_fraud_proof({FraudKind::Evidence,
-                              node_.public_key(),
-                              {sign_event(build_offer(offer_), node_, rng_),
-                               sign_event(build_attestation(attestation), node_, rng_)}},
-                             1'800'000'100);
+    return FraudProof{FraudKind::Evidence,
+                      node_.public_key(),
+                      {sign_event(build_offer(offer_), node_, rng_),
+                       sign_event(build_attestation(attestation), node_, rng_)}};
   };
-  EXPECT_TRUE(proof_of(64 << 10));
-  const auto largest = proof_of(InferenceLimits::kEvidenceBytesMax);
-  EXPECT_TRUE(!largest || largest->content.size() <= EventLimits{}.content_bytes_max);
+  EXPECT_EQ(build_fraud_proof(proof_of(64 << 10), 1'800'000'100).size(), 1U);
+  const FraudProof large = proof_of(InferenceLimits::kEvidenceBytesMax);
+  const auto drafts = build_fraud_proof(large, 1'800'000'100);
+  ASSERT_EQ(drafts.size(), 2U);
+  std::vector<FraudPart> parts;
+  for (const EventDraft& draft : drafts) {
+    const Event event = signed_by_user(draft);
+    EXPECT_LT(to_json(event).size(), EventLimits{}.json_bytes_max);
+    EXPECT_TRUE(is_fraud_part(event));
+    EXPECT_FALSE(parse_fraud_proof(event));
+    const auto part = parse_fraud_part(event);
+    ASSERT_TRUE(part);
+    parts.push_back(*part);
+  }
+  const auto joined = join_fraud_parts(parts);
+  ASSERT_TRUE(joined);
+  EXPECT_EQ(joined->node, large.node);
+  ASSERT_EQ(joined->events.size(), 2U);
+  EXPECT_EQ(joined->events[1].id, large.events[1].id);
+
+  const Event first = signed_by_user(drafts[0]);
+  const std::string whole = encode_hex(parts[0].whole);
+  for (const std::vector<std::string>& tag :
+       std::vector<std::vector<std::string>>{{"part", "0", "2", whole},
+                                             {"part", "3", "2", whole},
+                                             {"part", "1", "1", whole},
+                                             {"part", "1", "7", whole},
+                                             {"part", "01", "2", whole},
+                                             {"part", "1", "2", "aa"},
+                                             {"part", "1", "2"},
+                                             {}}) {
+    EXPECT_FALSE(parse_fraud_part(with_tag(first, "part", tag))) << tag.size();
+  }
+  Event empty = first;
+  empty.content.clear();
+  EXPECT_FALSE(parse_fraud_part(empty));
+  Event huge = first;
+  huge.content = std::string(ReputationLimits::kPartBytesMax, '"');
+  EXPECT_FALSE(parse_fraud_part(huge));
+
+  const auto refused = [&](auto change) {
+    std::vector<FraudPart> changed = parts;
+    change(changed);
+    return !join_fraud_parts(changed);
+  };
+  EXPECT_TRUE(refused([](auto& all) { all.pop_back(); }));
+  EXPECT_TRUE(refused([](auto& all) { std::swap(all[0], all[1]); }));
+  EXPECT_TRUE(refused([](auto& all) { all[1].content.back() = ' '; }));
+  EXPECT_TRUE(refused([](auto& all) { all[1].kind = FraudKind::Price; }));
+  EXPECT_TRUE(refused([](auto& all) { all[1].author = all[1].node; }));
+  EXPECT_TRUE(refused([](auto& all) { all.clear(); }));
+}
+
+TEST_F(Reputation, ProvidersAreThoseThatAListNamesForRanksOfKeys) {
+  const std::string hex = encode_hex(node_.public_key());
+  const auto providers = [&](std::uint32_t kind) {
+    return parse_providers(
+        signed_by_user({1'800'000'000, kind,
+                        Tags{{"30382:rank", hex, "wss://relay"},
+                             {"30382:rank", hex},
+                             {"30382:zap_amt_sent", encode_hex(key_of("a").public_key())},
+                             {"30383:rank", encode_hex(key_of("b").public_key())},
+                             {"30382:rank"},
+                             {"30382:rank", "x"},
+                             {"p", encode_hex(key_of("c").public_key())}},
+                        "encrypted"}),
+        10);
+  };
+  EXPECT_EQ(providers(kinds::kTrustedProviders), std::vector{node_.public_key()});
+  EXPECT_TRUE(providers(kinds::kFollows).empty());
 }
 
 TEST_F(Reputation, RanksAndFollowLists) {

@@ -63,6 +63,7 @@ test("a flood of pings is answered or ends its own connection", async (t) => {
       if (!deaf.ended && i < 100) deaf.send(ping);
     }
     await reads.serves();
+    assert.ok((await relay.metric("pings_in_total")) >= 200_000, "each is counted");
     reads.destroy();
     await until(30_000, "the deaf one is gone", () => {
       deaf.send(frame("", { opcode: kOpcode.pong }));

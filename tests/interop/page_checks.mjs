@@ -1,5 +1,42 @@
 // What holds of every page that we make.
 import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+
+export const kPageMs = 20_000;
+export const kChromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find((file) => fs.existsSync(file));
+export const skip = kChromium ? false : "no /usr/bin/chromium: run ./scripts/setup";
+export const launch = { executablePath: kChromium, args: ["--no-sandbox", "--disable-gpu"], timeout: kPageMs };
+
+/** A page of the gateway at `at` that fails close() for a line on its console, an error, or a request to anybody but the gateway. */
+export async function open_page(browser, { at, width = 1280, height = 800, path: where = "/", noisy = /^$/, ...options }) {
+  const context = await browser.newContext({ viewport: { width, height }, acceptDownloads: true, ...options });
+  const page = await context.newPage();
+  const wrong = [];
+  page.setDefaultTimeout(kPageMs);
+  page.on("console", (message) => { if (!noisy.test(message.text())) wrong.push(`console: ${message.text()}`); });
+  page.on("pageerror", (error) => wrong.push(`error: ${error}`));
+  page.on("request", (request) => { if (!request.url().startsWith(`${at}/`) && !request.url().startsWith(`blob:${at}/`)) wrong.push(`request: ${request.url()}`); });
+  await page.goto(at + where);
+  return { page, context, wrong, async close() { await context.close(); assert.deepEqual(wrong, []); } };
+}
+
+/** What a button of the page saves, as lines of cells; none of them has a comma of its own. */
+export async function saved_table(folder, page, button) {
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: button }).click()]);
+  const file = path.join(folder, download.suggestedFilename());
+  await download.saveAs(file);
+  const text = fs.readFileSync(file, "utf8");
+  assert.ok(text.endsWith("\r\n"), text);
+  return text.trimEnd().split("\r\n").map((line) => line.split(","));
+}
+
+/** Where NOSTRIL_SHOTS names a folder; of the part of the page where `at` is. */
+export async function shot(page, name, at) {
+  if (!process.env.NOSTRIL_SHOTS) return;
+  if (at) await page.locator(at).scrollIntoViewIfNeeded();
+  await page.screenshot({ path: path.join(process.env.NOSTRIL_SHOTS, `${name}.png`) });
+}
 
 const kContrastMin = 4.5;  // WCAG 2.2, AA, text of usual size
 

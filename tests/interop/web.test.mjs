@@ -5,13 +5,9 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { chromium } from "playwright-core";
 import { Bed, kBin, kLongQuestion, metric, Program, until } from "../e2e/lib.mjs";
-import { expect_readable } from "./page_checks.mjs";
+import { expect_readable, kPageMs as kMs, launch, open_page, shot, skip } from "./page_checks.mjs";
 
-const kMs = 20_000;
 const kPageBytesMax = 150_000;
-const kChromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find((file) => fs.existsSync(file));
-const skip = kChromium ? false : "no /usr/bin/chromium: run ./scripts/setup";
-const kShots = process.env.NOSTRIL_SHOTS;  // a folder for screenshots
 
 let bed;
 let engine;
@@ -23,22 +19,7 @@ let relay;
 let node;
 let browser;
 
-/** A page that fails close() for a line on its console, an error, or a request to anybody but the gateway. */
-async function open({ at = origin, width = 1280, height = 800, path: where = "/", noisy = /^$/, ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, acceptDownloads: true, ...options });
-  const page = await context.newPage();
-  const wrong = [];
-  page.setDefaultTimeout(kMs);
-  page.on("console", (message) => { if (!noisy.test(message.text())) wrong.push(`console: ${message.text()}`); });
-  page.on("pageerror", (error) => wrong.push(`error: ${error}`));
-  page.on("request", (request) => { if (!request.url().startsWith(`${at}/`) && !request.url().startsWith(`blob:${at}/`)) wrong.push(`request: ${request.url()}`); });
-  await page.goto(at + where);
-  return { page, context, wrong, async close() { await context.close(); assert.deepEqual(wrong, []); } };
-}
-
-async function shot(page, name) {
-  if (kShots) await page.screenshot({ path: path.join(kShots, `${name}.png`) });
-}
+const open = (options) => open_page(browser, { at: origin, ...options });
 
 const focused = (page) => page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent);
 const shown = (page, text) => page.getByText(text).first().waitFor();
@@ -59,7 +40,7 @@ before(async () => {
   origin = new URL(gateway.url).origin;
   strict_origin = new URL((await bed.gateway({ relay, node, home: "strict", trust: false })).url).origin;
   await until(kMs, "a verified node", async () => (await fetch(`${origin}/health`)).ok);
-  browser = await chromium.launch({ executablePath: kChromium, args: ["--no-sandbox", "--disable-gpu"], timeout: kMs });
+  browser = await chromium.launch(launch);
 });
 
 after(async () => {
@@ -154,7 +135,7 @@ describe("the gateway's page", { timeout: 120_000, skip }, () => {
 
     await page.goto(`${origin}/#/nodes`);
     await page.waitForSelector(".nodes tbody tr");
-    assert.match(await page.textContent(".nodes tbody tr"), /nostril-demo.*512 context.*Simulated.*100.000in400.000out.*of 16.*1 of 1 whole/s);
+    assert.match(await page.textContent(".nodes tbody tr"), /nostril-demo.*512 context.*Simulated.*\+1\+1 own.*100.000in400.000out.*of 16.*1 of 1 whole/s);
     await expect_readable(page, "nodes");
     await page.goto(`${origin}/#/spending`);
     await page.waitForSelector(".plot rect");

@@ -378,6 +378,48 @@ TEST_F(WebSocket, AFloodOfMessagesIsReadInPartsAndWhole) {
   EXPECT_EQ(thread_->call([&] { return order.size(); }), static_cast<std::size_t>(count));
 }
 
+// Counted in messages, not in time: what the busy ones have had between the light one's two.
+TEST_F(WebSocket, WhoTakesLittleDoesNotWaitForThoseWhoTakeMuch) {
+  constexpr int kBusyCount = 8;
+  constexpr int kMessages = 400;
+  std::atomic<int> busy = 0;
+  std::atomic<int> busy_when_heard = 0;
+  handler_.on_text = [&](ConnectionId id, std::string_view text) {
+    if (text == "busy") {
+      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+      while (std::chrono::steady_clock::now() < until) {
+      }
+      ++busy;
+    } else {
+      busy_when_heard = busy.load();
+      server_->send_text(id, text);
+    }
+  };
+  start();
+  const Ender ender(*this);
+  Peer light(port_);
+  ASSERT_TRUE(light.upgrade());
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < kBusyCount; ++i) {
+    peers.push_back(std::make_unique<Peer>(port_));
+    ASSERT_TRUE(peers.back()->upgrade());
+    for (int j = 0; j < kMessages; ++j) {
+      ASSERT_TRUE(peers.back()->send_frame(WsOpcode::Text, "busy"));
+    }
+  }
+  int heard = 0;
+  int most = 0;
+  while (heard < 20 && busy < kBusyCount * kMessages / 2) {
+    const int before = busy;
+    ASSERT_TRUE(light.send_frame(WsOpcode::Text, "light"));
+    ASSERT_TRUE(light.read_frame());
+    most = std::max(most, busy_when_heard.load() - before);
+    ++heard;
+  }
+  EXPECT_EQ(heard, 20);
+  EXPECT_LT(most, 100) << "of the 512 that a turn of 64 each would be";
+}
+
 TEST_F(WebSocket, DropsAPeerThatDoesNotRead) {
   ServerLimits limits;
   limits.pending_bytes_max = 256 << 10;

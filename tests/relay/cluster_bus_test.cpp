@@ -1,6 +1,7 @@
 // The bus against a real nats-server.
 #include "relay/cluster/bus.h"
 #include "relay/cluster/subjects.h"
+#include "tests/net/test_certificate.h"
 #include "tests/relay/nats_server.h"
 #include "tests/support/temp_dir.h"
 
@@ -319,6 +320,37 @@ TEST_F(BusTest, WhoHasNoPasswordIsRefused) {
     EXPECT_EQ(bus.problem().find("wrong"), std::string::npos);
   }
   with.password = "right";
+  Bus bus(with, &listener);
+  EXPECT_TRUE(is_ready(bus)) << bus.problem();
+}
+
+// libnats looks at the name in a certificate only when it is told to.
+TEST_F(BusTest, AServerOverTlsShowsACertificateOfItsOwnName) {
+  for (const auto& [names, is_right] :
+       {std::pair("IP:127.0.0.1", true), std::pair("DNS:elsewhere.example", false)}) {
+    const net::TestCertificate certificate(names);
+    server = std::make_unique<NatsServer>(
+        dir.path() / (is_right ? "right" : "wrong"),
+        std::vector<std::string>{"--tls", "--tlscert=" + certificate.certificate_path,
+                                 "--tlskey=" + certificate.key_path});
+    BusOptions with = options("a");
+    with.servers = {"tls" + server->url().substr(4)};
+    with.tls_ca = certificate.certificate_path;
+    Bus bus(with, &listener);
+    if (is_right) {
+      EXPECT_TRUE(is_ready(bus)) << bus.problem();
+    } else {
+      EXPECT_TRUE(eventually([&] { return bus.state() == BusState::Refused; })) << bus.problem();
+      EXPECT_FALSE(bus.wait_connected(1'000));
+    }
+  }
+}
+
+TEST_F(BusTest, TheNextServerIsTakenWhenTheFirstIsGone) {
+  NatsServer other(dir.path() / "other");
+  BusOptions with = options("a");
+  with.servers = {server->url(), other.url()};
+  server->kill();
   Bus bus(with, &listener);
   EXPECT_TRUE(is_ready(bus)) << bus.problem();
 }

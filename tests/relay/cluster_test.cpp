@@ -208,6 +208,52 @@ TEST_F(ClusterTest, EphemeralEventsReachWhoeverCanMatchThem) {
   EXPECT_TRUE(world.poll([&] { return metric("b", "interests") == 0; }));
 }
 
+// As a relay's desk would publish it, and between two events that were published elsewhere.
+TEST_F(ClusterTest, AModeratorsDecisionHoldsEverywhereFromItsPlaceInTheStream) {
+  start_both();
+  Client& a = connect("a");
+  const Event spam = alice.sign(1, "spam");
+  const Event note = bob.sign(1, "note");
+  EXPECT_EQ(a.publish(spam), "true ");
+  EXPECT_EQ(a.publish(note), "true ");
+  ModerationMessage ban;
+  ban.id = new_message_id(rng);
+  ban.relay = "c";
+  ban.decided_at_s = clock.unix_s();
+  ban.changes = {{ModerationList::BannedKeys, item_of(spam.pubkey), "spam"}};
+  ban.erased_authors = {spam.pubkey};
+  BusOptions options = members["a"].config.cluster_options().bus;
+  options.name = "c";
+  Bus bus(options, nullptr);
+  ASSERT_TRUE(bus.wait_connected(20'000));
+  EXPECT_EQ(bus.publish("test.s.moderation", ban.id, to_json(ban), 1), Bus::Sent::Yes);
+  EXPECT_TRUE(both_come_to_have({note}));
+  for (const char* name : {"a", "b"}) {
+    EXPECT_TRUE(connect(name).publish(alice.sign(1, "more")).starts_with("false blocked:")) << name;
+  }
+  EXPECT_EQ(metric("a", "malformed_total"), 0U);
+}
+
+TEST_F(ClusterTest, WhatMeansNothingInTheStreamIsPassedOver) {
+  start_both();
+  BusOptions options = members["a"].config.cluster_options().bus;
+  options.name = "c";
+  Bus bus(options, nullptr);
+  ASSERT_TRUE(bus.wait_connected(20'000));
+  Event forged = alice.sign(1, "forged");
+  forged.sig.bytes[40] ^= 1U;
+  EXPECT_EQ(bus.publish("test.s.event", "", "no event", 1), Bus::Sent::Yes);
+  EXPECT_EQ(bus.publish("test.s.event", hex(forged), to_json(forged), 2), Bus::Sent::Yes);
+  EXPECT_EQ(bus.publish("test.s.moderation", "", "{}", 3), Bus::Sent::Yes);
+  EXPECT_EQ(bus.publish("test.s.later", "", "{}", 4), Bus::Sent::Yes);
+  const Event note = bob.sign(1, "note");
+  EXPECT_EQ(connect("a").publish(note), "true ");
+  // Without credentials nothing is believed.
+  EXPECT_TRUE(both_come_to_have({note}));
+  EXPECT_EQ(metric("a", "position"), 5U);
+  EXPECT_EQ(metric("a", "malformed_total"), 3U);
+}
+
 TEST_F(ClusterTest, ARelayThatComesLaterServesOnceItHasAll) {
   start("a");
   ASSERT_TRUE(comes_to_serve("a"));

@@ -451,6 +451,48 @@ TEST_F(DictionaryStoreTest, ReadsFormat1AsItIsAndUpgradesItForWriting) {
   EXPECT_EQ(format_of(old.path()), kStoreFormat);
 }
 
+TEST_F(DictionaryStoreTest, AppliesTheRequestsToVanishOfAnOlderFormat) {
+  const Event note = make_event(1, 100, 1);
+  const Event later = make_event(1, 300, 1);
+  const Event of_other = make_event(2, 100, 1);
+  const Event request = make_event(1, 200, 62, {{"relay", "wss://here.example/"}});
+  const Event elsewhere = make_event(2, 200, 62, {{"relay", "wss://elsewhere.example"}});
+  StoreOptions options = test::test_options();
+  options.address.reset();  // so nothing is applied, as by a program that knew nothing of them
+  store_ = test::open_store(dir_.path() / "nameless", options);
+  test::put_all(*store_, {note, later, of_other, request, elsewhere});
+  ASSERT_TRUE(store_->has_id(note.id));
+  store_.reset();
+  test::TempDir old;
+  copy_as_format_1(dir_.path() / "nameless", old.path());
+
+  // A copy of it, made without an upgrade, leaves them to be applied.
+  test::TempDir target;
+  StoreOptions read_only = options;
+  read_only.read_only = true;
+  ASSERT_TRUE(
+      compact(*test::open_store(old.path(), read_only), target.path() / "copy").has_value());
+  EXPECT_EQ(format_of(target.path() / "copy"), 3U);
+
+  options.address = RelayAddress::of("wss://here.example");
+  for (const auto& path : {old.path(), target.path() / "copy"}) {
+    store_ = test::open_store(path, options);
+    EXPECT_EQ(store_->known(note), PutResult::Vanished) << "it goes by and by";
+    EXPECT_EQ(store_->known(later), PutResult::Duplicate);
+    EXPECT_EQ(store_->known(request), PutResult::Duplicate);
+    EXPECT_EQ(test::put(*store_, note), PutResult::Vanished);
+    while (store_->sweep(0, 100).value().is_behind) {
+    }
+    EXPECT_FALSE(store_->has_id(note.id));
+    for (const Event& left : {later, of_other, request, elsewhere}) {
+      EXPECT_TRUE(store_->has_id(left.id));
+    }
+    test::expect_consistent(*store_);
+    store_.reset();
+    EXPECT_EQ(format_of(path), kStoreFormat);
+  }
+}
+
 }  // namespace
 
 }  // namespace nostril::relay

@@ -123,6 +123,19 @@ TEST_F(MirrorTest, SendsWhatWasHereAndWhatComes) {
   EXPECT_EQ(metric_here("received_total"), 0U);
 }
 
+TEST_F(MirrorTest, ShowsItsKeyWhereItIsAskedFor) {
+  there = std::make_unique<RelayProcess>(there_dir.path(), "log_level = \"info\"\n");
+  const Event theirs = alice.sign(1, "theirs");
+  EXPECT_EQ(connect(*there)->publish(theirs), "true ");
+  require_authentication(world, *there, there_dir.path());
+  start_here("both", fmt::format("key = \"{}\"", key_file(here_dir.path(), std::string(64, '7'))));
+  EXPECT_TRUE(comes_to_have(*here, {theirs}));
+  const Event mine = alice.sign(1, "mine");
+  EXPECT_EQ(connect(*here)->publish(mine), "true ");
+  EXPECT_TRUE(world.poll([&] { return metric_here("taken_total") >= 1; }));
+  EXPECT_EQ(metric_here("not_taken_total"), 0U);
+}
+
 TEST_F(MirrorTest, ExchangesOnlyWhatTheFilterMatches) {
   start_there();
   start_here("both", "filter = '{\"kinds\":[7]}'");

@@ -13,10 +13,13 @@
 #include "tests/relay/store_support.h"
 #include "tests/support/process.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <deque>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -246,5 +249,27 @@ class RelayProcess {
   std::unique_ptr<nostril::test::Process> process_;
   std::string url_;
 };
+
+/// From now on the relay answers authenticated clients only.
+inline void require_authentication(World& world, RelayProcess& relay,
+                                   const std::filesystem::path& folder) {
+  std::ofstream(folder / "new.toml")
+      << fmt::format("url = \"{}\"\n[auth]\nto_read = true\nto_write = true\n", relay.url());
+  std::filesystem::rename(folder / "new.toml", folder / "relay.toml");
+  relay.process().signal(SIGHUP);
+  EXPECT_TRUE(world.poll([&] {
+    const auto answer = http_get(world, relay.http_url(), {{"Accept", "application/nostr+json"}});
+    return answer.body.find("\"auth_required\":true") != std::string::npos;
+  }));
+}
+
+/// A file with a key that nobody else may read.
+inline std::string key_file(const std::filesystem::path& folder, const std::string& text) {
+  const auto path = folder / "mirror.key";
+  std::ofstream(path) << text << "\n";
+  std::filesystem::permissions(
+      path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  return path.string();
+}
 
 }  // namespace nostril::relay::test

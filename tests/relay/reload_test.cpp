@@ -42,6 +42,22 @@ TEST(PlanReload, TlsIsRenewedButNeitherBegunNorEnded) {
   EXPECT_EQ(begun.tls_key, "");
 }
 
+TEST(PlanReload, TablesKeepTheirRunningItemsAndAreNamed) {
+  const std::string mirror = "[[mirror]]\nurl = \"ws://127.0.0.1:1\"\n";
+  const RelayConfig running = read(mirror);
+  RelayConfig same = read(mirror);
+  EXPECT_EQ(plan_reload(same, running).needs_restart, Keys{});
+  RelayConfig changed = read("[[mirror]]\nurl = \"ws://127.0.0.1:2\"\n");
+  EXPECT_EQ(plan_reload(changed, running).needs_restart, Keys{"mirror"});
+  EXPECT_EQ(changed.mirrors.front().url, "ws://127.0.0.1:1");
+  RelayConfig gone = read("[[plugins]]\ncommand = [\"/bin/true\"]\n[info]\nname = \"x\"\n");
+  const Config::Change change = plan_reload(gone, running);
+  EXPECT_EQ(change.taken, Keys{"info.name"});
+  EXPECT_EQ(change.needs_restart, (Keys{"plugins", "mirror"}));
+  EXPECT_EQ(gone.mirrors.size(), 1U);
+  EXPECT_TRUE(gone.guard.plugins.empty());
+}
+
 TEST(PlanReload, AnEqualFileChangesNothing) {
   RelayConfig wanted = read("[info]\nname = \"x\"\n");
   const Config::Change change = plan_reload(wanted, read("[info]\nname = \"x\"\n"));

@@ -121,6 +121,18 @@ TEST_F(RestartTest, HangupReadsTheFileAndABadOneChangesNothing) {
   EXPECT_FALSE(std::filesystem::exists("elsewhere"));
 }
 
+TEST_F(RestartTest, ChangedTablesKeepTheirRunningItems) {
+  start("[info]\nname = \"First\"\n");
+  write_config(
+      "[info]\nname = \"Second\"\n[[mirror]]\nurl = \"ws://127.0.0.1:1\"\n"
+      "[[plugins]]\ncommand = [\"/bin/false\"]\n");
+  relay->process().signal(SIGHUP);
+  EXPECT_TRUE(world.poll([&] { return name() == "Second"; }));
+  EXPECT_EQ(connect()->publish(alice.sign(1)), "true ") << "no plug-in is asked";
+  EXPECT_EQ(http_get(world, relay->http_url("/metrics")).body.find("mirror_connected{"),
+            std::string::npos);
+}
+
 TEST_F(RestartTest, AuthenticationComesAndGoesUnderOpenConnections) {
   start("log_level = \"off\"\n");
   auto client = connect();
@@ -222,6 +234,37 @@ TEST_F(RestartTest, AProgramThatCanNotBeRunLeavesThisOneServing) {
   Client client(world, url);
   EXPECT_TRUE(client.wait_open());
   EXPECT_EQ(client.publish(alice.sign(1)), "true ");
+  process.signal(SIGTERM);
+  EXPECT_TRUE(
+      world.poll([&] { return process.wait(Milliseconds(0)) == 0 || !process.is_running(); }));
+}
+
+// The file on the disk checks the configuration and is gone when it is to be run.
+TEST_F(RestartTest, AFailedExecLeavesThisOneServing) {
+  const auto copy = dir.path() / "nostril-relay";
+  std::filesystem::copy_file(nostril::test::program("nostril-relay"), copy);
+  nostril::test::Process process(
+      {copy.string(), "run", "--listen", "127.0.0.1:0", "--data", (dir.path() / "data").string()});
+  const auto line = process.read_line();
+  ASSERT_TRUE(line);
+  const std::string url = line->substr(std::string_view("listening on ").size());
+  Client before(world, url);
+  ASSERT_TRUE(before.wait_open());
+  const Event event = alice.sign(1);
+  EXPECT_EQ(before.publish(event), "true ");
+  const auto fake = dir.path() / "fake";
+  std::ofstream(fake) << "#!/bin/sh\nrm \"$0\"\n";
+  std::filesystem::permissions(fake, std::filesystem::perms::owner_all);
+  std::filesystem::rename(fake, copy);
+  process.signal(SIGUSR2);
+  // It says so once more: the relay is another one, in the same process on the same socket.
+  EXPECT_TRUE(world.wait([&] { return before.closed.has_value(); }));
+  EXPECT_EQ(process.read_line(), "listening on " + url);
+  EXPECT_FALSE(std::filesystem::exists(copy));
+  Client after(world, url);
+  ASSERT_TRUE(after.wait_open());
+  EXPECT_EQ(after.query("all", R"({"kinds":[1]})"), std::vector<std::string>{hex(event)});
+  EXPECT_EQ(after.publish(alice.sign(1)), "true ");
   process.signal(SIGTERM);
   EXPECT_TRUE(
       world.poll([&] { return process.wait(Milliseconds(0)) == 0 || !process.is_running(); }));

@@ -67,6 +67,16 @@ TEST_F(SessionLimitsTest, RefusesEventsThatAreTooMany) {
   EXPECT_FALSE(bed->host.is_paused);
 }
 
+TEST_F(SessionLimitsTest, APingCostsWhatAMessageDoes) {
+  start(rules_of([](GuardRules& rules) { rules.clients.messages = {10, 10}; }));
+  for (int i = 0; i < 10; ++i) session->on_control(125);
+  EXPECT_FALSE(bed->host.is_paused);
+  session->on_control(125);
+  EXPECT_TRUE(bed->host.is_paused);
+  EXPECT_THAT(bed->host.rests_ms, ElementsAre(100));
+  EXPECT_EQ(guard->overruns.read(Overrun::Messages), 1U);
+}
+
 TEST_F(SessionLimitsTest, RestsWhoGoesOnInSpiteOfRefusals) {
   start(rules_of([](GuardRules& rules) { rules.clients.events = {1, 1}; }));
   (void)publish(alice.sign(1, "first"));

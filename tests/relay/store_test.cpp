@@ -400,6 +400,12 @@ TEST_F(StoreTest, AMillionEventsVanishSomeAtATime) {
   EXPECT_LT(left, 3U * 700);
   EXPECT_GT(left, 700U + 1);
   EXPECT_EQ(put(*store_, events[0]), PutResult::Vanished) << "what is removed stays away";
+  const auto waits = std::ranges::find_if(events, [&](const Event& event) {
+    return event.pubkey == author(1) && store_->has_id(event.id);
+  });
+  ASSERT_NE(waits, events.end());
+  EXPECT_EQ(store_->known(*waits), PutResult::Vanished) << "stored still, but not taken";
+  EXPECT_EQ(put(*store_, *waits), PutResult::Vanished);
   test::expect_consistent(*store_);
   reopen();
   int sweeps = 0;

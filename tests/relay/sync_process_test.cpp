@@ -102,6 +102,25 @@ TEST_F(SyncTest, MovesOnlyWhatTheFilterMatches) {
   EXPECT_THAT(result.output, HasSubstr("lacking here 4: 4 stored"));
 }
 
+TEST_F(SyncTest, ShowsItsKeyWhereItIsAskedFor) {
+  store(here, make(3));
+  store(there, make(4));
+  start("log_level = \"info\"\n");
+  World world;
+  require_authentication(world, *relay, there.path());
+  EXPECT_EQ(sync({"--dir", "both"}).status, 1);
+  const std::string secret(64, '7');
+  const std::string key = key_file(here.path(), secret);
+  const RunResult known = sync({"--dir", "both", "--key", key});
+  EXPECT_EQ(known.status, 0) << known.output;
+  EXPECT_THAT(known.output, HasSubstr("lacking here 4: 4 stored"));
+  EXPECT_THAT(known.output, HasSubstr("lacking there 3: 3 taken"));
+  EXPECT_THAT(known.output, testing::Not(HasSubstr(secret)));
+  std::filesystem::permissions(key, std::filesystem::perms::others_read,
+                               std::filesystem::perm_options::add);
+  EXPECT_EQ(sync({"--key", key}).status, 1) << "others may read it";
+}
+
 TEST_F(SyncTest, WorksBesideARelayOnTheSameStore) {
   store(there, make(20));
   start();
@@ -265,6 +284,37 @@ TEST_F(SyncWithAStrangerTest, WhoWantsAPauseGetsOne) {
   }));
   EXPECT_EQ(status, 0);
   EXPECT_EQ(asked, 2);
+}
+
+// Some relays ask only once they have refused something.
+TEST_F(SyncWithAStrangerTest, WhoAsksLateIsAnsweredAndAskedAgain) {
+  store(here, make(1));
+  bool is_known = false;
+  std::vector<std::string> said;
+  const auto answer = [&](const std::string& text) {
+    said.push_back(text.substr(0, 10));
+    if (is(text, "NEG-OPEN") && !is_known) {
+      return Texts{R"(["NEG-ERR","sync","auth-required: who are you"])", R"(["AUTH","riddle"])"};
+    }
+    if (is(text, "NEG-OPEN")) return Texts{R"(["NEG-MSG","sync","6100000200"])"};
+    const std::string id = text.substr(text.find("\"id\":\"") + 6, 64);
+    if (is(text, "AUTH")) {
+      is_known = text.find("riddle") != std::string::npos;
+      return Texts{ok_text(id, true, "")};
+    }
+    return is(text, "EVENT") ? Texts{ok_text(id, true, "")} : Texts{};
+  };
+  Scripted other(world, answer);
+  nostril::test::Process process({nostril::test::program("nostril-relay"), "sync", other.url(),
+                                  "--data", here.path().string(), "--dir", "up", "--key",
+                                  key_file(here.path(), std::string(64, '7'))});
+  std::optional<int> status;
+  EXPECT_TRUE(world.poll([&] {
+    status = process.wait(std::chrono::milliseconds(0));
+    return status.has_value();
+  }));
+  EXPECT_EQ(status, 0) << testing::PrintToString(said);
+  EXPECT_TRUE(is_known);
 }
 
 // --- delete.

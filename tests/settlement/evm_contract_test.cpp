@@ -8,6 +8,7 @@
 #include "settlement/evm/channel.h"
 #include "settlement/evm/log.h"
 #include "settlement/evm/order.h"
+#include "settlement/evm/signed_order.h"
 #include "settlement/evm/transaction.h"
 #include "tests/schnorr/vectors.h"
 
@@ -189,6 +190,54 @@ TEST(EvmOrder, HasOneFormOnly) {
   EXPECT_TRUE(refused([](Event& changed) { changed.kind = 1472; }));
   EXPECT_TRUE(refused([](Event& changed) { changed.created_at = 999'999'999; }));
   EXPECT_TRUE(refused([](Event& changed) { changed.created_at = 4'294'967'296; }));
+}
+
+/// The order as who brings it gets it.
+std::string order_text() {
+  const auto order = SignedOrder::make(place(), terms(), event("order"));
+  CHECK(order.has_value());
+  return order->text();
+}
+
+TEST(EvmSignedOrder, IsReadAsItWasWritten) {
+  Verifier verifier;
+  const auto read = SignedOrder::parse(order_text(), verifier);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->place(), place());
+  EXPECT_EQ(read->channel(), terms());
+  EXPECT_EQ(read->order().total, amount(5'000'000));
+  EXPECT_EQ(encode_hex(read->call()), call("openSigned"));
+  EXPECT_EQ(read->text(), order_text());
+}
+
+TEST(EvmSignedOrder, IsForItsOwnChannelOnly) {
+  Verifier verifier;
+  const auto error = [&](std::string from, const std::string& to) {
+    std::string text = order_text();
+    const std::size_t at = text.find(from);
+    CHECK(at != std::string::npos);
+    const auto read = SignedOrder::parse(text.replace(at, from.size(), to), verifier);
+    return read ? std::string("taken") : std::string(to_string(read.error()));
+  };
+  const std::string other(to_string(SignedOrderError::AnotherChannel));
+  const std::string terms_bad(to_string(SignedOrderError::BadTerms));
+  const std::string event_bad(to_string(SignedOrderError::BadEvent));
+  const std::string not_json(to_string(SignedOrderError::NotJson));
+  EXPECT_EQ(error("\"31337\"", "\"1\""), other);
+  EXPECT_EQ(error("\"salt\":\"01", "\"salt\":\"02"), other);
+  EXPECT_EQ(error("\"payer\":\"0xf3", "\"payer\":\"0xf4"), other);
+  EXPECT_EQ(error("\"payee\":\"0x70", "\"payee\":\"0x71"), other);
+  EXPECT_EQ(error("\"payer\":\"0xf3", "\"payer\":\"0xF3"), terms_bad) << "one spelling only";
+  EXPECT_EQ(error("\"31337\"", "\"031337\""), terms_bad);
+  EXPECT_EQ(error("\"31337\"", "31337"), terms_bad);
+  EXPECT_EQ(error("\"salt\":\"01", "\"salt\":\""), terms_bad);
+  EXPECT_EQ(error("\"amount\",\"5000000\"", "\"amount\",\"5000001\""), event_bad);
+  EXPECT_EQ(error("\"sig\":\"ed", "\"sig\":\"ee"), event_bad);
+  EXPECT_EQ(error("{\"chain\"", "{\"more\":1,\"chain\""), not_json);
+  EXPECT_EQ(error("\"order\"", "\"Order\""), not_json);
+  EXPECT_EQ(error("}}", "}}" + std::string(SignedOrder::kBytesMax, ' ')), not_json);
+  // A receipt of the same signer for the same channel is no order.
+  EXPECT_FALSE(SignedOrder::make(place(), terms(), event("receipt")));
 }
 
 TEST(EvmCalls, AreThoseOfAnIndependentEncoder) {

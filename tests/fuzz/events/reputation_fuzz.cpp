@@ -16,9 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   namespace kinds = nostril::kinds;
   if (size == 0) return 0;
   constexpr std::uint32_t kKinds[] = {kinds::kLabel, kinds::kReport, kinds::kTrustedAssertion,
-                                      kinds::kFollows};
+                                      kinds::kFollows, kinds::kTrustedProviders};
   nostril::Event event;
-  event.kind = kKinds[data[0] % 4];
+  event.kind = kKinds[data[0] % 5];
   event.created_at = 1'800'000'000;
   std::string_view rest = nostril::as_text({data + 1, size - 1});
   const std::string_view content = rest.substr(0, rest.find('\n'));
@@ -28,6 +28,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static_cast<void>(nostril::claims_fraud(event));
   static_cast<void>(nostril::parse_assertion(event));
   CHECK(nostril::parse_follows(event, 4).size() <= 4);
+  CHECK(nostril::parse_providers(event, 4).size() <= 4);
+  if (const auto part = nostril::parse_fraud_part(event)) {
+    CHECK(nostril::is_fraud_part(event) && part->number >= 1 && part->number <= part->count);
+    CHECK(!nostril::join_fraud_parts({&*part, 1}));
+  }
   if (const auto opinion = nostril::parse_opinion(event)) {
     const nostril::EventDraft draft = nostril::build_opinion(*opinion);
     nostril::Event again = event;
@@ -38,11 +43,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CHECK(second->record.id == opinion->record.id && second->note == opinion->note);
   }
   if (const auto proof = nostril::parse_fraud_proof(event)) {
-    const auto draft = nostril::build_fraud_proof(*proof, event.created_at);
-    if (!draft) return 0;
+    const auto drafts = nostril::build_fraud_proof(*proof, event.created_at);
+    if (drafts.size() != 1) return 0;
     nostril::Event again = event;
-    again.tags = draft->tags;
-    again.content = draft->content;
+    again.tags = drafts.front().tags;
+    again.content = drafts.front().content;
     const auto second = nostril::parse_fraud_proof(again);
     CHECK(second && second->kind == proof->kind && second->events.size() == proof->events.size());
   }
