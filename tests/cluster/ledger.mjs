@@ -79,9 +79,9 @@ export class Ledger {
 
   /** OK true for an event that was first sent at `sent_ms`, to anybody. */
   acknowledge(event, by, sent_ms) {
+    if (event.kind === kEphemeral) return;  // somebody has heard it, there
     const since = this.#cut_off.get(by);
     if (since !== undefined && sent_ms > since) this.wrong.push(`${by} was cut off and has acknowledged ${event.id}`);
-    if (event.kind === kEphemeral) return;
     this.acknowledged.set(event.id, { event, by, sent_ms });
     const address = address_of(event);
     const before = address && this.#latest.get(address);
