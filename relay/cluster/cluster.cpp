@@ -758,7 +758,14 @@ void Cluster::each_tick() {
   } else if (away_since_ms_ < 0) {
     away_since_ms_ = now_ms;
   }
-  is_away_.store(away_since_ms_ >= 0 && now_ms - away_since_ms_ >= options_.ack_wait_ms);
+  const bool is_away = away_since_ms_ >= 0 && now_ms - away_since_ms_ >= options_.ack_wait_ms;
+  if (is_away_.exchange(is_away) != is_away) {
+    if (is_away) {
+      log(LogLevel::Warning, "cluster: away, {}", public_text(one_line(bus_.problem())));
+    } else {
+      log(LogLevel::Info, "cluster: it is back");
+    }
+  }
   resend_and_expire(now_ms);
   send_outbox(now_ms);
   const bool reads = phase_ == ClusterPhase::Serving || phase_ == ClusterPhase::CatchingUp;

@@ -34,6 +34,7 @@ async function stop_for(program, ms) {
 async function cut_off(load, member, ms) {
   member.machine.cut_off();
   load.ledger.cut_off(member.name);
+  load.cut_ms = performance.now();
   const refused = load.counts.refused_cut_off;
   await sleep(ms);
   await until(15_000, `${member.name}, cut off, has refused something`, () => load.counts.refused_cut_off > refused);

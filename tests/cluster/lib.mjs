@@ -126,13 +126,6 @@ export class Member {
     return out.toString().split("\n").filter(Boolean).sort();
   }
 
-  /** What moderators have decided: {file: lines in order}. */
-  moderation() {
-    const folder = path.join(this.data, "moderation");
-    if (!fs.existsSync(folder)) return {};
-    return Object.fromEntries(fs.readdirSync(folder).sort().map((name) => [name, fs.readFileSync(path.join(folder, name), "utf8").split("\n").filter(Boolean).sort()]));
-  }
-
   nats(options = {}) {
     const { secure } = this.cluster;
     const own = secure?.of(this.machine);
