@@ -210,13 +210,16 @@ Result<void, Error> Env::grow(std::size_t map_bytes_seen) {
   }));
 }
 
+// Both look into the map, which is nowhere for a moment while another thread resizes it.
 std::size_t Env::map_bytes() const {
+  const std::lock_guard lock(mutex_);
   MDB_envinfo info{};
   mdb_env_info(env_, &info);
   return info.me_mapsize;
 }
 
 std::size_t Env::used_bytes() const {
+  const std::lock_guard lock(mutex_);
   MDB_envinfo info{};
   mdb_env_info(env_, &info);
   return (info.me_last_pgno + 1) * kPageBytes;

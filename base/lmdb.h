@@ -93,7 +93,7 @@ class Env {
   // Constant after construction.
   MDB_env* env_;
   const EnvOptions options_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   // Guarded by mutex_.
   std::size_t open_transactions_ = 0;
