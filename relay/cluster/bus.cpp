@@ -650,6 +650,8 @@ bool Bus::Impl::look_at_stream(Link& on) {
   if (next.last_sequence > 0 && found->State.Msgs == 0) {
     next.first_sequence = next.last_sequence + 1;
   }
+  next.is_whole =
+      found->State.Msgs == 0 || next.last_sequence - next.first_sequence + 1 == found->State.Msgs;
   next.bytes = found->State.Bytes;
   next.replicas = found->Config != nullptr ? found->Config->Replicas : 1;
   set_info(std::move(next));
@@ -704,7 +706,11 @@ bool Bus::Impl::can_read_on(const Reading& wanted, bool met_hole) {
     return false;
   }
   behind_since.reset();
-  if (met_hole) {
+  if (met_hole && seen.is_whole) {
+    log(LogLevel::Warning,
+        "cluster: a server passes over message {}, which the stream has: asked again", wanted.next);
+  }
+  if (met_hole && !seen.is_whole) {
     const std::lock_guard lock(reading_mutex);
     reading.hole_at = wanted.next;  // the stream has never kept it: go on behind it
   }

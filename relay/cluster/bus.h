@@ -48,6 +48,9 @@ struct StreamInfo {
   StreamIdentity identity;
   std::uint64_t first_sequence = 0;  ///< still there; last_sequence + 1: none is
   std::uint64_t last_sequence = 0;   ///< 0: nothing was ever in it
+  /// Nothing lacks between the two. Servers drop from the front only, so a reader that meets a gap
+  /// in such a stream was told wrongly: by a replica that was cut off and is not whole itself.
+  bool is_whole = true;
   std::uint64_t bytes = 0;
   std::int64_t replicas = 1;
 };
