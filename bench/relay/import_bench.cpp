@@ -206,7 +206,7 @@ void BM_Compact(benchmark::State& state, bool recompress) {
   for (auto _ : state) {
     const auto target = scratch.dir.path() / "copy";
     const double start = cpu_us();
-    CHECK(relay::compact(*scratch.store, target, {recompress, {}}).has_value());
+    CHECK(relay::compact(*scratch.store, target, {recompress, {}, {}}).has_value());
     us += cpu_us() - start;
     const auto copy = std::move(*Store::open(target));
     report_size(state, *copy);
