@@ -1,8 +1,8 @@
 // A snapshot over a real nats-server: one relay has it, another fetches it; the one that gives it
 // dies, lies, falls silent.
 #include "relay/cluster/snapshot_desk.h"
-#include "schnorr/hash.h"
 #include "relay/cluster/snapshot_fetch.h"
+#include "schnorr/hash.h"
 #include "tests/relay/nats_server.h"
 #include "tests/relay/store_support.h"
 
