@@ -279,7 +279,8 @@ std::string_view to_string(BusState state) {
 }
 
 struct Bus::Impl {
-  Impl(const BusOptions& wanted, BusHandler* its_handler) : options(wanted), handler(its_handler) {
+  Impl(BusOptions wanted, BusHandler* its_handler)
+      : options(std::move(wanted)), handler(its_handler) {
     for (const auto& server : options.servers) servers.emplace_back(make_options(server));
     CHECK(!servers.empty());
     keeper = std::thread([this] {
@@ -381,7 +382,7 @@ struct Bus::Impl {
   void on_status(natsMsg* msg);
   void break_consumer();
   void answer_flow_control(std::string reply);
-  void on_ack(natsMsg* msg);
+  void on_ack(natsMsg* msg) const;
 
   [[nodiscard]] std::shared_ptr<Link> present_link() const {
     const std::lock_guard lock(mutex);
@@ -843,7 +844,7 @@ void Bus::Impl::answer_flow_control(std::string reply) {
   if (on) (void)natsConnection_Publish(on->get(), reply.c_str(), nullptr, 0);
 }
 
-void Bus::Impl::on_ack(natsMsg* msg) {
+void Bus::Impl::on_ack(natsMsg* msg) const {
   const std::string_view subject = text_or_empty(natsMsg_GetSubject(msg));
   const auto token = parse_count(subject.substr(subject.rfind('.') + 1));
   if (!token || handler == nullptr) return;

@@ -35,8 +35,8 @@ struct BusOptions {
   std::string stream_subjects;  ///< e.g. NAME.s.>
   std::int64_t replicas = 3;
   std::int64_t stream_bytes_max = std::int64_t{64} << 30;
-  std::int64_t stream_age_s_max = 7 * 86'400;
-  std::int64_t duplicate_window_s = 120;  ///< in which the stream takes an id once
+  std::int64_t stream_age_s_max = 604'800;  ///< a week
+  std::int64_t duplicate_window_s = 120;    ///< in which the stream takes an id once
   std::int64_t message_bytes_max = 8 << 20;
 
   /// Bytes of stream messages that were delivered to the handler and not yet confirmed; beyond

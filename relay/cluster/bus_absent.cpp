@@ -2,7 +2,10 @@
 
 #include <stdexcept>
 
-// Instead of bus.cpp, where libnats is not installed: there is no Bus then.
+// Instead of bus.cpp, where libnats is not installed: there is no Bus then. Its members are as the
+// header says, whatever they could be here.
+// NOLINTBEGIN(readability-make-member-function-const,performance-unnecessary-value-param)
+// NOLINTBEGIN(readability-convert-member-functions-to-static)
 
 namespace nostril::relay {
 
@@ -91,3 +94,6 @@ std::string Bus::new_inbox() {
 }
 
 }  // namespace nostril::relay
+
+// NOLINTEND(readability-convert-member-functions-to-static)
+// NOLINTEND(readability-make-member-function-const,performance-unnecessary-value-param)

@@ -36,7 +36,8 @@ std::string_view ok_message(OutboxResult result) {
   switch (result) {
     case OutboxResult::Kept:
     case OutboxResult::Duplicate:
-      return "info: queued: the cluster is away, the event is on this relay's disk until it is back";
+      return "info: queued: the cluster is away, the event is on this relay's disk until it is "
+             "back";
     case OutboxResult::Full:
       return "error: the cluster is away, and this relay's queue for it is full";
     case OutboxResult::Failed:

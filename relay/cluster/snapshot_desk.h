@@ -42,9 +42,9 @@ struct SnapshotDeskParts {
 /// counters from any.
 class SnapshotDesk {
  public:
-  static constexpr std::int64_t kKeptMs = 10 * 60'000;   ///< after the last question about it
-  static constexpr std::int64_t kFreshMs = 10 * 60'000;  ///< older ones are made anew
-  static constexpr std::size_t kQueueMax = 256;          ///< questions; a few hundred bytes each
+  static constexpr std::int64_t kKeptMs = 600'000;   ///< after the last question about it
+  static constexpr std::int64_t kFreshMs = 600'000;  ///< older ones are made anew
+  static constexpr std::size_t kQueueMax = 256;      ///< questions; a few hundred bytes each
 
   explicit SnapshotDesk(SnapshotDeskParts parts);
   ~SnapshotDesk();
