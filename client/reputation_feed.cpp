@@ -74,6 +74,7 @@ ReputationFeed::ReputationFeed(RelayPool& pool, ReputationBook& book, FraudWatch
   book_.set_providers(settings_.providers);
   load(kProofs, [this](const std::vector<VerifiedEvent>& events) {
     std::vector<Event> carriers;
+    carriers.reserve(events.size());
     for (const VerifiedEvent& one : events) carriers.push_back(one.event());
     if (const auto carried = whole_proof(std::move(carriers))) judge(*carried, true);
   });
