@@ -561,6 +561,9 @@ bool Cluster::apply_event(const StreamMessage& message) {
   const auto own = id ? pending_.find(*id) : pending_.end();
   // With the same id but another text it is not what was verified here.
   if (own != pending_.end() && own->second.json == message.body) {
+    // What a replica delivers is not proof enough: one that was cut off has been seen to deliver
+    // what others lack. The ack is, and comes at about the same time, or the deadline does.
+    if (!own->second.is_acked) return false;
     for (const WriteToken& token : own->second.tokens) {
       ingest_.apply_own(own->second.event, token, message.sequence);
     }

@@ -106,9 +106,8 @@ struct ClusterFigures {
 /// has, in the stream's order, to the writer. So all relays write the same events in the same order
 /// and end with the same store, whatever they disagree about at a moment.
 ///
-/// An event published here is answered when it has come back and is on this relay's disk: what
-/// comes from the stream was stored by a quorum of its replicas before. The stream's ack says
-/// earlier that it will come, or that it had come before. Without one in
+/// An event published here is answered when the stream has acknowledged it, so that a quorum of its
+/// replicas has it, and when it has come back and is on this relay's disk. Without an ack in
 /// ClusterOptions::ack_wait_ms it is refused; it may be in the stream all the same, and come later
 /// as anybody's.
 ///
