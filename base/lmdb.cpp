@@ -360,7 +360,8 @@ Result<void, Error> WriteTxn::reserve(std::size_t bytes) {
   constexpr std::size_t kStepBytes = std::size_t{4} << 20;
   if (!ok()) return failure(error_);
   mdb_filehandle_t fd = -1;
-  if (const int code = mdb_env_get_fd(mdb_txn_env(txn_), &fd); code != 0) return failure(Error{code});
+  if (const int code = mdb_env_get_fd(mdb_txn_env(txn_), &fd); code != 0)
+    return failure(Error{code});
 
   const std::size_t wanted = env_->used_bytes() + bytes;
   // In steps, for the sake of those who come next; on a disk that is nearly full, what is needed.
