@@ -106,6 +106,7 @@ Result<Reload, std::string> plan_reload(const NodeConfig& running, NodeConfig wa
   Reload out;
   out.next = std::move(wanted);
   NodeConfig present = running;
+  present.engines = out.next.engines;  // one by one, below
   compare(out.next, present, declare_node, "", out);
   compare_engines(running.engines, out);
   // Half of a change may be none that can be offered.
