@@ -238,7 +238,7 @@ TEST_F(ClusterProcessTest, WhatIsQueuedWhileTheServerIsAwaySurvivesAndIsSent) {
   for (int i = 0; i < 20; ++i) {
     const Event event = author.sign(1, "queued " + std::to_string(i));
     const std::string answer = client->publish(event);
-    EXPECT_TRUE(answer.starts_with("true queued:")) << answer;
+    EXPECT_TRUE(answer.starts_with("true info: queued:")) << answer;
     queued.push_back(hex(event));
   }
   a->process().kill_now();

@@ -264,7 +264,7 @@ TEST_F(RestartTest, AFailedExecLeavesThisOneServing) {
   Client after(world, url);
   ASSERT_TRUE(after.wait_open());
   EXPECT_EQ(after.query("all", R"({"kinds":[1]})"), std::vector<std::string>{hex(event)});
-  EXPECT_EQ(after.publish(alice.sign(1)), "true ");
+  EXPECT_EQ(after.publish(alice.sign(1, "later")), "true ");
   process.signal(SIGTERM);
   EXPECT_TRUE(
       world.poll([&] { return process.wait(Milliseconds(0)) == 0 || !process.is_running(); }));
