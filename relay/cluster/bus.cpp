@@ -42,6 +42,7 @@ constexpr Ms kConnectPause{500};
 constexpr Ms kConsumerPause{250};
 constexpr Ms kHeartbeat{1'000};
 constexpr Ms kSilenceMax{3'500};
+constexpr Ms kSettleTime{1'000};
 constexpr std::int64_t kNsAMs = 1'000'000;
 constexpr std::int64_t kUnusedConsumerMs = 10'000;
 constexpr std::int64_t kFlushWaitMs = 1'000;
@@ -314,6 +315,7 @@ struct Bus::Impl {
     bool is_broken = false;
     bool met_hole = false;
     Clock::time_point heard;
+    Clock::time_point delivered;  // a message of the stream, or made
     std::string name;
     std::shared_ptr<Tap> tap;
     Owned<natsSubscription> subscription;
@@ -358,6 +360,8 @@ struct Bus::Impl {
   Clock::time_point next_look;
   Clock::time_point next_consumer;  // not before
   std::optional<Clock::time_point> behind_since;
+  std::optional<StreamIdentity> new_stream;
+  Clock::time_point new_since;
   std::shared_ptr<Tap> ack_tap;
   Owned<natsSubscription> ack_subscription;
 
@@ -366,6 +370,7 @@ struct Bus::Impl {
   [[nodiscard]] natsOptions* make_options(const std::string& server) const;
   void keep();
   bool look_at_stream(Link& on);
+  [[nodiscard]] bool is_settled(const StreamIdentity& empty_stream);
   [[nodiscard]] std::shared_ptr<Link> connect();
   void lose_link(const std::string& why);
   [[nodiscard]] bool resubscribe(const Link& on);
@@ -653,6 +658,7 @@ bool Bus::Impl::look_at_stream(Link& on) {
   }
   next.is_whole =
       found->State.Msgs == 0 || next.last_sequence - next.first_sequence + 1 == found->State.Msgs;
+  if (next.last_sequence == 0 && !is_settled(next.identity)) return false;
   next.bytes = found->State.Bytes;
   next.replicas = found->Config != nullptr ? found->Config->Replicas : 1;
   set_info(std::move(next));
@@ -661,11 +667,24 @@ bool Bus::Impl::look_at_stream(Link& on) {
   return true;
 }
 
+// Where several relays make a stream at once, its servers take each of these for the one that made
+// it, until the last: none is believed before it has lasted.
+bool Bus::Impl::is_settled(const StreamIdentity& empty_stream) {
+  const auto now = Clock::now();
+  if (!new_stream || *new_stream != empty_stream) {
+    new_stream = empty_stream;
+    new_since = now;
+  }
+  return now - new_since > kSettleTime;
+}
+
 void Bus::Impl::look_at_consumer(Link& on) {
   if (Clock::now() < next_consumer) return;
+  std::uint64_t last_sequence = 0;
   {
     const std::lock_guard lock(mutex);
     if (!info || state == BusState::Lost) return;
+    last_sequence = info->last_sequence;
   }
   Reading wanted;
   bool met_hole = false;
@@ -673,7 +692,11 @@ void Bus::Impl::look_at_consumer(Link& on) {
     const std::lock_guard lock(reading_mutex);
     if (!reading.is_wanted) return;
     const bool is_silent = Clock::now() - consumer.heard > kSilenceMax;
-    if (consumer.is_there && !consumer.is_broken && !is_silent) return;
+    // A replica that was cut off may beat and deliver nothing of what the others have: another
+    // consumer is likely on one of those.
+    const bool is_stuck = last_sequence >= reading.next && unconfirmed_bytes == 0 &&
+                          Clock::now() - consumer.delivered > kSilenceMax;
+    if (consumer.is_there && !consumer.is_broken && !is_silent && !is_stuck) return;
     wanted = reading;
     met_hole = consumer.met_hole;
   }
@@ -728,6 +751,7 @@ void Bus::Impl::make_consumer(Link& on, std::uint64_t from_sequence) {
   }
   next.is_there = true;
   next.heard = Clock::now();
+  next.delivered = next.heard;
   next.tap = std::make_shared<Tap>(
       [this, number = next.number](natsMsg* msg) { on_delivery(number, msg); });
   auto subscription = on.subscribe(subject, next.tap, false);
@@ -801,6 +825,7 @@ void Bus::Impl::on_delivery(std::uint64_t consumer_number, natsMsg* msg) {
     return;
   }
   ++consumer.next;
+  consumer.delivered = consumer.heard;
   if (place->stream < reading.next) return;
   if (place->stream > reading.next && reading.hole_at != reading.next) {
     consumer.met_hole = true;
