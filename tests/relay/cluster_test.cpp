@@ -161,7 +161,9 @@ TEST_F(ClusterTest, WhatBothAreGivenIsStoredOnce) {
   EXPECT_TRUE(world.poll([&] { return b.query("all", "{}").size() == 50; }));
   const Event again = alice.sign(1, "again");
   EXPECT_EQ(a.publish(again), "true ");
-  EXPECT_EQ(b.publish(again), "true duplicate: already have this event");
+  // Whether b has it already, or takes it for its own while it comes.
+  EXPECT_TRUE(b.publish(again).starts_with("true "));
+  EXPECT_EQ(b.query("all", "{}").size(), 51U);
 }
 
 TEST_F(ClusterTest, ReplacementsAndDeletionsEndTheSame) {
