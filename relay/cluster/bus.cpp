@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/thread_name.h"
+#include "relay/cluster/subjects.h"
 
 #include <fmt/format.h>
 #include <nats/nats.h>
@@ -13,7 +14,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -117,13 +117,6 @@ struct Place {
   std::uint64_t stream = 0;
   std::uint64_t consumer = 0;
 };
-
-std::optional<std::uint64_t> parse_count(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 // Where a delivered message stands, from the subject that an ack would go to:
 // $JS.ACK.STREAM.CONSUMER.DELIVERIES.STREAM_SEQUENCE.CONSUMER_SEQUENCE.TIME.PENDING, or, of servers
@@ -870,8 +863,7 @@ void Bus::Impl::answer_flow_control(std::string reply) {
 }
 
 void Bus::Impl::on_ack(natsMsg* msg) const {
-  const std::string_view subject = text_or_empty(natsMsg_GetSubject(msg));
-  const auto token = parse_count(subject.substr(subject.rfind('.') + 1));
+  const auto token = number_of(text_or_empty(natsMsg_GetSubject(msg)));
   if (!token || handler == nullptr) return;
   PublishAck ack;
   if (natsMsg_IsNoResponders(msg)) {

@@ -1,11 +1,11 @@
 #include "relay/cluster/snapshot_fetch.h"
 
 #include "base/log.h"
+#include "relay/cluster/subjects.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <utility>
 
@@ -18,15 +18,6 @@ constexpr std::int64_t kOpenWaitMs = 5'000;
 constexpr std::int64_t kLookMs = 1'000;  // how far the other relay's copy is
 constexpr std::chrono::milliseconds kTick{100};
 constexpr unsigned kOpenTriesMax = 3;
-
-// Of the subject an answer came to: INBOX.NUMBER.
-std::optional<std::uint64_t> number_of(std::string_view subject) {
-  const std::string_view text = subject.substr(subject.rfind('.') + 1);
-  std::uint64_t out = 0;
-  const auto end = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (end.ec != std::errc() || end.ptr != text.data() + text.size()) return std::nullopt;
-  return out;
-}
 
 }  // namespace
 

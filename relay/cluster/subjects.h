@@ -4,14 +4,29 @@
 #include "events/event.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace nostril::relay {
+
+/// Decimal digits and nothing else.
+[[nodiscard]] inline std::optional<std::uint64_t> parse_count(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+/// Of the subject that an answer came to: INBOX.NUMBER.
+[[nodiscard]] inline std::optional<std::uint64_t> number_of(std::string_view subject) {
+  return parse_count(subject.substr(subject.rfind('.') + 1));
+}
 
 /// The subjects of one cluster on NATS. All begin with its name, so that one permission covers them
 /// and several clusters may share the servers:

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, now, person, sha256 } from "../conformance/lib.mjs";
-import { until } from "../e2e/lib.mjs";
+import { random_of, until } from "../e2e/lib.mjs";
 import { operator } from "./lib.mjs";
 
 /** Longer than any stall of a shared machine: what takes longer never comes. */
@@ -15,16 +15,6 @@ const kAnswerMsMax = 60_000;
 /** What a relay may take to tell the others that somebody listens. */
 const kHeardOfMs = 1_000;
 const [kNote, kDelete, kVanish, kAddressable, kReplaceable, kEphemeral] = [1, 5, 62, 30_078, 10_002, 20_001];
-
-export function random_of(seed) {
-  let state = seed;
-  return () => {  // mulberry32
-    state = (state + 0x6d2b79f5) | 0;
-    let x = Math.imul(state ^ (state >>> 15), 1 | state);
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
-    return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 const is_newer = (a, b) => a.created_at > b.created_at || (a.created_at === b.created_at && a.id < b.id);
 const address_of = ({ kind, pubkey, tags }) => (kind === kAddressable ? `${kind}:${pubkey}:${tags.find(([name]) => name === "d")[1]}` : kind === kReplaceable ? `${kind}:${pubkey}:` : undefined);

@@ -56,6 +56,17 @@ export async function until(ms, what, probe) {
   }
 }
 
+/** Draws from [0, 1), the same numbers for the same seed. */
+export function random_of(seed) {
+  let state = seed;
+  return () => {  // mulberry32
+    state = (state + 0x6d2b79f5) | 0;
+    let x = Math.imul(state ^ (state >>> 15), 1 | state);
+    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
+    return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
 /** A child process with all that it has printed. */
 export class Program {
   constructor(name, file, args, env = {}) {
@@ -269,13 +280,7 @@ export class Bed {
   async lossy_relay(relay, { drop = 0, double = 0, late = 0, slow_ms = 0, seed = 1 } = {}) {
     const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
     const counts = { dropped: 0, doubled: 0, late: 0 };
-    let state = seed;
-    const chance = () => {  // mulberry32
-      state = (state + 0x6d2b79f5) | 0;
-      let x = Math.imul(state ^ (state >>> 15), 1 | state);
-      x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
-      return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
-    };
+    const chance = random_of(seed);
     const happens = (what, part) => {
       if (chance() >= part) return false;
       counts[what] += 1;

@@ -10,7 +10,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, person, RelayProcess } from "../conformance/lib.mjs";
-import { Bed, kBin, until } from "../e2e/lib.mjs";
+import { Bed, kBin, random_of, until } from "../e2e/lib.mjs";
 import { frame, kOpcode, Raw } from "../hostile/lib.mjs";
 import { kFaults } from "./faults.mjs";
 
@@ -21,17 +21,6 @@ const kAnswerMsMax = 60_000;
 
 /** Ends a connection that could go on. */
 const kEnough = new Error("enough of this connection");
-
-/** The same numbers for the same seed; who draws when depends on the relay, so a run repeats its faults, not each step. */
-function random_of(seed) {
-  let state = seed;
-  return () => {  // mulberry32
-    state = (state + 0x6d2b79f5) | 0;
-    let x = Math.imul(state ^ (state >>> 15), 1 | state);
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
-    return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 export class Soak {
   relay = new RelayProcess();
@@ -50,7 +39,7 @@ export class Soak {
   #listeners = [];
 
   constructor({ seed, say = () => {} }) {
-    this.random = random_of(seed);
+    this.random = random_of(seed);  // who draws when depends on the relay: a run repeats its faults, not each step
     this.say = say;
   }
 
