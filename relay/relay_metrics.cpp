@@ -345,6 +345,12 @@ std::string Relay::metrics_text() const {
                 "copies of this store for other relays");
     out.counter("cluster_snapshot_pieces_total", member_->snapshots().chunks_given(),
                 "of them, given to other relays");
+    const Repair& repair = member_->repair();
+    out.counter("cluster_differences_total", repair.differences(),
+                "ranges of the stream of which another relay was told something else");
+    out.counter("cluster_repaired_events_total", repair.events_asked(),
+                "lacked here after such a difference, and published again by another relay");
+    out.counter("cluster_given_events_total", repair.events_given(), "published again for others");
     const SnapshotProgress fetched = member_->fetched();
     out.gauge("cluster_fetch_chunks", fetched.chunks, "of the snapshot that is being fetched");
     out.gauge("cluster_fetch_missing", fetched.missing, "of these, that are not here yet");

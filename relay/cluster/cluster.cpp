@@ -83,6 +83,9 @@ Cluster::Cluster(const ClusterOptions& options, Store& store, Ingest& ingest, co
       interest_(subjects_),
       bus_(options.bus, this) {
   gate_.set(ServiceGate::State::CatchingUp);
+  auto ids = AppliedIds::open(data / kAppliedIdsFile);
+  if (!ids) throw std::runtime_error(ids.error());
+  applied_ids_ = std::move(*ids);
   open_outbox(data / "outbox");
 }
 
@@ -473,7 +476,9 @@ void Cluster::send(Decision& decision) {
 void Cluster::take_decision_ack(const std::string& message_id, const PublishAck& ack) {
   const auto found = decisions_.find(message_id);
   if (found == decisions_.end()) return;
-  if (ack.result == PublishAck::Result::Refused) found->second.deadline_ms = 0;
+  using Ack = PublishAck::Result;
+  if (ack.result == Ack::Refused) found->second.deadline_ms = 0;
+  if (ack.result == Ack::Stored || ack.result == Ack::Duplicate) found->second.is_acked = true;
 }
 
 // --- Ephemeral events.
@@ -534,6 +539,7 @@ void Cluster::apply_arrived() {
     first_arrived_.reset();
     arrived_.pop_front();
   }
+  applied_ids_->flush();
   wants_commits_.store(is_blocked_ || !known_.empty() || phase_ == ClusterPhase::CatchingUp);
   if (store_failed_.load()) {
     if (new_start_ms_.load() == 0) new_start_ms_.store(clock_.monotonic_ms() + kStoreRetryMs);
@@ -568,6 +574,7 @@ bool Cluster::apply_event(const StreamMessage& message) {
       ingest_.apply_own(own->second.event, token, message.sequence);
     }
     submitted_.store(message.sequence);
+    applied_ids_->add(message.sequence, *id);
     drop(own);
     add(counters_.applied_own);
     return true;
@@ -576,12 +583,14 @@ bool Cluster::apply_event(const StreamMessage& message) {
   if (!first_arrived_) return true;
   if (!ingest_.apply_from_stream(*first_arrived_, message.sequence)) return false;
   submitted_.store(message.sequence);
+  applied_ids_->add(message.sequence, (*first_arrived_)->id);
   return true;
 }
 
 bool Cluster::apply_moderation(const StreamMessage& message) {
   if (!is_all_written()) return false;
   const auto own = decisions_.find(message.message_id);
+  if (own != decisions_.end() && !own->second.is_acked) return false;  // as with events
   std::string why;
   const auto applied = host_.apply_moderation(message.body, own != decisions_.end(), why);
   if (applied != ClusterHost::Applied::Done) {
@@ -591,6 +600,9 @@ bool Cluster::apply_moderation(const StreamMessage& message) {
   Result<void, std::string> done;
   if (applied == ClusterHost::Applied::Senseless) done = failure(std::move(why));
   write_position(message.sequence);
+  if (const auto id = AppliedIds::decision(message.message_id)) {
+    applied_ids_->add(message.sequence, *id);
+  }
   if (own == decisions_.end()) return true;
   decisions_by_number_.erase(own->second.number);
   own->second.done.set_value(std::move(done));
@@ -708,6 +720,7 @@ void Cluster::read_from(const StreamIdentity& of, std::uint64_t applied, std::ui
   submitted_.store(applied);
   written_.store(applied);
   position_written_ = applied;
+  applied_ids_->begin(of, applied);
   target_ = target;
   reading_ = bus_.read_stream(of, applied + 1);
   set_phase(ClusterPhase::CatchingUp, "");

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log_seldom.h"
 #include "base/result.h"
+#include "relay/cluster/applied_ids.h"
 #include "relay/cluster/bus.h"
 #include "relay/cluster/cluster_options.h"
 #include "relay/cluster/cluster_port.h"
@@ -160,6 +161,9 @@ class Cluster final : public ClusterPort, private BusHandler {
 
   [[nodiscard]] Bus& bus() { return bus_; }
 
+  /// What the stream has had at each place.
+  [[nodiscard]] AppliedIds& applied_ids() { return *applied_ids_; }
+
   [[nodiscard]] Interest& interest() { return interest_; }
 
   [[nodiscard]] const ClusterSubjects& subjects() const { return subjects_; }
@@ -180,6 +184,7 @@ class Cluster final : public ClusterPort, private BusHandler {
     std::uint64_t number = 0;
     std::int64_t deadline_ms = 0;
     std::int64_t resend_ms = 0;
+    bool is_acked = false;
   };
 
   struct Arrived {
@@ -275,6 +280,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   ServiceGate& gate_;
   ClusterHost& host_;
   Interest interest_;
+  std::unique_ptr<AppliedIds> applied_ids_;
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #ifndef NOSTRIL_VERSION
 #define NOSTRIL_VERSION "unknown"
@@ -44,6 +45,22 @@ SnapshotDeskParts desk_parts(const ClusterMemberParts& parts) {
           [&parts] { return parts.cluster.figures().stream_first; }};
 }
 
+// Only while it serves: then what it was told is what it has.
+RepairParts repair_parts(const ClusterMemberParts& parts, std::function<void()> resnapshot) {
+  return {parts.cluster.bus(),
+          parts.cluster.subjects(),
+          parts.store,
+          parts.writer.in_tables(),
+          parts.cluster.applied_ids(),
+          parts.clock,
+          [&parts]() -> std::optional<StreamPosition> {
+            const ClusterFigures figures = parts.cluster.figures();
+            if (figures.phase != ClusterPhase::Serving) return std::nullopt;
+            return StreamPosition{figures.stream, figures.position};
+          },
+          std::move(resnapshot)};
+}
+
 }  // namespace
 
 ClusterMember::ClusterMember(ClusterMemberParts parts)
@@ -52,7 +69,8 @@ ClusterMember::ClusterMember(ClusterMemberParts parts)
       snapshots_(desk_parts(parts_)),
       control_(parts_.cluster.bus(), parts_.cluster.subjects(),
                {[this] { return status(); }, [this] { return drain(); },
-                [this] { return resnapshot(); }}) {}
+                [this] { return resnapshot(); }}),
+      repair_(repair_parts(parts_, [this] { (void)resnapshot(); })) {}
 
 ClusterMember::~ClusterMember() {
   stop();
@@ -65,11 +83,13 @@ void ClusterMember::start() {
   }
   snapshots_.start();
   control_.start();
+  repair_.start();
   if (is_snapshot_wanted(parts_.data)) fetch_snapshot();
 }
 
 void ClusterMember::stop() {
   control_.stop();
+  repair_.stop();
   snapshots_.stop();
   std::unique_ptr<SnapshotFetch> fetch;
   {

@@ -6,6 +6,7 @@
 #include "relay/cluster/codec.h"
 #include "relay/cluster/control_desk.h"
 #include "relay/cluster/outbox.h"
+#include "relay/cluster/repair.h"
 #include "relay/cluster/snapshot_desk.h"
 #include "relay/cluster/snapshot_fetch.h"
 #include "relay/moderation.h"
@@ -79,6 +80,8 @@ class ClusterMember {
 
   [[nodiscard]] const SnapshotDesk& snapshots() const { return snapshots_; }
 
+  [[nodiscard]] const Repair& repair() const { return repair_; }
+
   /// Of the snapshot that is being fetched; zeros where none is.
   [[nodiscard]] SnapshotProgress fetched() const;
 
@@ -89,6 +92,7 @@ class ClusterMember {
   const std::int64_t started_at_ms_;
   SnapshotDesk snapshots_;
   ControlDesk control_;
+  Repair repair_;
   std::atomic<bool> is_renewing_{false};
   std::atomic<std::int64_t> draining_since_ms_{0};  // monotonic; 0: it does not drain
   mutable std::mutex mutex_;

@@ -1,7 +1,9 @@
 #include "relay/cluster/snapshot_files.h"
 
 #include "base/crash_point.h"
+#include "base/file_at.h"
 #include "base/rng.h"
+#include "relay/cluster/applied_ids.h"
 #include "relay/store/compact.h"
 #include "schnorr/hash.h"
 
@@ -66,30 +68,6 @@ std::optional<Place> place_of(const SnapshotHeader& header, std::uint64_t number
     first += chunks;
   }
   return std::nullopt;
-}
-
-// Less than `bytes` only at the file's end, or when the disk fails.
-std::size_t read_at(int fd, std::uint64_t at, std::span<std::uint8_t> out) {
-  std::size_t done = 0;
-  while (done < out.size()) {
-    const ssize_t got =
-        ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(at + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    done += static_cast<std::size_t>(got);
-  }
-  return done;
-}
-
-int write_at(int fd, std::uint64_t at, ByteSpan bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(at));
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return errno;
-    at += static_cast<std::uint64_t>(put);
-    bytes = bytes.subspan(static_cast<std::size_t>(put));
-  }
-  return 0;
 }
 
 void remove_folder(const fs::path& folder) {
@@ -215,7 +193,8 @@ std::optional<Bytes> Snapshot::chunk(std::uint64_t number) const {
   const auto place = place_of(header_, number);
   if (!place) return std::nullopt;
   Bytes out(place->bytes);
-  if (read_at(files_.at(place->file).get(), place->at, out) != out.size()) return std::nullopt;
+  const auto got = read_at(files_.at(place->file).get(), place->at, out);
+  if (!got || *got != out.size()) return std::nullopt;
   return out;
 }
 
@@ -281,7 +260,8 @@ void SnapshotStage::look_what_is_there() {
   for (std::uint64_t number = 0; number < header_.chunks(); ++number) {
     const auto place = place_of(header_, number);
     bytes.resize(place->bytes);
-    if (read_at(files_.at(place->file).get(), place->at, bytes) != bytes.size()) continue;
+    const auto got = read_at(files_.at(place->file).get(), place->at, bytes);
+    if (!got || *got != bytes.size()) continue;
     if (!is_hash_of(hash_in(hashes_, number), bytes)) continue;
     has_.at(number) = true;
     --missing_;
@@ -386,6 +366,9 @@ bool put_snapshot_in_place(const fs::path& data) {
   // The log of the old tables means nothing to the new ones: they have no key for it.
   replace(ready / kDataFile, data / kDataFile);
   crash_point("snapshot.events");
+  // What the old store was told says nothing of the new one.
+  fs::remove(data / kAppliedIdsFile, error);
+  must(data / kAppliedIdsFile, error);
   fs::remove(data / kWantedFile, error);
   must(data / kWantedFile, error);
   crash_point("snapshot.wanted");

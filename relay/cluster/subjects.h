@@ -36,6 +36,7 @@ namespace nostril::relay {
 ///   NAME.e.KIND.SHARD         not stored: an ephemeral event as JSON
 ///   NAME.ctl.RELAY            requests to one relay; NAME.ctl.all: to every relay
 ///   NAME.snap                 who has a snapshot; NAME.snap.RELAY: its chunks
+///   NAME.repair               what relays were told of the stream; NAME.repair.RELAY: questions
 ///   NAME.inbox.RELAY.>        answers, acks and what a relay's own consumer delivers
 ///
 /// What a relay's user on the servers needs, besides publishing and subscribing to NAME.>: to
@@ -87,6 +88,12 @@ class ClusterSubjects {
 
   [[nodiscard]] std::string snapshot(std::string_view of_relay) const {
     return cluster_ + ".snap." + std::string(of_relay);
+  }
+
+  [[nodiscard]] std::string repair() const { return cluster_ + ".repair"; }
+
+  [[nodiscard]] std::string repair(std::string_view of_relay) const {
+    return cluster_ + ".repair." + std::string(of_relay);
   }
 
   [[nodiscard]] std::string inbox_prefix() const { return cluster_ + ".inbox." + relay_; }

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/file_at.h"
 #include "relay/store/record.h"
 
 #include <fcntl.h>
@@ -74,18 +75,6 @@ bool for_each_event(ByteSpan record, Visit visit, VisitStream visit_stream) {
   return true;
 }
 
-// All of it, or the system's error.
-int write_all(int fd, ByteSpan bytes, std::size_t at) {
-  while (!bytes.empty()) {
-    const ssize_t done = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(at));
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) return done == 0 ? EIO : errno;
-    bytes = bytes.subspan(static_cast<std::size_t>(done));
-    at += static_cast<std::size_t>(done);
-  }
-  return 0;
-}
-
 Result<std::size_t, int> file_bytes(int fd) {
   struct stat info {};
 
@@ -132,7 +121,7 @@ Result<void, lmdb::Error> EventLog::prepare(std::size_t bytes) {
   const auto there = file_bytes(fd_);
   if (!there) return failure(lmdb::Error{there.error()});
   int code = 0;
-  if (*there < bytes) code = write_all(fd_, Bytes(bytes - *there), *there);
+  if (*there < bytes) code = write_at(fd_, *there, Bytes(bytes - *there));
   if (code == 0 && sync_ && ::fsync(fd_) != 0) code = errno;
   if (code == 0 && sync_) code = sync_folder(path_.parent_path());
   if (code != 0) return failure(lmdb::Error{code});
@@ -152,16 +141,9 @@ Result<Bytes, std::string> EventLog::read_bytes(std::size_t bytes_max) const {
   const auto there = file_bytes(fd_);
   if (!there) return failure(problem(there.error()));
   Bytes bytes(std::min(*there, bytes_max));
-  std::size_t got = 0;
-  while (got < bytes.size()) {
-    const ssize_t done =
-        ::pread(fd_, bytes.data() + got, bytes.size() - got, static_cast<off_t>(got));
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) return failure(problem(errno));
-    if (done == 0) break;
-    got += static_cast<std::size_t>(done);
-  }
-  bytes.resize(got);
+  const auto got = read_at(fd_, 0, bytes);
+  if (!got) return failure(problem(got.error()));
+  bytes.resize(*got);
   return bytes;
 }
 
@@ -239,7 +221,7 @@ Result<bool, lmdb::Error> EventLog::append(const LogMark& mark, End& end,
   const Digest code = hmac_->mac({ByteSpan(record_)});
   record_.insert(record_.end(), code.bytes.begin(), code.bytes.end());
 
-  int failed = write_all(fd_, record_, end.at);
+  int failed = write_at(fd_, end.at, record_);
   if (failed == 0 && sync_ && ::fdatasync(fd_) != 0) failed = errno;
   if (failed != 0) {
     failed_epoch_ = end.epoch;

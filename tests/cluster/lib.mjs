@@ -67,7 +67,7 @@ export class Member {
     this.config = `${this.data}.toml`;
     const { machines, secure, credentials } = this.cluster;
     const secret = path.join(this.cluster.bed.folder, "secret");
-    fs.writeFileSync(secret, credentials?.relay ?? `${kUsers.relay.password}\n`, { mode: 0o600 });
+    if (!fs.existsSync(secret)) fs.writeFileSync(secret, credentials?.relay ?? `${kUsers.relay.password}\n`, { mode: 0o600 });  // another relay may be reading it
     const user = credentials ? { credentials: secret } : { user: kUsers.relay.user, password_file: secret };
     // Its own machine's server first, then the others.
     const scheme = secure ? "tls" : "nats";

@@ -1,5 +1,6 @@
 // Relays of one cluster as processes, over a real nats-server: joining by snapshot, replacing a
 // store, leaving, and events that wait on the disk while the server is away.
+#include "relay/cluster/applied_ids.h"
 #include "relay/cluster/bus.h"
 #include "tests/relay/nats_server.h"
 #include "tests/relay/relay_support.h"
@@ -196,6 +197,63 @@ TEST_F(ClusterProcessTest, ResnapshotPutsAnothersStoreInItsPlace) {
   stop(*b);
   stop(*a);
   EXPECT_EQ(exported("b"), exported("a"));
+}
+
+// As a server does now and then that was cut off while it led the stream: see
+// relay/cluster/repair.h.
+TEST_F(ClusterProcessTest, WhatARelayWasNotToldAndWhatOnlyItWasToldComesToAll) {
+  auto a = start("a");
+  expect_serving("a");
+  auto b = start("b");
+  expect_serving("b");
+  auto client = connect(*a);
+  constexpr std::size_t kNotes = AppliedIds::kWindow + 100;
+  std::vector<EventId> notes;
+  for (std::size_t i = 0; i < kNotes; ++i) {
+    const Event note = author.sign(1, "note " + std::to_string(i));
+    EXPECT_EQ(client->publish(note), "true ");
+    notes.push_back(note.id);
+  }
+  EXPECT_TRUE(world.poll([&] { return exported("b").size() == kNotes; }));
+  stop(*b);
+  b.reset();
+  const std::set<EventId> lost(notes.begin() + 10, notes.begin() + 400);
+  const Event only_here = author.sign(1, "nobody else was told");
+  {
+    auto store = open_store(data("b"));
+    EXPECT_EQ(*store->erase(std::vector<EventId>(lost.begin(), lost.end())), lost.size());
+    (void)put_all(*store, {only_here});
+    const StreamPosition position = store->stream_position().value();
+    auto noted = std::move(*AppliedIds::open(data("b") / kAppliedIdsFile));
+    noted->begin(position.of, position.sequence);
+    std::vector<EventId> ids;
+    for (std::uint64_t at = 1; at <= position.sequence; ++at) {
+      ids.push_back(noted->ids({at, at}).value().front());
+    }
+    EXPECT_TRUE(std::ranges::equal(ids, notes)) << "it has noted what the stream had";
+    noted->begin({"another", 1}, 0);
+    noted->begin(position.of, 0);
+    EventId nothing;
+    for (std::uint64_t at = 1; at <= position.sequence; ++at) {
+      EventId id = ids.at(at - 1);
+      if (id == notes.at(10)) {
+        id = only_here.id;
+      } else if (lost.contains(id)) {
+        nothing.bytes.fill(static_cast<std::uint8_t>(at));
+        id = nothing;
+      }
+      noted->add(at, id);
+    }
+    noted->flush();
+  }
+  b = start("b");
+  expect_serving("b");
+  EXPECT_TRUE(world.poll([&] {
+    const auto here = exported("b");
+    return here.size() == kNotes + 1 && here == exported("a");
+  }));
+  stop(*a);
+  stop(*b);
 }
 
 TEST_F(ClusterProcessTest, ARelayThatDrainsLosesNothingAndEnds) {

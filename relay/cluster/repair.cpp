@@ -1,0 +1,297 @@
+#include "relay/cluster/repair.h"
+
+#include "base/log.h"
+#include "base/text_buffer.h"
+#include "base/thread_name.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+
+namespace nostril::relay {
+
+namespace {
+
+constexpr std::chrono::milliseconds kTick{200};
+constexpr std::int64_t kAnswerWaitMs = 5'000;
+constexpr std::int64_t kAgainMs = 3'000;       // until what was published again should be here
+constexpr std::int64_t kHeardMs = 30'000;      // a relay that has said nothing for so long is away
+constexpr std::int64_t kLookAgainMs = 30'000;  // at a window that is still being filled
+constexpr std::size_t kRememberedMax = 65'536;
+
+// In `of` and not in `than`.
+std::vector<EventId> more(const std::vector<EventId>& of, const std::vector<EventId>& than) {
+  const std::set<EventId> known(than.begin(), than.end());
+  std::vector<EventId> out;
+  std::ranges::copy_if(of, std::back_inserter(out), [&known](const EventId& id) {
+    return !id.is_zero() && !known.contains(id);
+  });
+  return out;
+}
+
+}  // namespace
+
+Repair::Repair(RepairParts parts) : parts_(std::move(parts)) {}
+
+Repair::~Repair() {
+  stop();
+}
+
+void Repair::start() {
+  inbox_ = parts_.bus.new_inbox();
+  const auto take = [this](BusMessage&& message) { (void)queue_.push(std::move(message)); };
+  const auto& subjects = parts_.subjects;
+  for (const auto& subject : {subjects.repair(), subjects.repair(subjects.relay()), inbox_}) {
+    subscriptions_.push_back(parts_.bus.subscribe(subject, take));
+  }
+  thread_ = std::thread([this] {
+    name_this_thread("repair");
+    run();
+  });
+}
+
+void Repair::stop() {
+  for (const auto& subscription : std::exchange(subscriptions_, {})) {
+    parts_.bus.unsubscribe(subscription);
+  }
+  queue_.close();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Repair::run() {
+  while (const auto messages = queue_.wait_all_for(kTick)) {
+    for (const BusMessage& message : *messages) take(message);
+    each_tick();
+  }
+}
+
+void Repair::take(const BusMessage& message) {
+  const ByteSpan body = as_bytes(message.body);
+  if (message.subject == inbox_) {
+    const auto answer = parse_repair_answer(body);
+    if (!answer) return malformed_.add();
+    return take_answer(*answer);
+  }
+  if (message.subject != parts_.subjects.repair()) return take_request(message);
+  const auto report = parse_digest_report(body);
+  if (!report) return malformed_.add();
+  take_report(*report);
+}
+
+void Repair::each_tick() {
+  const std::int64_t now_ms = parts_.clock.monotonic_ms();
+  const auto position = parts_.position();
+  if (!position) {
+    waiting_.clear();
+    asked_.reset();
+    return;
+  }
+  if (now_ms >= report_due_ms_) {
+    report_due_ms_ = now_ms + kReportEveryMs;
+    send_report(*position);
+  }
+  // Who does not answer reports the same again, if it is still there.
+  if (asked_ && now_ms >= asked_->deadline_ms) asked_.reset();
+  if (asked_ || waiting_.empty() || waiting_.front().from_ms > now_ms) return;
+  asked_ = Asked{std::move(waiting_.front()), {}, 0, true, 0};
+  waiting_.pop_front();
+  ask(IdsRequest{asked_->difference.report.range});
+}
+
+// --- What this relay says of itself.
+
+void Repair::send_report(const StreamPosition& position) {
+  if (position.sequence == 0) return;
+  DigestReport report{parts_.subjects.relay(), position.of, {}};
+  const auto add = [&](const StreamRange& range) {
+    if (const auto digest = parts_.applied.digest(range)) report.ranges.push_back({range, *digest});
+  };
+  const StreamRange now = AppliedIds::window_of(position.sequence);
+  add({now.first, position.sequence});
+  const auto add_older = [&](std::uint64_t windows_back) {
+    const std::uint64_t back = windows_back * AppliedIds::kWindow;
+    if (back >= now.first) return false;
+    add({now.first - back, now.last - back});
+    return true;
+  };
+  for (std::uint64_t i = 1; i < kRecentWindows; ++i) (void)add_older(i);
+  for (std::uint64_t i = kRecentWindows; i < kDigestsMax; ++i) {
+    const bool is_there = add_older(kRecentWindows + older_);
+    older_ = is_there && kRecentWindows + older_ + 1 < AppliedIds::kWindows ? older_ + 1 : 0;
+    if (!is_there) break;
+  }
+  if (report.ranges.empty()) return;
+  (void)parts_.bus.send(parts_.subjects.repair(), as_text(encode(report)));
+}
+
+void Repair::take_request(const BusMessage& message) {
+  if (message.reply.empty()) return;
+  const auto request = parse_repair_request(as_bytes(message.body));
+  if (!request) return malformed_.add();
+  RepairAnswer answer;
+  if (const auto* ids = std::get_if<IdsRequest>(&*request)) {
+    answer = IdsAnswer{parts_.applied.ids(ids->range).value_or(std::vector<EventId>())};
+  } else {
+    answer = publish_again(std::get<AgainRequest>(*request).ids);
+  }
+  (void)parts_.bus.send(message.reply, as_text(encode(answer)));
+}
+
+// Without a message id: by that the stream would know it, and drop it.
+AgainAnswer Repair::publish_again(const std::vector<EventId>& ids) {
+  AgainAnswer out;
+  (void)parts_.in_tables.wait();
+  for (const EventId& id : ids) {
+    TextBuffer json;
+    {
+      ReadTxn txn = parts_.store.read();
+      const auto record = parts_.store.find(txn, id);
+      if (!record || !append_json(json, *record)) {
+        ++out.gone;
+        continue;
+      }
+    }
+    const auto sent = parts_.bus.publish(parts_.subjects.event(), "", json.text(), 0);
+    if (sent == Bus::Sent::Yes) ++out.published;
+  }
+  events_given_.add(out.published);
+  if (out.published > 0) {
+    log(LogLevel::Warning,
+        "cluster: another relay was told something else by its server and lacks {} events of this "
+        "one: they are published again",
+        out.published);
+  }
+  return out;
+}
+
+// --- What others say.
+
+void Repair::take_report(const DigestReport& report) {
+  const auto position = parts_.position();
+  if (!position || position->of != report.stream || report.relay == parts_.subjects.relay()) return;
+  heard_ms_[report.relay] = parts_.clock.monotonic_ms();
+  if (heard_ms_.size() > kRememberedMax) heard_ms_.clear();
+  for (const RangeReport& one : report.ranges) {
+    if (one.range.last > position->sequence || waiting_.size() >= kDifferencesMax) continue;
+    const auto own = parts_.applied.digest(one.range);
+    if (!own || *own == one.digest || !is_new(report.relay, one)) continue;
+    differences_.add();
+    log(LogLevel::Warning, "cluster: {} was told something else of messages {} to {}",
+        public_text(report.relay), one.range.first, one.range.last);
+    waiting_.push_back({report.relay, one, 0, 0});
+  }
+}
+
+bool Repair::is_new(const std::string& relay, const RangeReport& report) {
+  const auto is_it = [&](const Difference& one) {
+    return one.relay == relay && one.report.range.first == report.range.first;
+  };
+  if (std::ranges::any_of(waiting_, is_it) || (asked_ && is_it(asked_->difference))) return false;
+  if (settled_.contains({relay, report})) return false;
+  if (report.range == AppliedIds::window_of(report.range.first)) return true;
+  const std::int64_t now_ms = parts_.clock.monotonic_ms();
+  if (looked_ms_.size() > kRememberedMax) looked_ms_.clear();
+  const auto [at, is_first] = looked_ms_.try_emplace({relay, report.range.first}, now_ms);
+  if (!is_first && now_ms - at->second < kLookAgainMs) return false;
+  at->second = now_ms;
+  return true;
+}
+
+// --- What is different.
+
+void Repair::ask(const RepairRequest& request) {
+  asked_->is_for_ids = std::holds_alternative<IdsRequest>(request);
+  asked_->deadline_ms = parts_.clock.monotonic_ms() + kAnswerWaitMs;
+  (void)parts_.bus.send(parts_.subjects.repair(asked_->difference.relay), as_text(encode(request)),
+                        inbox_);
+}
+
+void Repair::take_answer(const RepairAnswer& answer) {
+  if (!asked_) return;  // it comes too late
+  if (const auto* ids = std::get_if<IdsAnswer>(&answer)) {
+    if (asked_->is_for_ids) take_ids(ids->ids);
+  } else if (!asked_->is_for_ids) {
+    take_again(std::get<AgainAnswer>(answer));
+  }
+}
+
+void Repair::take_ids(const std::vector<EventId>& theirs) {
+  const StreamRange range = asked_->difference.report.range;
+  const auto own = parts_.applied.ids(range);
+  if (!own || theirs.size() != own->size()) return settle();  // one of them has no list any more
+  compare_decisions(*own, theirs);
+  asked_->missing = missing_of(more(theirs, *own));
+  if (asked_->missing.empty()) return settle();
+  log(LogLevel::Warning, "cluster: this relay lacks {} events of messages {} to {}, which {} has",
+      asked_->missing.size(), range.first, range.last, public_text(asked_->difference.relay));
+  ask_for_missing();
+}
+
+std::vector<EventId> Repair::missing_of(const std::vector<EventId>& ids) {
+  (void)parts_.in_tables.wait();
+  ReadTxn txn = parts_.store.read();
+  std::vector<EventId> out;
+  std::ranges::copy_if(ids, std::back_inserter(out), [&](const EventId& id) {
+    return !AppliedIds::is_decision(id) && !parts_.store.has_id(txn, id);
+  });
+  return out;
+}
+
+void Repair::ask_for_missing() {
+  const auto count = std::min(asked_->missing.size(), kAskedAgainMax);
+  const auto begin = asked_->missing.begin();
+  ask(AgainRequest{{begin, begin + static_cast<std::ptrdiff_t>(count)}});
+}
+
+// What was published again comes by the stream: whether it has is seen a little later.
+void Repair::take_again(const AgainAnswer& answer) {
+  const auto count = std::min(asked_->missing.size(), kAskedAgainMax);
+  asked_->missing.erase(asked_->missing.begin(),
+                        asked_->missing.begin() + static_cast<std::ptrdiff_t>(count));
+  asked_->published += answer.published;
+  events_asked_.add(answer.published);
+  if (!asked_->missing.empty()) return ask_for_missing();
+  if (asked_->published == 0) return settle();
+  Difference again = std::move(asked_->difference);
+  asked_.reset();
+  if (++again.tries >= kTriesMax) {
+    log(LogLevel::Warning,
+        "cluster: of messages {} to {} something does not come again: this relay "
+        "does not keep it",
+        again.report.range.first, again.report.range.last);
+    settled_.insert({again.relay, again.report});
+    return;
+  }
+  again.from_ms = parts_.clock.monotonic_ms() + kAgainMs;
+  waiting_.push_back(std::move(again));
+}
+
+void Repair::settle() {
+  if (settled_.size() >= kRememberedMax) settled_.clear();
+  settled_.insert({asked_->difference.relay, asked_->difference.report});
+  asked_.reset();
+}
+
+void Repair::compare_decisions(const std::vector<EventId>& own,
+                               const std::vector<EventId>& theirs) {
+  const auto has_decision = [](const std::vector<EventId>& ids) {
+    return std::ranges::any_of(ids, AppliedIds::is_decision);
+  };
+  if (!has_decision(more(own, theirs)) && !has_decision(more(theirs, own))) return;
+  const Difference& difference = asked_->difference;
+  if (decided_otherwise_.size() >= kRememberedMax) decided_otherwise_.clear();
+  auto& relays = decided_otherwise_[difference.report.range.first];
+  if (!relays.insert(difference.relay).second) return;
+  log(LogLevel::Error, "cluster: {} has other decisions of moderators in messages {} to {}",
+      public_text(difference.relay), difference.report.range.first, difference.report.range.last);
+  const std::int64_t now_ms = parts_.clock.monotonic_ms();
+  const auto there = static_cast<std::size_t>(std::ranges::count_if(
+      heard_ms_, [now_ms](const auto& heard) { return now_ms - heard.second < kHeardMs; }));
+  if (2 * relays.size() <= there + 1) return;
+  log(LogLevel::Error, "cluster: most relays have: this one fetches a snapshot");
+  parts_.resnapshot();
+}
+
+}  // namespace nostril::relay
