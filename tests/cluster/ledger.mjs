@@ -261,7 +261,7 @@ export class Load {
             const author = this.#authors.find(({ key }) => key === event.pubkey);
             this.#shared_notes.push({ event, author });
           }
-          if (event.kind === kEphemeral && accepted.has(event.id) && calm_before && this.is_calm) this.#expect_ephemeral(event, sent_ms);
+          if (event.kind === kEphemeral && accepted.has(event.id) && calm_before && this.is_calm) this.#expect_ephemeral(event, at.name, sent_ms);
         }
         // What was acknowledged here can be read here at once.
         const seen = batch.find((event) => event.kind === kNote && this.ledger.acknowledged.has(event.id));
@@ -333,11 +333,11 @@ export class Load {
   }
 
   /** Whoever listened, some time before it was sent, hears of it. */
-  #expect_ephemeral(event, sent_ms) {
+  #expect_ephemeral(event, by, sent_ms) {
     const listener = this.#listeners.find(({ member }) => this.ears.get(member.name) === event.tags[0][1]);
     if (!listener?.client || listener.from_ms > sent_ms - kHeardOfMs) return;
     this.counts.ephemeral += 1;
-    this.#awaited.set(event.id, { listener, client: listener.client });
+    this.#awaited.set(event.id, { listener, client: listener.client, by, sent_ms });
   }
 
   #awaited_still() {
@@ -419,7 +419,9 @@ export class Load {
     }
     if (this.is_calm) {
       await until(10_000, "ephemeral events have arrived", () => this.#awaited_still().length === 0).catch((error) => {
-        this.ledger.wrong.push(`${error.message}: ${this.#awaited_still().length} of ${this.#awaited.size} have not`);
+        const missing = this.#awaited_still().map((id) => this.#awaited.get(id));
+        const told = missing.map(({ by, listener, sent_ms }) => `${by} to ${listener.member.name}, ${((performance.now() - sent_ms) / 1_000).toFixed(1)} s ago`);
+        this.ledger.wrong.push(`${error.message}: ${missing.length} of ${this.#awaited.size} have not: ${told.slice(0, 5).join("; ")}`);
       });
     }
     this.#awaited.clear();
