@@ -135,6 +135,9 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
   ingest_ = std::make_unique<Ingest>(*store_, clock, ingest, *this, &guard_);
   if (cluster.enabled()) {
     ClusterHost& host = *this;
+    auto decisions = DecisionLog::open(std::filesystem::path(config.data) / kDecisionsFolder);
+    if (!decisions) throw std::runtime_error(decisions.error());
+    decisions_ = std::move(*decisions);
     cluster_ =
         std::make_unique<Cluster>(cluster, *store_, *ingest_, clock, gate_, host, config.data);
     ingest_->use(*cluster_);

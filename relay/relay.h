@@ -7,6 +7,7 @@
 #include "relay/cluster/cluster.h"
 #include "relay/cluster/cluster_member.h"
 #include "relay/cluster/codec.h"
+#include "relay/cluster/decision_log.h"
 #include "relay/config.h"
 #include "relay/deliveries.h"
 #include "relay/guard.h"
@@ -123,8 +124,9 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   TopTalkers<PublicKey, FixedBytesHash> authors_;  // of stored events
   std::unique_ptr<Ingest> ingest_;
   ServiceGate gate_;
-  std::unique_ptr<Cluster> cluster_;       // where there is one
-  std::unique_ptr<ClusterMember> member_;  // of it
+  std::unique_ptr<DecisionLog> decisions_;  // where there is a cluster
+  std::unique_ptr<Cluster> cluster_;        // where there is one
+  std::unique_ptr<ClusterMember> member_;   // of it
   std::atomic<std::size_t> erased_by_decision_{0};
   std::unique_ptr<QueryPool> queries_;
   Heartbeat heartbeat_;

@@ -5,9 +5,42 @@
 #include "relay/relay.h"
 #include "relay/store_search.h"
 
+#include <optional>
 #include <utility>
+#include <vector>
 
 namespace nostril::relay {
+
+namespace {
+
+// What is banned now goes whenever it came. Of the rest, what a decision has erased that is told
+// again goes up to then: since then its author may have written what all others keep.
+template <typename Id, typename Banned>
+void add_filters(std::vector<Filter>& out, std::optional<std::vector<Id>> Filter::*member,
+                 const std::vector<Id>& ids, const Banned& banned, const ModerationMessage& from) {
+  std::vector<Id> whenever;
+  std::vector<Id> until_then;
+  for (const Id& id : ids) {
+    (from.is_again && !banned.contains(id) ? until_then : whenever).push_back(id);
+  }
+  for (auto* some : {&whenever, &until_then}) {
+    if (some->empty()) continue;
+    Filter filter;
+    if (some == &until_then) filter.until = from.decided_at_s;
+    filter.*member = std::move(*some);
+    filter.normalize();
+    out.push_back(std::move(filter));
+  }
+}
+
+std::vector<Filter> erased_by(const ModerationMessage& message, const ModerationLists& lists) {
+  std::vector<Filter> out;
+  add_filters(out, &Filter::authors, message.erased_authors, *lists.banned_keys, message);
+  add_filters(out, &Filter::ids, message.erased_ids, *lists.banned_events, message);
+  return out;
+}
+
+}  // namespace
 
 // On every relay of the cluster, at the same place between two events: what one of them has stored
 // before a ban and removed by it, no other keeps.
@@ -57,26 +90,17 @@ ClusterHost::Applied Relay::apply_moderation(std::string_view body, bool is_own,
     if (is_own) announce_members();  // one of the relays says so, not each
   }
   std::size_t erased = 0;
-  const auto erase = [&](const Filter& filter) {
+  for (const Filter& filter : erased_by(*message, *moderation_->lists())) {
     const auto done = relay::erase_events(*store_, ingest_->writer(), filter, clock_.unix_s());
-    if (done) {
-      erased += *done;
-    } else {
+    if (!done) {
       why = done.error();
+      return Applied::NotNow;
     }
-    return done.has_value();
-  };
-  if (!message->erased_authors.empty()) {
-    Filter filter;
-    filter.authors = message->erased_authors;
-    filter.normalize();
-    if (!erase(filter)) return Applied::NotNow;
+    erased += *done;
   }
-  if (!message->erased_ids.empty()) {
-    Filter filter;
-    filter.ids = message->erased_ids;
-    filter.normalize();
-    if (!erase(filter)) return Applied::NotNow;
+  if (auto noted = decisions_->put(*message); !noted) {
+    why = std::move(noted.error());
+    return Applied::NotNow;
   }
   erased_by_decision_.store(erased);
   return Applied::Done;
@@ -93,6 +117,7 @@ bool Relay::is_snapshot_offered() {
 
 ClusterMemberParts Relay::member_parts() {
   return {*cluster_,
+          *decisions_,
           *store_,
           ingest_->writer(),
           *moderation_,

@@ -206,6 +206,10 @@ std::optional<EventId> AppliedIds::decision(std::string_view message_id) {
   return out;
 }
 
+std::string AppliedIds::message_id(const EventId& decision) {
+  return encode_hex(ByteSpan(decision.bytes).first(kMessageIdBytes));
+}
+
 bool AppliedIds::is_decision(const EventId& id) {
   return std::ranges::equal(std::span(id.bytes).last(kMessageIdBytes), as_bytes(kDecisionMark));
 }

@@ -85,6 +85,7 @@ class AppliedIds {
   /// A moderator's decision, as it stands among the ids. Nothing: `message_id` is none.
   [[nodiscard]] static std::optional<EventId> decision(std::string_view message_id);
   [[nodiscard]] static bool is_decision(const EventId& id);
+  [[nodiscard]] static std::string message_id(const EventId& decision);
 
  private:
   /// Of a whole window.

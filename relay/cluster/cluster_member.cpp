@@ -46,19 +46,19 @@ SnapshotDeskParts desk_parts(const ClusterMemberParts& parts) {
 }
 
 // Only while it serves: then what it was told is what it has.
-RepairParts repair_parts(const ClusterMemberParts& parts, std::function<void()> resnapshot) {
+RepairParts repair_parts(const ClusterMemberParts& parts) {
   return {parts.cluster.bus(),
           parts.cluster.subjects(),
           parts.store,
           parts.writer.in_tables(),
           parts.cluster.applied_ids(),
+          parts.decisions,
           parts.clock,
           [&parts]() -> std::optional<StreamPosition> {
             const ClusterFigures figures = parts.cluster.figures();
             if (figures.phase != ClusterPhase::Serving) return std::nullopt;
             return StreamPosition{figures.stream, figures.position};
-          },
-          std::move(resnapshot)};
+          }};
 }
 
 }  // namespace
@@ -70,7 +70,7 @@ ClusterMember::ClusterMember(ClusterMemberParts parts)
       control_(parts_.cluster.bus(), parts_.cluster.subjects(),
                {[this] { return status(); }, [this] { return drain(); },
                 [this] { return resnapshot(); }}),
-      repair_(repair_parts(parts_, [this] { (void)resnapshot(); })) {}
+      repair_(repair_parts(parts_)) {}
 
 ClusterMember::~ClusterMember() {
   stop();

@@ -5,6 +5,7 @@
 #include "relay/cluster/cluster.h"
 #include "relay/cluster/codec.h"
 #include "relay/cluster/control_desk.h"
+#include "relay/cluster/decision_log.h"
 #include "relay/cluster/outbox.h"
 #include "relay/cluster/repair.h"
 #include "relay/cluster/snapshot_desk.h"
@@ -28,6 +29,7 @@ namespace nostril::relay {
 /// What it borrows of the relay; all of it outlives it.
 struct ClusterMemberParts {
   Cluster& cluster;
+  DecisionLog& decisions;
   Store& store;
   StoreWriter& writer;
   Moderation& moderation;

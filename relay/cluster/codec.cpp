@@ -130,6 +130,14 @@ class MemberReader {
     return out;
   }
 
+  /// A member that is true or not there.
+  bool is_said(std::string_view key) {
+    const Json* value = json_.find(key);
+    if (value == nullptr) return false;
+    if (value->boolean() != true) fail(CodecError::BadForm);
+    return true;
+  }
+
   /// No member but these.
   void only(std::initializer_list<std::string_view> keys) {
     for (const auto& [key, value] : json_.members()) {
@@ -374,7 +382,9 @@ std::string to_json(const ModerationMessage& message) {
   for (const PublicKey& author : message.erased_authors) w.string(encode_hex(author));
   w.end_array().key("erase_ids").begin_array();
   for (const EventId& id : message.erased_ids) w.string(encode_hex(id));
-  w.end_array().end_object();
+  w.end_array();
+  if (message.is_again) w.key("again").boolean(true);
+  w.end_object();
   return std::move(w).take();
 }
 
@@ -382,7 +392,7 @@ Result<ModerationMessage, CodecError> parse_moderation(std::string_view text) {
   const auto json = parse(text, kModerationBytesMax);
   if (!json) return failure(json.error());
   MemberReader reader(*json);
-  reader.only({"id", "relay", "decided_at", "changes", "erase_authors", "erase_ids"});
+  reader.only({"id", "relay", "decided_at", "changes", "erase_authors", "erase_ids", "again"});
   ModerationMessage out;
   out.id = reader.id("id");
   out.relay = reader.name("relay");
@@ -390,6 +400,7 @@ Result<ModerationMessage, CodecError> parse_moderation(std::string_view text) {
   out.changes = changes_of(reader);
   out.erased_authors = reader.ids<PublicKey>("erase_authors");
   out.erased_ids = reader.ids<EventId>("erase_ids");
+  out.is_again = reader.is_said("again");
   return reader.done(std::move(out));
 }
 

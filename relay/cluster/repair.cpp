@@ -17,7 +17,6 @@ namespace {
 constexpr std::chrono::milliseconds kTick{200};
 constexpr std::int64_t kAnswerWaitMs = 5'000;
 constexpr std::int64_t kAgainMs = 3'000;       // until what was published again should be here
-constexpr std::int64_t kHeardMs = 30'000;      // a relay that has said nothing for so long is away
 constexpr std::int64_t kLookAgainMs = 30'000;  // at a window that is still being filled
 constexpr std::size_t kRememberedMax = 65'536;
 
@@ -139,31 +138,42 @@ void Repair::take_request(const BusMessage& message) {
   (void)parts_.bus.send(message.reply, as_text(encode(answer)));
 }
 
-// Without a message id: by that the stream would know it, and drop it.
 AgainAnswer Repair::publish_again(const std::vector<EventId>& ids) {
   AgainAnswer out;
   (void)parts_.in_tables.wait();
   for (const EventId& id : ids) {
-    TextBuffer json;
-    {
-      ReadTxn txn = parts_.store.read();
-      const auto record = parts_.store.find(txn, id);
-      if (!record || !append_json(json, *record)) {
-        ++out.gone;
-        continue;
-      }
-    }
-    const auto sent = parts_.bus.publish(parts_.subjects.event(), "", json.text(), 0);
-    if (sent == Bus::Sent::Yes) ++out.published;
+    const bool is_there =
+        AppliedIds::is_decision(id) ? publish_decision_again(id) : publish_event_again(id);
+    ++(is_there ? out.published : out.gone);
   }
   events_given_.add(out.published);
   if (out.published > 0) {
     log(LogLevel::Warning,
-        "cluster: another relay was told something else by its server and lacks {} events of this "
-        "one: they are published again",
+        "cluster: another relay was told something else by its server, and lacks {} events or "
+        "decisions of this one: they are published again",
         out.published);
   }
   return out;
+}
+
+// Without a message id: by that the stream would know it, and drop it. What is not sent because the
+// connection is lost counts as sent: it will be asked for again.
+bool Repair::publish_event_again(const EventId& id) {
+  TextBuffer json;
+  {
+    ReadTxn txn = parts_.store.read();
+    const auto record = parts_.store.find(txn, id);
+    if (!record || !append_json(json, *record)) return false;
+  }
+  (void)parts_.bus.publish(parts_.subjects.event(), "", json.text(), 0);
+  return true;
+}
+
+bool Repair::publish_decision_again(const EventId& id) {
+  const auto again = parts_.decisions.again(AppliedIds::message_id(id));
+  if (!again) return false;
+  (void)parts_.bus.publish(parts_.subjects.moderation(), again->id, to_json(*again), 0);
+  return true;
 }
 
 // --- What others say.
@@ -171,8 +181,6 @@ AgainAnswer Repair::publish_again(const std::vector<EventId>& ids) {
 void Repair::take_report(const DigestReport& report) {
   const auto position = parts_.position();
   if (!position || position->of != report.stream || report.relay == parts_.subjects.relay()) return;
-  heard_ms_[report.relay] = parts_.clock.monotonic_ms();
-  if (heard_ms_.size() > kRememberedMax) heard_ms_.clear();
   for (const RangeReport& one : report.ranges) {
     if (one.range.last > position->sequence || waiting_.size() >= kDifferencesMax) continue;
     const auto own = parts_.applied.digest(one.range);
@@ -221,10 +229,10 @@ void Repair::take_ids(const std::vector<EventId>& theirs) {
   const StreamRange range = asked_->difference.report.range;
   const auto own = parts_.applied.ids(range);
   if (!own || theirs.size() != own->size()) return settle();  // one of them has no list any more
-  compare_decisions(*own, theirs);
   asked_->missing = missing_of(more(theirs, *own));
   if (asked_->missing.empty()) return settle();
-  log(LogLevel::Warning, "cluster: this relay lacks {} events of messages {} to {}, which {} has",
+  log(LogLevel::Warning,
+      "cluster: this relay lacks {} events or decisions of messages {} to {}, which {} has",
       asked_->missing.size(), range.first, range.last, public_text(asked_->difference.relay));
   ask_for_missing();
 }
@@ -234,7 +242,9 @@ std::vector<EventId> Repair::missing_of(const std::vector<EventId>& ids) {
   ReadTxn txn = parts_.store.read();
   std::vector<EventId> out;
   std::ranges::copy_if(ids, std::back_inserter(out), [&](const EventId& id) {
-    return !AppliedIds::is_decision(id) && !parts_.store.has_id(txn, id);
+    if (!AppliedIds::is_decision(id)) return !parts_.store.has_id(txn, id);
+    const std::string decision = AppliedIds::message_id(id);
+    return !parts_.decisions.has(decision) && !parts_.decisions.has(id_of_again(decision));
   });
   return out;
 }
@@ -272,26 +282,6 @@ void Repair::settle() {
   if (settled_.size() >= kRememberedMax) settled_.clear();
   settled_.insert({asked_->difference.relay, asked_->difference.report});
   asked_.reset();
-}
-
-void Repair::compare_decisions(const std::vector<EventId>& own,
-                               const std::vector<EventId>& theirs) {
-  const auto has_decision = [](const std::vector<EventId>& ids) {
-    return std::ranges::any_of(ids, AppliedIds::is_decision);
-  };
-  if (!has_decision(more(own, theirs)) && !has_decision(more(theirs, own))) return;
-  const Difference& difference = asked_->difference;
-  if (decided_otherwise_.size() >= kRememberedMax) decided_otherwise_.clear();
-  auto& relays = decided_otherwise_[difference.report.range.first];
-  if (!relays.insert(difference.relay).second) return;
-  log(LogLevel::Error, "cluster: {} has other decisions of moderators in messages {} to {}",
-      public_text(difference.relay), difference.report.range.first, difference.report.range.last);
-  const std::int64_t now_ms = parts_.clock.monotonic_ms();
-  const auto there = static_cast<std::size_t>(std::ranges::count_if(
-      heard_ms_, [now_ms](const auto& heard) { return now_ms - heard.second < kHeardMs; }));
-  if (2 * relays.size() <= there + 1) return;
-  log(LogLevel::Error, "cluster: most relays have: this one fetches a snapshot");
-  parts_.resnapshot();
 }
 
 }  // namespace nostril::relay

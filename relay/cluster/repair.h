@@ -5,6 +5,7 @@
 #include "base/metrics.h"
 #include "relay/cluster/applied_ids.h"
 #include "relay/cluster/bus.h"
+#include "relay/cluster/decision_log.h"
 #include "relay/cluster/repair_codec.h"
 #include "relay/cluster/subjects.h"
 #include "relay/store/commit_gate.h"
@@ -24,18 +25,17 @@
 
 namespace nostril::relay {
 
-/// What it borrows of the relay; all of it outlives it. The functions are called on its thread.
+/// What it borrows of the relay; all of it outlives it. The function is called on its thread.
 struct RepairParts {
   Bus& bus;
   const ClusterSubjects& subjects;
   Store& store;
   CommitGate& in_tables;
   AppliedIds& applied;
+  DecisionLog& decisions;
   const Clock& clock;
   /// Up to where this relay is in step with the stream; nothing while it does not serve.
   std::function<std::optional<StreamPosition>()> position;
-  /// Begins to replace this relay's data by another's.
-  std::function<void()> resnapshot;
 };
 
 /// Finds out that relays were told different things of one stream, and mends it. A server that led
@@ -49,8 +49,9 @@ struct RepairParts {
 /// stream, as anything does; who has it takes it for a duplicate. Each relay asks for what it lacks
 /// itself, so both directions are mended.
 ///
-/// Moderators' decisions depend on their order: a relay that has others than most relays fetches a
-/// snapshot instead; where there is no such majority the log says so.
+/// Moderators' decisions depend on their order. One that is told again comes to all relays at the
+/// same place of the stream, and without what was decided otherwise since (decision_log.h): so all
+/// end with the same lists, whatever each was told before.
 ///
 /// What is further back than AppliedIds reaches is not compared. Threads: one of its own; start()
 /// and stop() from one, the counters from any.
@@ -110,7 +111,8 @@ class Repair {
   void take_again(const AgainAnswer& answer);
   [[nodiscard]] AgainAnswer publish_again(const std::vector<EventId>& ids);
   [[nodiscard]] std::vector<EventId> missing_of(const std::vector<EventId>& ids);
-  void compare_decisions(const std::vector<EventId>& own, const std::vector<EventId>& theirs);
+  [[nodiscard]] bool publish_event_again(const EventId& id);
+  [[nodiscard]] bool publish_decision_again(const EventId& id);
   [[nodiscard]] bool is_new(const std::string& relay, const RangeReport& report);
   void ask(const RepairRequest& request);
   void ask_for_missing();
@@ -132,8 +134,6 @@ class Repair {
   std::optional<Asked> asked_;
   std::set<std::pair<std::string, RangeReport>> settled_;
   std::map<std::pair<std::string, std::uint64_t>, std::int64_t> looked_ms_;  // of windows not full
-  std::map<std::string, std::int64_t> heard_ms_;                             // the other relays
-  std::map<std::uint64_t, std::set<std::string>> decided_otherwise_;         // relays, by window
 
   Mailbox<BusMessage> queue_{kQueueMax};
   std::thread thread_;  // last: it uses all of the above

@@ -4,6 +4,7 @@
 #include "base/file_at.h"
 #include "base/rng.h"
 #include "relay/cluster/applied_ids.h"
+#include "relay/cluster/decision_log.h"
 #include "relay/store/compact.h"
 #include "schnorr/hash.h"
 
@@ -369,6 +370,8 @@ bool put_snapshot_in_place(const fs::path& data) {
   // What the old store was told says nothing of the new one.
   fs::remove(data / kAppliedIdsFile, error);
   must(data / kAppliedIdsFile, error);
+  fs::remove_all(data / kDecisionsFolder, error);
+  must(data / kDecisionsFolder, error);
   fs::remove(data / kWantedFile, error);
   must(data / kWantedFile, error);
   crash_point("snapshot.wanted");
