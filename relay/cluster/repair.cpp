@@ -42,7 +42,8 @@ void Repair::start() {
   inbox_ = parts_.bus.new_inbox();
   const auto take = [this](BusMessage&& message) { (void)queue_.push(std::move(message)); };
   const auto& subjects = parts_.subjects;
-  for (const auto& subject : {subjects.repair(), subjects.repair(subjects.relay()), inbox_}) {
+  for (const auto& subject :
+       {subjects.repair(), subjects.repair(subjects.relay()), inbox_ + ".*"}) {
     subscriptions_.push_back(parts_.bus.subscribe(subject, take));
   }
   thread_ = std::thread([this] {
@@ -68,7 +69,8 @@ void Repair::run() {
 
 void Repair::take(const BusMessage& message) {
   const ByteSpan body = as_bytes(message.body);
-  if (message.subject == inbox_) {
+  if (message.subject.starts_with(inbox_)) {
+    if (!asked_ || number_of(message.subject) != questions_) return;  // it comes too late
     const auto answer = parse_repair_answer(body);
     if (!answer) return malformed_.add();
     return take_answer(*answer);
@@ -93,7 +95,7 @@ void Repair::each_tick() {
   }
   // Who does not answer reports the same again, if it is still there.
   if (asked_ && now_ms >= asked_->deadline_ms) asked_.reset();
-  if (asked_ || waiting_.empty() || waiting_.front().from_ms > now_ms) return;
+  if (asked_ || waiting_.empty() || now_ms < next_ms_) return;
   asked_ = Asked{std::move(waiting_.front()), {}, 0, true, 0};
   waiting_.pop_front();
   ask(IdsRequest{asked_->difference.report.range});
@@ -188,7 +190,7 @@ void Repair::take_report(const DigestReport& report) {
     differences_.add();
     log(LogLevel::Warning, "cluster: {} was told something else of messages {} to {}",
         public_text(report.relay), one.range.first, one.range.last);
-    waiting_.push_back({report.relay, one, 0, 0});
+    waiting_.push_back({report.relay, one, 0});
   }
 }
 
@@ -213,11 +215,10 @@ void Repair::ask(const RepairRequest& request) {
   asked_->is_for_ids = std::holds_alternative<IdsRequest>(request);
   asked_->deadline_ms = parts_.clock.monotonic_ms() + kAnswerWaitMs;
   (void)parts_.bus.send(parts_.subjects.repair(asked_->difference.relay), as_text(encode(request)),
-                        inbox_);
+                        fmt::format("{}.{}", inbox_, ++questions_));
 }
 
 void Repair::take_answer(const RepairAnswer& answer) {
-  if (!asked_) return;  // it comes too late
   if (const auto* ids = std::get_if<IdsAnswer>(&answer)) {
     if (asked_->is_for_ids) take_ids(ids->ids);
   } else if (!asked_->is_for_ids) {
@@ -255,7 +256,8 @@ void Repair::ask_for_missing() {
   ask(AgainRequest{{begin, begin + static_cast<std::ptrdiff_t>(count)}});
 }
 
-// What was published again comes by the stream: whether it has is seen a little later.
+// What was published again comes by the stream: whether it has is seen a little later, and nobody
+// else is asked for it meanwhile.
 void Repair::take_again(const AgainAnswer& answer) {
   const auto count = std::min(asked_->missing.size(), kAskedAgainMax);
   asked_->missing.erase(asked_->missing.begin(),
@@ -274,7 +276,7 @@ void Repair::take_again(const AgainAnswer& answer) {
     settled_.insert({again.relay, again.report});
     return;
   }
-  again.from_ms = parts_.clock.monotonic_ms() + kAgainMs;
+  next_ms_ = parts_.clock.monotonic_ms() + kAgainMs;
   waiting_.push_back(std::move(again));
 }
 

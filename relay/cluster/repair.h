@@ -90,7 +90,6 @@ class Repair {
     std::string relay;
     RangeReport report;
     unsigned tries = 0;
-    std::int64_t from_ms = 0;
   };
 
   /// One question at a time.
@@ -131,6 +130,8 @@ class Repair {
   std::int64_t report_due_ms_ = 0;
   std::uint64_t older_ = 0;  // windows behind the recent ones, of which the next report tells
   std::deque<Difference> waiting_;
+  std::int64_t next_ms_ = 0;     // when the next of them has its turn
+  std::uint64_t questions_ = 0;  // asked so far; the last one's number is in its answer's subject
   std::optional<Asked> asked_;
   std::set<std::pair<std::string, RangeReport>> settled_;
   std::map<std::pair<std::string, std::uint64_t>, std::int64_t> looked_ms_;  // of windows not full
