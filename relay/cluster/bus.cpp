@@ -681,6 +681,7 @@ void Bus::Impl::look_at_consumer(Link& on) {
   }
   Reading wanted;
   bool met_hole = false;
+  std::string_view why = "nothing is read";
   {
     const std::lock_guard lock(reading_mutex);
     if (!reading.is_wanted) return;
@@ -690,10 +691,15 @@ void Bus::Impl::look_at_consumer(Link& on) {
     const bool is_stuck = last_sequence >= reading.next && unconfirmed_bytes == 0 &&
                           Clock::now() - consumer.delivered > kSilenceMax;
     if (consumer.is_there && !consumer.is_broken && !is_silent && !is_stuck) return;
+    if (consumer.is_there) {
+      why = consumer.is_broken ? "a message is missing" : is_silent ? "it is silent" : "it stands";
+    }
     wanted = reading;
     met_hole = consumer.met_hole;
   }
   next_consumer = Clock::now() + kConsumerPause;
+  log(LogLevel::Debug, "cluster: reads anew from message {} of {}: {}", wanted.next, last_sequence,
+      public_text(why));
   if (look_at_stream(on) && can_read_on(wanted, met_hole)) make_consumer(on, wanted.next);
 }
 

@@ -216,6 +216,8 @@ export class Cluster {
         return info && positions.every((position) => position === info.state.last_seq);
       });
     } catch (error) {
+      const figures = await Promise.all(this.members.map((member) => member.metrics()));
+      for (const [i, all] of figures.entries()) console.error(this.members[i].name, JSON.stringify(Object.fromEntries(Object.entries(all ?? {}).filter(([name]) => name.startsWith("cluster_")))));
       throw new Error(`${error.message}: ${JSON.stringify(seen)}`);
     }
     return seen;
