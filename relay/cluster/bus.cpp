@@ -88,6 +88,15 @@ std::string text_of(natsStatus status) {
   return natsStatus_GetText(status);
 }
 
+// "(conn.c:1905): Authorization Violation", without the place in libnats.
+std::string last_error_of_thread() {
+  natsStatus status = NATS_OK;
+  const char* text = nats_GetLastError(&status);
+  std::string out = one_line(text == nullptr ? "" : text);
+  const std::size_t end = out.find("): ");
+  return out.starts_with('(') && end != std::string::npos ? out.substr(end + 3) : out;
+}
+
 void must(natsStatus status, const std::string& what) {
   if (status != NATS_OK) throw std::runtime_error(what + ": " + text_of(status));
 }
@@ -429,7 +438,7 @@ void Bus::Impl::keep() {
 // How the servers know us; no secret of it.
 std::string Bus::Impl::who() const {
   if (!options.user.empty()) return fmt::format("user \"{}\"", options.user);
-  return options.credentials.empty() ? "who shows neither credentials nor a user"
+  return options.credentials.empty() ? "a relay without credentials and user"
                                      : "the credentials of this relay";
 }
 
@@ -440,8 +449,7 @@ std::string Bus::Impl::forbidden(const std::string& violation) const {
 
 // After a connection that was not made, on the same thread.
 Problem Bus::Impl::why_not(natsStatus status, const std::string& server) const {
-  natsStatus of_thread = NATS_OK;
-  const std::string detail = one_line(text_or_empty(nats_GetLastError(&of_thread)));
+  const std::string detail = last_error_of_thread();
   const auto refused = [](std::string why) { return Problem{BusState::Refused, std::move(why)}; };
   switch (status) {
     case NATS_CONNECTION_AUTH_FAILED:
@@ -449,9 +457,6 @@ Problem Bus::Impl::why_not(natsStatus status, const std::string& server) const {
           "the server {} refuses {} ({}): check [cluster] {}", server, who(), detail,
           options.user.empty() && !options.credentials.empty() ? "credentials"
                                                                : "user and password_file"));
-    case NATS_SECURE_CONNECTION_REQUIRED:
-      return refused(
-          fmt::format("the server {} wants TLS: write tls:// in [cluster] servers", server));
     case NATS_SECURE_CONNECTION_WANTED:
       return refused(
           fmt::format("the server {} has no TLS: give it some (docs/cluster.md, 3)", server));
@@ -460,10 +465,18 @@ Problem Bus::Impl::why_not(natsStatus status, const std::string& server) const {
           fmt::format("no TLS with the server {}: {}: check [cluster] tls_ca, "
                       "tls_certificate and tls_key, and the server's own",
                       server, detail));
+    case NATS_PROTOCOL_ERROR:  // it has hung up, and with TLS 1.3 that is all it says
+      if (!server.starts_with("tls://")) break;
+      return refused(
+          fmt::format("the server {} has ended a connection with TLS: it may want a "
+                      "certificate of this relay, made by its own ca_file: check "
+                      "[cluster] tls_certificate and tls_key",
+                      server));
     default:
-      return {BusState::Away,
-              fmt::format("the server {}: {}", server, detail.empty() ? text_of(status) : detail)};
+      break;
   }
+  return {BusState::Away,
+          fmt::format("the server {}: {}", server, detail.empty() ? text_of(status) : detail)};
 }
 
 // What is not permitted of all that we send and listen to, beside requests: nobody answers that.
@@ -471,7 +484,8 @@ void Bus::Impl::look_at_permissions(const Link& on) {
   std::string violation = on.violation();
   if (violation.empty() || violation == said_violation) return;
   said_violation = std::move(violation);
-  if (handler != nullptr) seldom_log.error(public_text("cluster: " + forbidden(said_violation)));
+  if (handler == nullptr || is_refused()) return;  // it has been said
+  seldom_log.error(public_text("cluster: " + forbidden(said_violation)));
 }
 
 std::shared_ptr<Link> Bus::Impl::connect() {

@@ -30,31 +30,25 @@ struct Advice {
   std::string_view text;
 };
 
-// Each was provoked with a real server (tests/cluster/refusals.test.mjs).
+// Each was provoked with real servers: RefusalTest of tests/relay/cluster_bus_test.cpp, and 10005,
+// which takes several servers, in tests/cluster/life.test.mjs.
 constexpr std::array kAdvice = {
-    Advice{10'002,
-           "the servers' account of the relays may not keep so much: make [cluster] "
-           "stream_bytes_max smaller, or the account's jetstream max_file larger"},
     Advice{10'005,
-           "too few servers with JetStream are there, or not so many have [cluster] "
-           "stream_bytes_max free: look at their max_file_store"},
-    Advice{10'023,
-           "a limit of the servers' or of the account: look at max_file_store and at the "
-           "account's jetstream limits, and at [cluster] stream_bytes_max"},
-    Advice{10'026, "the account has too few consumers: one for each relay, and some to spare"},
-    Advice{10'027, "the account may have no further stream: raise its max_streams"},
+           "too few servers with JetStream are there, or too few have [cluster] stream_bytes_max "
+           "free: make it smaller, or max_file_store in nats-server.conf larger"},
+    Advice{10'026, "raise the account's max_consumers: one for each relay, and some to spare"},
+    Advice{10'027, "raise the account's max_streams"},
     Advice{10'039, "write `jetstream: enabled` into the servers' account of the relays"},
     Advice{10'047,
-           "the servers have less free than [cluster] stream_bytes_max: make it smaller, "
-           "or max_file_store in nats-server.conf larger"},
+           "the servers or the account have less free than [cluster] stream_bytes_max: make it "
+           "smaller, or max_file_store in nats-server.conf larger"},
     Advice{10'065,
-           "another stream of the account takes these subjects: remove it, or choose "
-           "another [cluster] name"},
+           "another stream of the account takes these subjects: remove it, or choose another "
+           "[cluster] name"},
     Advice{10'074,
-           "one server alone keeps one copy: set [cluster] replicas = 1, or give the "
-           "servers a cluster"},
-    Advice{10'076, "JetStream is off: nats-server.conf needs jetstream { store_dir: … }"},
-    Advice{10'122, "the account's max_stream_bytes is less than [cluster] stream_bytes_max"},
+           "one server alone keeps one copy: set [cluster] replicas = 1, or give the servers a "
+           "cluster"},
+    Advice{10'122, "the account's disk_max_stream_bytes is less than [cluster] stream_bytes_max"},
 };
 
 const Advice* advice_of(std::int64_t number) {
