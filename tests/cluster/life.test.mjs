@@ -50,16 +50,6 @@ const on_machine = (member, ...args) => {
   return execFileSync(file, all, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
 };
 
-/** What it prints where it ends with another status than 0. */
-const on_machine_failing = (...args) => {
-  try {
-    on_machine(...args);
-  } catch (error) {
-    return `${error.stdout}${error.stderr}`;
-  }
-  return assert.fail("it should have failed");
-};
-
 /** All relays that are up hold the same. */
 async function alike(cluster) {
   await cluster.settled();
@@ -227,7 +217,7 @@ cluster_test("who has no password is nobody, and a relay's user can neither remo
   // More than the servers have, on none of which there is a stream yet: what is to be done is said, and a mended one goes on.
   await first.start_relay({ sections: { cluster: { stream_bytes_max: 2 ** 40 } }, serving: false });
   await first.relay.said(/the stream test can't be made: no suitable peers for placement, insufficient storage \(JetStream's error 10005\): .*stream_bytes_max/);
-  assert.match(on_machine_failing(first, "status"), /m1 +catching_up.*\n.*10005/);
+  assert.match(first.status(), /m1 +catching_up.*\n.*10005/);
   await first.stop_relay();
   await first.start_relay({ sections: {} });
   await put(first, 3);
@@ -243,7 +233,7 @@ cluster_test("who has no password is nobody, and a relay's user can neither remo
   const refused = /refuses user "stranger" \(Authorization Violation\): check \[cluster\] user and password_file/;
   await second.relay.said(refused);
   assert.equal((await upgrade(second)).status, 503);
-  assert.match(on_machine_failing(second, "status"), refused);
+  assert.match(second.status(), refused);
 });
 
 cluster_test("relays show .creds files to servers that know an operator only; TLS on every line", { skip, is_secure: true, credentials: make_credentials(relay_permissions(kPrefix)) }, async (cluster) => {
