@@ -25,4 +25,6 @@ if(NOT NOSTRIL_WITH_NATS STREQUAL "OFF")
   if(NOSTRIL_WITH_NATS STREQUAL "ON" AND NOT NATS_FOUND)
     message(FATAL_ERROR "NOSTRIL_WITH_NATS is ON and libnats was not found: install libnats-dev")
   endif()
+else()
+  unset(NATS_FOUND CACHE)  # of an earlier configuration of this folder
 endif()

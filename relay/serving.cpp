@@ -3,10 +3,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_format.h"
+#include "base/log_seldom.h"
 #include "base/rng.h"
 #include "net/inherited_sockets.h"
 #include "net/loop.h"
 #include "net/service_notify.h"
+#include "relay/cluster/disk_probe.h"
 #include "relay/relay.h"
 #include "relay/reload.h"
 
@@ -218,6 +220,11 @@ class Serving {
   // A snapshot of the cluster is ready, or the disk may have room again. In this process: nothing
   // else has changed.
   void renew() {
+    // Where nothing can be written the next one would not begin, and this one answers for itself.
+    if (const std::string why = disk_problem(config_.data); !why.empty()) {
+      seldom_log_.error(public_text(why));
+      return;
+    }
     log(LogLevel::Warning, "starting anew for the cluster: what is under way is answered");
     sockets_ = relay_->stop_for_restart();
     relay_.reset();
@@ -242,6 +249,7 @@ class Serving {
   SystemRng rng_;
   std::unique_ptr<Relay> relay_;
   FileWatch watch_;
+  SeldomLog seldom_log_;
 };
 
 }  // namespace

@@ -37,8 +37,7 @@ class Command {
         bus_(options_.bus, nullptr) {
     if (!bus_.wait_connected(kConnectMs)) {
       const std::string why = bus_.problem();
-      throw std::runtime_error(fmt::format("no server of cluster.servers answers{}{}",
-                                           why.empty() ? "" : ": ", one_line(why)));
+      throw std::runtime_error(fmt::format("the cluster can't be reached: {}", one_line(why)));
     }
   }
 

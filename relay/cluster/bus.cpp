@@ -2,8 +2,8 @@
 
 #include "base/check.h"
 #include "base/hex.h"
-#include "base/json.h"
 #include "base/log.h"
+#include "base/log_seldom.h"
 #include "base/rng.h"
 #include "base/thread_name.h"
 #include "relay/cluster/subjects.h"
@@ -36,6 +36,7 @@ constexpr int kPingsOutMax = 2;
 constexpr Ms kTick{100};
 constexpr Ms kLookEvery{1'000};
 constexpr std::int64_t kStreamWaitMs = 1'500;
+constexpr std::int64_t kMakeWaitMs = 3'000;
 // Another server may reach those that this one does not.
 constexpr Ms kUnansweredMax{12'000};
 constexpr Ms kConnectPause{500};
@@ -52,11 +53,11 @@ constexpr Ms kBehindMax{15'000};
 constexpr int kDeliveryThreads = 2;
 // What a message that waits costs besides its text.
 constexpr std::size_t kMessageBytes = 64;
-constexpr std::string_view kAckSubject = "$JS.ACK.";
-
-constexpr auto kErrorStreamMissing = static_cast<jsErrCode>(JSStreamNotFoundErr);
-constexpr auto kErrorStreamThere = static_cast<jsErrCode>(JSStreamNameExistErr);
-constexpr std::int64_t kErrorTooLarge = JSStreamMessageExceedsMaximumErr;
+constexpr std::string_view kNoJetStream =
+    "no server answers for JetStream: nats-server.conf needs jetstream { store_dir: ... }, and the "
+    "servers some seconds to begin with it";
+// Requests of flow control that wait for us; each server has one under way.
+constexpr std::size_t kHeldRepliesMax = 64;
 
 struct Destroy {
   void operator()(natsMsg* msg) const { natsMsg_Destroy(msg); }
@@ -64,12 +65,6 @@ struct Destroy {
   void operator()(natsOptions* options) const { natsOptions_Destroy(options); }
 
   void operator()(natsSubscription* subscription) const { natsSubscription_Destroy(subscription); }
-
-  void operator()(jsStreamInfo* info) const { jsStreamInfo_Destroy(info); }
-
-  void operator()(jsConsumerInfo* info) const { jsConsumerInfo_Destroy(info); }
-
-  void operator()(jsCtx* context) const { jsCtx_Destroy(context); }
 };
 
 template <typename T>
@@ -93,6 +88,15 @@ std::string text_of(natsStatus status) {
   return natsStatus_GetText(status);
 }
 
+// "(conn.c:1905): Authorization Violation", without the place in libnats.
+std::string last_error_of_thread() {
+  natsStatus status = NATS_OK;
+  const char* text = nats_GetLastError(&status);
+  std::string out = one_line(text == nullptr ? "" : text);
+  const std::size_t end = out.find("): ");
+  return out.starts_with('(') && end != std::string::npos ? out.substr(end + 3) : out;
+}
+
 void must(natsStatus status, const std::string& what) {
   if (status != NATS_OK) throw std::runtime_error(what + ": " + text_of(status));
 }
@@ -111,64 +115,6 @@ std::string_view header_of(natsMsg* msg, const char* name) {
   const char* value = nullptr;
   if (natsMsgHeader_Get(msg, name, &value) != NATS_OK) return {};
   return text_or_empty(value);
-}
-
-struct Place {
-  std::uint64_t stream = 0;
-  std::uint64_t consumer = 0;
-};
-
-// Where a delivered message stands, from the subject that an ack would go to:
-// $JS.ACK.STREAM.CONSUMER.DELIVERIES.STREAM_SEQUENCE.CONSUMER_SEQUENCE.TIME.PENDING, or, of servers
-// with domains, $JS.ACK.DOMAIN.ACCOUNT.STREAM.… and maybe something behind.
-std::optional<Place> place_of(std::string_view reply) {
-  if (!reply.starts_with(kAckSubject)) return std::nullopt;
-  std::vector<std::string_view> tokens;
-  reply.remove_prefix(kAckSubject.size());
-  while (true) {
-    const std::size_t dot = reply.find('.');
-    tokens.push_back(reply.substr(0, dot));
-    if (dot == std::string_view::npos) break;
-    reply.remove_prefix(dot + 1);
-  }
-  constexpr std::size_t kShort = 7;
-  constexpr std::size_t kLong = 9;
-  if (tokens.size() != kShort && tokens.size() < kLong) return std::nullopt;
-  const std::size_t at = tokens.size() == kShort ? 3 : 5;
-  const auto stream = parse_count(tokens[at]);
-  const auto consumer = parse_count(tokens[at + 1]);
-  if (!stream || !consumer) return std::nullopt;
-  return Place{*stream, *consumer};
-}
-
-// {"stream":…,"seq":…} or {"error":{"code":…,"err_code":…,"description":…},…}
-PublishAck parse_ack(std::string_view body) {
-  PublishAck ack;
-  const auto json = Json::parse(body);
-  if (!json || !json->is_object()) {
-    ack.error = "the stream's answer makes no sense";
-    return ack;
-  }
-  if (const Json* error = json->find("error")) {
-    const Json* text = error->find("description");
-    const Json* code = error->find("err_code");
-    ack.error = text != nullptr ? one_line(text->string().value_or("")) : "";
-    if (code != nullptr && code->integer() == kErrorTooLarge) {
-      ack.result = PublishAck::Result::Refused;
-    }
-    return ack;
-  }
-  const Json* sequence = json->find("seq");
-  const auto number = sequence != nullptr ? sequence->integer() : std::nullopt;
-  if (!number || *number <= 0) {
-    ack.error = "the stream's answer makes no sense";
-    return ack;
-  }
-  const Json* duplicate = json->find("duplicate");
-  ack.sequence = static_cast<std::uint64_t>(*number);
-  ack.result = duplicate != nullptr && duplicate->boolean() == true ? PublishAck::Result::Duplicate
-                                                                    : PublishAck::Result::Stored;
-  return ack;
 }
 
 // What a subscription's messages go to. libnats calls on its own threads, also while and shortly
@@ -208,17 +154,9 @@ void on_async_error(natsConnection* /*connection*/, natsSubscription* /*subscrip
 // One connection from its beginning to its loss: never mended, but made anew.
 class Link {
  public:
-  explicit Link(natsConnection* connection) : connection_(connection) {
-    jsCtx* context = nullptr;
-    if (natsConnection_JetStream(&context, connection_, nullptr) == NATS_OK) {
-      context_.reset(context);
-    }
-  }
+  explicit Link(natsConnection* connection) : connection_(connection) {}
 
-  ~Link() {
-    context_.reset();
-    natsConnection_Destroy(connection_);
-  }
+  ~Link() { natsConnection_Destroy(connection_); }
 
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
@@ -227,13 +165,19 @@ class Link {
 
   [[nodiscard]] natsConnection* get() const { return connection_; }
 
-  [[nodiscard]] jsCtx* jet_stream() const { return context_.get(); }
-
   [[nodiscard]] bool is_up() const {
     return natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED;
   }
 
   void close() { natsConnection_Close(connection_); }
+
+  /// What the server has last not permitted; empty: nothing, of late. A later error takes its
+  /// place.
+  [[nodiscard]] std::string violation() const {
+    const char* text = nullptr;
+    if (natsConnection_GetLastError(connection_, &text) != NATS_NOT_PERMITTED) return {};
+    return one_line(text_or_empty(text));
+  }
 
   [[nodiscard]] Result<Owned<natsSubscription>, natsStatus> subscribe(
       const std::string& subject, const std::shared_ptr<Tap>& tap, bool is_bounded) const {
@@ -253,7 +197,6 @@ class Link {
 
  private:
   natsConnection* const connection_;
-  Owned<jsCtx> context_;
 };
 
 }  // namespace
@@ -271,6 +214,12 @@ std::string_view to_string(BusState state) {
   }
   return "?";
 }
+
+// Why something does not work: Away, or Refused where it does not pass by itself.
+struct Problem {
+  BusState state = BusState::Away;
+  std::string why;
+};
 
 struct Bus::Impl {
   Impl(BusOptions wanted, BusHandler* its_handler)
@@ -355,6 +304,9 @@ struct Bus::Impl {
   std::optional<Clock::time_point> behind_since;
   std::optional<StreamIdentity> new_stream;
   Clock::time_point new_since;
+  std::optional<Problem> problem_of_round;  // of the servers that were tried; a refusal stays
+  std::string said_violation;
+  SeldomLog seldom_log;
   std::shared_ptr<Tap> ack_tap;
   Owned<natsSubscription> ack_subscription;
 
@@ -370,8 +322,18 @@ struct Bus::Impl {
   void set_state(BusState next, const std::string& why);
   void set_ready();
   void set_info(StreamInfo&& next);
-  [[nodiscard]] natsStatus make_stream(Link& on, jsErrCode& code, bool is_there,
-                                       const jsStreamConfig* found);
+  [[nodiscard]] bool is_refused() const;
+  void set_problem(const jetstream::ApiError& error, const std::string& what);
+  [[nodiscard]] Result<std::string, Problem> ask(const Link& on, const std::string& subject,
+                                                 const std::string& body,
+                                                 std::int64_t wait_ms) const;
+  [[nodiscard]] jetstream::StreamConfig wanted_stream() const;
+  void make_stream(const Link& on);
+  void change_stream(const Link& on, const jetstream::StreamConfig& found);
+  [[nodiscard]] std::string who() const;
+  [[nodiscard]] std::string forbidden(const std::string& violation) const;
+  [[nodiscard]] Problem why_not(natsStatus status, const std::string& server) const;
+  void look_at_permissions(const Link& on);
   void look_at_consumer(Link& on);
   [[nodiscard]] bool can_read_on(const Reading& wanted, bool met_hole);
   void make_consumer(Link& on, std::uint64_t from_sequence);
@@ -380,7 +342,7 @@ struct Bus::Impl {
   void on_status(natsMsg* msg);
   void break_consumer();
   void answer_flow_control(std::string reply);
-  void on_ack(natsMsg* msg) const;
+  void on_ack(natsMsg* msg);
 
   [[nodiscard]] std::shared_ptr<Link> present_link() const {
     const std::lock_guard lock(mutex);
@@ -458,11 +420,12 @@ void Bus::Impl::keep() {
       (void)natsConnection_GetLastError(present->get(), &why);
       lose_link(one_line(text_or_empty(why)));
     } else if (!options.stream.empty() && Clock::now() - answered > kUnansweredMax) {
-      lose_link("this server does not reach the stream");
+      lose_link(is_refused() ? "" : "this server does not reach the stream");
       server_at = (server_at_now + 1) % servers.size();
     } else if (!options.stream.empty()) {
       if (look_now || Clock::now() >= next_look) {
         look_at_stream(*present);
+        look_at_permissions(*present);
         next_look = Clock::now() + kLookEvery;
       }
       look_at_consumer(*present);
@@ -472,23 +435,79 @@ void Bus::Impl::keep() {
   }
 }
 
+// How the servers know us; no secret of it.
+std::string Bus::Impl::who() const {
+  if (!options.user.empty()) return fmt::format("user \"{}\"", options.user);
+  return options.credentials.empty() ? "a relay without credentials and user"
+                                     : "the credentials of this relay";
+}
+
+std::string Bus::Impl::forbidden(const std::string& violation) const {
+  return fmt::format("the servers do not permit {} what a relay needs (docs/cluster.md, 3): {}",
+                     who(), violation);
+}
+
+// After a connection that was not made, on the same thread.
+Problem Bus::Impl::why_not(natsStatus status, const std::string& server) const {
+  const std::string detail = last_error_of_thread();
+  const auto refused = [](std::string why) { return Problem{BusState::Refused, std::move(why)}; };
+  switch (status) {
+    case NATS_CONNECTION_AUTH_FAILED:
+      return refused(fmt::format(
+          "the server {} refuses {} ({}): check [cluster] {}", server, who(), detail,
+          options.user.empty() && !options.credentials.empty() ? "credentials"
+                                                               : "user and password_file"));
+    case NATS_SECURE_CONNECTION_WANTED:
+      return refused(
+          fmt::format("the server {} has no TLS: give it some (docs/cluster.md, 3)", server));
+    case NATS_SSL_ERROR:
+      return refused(
+          fmt::format("no TLS with the server {}: {}: check [cluster] tls_ca, "
+                      "tls_certificate and tls_key, and the server's own",
+                      server, detail));
+    case NATS_PROTOCOL_ERROR:  // it has hung up, and with TLS 1.3 that is all it says
+      if (!server.starts_with("tls://")) break;
+      return refused(
+          fmt::format("the server {} has ended a connection with TLS: it may want a "
+                      "certificate of this relay, made by its own ca_file: check "
+                      "[cluster] tls_certificate and tls_key",
+                      server));
+    default:
+      break;
+  }
+  return {BusState::Away,
+          fmt::format("the server {}: {}", server, detail.empty() ? text_of(status) : detail)};
+}
+
+// What is not permitted of all that we send and listen to, beside requests: nobody answers that.
+void Bus::Impl::look_at_permissions(const Link& on) {
+  std::string violation = on.violation();
+  if (violation.empty() || violation == said_violation) return;
+  said_violation = std::move(violation);
+  if (handler == nullptr || is_refused()) return;  // it has been said
+  seldom_log.error(public_text("cluster: " + forbidden(said_violation)));
+}
+
 std::shared_ptr<Link> Bus::Impl::connect() {
   natsConnection* made = nullptr;
   const std::size_t at = server_at;
   server_at = (server_at + 1) % servers.size();
   const natsStatus status = natsConnection_Connect(&made, servers[at].get());
   if (status != NATS_OK) {
-    const bool is_refused = status == NATS_CONNECTION_AUTH_FAILED ||
-                            status == NATS_SECURE_CONNECTION_WANTED ||
-                            status == NATS_SECURE_CONNECTION_REQUIRED || status == NATS_SSL_ERROR;
-    set_state(is_refused ? BusState::Refused : BusState::Away, "NATS: " + text_of(status));
+    Problem one = why_not(status, options.servers[at]);
+    if (!problem_of_round || one.state == BusState::Refused) problem_of_round = std::move(one);
+    if (server_at != 0) return nullptr;  // the others first: one that is down says nothing of them
+    const Problem all = *std::exchange(problem_of_round, std::nullopt);
+    set_state(all.state, all.why);
     return nullptr;
   }
+  problem_of_round.reset();
+  said_violation.clear();
   auto next = std::make_shared<Link>(made);
   const std::string prefix = options.inbox_prefix + ".ack." + random_text() + ".";
   ack_tap = std::make_shared<Tap>([this](natsMsg* msg) { on_ack(msg); });
   auto acks = next->subscribe(prefix + "*", ack_tap, true);
-  bool is_subscribed = acks && next->jet_stream() != nullptr;
+  bool is_subscribed = acks.has_value();
   {
     const std::lock_guard subscribing(subscriptions_mutex);
     is_subscribed = is_subscribed && resubscribe(*next);
@@ -529,6 +548,7 @@ void Bus::Impl::lose_link(const std::string& why) {
     for (auto& [number, one] : subscriptions) one.made.reset();
   }
   if (gone) gone->close();
+  if (is_refused()) return;  // why is known, and true of the next one until that is seen
   set_state(BusState::Away, why.empty() ? "NATS: the connection was lost" : "NATS: " + why);
 }
 
@@ -542,7 +562,23 @@ bool Bus::Impl::resubscribe(const Link& on) {
   return true;
 }
 
+void Bus::Impl::set_problem(const jetstream::ApiError& error, const std::string& what) {
+  const bool is_lasting = jetstream::is_lasting(error);
+  if (is_lasting) answered = Clock::now();  // another server would say the same
+  set_state(is_lasting ? BusState::Refused : BusState::Away,
+            fmt::format("{}: {}", what, in_words(error)));
+}
+
+bool Bus::Impl::is_refused() const {
+  const std::lock_guard lock(mutex);
+  return state == BusState::Refused;
+}
+
 void Bus::Impl::set_state(BusState next, const std::string& why) {
+  // Somebody has to do something. The command line says it itself.
+  if (next == BusState::Refused && handler != nullptr) {
+    seldom_log.error(public_text("cluster: " + why));
+  }
   {
     const std::lock_guard lock(mutex);
     problem = why;
@@ -575,85 +611,103 @@ void Bus::Impl::set_info(StreamInfo&& next) {
   if (is_new && handler != nullptr) handler->on_state();
 }
 
-// A stream that is there gets our bounds, once: else two relays with other configurations would
-// change it for ever.
-natsStatus Bus::Impl::make_stream(Link& on, jsErrCode& code, bool is_there,
-                                  const jsStreamConfig* found) {
-  jsStreamConfig config;
-  (void)jsStreamConfig_Init(&config);
-  std::array<const char*, 1> subjects = {options.stream_subjects.c_str()};
-  config.Name = options.stream.c_str();
-  config.Subjects = subjects.data();
-  config.SubjectsLen = static_cast<int>(subjects.size());
-  config.MaxBytes = options.stream_bytes_max;
-  config.MaxAge = options.stream_age_s_max * 1'000 * kNsAMs;
-  config.MaxMsgSize = static_cast<std::int32_t>(options.message_bytes_max);
-  config.Storage = js_FileStorage;
-  config.Replicas = options.replicas;
-  config.Duplicates = options.duplicate_window_s * 1'000 * kNsAMs;
-  config.DenyDelete = true;
-  config.DenyPurge = true;
-  if (is_there && found->MaxBytes == config.MaxBytes && found->MaxAge == config.MaxAge &&
-      found->Replicas == config.Replicas && found->Duplicates == config.Duplicates) {
-    return NATS_OK;
+// The answer of JetStream to a request; else why there is none.
+Result<std::string, Problem> Bus::Impl::ask(const Link& on, const std::string& subject,
+                                            const std::string& body, std::int64_t wait_ms) const {
+  natsMsg* answer = nullptr;
+  const natsStatus status = natsConnection_Request(&answer, on.get(), subject.c_str(), body.data(),
+                                                   static_cast<int>(body.size()), wait_ms);
+  const Owned<natsMsg> owned(answer);
+  if (status == NATS_OK) return std::string(body_of(answer));
+  // The servers answer nothing to what is not permitted: they say so beside it.
+  const std::string violation = on.violation();
+  if (violation.find(fmt::format("\"{}\"", subject)) != std::string::npos ||
+      violation.find("Subscription") != std::string::npos) {
+    return failure(Problem{BusState::Refused, forbidden(violation)});
   }
-  jsOptions limits;
-  (void)jsOptions_Init(&limits);
-  limits.Wait = 2 * kStreamWaitMs;
-  jsStreamInfo* made = nullptr;
-  const natsStatus status = is_there
-                                ? js_UpdateStream(&made, on.jet_stream(), &config, &limits, &code)
-                                : js_AddStream(&made, on.jet_stream(), &config, &limits, &code);
-  const Owned<jsStreamInfo> owned(made);
-  return status;
+  if (status == NATS_NO_RESPONDERS) {
+    return failure(Problem{BusState::Refused, std::string(kNoJetStream)});
+  }
+  return failure(Problem{BusState::Away, "NATS: " + text_of(status)});
 }
 
-// Whether it has answered.
+jetstream::StreamConfig Bus::Impl::wanted_stream() const {
+  jetstream::StreamConfig out;
+  out.name = options.stream;
+  out.subjects = {options.stream_subjects};
+  out.replicas = options.replicas;
+  out.bytes_max = options.stream_bytes_max;
+  out.age_ns_max = options.stream_age_s_max * 1'000 * kNsAMs;
+  out.duplicate_window_ns = options.duplicate_window_s * 1'000 * kNsAMs;
+  out.message_bytes_max = options.message_bytes_max;
+  return out;
+}
+
+void Bus::Impl::make_stream(const Link& on) {
+  const auto body =
+      ask(on, jetstream::create_subject(options.stream), to_json(wanted_stream()), kMakeWaitMs);
+  if (!body) {
+    set_state(body.error().state,
+              fmt::format("the stream {} can't be made: {}", options.stream, body.error().why));
+    return;
+  }
+  const auto made = jetstream::parse_stream_reply(*body, options.stream);
+  // Another relay has made it, a moment ago, with other bounds: those it has.
+  if (made || made.error().number == jetstream::error::kStreamNameInUse) {
+    stream_is_configured = true;
+    wake();  // look again
+    return;
+  }
+  set_problem(made.error(), fmt::format("the stream {} can't be made", options.stream));
+}
+
+// A stream that is there gets our bounds, once: else two relays with other configurations would
+// change it for ever.
+void Bus::Impl::change_stream(const Link& on, const jetstream::StreamConfig& found) {
+  if (std::exchange(stream_is_configured, true)) return;
+  const jetstream::StreamConfig wanted = wanted_stream();
+  if (has_bounds_of(found, wanted)) return;
+  const auto body =
+      ask(on, jetstream::update_subject(options.stream), to_json(wanted), kMakeWaitMs);
+  std::string why;
+  if (!body) {
+    why = body.error().why;
+  } else if (const auto done = jetstream::parse_stream_reply(*body, options.stream); !done) {
+    why = in_words(done.error());
+  }
+  if (!why.empty()) {
+    log(LogLevel::Warning, "cluster: the stream keeps its bounds, other than [cluster] says: {}",
+        public_text(why));
+  }
+}
+
+// Whether it has answered what can be believed.
 bool Bus::Impl::look_at_stream(Link& on) {
-  jsOptions limits;
-  (void)jsOptions_Init(&limits);
-  limits.Wait = kStreamWaitMs;
-  jsStreamInfo* found = nullptr;
-  auto code = static_cast<jsErrCode>(0);
-  natsStatus status =
-      js_GetStreamInfo(&found, on.jet_stream(), options.stream.c_str(), &limits, &code);
-  const Owned<jsStreamInfo> owned(found);
-  if (status == NATS_NOT_FOUND && code == kErrorStreamMissing) {
-    code = static_cast<jsErrCode>(0);
-    status = make_stream(on, code, false, nullptr);
-    if (status == NATS_OK || code == kErrorStreamThere) {
-      stream_is_configured = true;
-      wake();  // look again
-      return false;
-    }
-    set_state(BusState::Away, fmt::format("the stream {} can't be made: {} (error {})",
-                                          options.stream, text_of(status), static_cast<int>(code)));
+  const auto body = ask(on, jetstream::info_subject(options.stream), {}, kStreamWaitMs);
+  if (!body) {
+    set_state(body.error().state,
+              fmt::format("the stream {} does not answer: {}", options.stream, body.error().why));
     return false;
   }
-  if (status != NATS_OK) {
-    set_state(BusState::Away, fmt::format("the stream {} does not answer: {} (error {})",
-                                          options.stream, text_of(status), static_cast<int>(code)));
+  auto report = jetstream::parse_stream_reply(*body, options.stream);
+  if (!report && report.error().number == jetstream::error::kStreamNotFound) {
+    make_stream(on);
     return false;
   }
-  if (!std::exchange(stream_is_configured, true)) {
-    code = static_cast<jsErrCode>(0);
-    if (make_stream(on, code, true, found->Config) != NATS_OK) {
-      log(LogLevel::Warning, "the stream's bounds can't be changed: error {}",
-          static_cast<int>(code));
-    }
+  if (!report) {
+    set_problem(report.error(), fmt::format("the stream {}", options.stream));
+    return false;
   }
-  StreamInfo next;
-  next.identity = {options.stream, found->Created};
-  next.first_sequence = found->State.FirstSeq;
-  next.last_sequence = found->State.LastSeq;
-  if (next.last_sequence > 0 && found->State.Msgs == 0) {
-    next.first_sequence = next.last_sequence + 1;
+  if (report->config.subjects != std::vector<std::string>{options.stream_subjects}) {
+    answered = Clock::now();
+    set_state(BusState::Refused, fmt::format("the stream {} is not of relays: it does not take {}; "
+                                             "remove it, or choose another [cluster] name",
+                                             options.stream, options.stream_subjects));
+    return false;
   }
-  next.is_whole =
-      found->State.Msgs == 0 || next.last_sequence - next.first_sequence + 1 == found->State.Msgs;
+  change_stream(on, report->config);
+  StreamInfo next = std::move(report->info);
   if (next.last_sequence == 0 && !is_settled(next.identity)) return false;
-  next.bytes = found->State.Bytes;
-  next.replicas = found->Config != nullptr ? found->Config->Replicas : 1;
   set_info(std::move(next));
   answered = Clock::now();
   set_ready();
@@ -765,29 +819,22 @@ void Bus::Impl::make_consumer(Link& on, std::uint64_t from_sequence) {
     consumer = std::move(next);
     held_replies.clear();
   }
-  jsConsumerConfig config;
-  (void)jsConsumerConfig_Init(&config);
-  config.DeliverPolicy = js_DeliverByStartSequence;
-  config.OptStartSeq = from_sequence;
-  config.AckPolicy = js_AckNone;
-  config.DeliverSubject = subject.c_str();
-  config.FlowControl = true;
-  config.Heartbeat = std::chrono::nanoseconds(kHeartbeat).count();
-  config.InactiveThreshold = kUnusedConsumerMs * kNsAMs;
-  config.Replicas = 1;
-  config.MemoryStorage = true;
-  jsOptions limits;
-  (void)jsOptions_Init(&limits);
-  limits.Wait = kStreamWaitMs;
-  jsConsumerInfo* made = nullptr;
-  auto code = static_cast<jsErrCode>(0);
-  const natsStatus status =
-      js_AddConsumer(&made, on.jet_stream(), options.stream.c_str(), &config, &limits, &code);
-  const Owned<jsConsumerInfo> owned(made);
-  if (status != NATS_OK) {
+  jetstream::ConsumerConfig config;
+  config.stream = options.stream;
+  config.deliver_subject = subject;
+  config.from_sequence = from_sequence;
+  config.heartbeat_ns = std::chrono::nanoseconds(kHeartbeat).count();
+  config.unused_ns_max = kUnusedConsumerMs * kNsAMs;
+  const auto body =
+      ask(on, jetstream::consumer_subject(options.stream), to_json(config), kStreamWaitMs);
+  if (!body) {
     drop_consumer();
-    set_state(BusState::Away, fmt::format("the stream can't be read: {} (error {})",
-                                          text_of(status), static_cast<int>(code)));
+    set_state(body.error().state, "the stream can't be read: " + body.error().why);
+    return;
+  }
+  if (const auto made = jetstream::parse_consumer_reply(*body, options.stream); !made) {
+    drop_consumer();
+    set_problem(made.error(), "the stream can't be read");
     return;
   }
   consumers_made.fetch_add(1);
@@ -814,7 +861,7 @@ void Bus::Impl::on_delivery(std::uint64_t consumer_number, natsMsg* msg) {
   const std::lock_guard lock(reading_mutex);
   if (!consumer.is_there || consumer.number != consumer_number || consumer.is_broken) return;
   consumer.heard = Clock::now();
-  const auto place = place_of(text_or_empty(natsMsg_GetReply(msg)));
+  const auto place = jetstream::place_of(text_or_empty(natsMsg_GetReply(msg)));
   if (!place) {
     on_status(msg);
     return;
@@ -858,8 +905,10 @@ void Bus::Impl::on_status(natsMsg* msg) {
 }
 
 void Bus::Impl::answer_flow_control(std::string reply) {
+  if (!jetstream::is_flow_control(reply)) return;
   if (unconfirmed_bytes > options.unread_bytes_max) {
-    if (std::ranges::find(held_replies, reply) == held_replies.end()) {
+    if (held_replies.size() < kHeldRepliesMax &&
+        std::ranges::find(held_replies, reply) == held_replies.end()) {
       held_replies.push_back(std::move(reply));
     }
     return;
@@ -868,14 +917,17 @@ void Bus::Impl::answer_flow_control(std::string reply) {
   if (on) (void)natsConnection_Publish(on->get(), reply.c_str(), nullptr, 0);
 }
 
-void Bus::Impl::on_ack(natsMsg* msg) const {
+void Bus::Impl::on_ack(natsMsg* msg) {
   const auto token = number_of(text_or_empty(natsMsg_GetSubject(msg)));
   if (!token || handler == nullptr) return;
   PublishAck ack;
   if (natsMsg_IsNoResponders(msg)) {
     ack.error = "the stream has no leader";
   } else {
-    ack = parse_ack(body_of(msg));
+    ack = jetstream::parse_publish_ack(body_of(msg), options.stream);
+    if (!ack.error.empty()) {
+      seldom_log.error(public_text("cluster: the stream does not take a message: " + ack.error));
+    }
   }
   handler->on_ack(*token, std::move(ack));
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "relay/cluster/jetstream.h"
 #include "relay/store/stream_position.h"
 
 #include <compare>
@@ -44,17 +45,6 @@ struct BusOptions {
   std::int64_t unread_bytes_max = std::int64_t{16} << 20;
 };
 
-struct StreamInfo {
-  StreamIdentity identity;
-  std::uint64_t first_sequence = 0;  ///< still there; last_sequence + 1: none is
-  std::uint64_t last_sequence = 0;   ///< 0: nothing was ever in it
-  /// Nothing lacks between the two. Servers drop from the front only, so a reader that meets a gap
-  /// in such a stream was told wrongly: by a replica that was cut off and is not whole itself.
-  bool is_whole = true;
-  std::uint64_t bytes = 0;
-  std::int64_t replicas = 1;
-};
-
 enum class BusState : std::uint8_t {
   Away,     ///< no server, or the stream has no leader: nothing can be published
   Ready,    ///< the stream has answered a moment ago
@@ -63,20 +53,6 @@ enum class BusState : std::uint8_t {
 };
 
 [[nodiscard]] std::string_view to_string(BusState state);
-
-/// What the stream says to a publication.
-struct PublishAck {
-  enum class Result : std::uint8_t {
-    Stored,     ///< by a quorum of its replicas
-    Duplicate,  ///< this message id was stored before, at `sequence`
-    NotNow,     ///< no leader at the moment, or no server: send it again
-    Refused,    ///< for good, e.g. too large, or the stream is full
-  };
-
-  Result result = Result::NotNow;
-  std::uint64_t sequence = 0;
-  std::string error;  ///< of the last two: one line, of the servers
-};
 
 /// A message of the stream.
 struct StreamMessage {

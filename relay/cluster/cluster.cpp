@@ -543,7 +543,7 @@ void Cluster::apply_arrived() {
   wants_commits_.store(is_blocked_ || !known_.empty() || phase_ == ClusterPhase::CatchingUp);
   if (store_failed_.load()) {
     if (new_start_ms_.load() == 0) new_start_ms_.store(clock_.monotonic_ms() + kStoreRetryMs);
-    stick("the store takes nothing more, as the log says; it is tried again twice a minute");
+    stick("the store takes nothing more, as the log says; it goes on by itself when it can");
   } else if (phase_ == ClusterPhase::CatchingUp && position() >= target_) {
     set_phase(ClusterPhase::Serving, "");
     log(LogLevel::Info, "cluster: caught up at message {}", position());

@@ -1,7 +1,7 @@
 // Three machines, each with a nats-server and a relay: started, waited for, hurt and stopped. What a test asks about comes from the
 // outside: the relays' sockets and metrics, the servers' own API.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
@@ -47,6 +47,13 @@ export class Member {
     this.http = `http://${machine.client_address}:${kRelayPort}`;
   }
 
+  /** Its own program: what its `nostril-relay cluster` prints, whatever its status. */
+  status() {
+    const [file, args] = this.machine.command(path.join(kBin, "nostril-relay"), ["cluster", "status", "--config", this.config]);
+    const { stdout, stderr } = spawnSync(file, args, { encoding: "utf8", timeout: 60_000 });
+    return `${stdout}${stderr}`;
+  }
+
   #run(name, file, args) {
     const program = new Program(`${name} ${this.name}`, ...this.machine.command(file, args));
     this.cluster.add(program);
@@ -80,9 +87,11 @@ export class Member {
         ...(is_alone ? {} : { cluster: { name: kPrefix, relay: this.name, servers, ...user, stream_bytes_max: this.cluster.bytes_max / 2, ...lines, ...cluster } }) }));
   }
 
-  async start_relay({ serving = true, ...config } = {}) {
+  /** `before`: words of a command that runs the program in its own place, e.g. `env …`. */
+  async start_relay({ serving = true, before = [], ...config } = {}) {
     this.write_config(config);
-    this.relay = this.#run("relay", path.join(kBin, "nostril-relay"), ["run", "--config", this.config]);
+    const [file, ...args] = [...before, path.join(kBin, "nostril-relay"), "run", "--config", this.config];
+    this.relay = this.#run("relay", file, args);
     await this.relay.line(/^listening on (ws:\/\/\S+)$/m);
     if (serving) await this.serves();
   }

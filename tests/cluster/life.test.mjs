@@ -214,7 +214,12 @@ cluster_test("a relay that was away for longer than the stream reaches back take
 cluster_test("who has no password is nobody, and a relay's user can neither remove the stream nor read beside it", { skip }, async (cluster) => {
   await cluster.start_servers();
   const [first, second] = cluster.members;
-  await first.start_relay();
+  // More than the servers have, on none of which there is a stream yet: what is to be done is said, and a mended one goes on.
+  await first.start_relay({ sections: { cluster: { stream_bytes_max: 2 ** 40 } }, serving: false });
+  await first.relay.said(/the stream test can't be made: no suitable peers for placement, insufficient storage \(JetStream's error 10005\): .*stream_bytes_max/);
+  assert.match(first.status(), /m1 +catching_up.*\n.*10005/);
+  await first.stop_relay();
+  await first.start_relay({ sections: {} });
   await put(first, 3);
   await assert.rejects(first.nats({ user: "relay", password: "guess" }), /Authorization/);
   const relay = await first.nats(kUsers.relay);
@@ -223,10 +228,12 @@ cluster_test("who has no password is nobody, and a relay's user can neither remo
   }
   relay.close();
   assert.equal((await cluster.stream()).state.messages, 3);
-  // A relay with a wrong password does not serve. (libnats keeps the reason to itself; the server logs it.)
+  // A relay that the servers don't know does not serve, and says why; so does the command.
   await second.start_relay({ sections: { cluster: { user: "stranger" } }, serving: false });
-  await second.relay.said(/cluster: away, NATS: /);
+  const refused = /refuses user "stranger" \(Authorization Violation\): check \[cluster\] user and password_file/;
+  await second.relay.said(refused);
   assert.equal((await upgrade(second)).status, 503);
+  assert.match(second.status(), refused);
 });
 
 cluster_test("relays show .creds files to servers that know an operator only; TLS on every line", { skip, is_secure: true, credentials: make_credentials(relay_permissions(kPrefix)) }, async (cluster) => {

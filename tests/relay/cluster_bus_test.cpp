@@ -1,4 +1,5 @@
 // The bus against a real nats-server.
+#include "base/log.h"
 #include "relay/cluster/bus.h"
 #include "relay/cluster/subjects.h"
 #include "tests/net/test_certificate.h"
@@ -8,6 +9,7 @@
 #include <gmock/gmock.h>
 
 #include <condition_variable>
+#include <fstream>
 #include <map>
 #include <mutex>
 
@@ -355,6 +357,202 @@ TEST_F(BusTest, TheNextServerIsTakenWhenTheFirstIsGone) {
   server->kill();
   Bus bus(with, &listener);
   EXPECT_TRUE(is_ready(bus)) << bus.problem();
+}
+
+// --- What an operator has to mend is said in words (relay/cluster/jetstream.h, bus.cpp).
+
+class RefusalTest : public BusTest {
+ protected:
+  /// A server of its own, with these lines in its configuration.
+  void serve(const std::string& lines, std::vector<std::string> more = {}) {
+    const auto folder = dir.path() / ("server" + std::to_string(++servers_));
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / "conf") << lines;
+    more.insert(more.end(), {"-c", (folder / "conf").string()});
+    server = std::make_unique<NatsServer>(folder / "data", std::move(more));
+  }
+
+  /// One account, `more` of it, and of its user "relay".
+  void serve_account(const std::string& more, const std::string& more_of_user = "") {
+    serve("accounts {\n R: {\n" + more + "\n users: [{user: \"relay\", password: \"secret-word\"" +
+          more_of_user + "}]\n}\n S: {\n users: [{user: \"sys\", password: \"sys\"}]\n}\n}\n" +
+          "system_account: S\n");
+  }
+
+  BusOptions with_password() const {
+    BusOptions out = options("a");
+    out.user = "relay";
+    out.password = "secret-word";
+    return out;
+  }
+
+  /// Refused, with words that have all of `said`.
+  void is_refused(Bus& bus, const std::vector<std::string>& said) {
+    EXPECT_TRUE(eventually([&] { return bus.state() == BusState::Refused; }))
+        << to_string(bus.state()) << ": " << bus.problem();
+    const std::string problem = bus.problem();
+    for (const auto& words : said) EXPECT_THAT(problem, testing::HasSubstr(words));
+    EXPECT_THAT(problem, testing::Not(testing::HasSubstr("secret-word")));
+    EXPECT_EQ(problem, one_line(problem));
+    RecordProperty("said", problem);
+  }
+
+  void is_refused(const BusOptions& with, const std::vector<std::string>& said) {
+    Bus bus(with, &listener);
+    is_refused(bus, said);
+  }
+
+ private:
+  int servers_ = 0;
+};
+
+TEST_F(RefusalTest, AWrongPasswordNamesTheUser) {
+  serve_account("jetstream: enabled");
+  BusOptions with = with_password();
+  with.password = "wrong";
+  is_refused(with, {server->url(), "refuses user \"relay\"", "[cluster] user and password_file"});
+  with.user = with.password = "";
+  is_refused(with, {"refuses", "without credentials and user"});
+}
+
+// The next server is down: that is not what has to be said.
+TEST_F(RefusalTest, ARefusalIsNotHiddenByAServerThatIsDown) {
+  serve_account("jetstream: enabled");
+  NatsServer other(dir.path() / "other");
+  BusOptions with = with_password();
+  with.password = "wrong";
+  with.servers.push_back(other.url());
+  other.kill();
+  Bus bus(with, &listener);
+  is_refused(bus, {"refuses user \"relay\""});
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_EQ(bus.state(), BusState::Refused) << bus.problem();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+TEST_F(RefusalTest, AServerThatIsDownIsAwayAndNamed) {
+  server->kill();
+  Bus bus(options("a"), &listener);
+  EXPECT_TRUE(eventually([&] { return bus.problem().find(server->url()) != std::string::npos; }))
+      << bus.problem();
+  EXPECT_EQ(bus.state(), BusState::Away);
+}
+
+TEST_F(RefusalTest, WhoMayNotAskTheStreamIsToldWhatIsMissing) {
+  serve_account("jetstream: enabled",
+                ", permissions: {publish: [\"test.>\"], subscribe: [\"test.>\"]}");
+  is_refused(with_password(), {"do not permit user \"relay\"", "docs/cluster.md, 3",
+                               "Publish to \"$JS.API.STREAM.INFO.test\""});
+  serve_account("jetstream: enabled", ", permissions: {publish: [\">\"], subscribe: [\"else.>\"]}");
+  is_refused(with_password(), {"do not permit user \"relay\"", "Subscription to \"test.inbox.a."});
+}
+
+TEST_F(RefusalTest, TlsOnOneSideOnlyIsSaid) {
+  const net::TestCertificate certificate("IP:127.0.0.1");
+  const std::vector<std::string> tls = {"--tls", "--tlscert=" + certificate.certificate_path,
+                                        "--tlskey=" + certificate.key_path};
+  BusOptions secure = options("a");
+  secure.servers = {"tls" + server->url().substr(4)};
+  secure.tls_ca = certificate.certificate_path;
+  is_refused(secure, {"has no TLS"});
+  serve("", tls);
+  is_refused(options("a"), {"no TLS with the server", "tls_ca"});
+  secure.servers = {"tls" + server->url().substr(4)};
+  const net::TestCertificate unknown("IP:127.0.0.1");
+  secure.tls_ca = unknown.certificate_path;
+  is_refused(secure, {"no TLS with the server", "tls_ca"});
+}
+
+TEST_F(RefusalTest, AServerThatWantsACertificateSaysSo) {
+  const net::TestCertificate certificate("IP:127.0.0.1");
+  serve("", {"--tlsverify", "--tlscert=" + certificate.certificate_path,
+             "--tlskey=" + certificate.key_path, "--tlscacert=" + certificate.certificate_path});
+  BusOptions secure = options("a");
+  secure.servers = {"tls" + server->url().substr(4)};
+  secure.tls_ca = certificate.certificate_path;
+  is_refused(secure, {"tls_certificate"});
+}
+
+TEST_F(RefusalTest, AnAccountWithoutJetStreamIsSaid) {
+  serve_account("");
+  is_refused(with_password(), {"10039", "jetstream: enabled"});
+}
+
+TEST_F(RefusalTest, AStreamThatDoesNotFitIsSaid) {
+  BusOptions large = options("a");
+  large.stream_bytes_max = std::int64_t{1} << 50;
+  is_refused(large,
+             {"the stream test can't be made", "10047", "stream_bytes_max", "max_file_store"});
+  serve_account("jetstream: {max_file: 10MB}");
+  is_refused(with_password(), {"10047", "stream_bytes_max"});
+  serve_account("jetstream: {disk_max_stream_bytes: 10MB}");
+  is_refused(with_password(), {"10122", "max_stream_bytes"});
+}
+
+TEST_F(RefusalTest, ThreeCopiesOnOneServerAreNone) {
+  BusOptions three = options("a");
+  three.replicas = 3;
+  is_refused(three, {"10074", "replicas = 1"});
+}
+
+TEST_F(RefusalTest, AnAccountWithoutRoomForAnotherStreamOrReaderIsSaid) {
+  serve_account("jetstream: {max_streams: 1}");
+  BusOptions first = with_password();
+  first.stream = "first";
+  first.stream_subjects = "first.>";
+  {
+    Bus bus(first, &listener);
+    ASSERT_TRUE(is_ready(bus)) << bus.problem();
+  }
+  is_refused(with_password(), {"10027", "max_streams"});
+  serve_account("jetstream: {max_consumers: 1}");
+  Bus a(with_password(), &listener);
+  ASSERT_TRUE(is_ready(a)) << a.problem();
+  a.read_stream(a.info()->identity, 1);
+  ASSERT_TRUE(eventually([&] { return a.consumers_made() == 1; }));
+  Bus b(with_password(), &listener);
+  ASSERT_TRUE(is_ready(b)) << b.problem();
+  b.read_stream(b.info()->identity, 1);
+  is_refused(b, {"can't be read", "10026"});
+}
+
+TEST_F(RefusalTest, AStreamOfSomebodyElseIsLeftAlone) {
+  BusOptions other = options("a");
+  other.stream_subjects = "else.>";
+  {
+    Bus bus(other, &listener);
+    ASSERT_TRUE(is_ready(bus)) << bus.problem();
+  }
+  BusOptions ours = options("a");
+  ours.stream_bytes_max = 32 << 20;  // so that it would be changed
+  is_refused(ours, {"the stream test is not of relays", "test.s.>"});
+  Bus bus(other, &listener);
+  EXPECT_TRUE(is_ready(bus)) << bus.problem();
+}
+
+TEST_F(RefusalTest, SubjectsThatAnotherStreamTakesAreSaid) {
+  BusOptions other = options("a");
+  other.stream = "other";
+  {
+    Bus bus(other, &listener);
+    ASSERT_TRUE(is_ready(bus)) << bus.problem();
+  }
+  is_refused(options("a"), {"10065", "another stream"});
+}
+
+// It is seen each second whether somebody has done something.
+TEST_F(RefusalTest, WhatWasMendedGoesOnByItself) {
+  BusOptions other = options("a");
+  other.stream = "other";
+  auto first = std::make_unique<Bus>(other, &listener);
+  ASSERT_TRUE(is_ready(*first)) << first->problem();
+  Bus bus(options("a"), &listener);
+  is_refused(bus, {"10065"});
+  EXPECT_TRUE(first->request("$JS.API.STREAM.DELETE.other", "", 5'000).has_value());
+  first.reset();
+  EXPECT_TRUE(is_ready(bus)) << bus.problem();
+  EXPECT_EQ(bus.problem(), "");
 }
 
 TEST_F(BusTest, AFileThatIsNotThereIsSaidAtOnce) {
