@@ -247,14 +247,15 @@ void Wallet::resync(const Offer& offer, const ChannelResync& state, Verifier& ve
   auto receipt_event = check_id(state.receipt);
   if (!record_event || !receipt_event) return;
   const auto signed_record = VerifiedEvent::verify(std::move(*record_event), verifier);
-  const auto signed_receipt = VerifiedEvent::verify(std::move(*receipt_event), verifier);
+  auto signed_receipt = VerifiedEvent::verify(std::move(*receipt_event), verifier);
   if (!signed_record || !signed_receipt || signed_record->event().pubkey != offer.node) return;
   const auto record = parse_record(signed_record->event());
-  if (!record) return;
+  const auto receipt = SignedReceipt::parse(*std::move(signed_receipt));
+  if (!record || !receipt) return;
   const auto found = channels_.find(record->channel);
   if (found == channels_.end() || found->second.book.terms().node != offer.node) return;
   Channel& channel = found->second;
-  if (!channel.book.resync(*record, state.previous_hash, *signed_receipt)) return;
+  if (!channel.book.resync(*record, state.previous_hash, *receipt)) return;
   channel.record = state.record;
   channel.paid = state;
   log(LogLevel::Info, "channel state taken over from the node: our own receipt was newer there");

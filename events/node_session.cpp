@@ -109,7 +109,7 @@ void NodeSession::on_frame(Frame frame, Moment now) {
       state_ = State::Answering;
     }
   } else if (auto* receipt = std::get_if<ReceiptFrame>(&frame)) {
-    on_receipt(receipt->receipt, now);
+    on_receipt(std::move(receipt->receipt), now);
   } else if (auto* open = std::get_if<OpenFrame>(&frame)) {
     on_next_open(std::move(*open), now);
   } else {
@@ -131,16 +131,16 @@ void NodeSession::finish_request_if_whole() {
   notes_.emplace_back(NodeNote::Request{open_, sha256(open_.body)});
 }
 
-void NodeSession::on_receipt(const Event& event, Moment now) {
+void NodeSession::on_receipt(Event event, Moment now) {
   // The client holds the end of its stream until it knows that its last receipt came.
   if (state_ == State::Ended) link_.acknowledge(now, *rng_);
-  auto checked = check_id(event);
+  auto checked = check_id(std::move(event));
   if (!checked) return fail(ErrorCode::BadReceipt, now);
   auto verified = VerifiedEvent::verify(*std::move(checked), *verifier_);
   if (!verified) return fail(ErrorCode::BadReceipt, now);
-  auto receipt = parse_receipt(verified->event());
+  auto receipt = SignedReceipt::parse(*std::move(verified));
   if (!receipt) return fail(ErrorCode::BadReceipt, now);
-  notes_.emplace_back(NodeNote::Receipt{*std::move(verified), *std::move(receipt)});
+  notes_.emplace_back(NodeNote::Receipt{*std::move(receipt)});
 }
 
 void NodeSession::on_next_open(OpenFrame open, Moment now) {

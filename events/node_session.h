@@ -2,6 +2,7 @@
 
 #include "events/coalescer.h"
 #include "events/session_link.h"
+#include "events/signed_receipt.h"
 #include "events/stored_answer.h"
 #include "schnorr/hash.h"
 #include "schnorr/verify.h"
@@ -42,8 +43,7 @@ struct NodeNote {
 
   /// Signature and form are right; channel and amount are judged by settlement/channel.h.
   struct Receipt {
-    VerifiedEvent event;
-    BalanceReceipt receipt;
+    SignedReceipt receipt;
   };
 
   /// The client broke the protocol; the session is over.
@@ -155,7 +155,7 @@ class NodeSession {
 
   void on_frame(Frame frame, Moment now);
   void on_body(ByteSpan bytes, Moment now);
-  void on_receipt(const Event& event, Moment now);
+  void on_receipt(Event event, Moment now);
   void on_next_open(OpenFrame open, Moment now);
   void finish_request_if_whole();
   void send_data(std::size_t bytes_max, Moment now);

@@ -4,6 +4,7 @@
 #include "events/text.h"
 
 #include <limits>
+#include <utility>
 
 namespace nostril {
 
@@ -55,7 +56,7 @@ Outcome read_tag(od::array array, const EventLimits& limits, Tags& out) {
   return {};
 }
 
-Outcome read_tags(od::value& tags, const EventLimits& limits, Tags& out) {
+Outcome read_each_tag(od::value& tags, const EventLimits& limits, Tags& out) {
   const auto array = read_array(tags, ParseError::BadType);
   if (!array) return failure(array.error());
   Elements elements(*array);
@@ -69,6 +70,23 @@ Outcome read_tags(od::value& tags, const EventLimits& limits, Tags& out) {
     if (!tag) return failure(tag.error());
     if (auto read = read_tag(*tag, limits, out); !read) return read;
   }
+}
+
+/// Most events have few tags: gathered in memory that the thread keeps, their list is then copied
+/// in its exact size, three allocations in place of a dozen. A large list is handed over as it
+/// grew.
+Outcome read_tags(od::value& tags, const EventLimits& limits, Tags& out) {
+  static const Tags kNone;
+  static constexpr std::size_t kCopiedBytesMax = 4096;
+  thread_local Tags gathered;
+  gathered = kNone;  // keeps its memory
+  if (auto read = read_each_tag(tags, limits, gathered); !read) return read;
+  if (gathered.bytes() <= kCopiedBytesMax) {
+    out = gathered;
+  } else {
+    out = std::exchange(gathered, Tags());
+  }
+  return {};
 }
 
 Outcome read_content(od::value& value, const EventLimits& limits, std::string& out) {

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <span>
 
 namespace nostril::face {
@@ -69,33 +68,21 @@ std::optional<Bytes> read_key(std::string_view text) {
   return decode_hex(hex);
 }
 
-std::optional<std::int64_t> read_timestamp(std::string_view text) {
-  std::int64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stop != end || value < 0) return std::nullopt;
-  return value;
-}
-
-bool is_in_window(std::int64_t timestamp, std::int64_t now_s) {
-  return timestamp >= now_s - kAciWindowSeconds && timestamp <= now_s + kAciWindowSeconds;
-}
-
 /// What is wrong with the headers before any key is looked at.
 std::optional<ApiError> header_error(const AciEncryptionHeaders& headers, std::int64_t now_s) {
   if (!headers.version || !headers.client_public_key || !headers.model_public_key ||
       !headers.nonce || !headers.timestamp) {
     return refusal("e2ee_header_missing", "A header of E2EE version 2 is missing");
   }
-  if (*headers.version != "2" || headers.signing_algo) {
-    return refusal("e2ee_invalid_version", "E2EE version must be 2, without X-Signing-Algo");
+  if (*headers.version != "2") {
+    return refusal("e2ee_invalid_version", "X-E2EE-Version must be 2");
   }
   Digest nonce;
   if (!decode_hex(ascii_lower(*headers.nonce), nonce.bytes)) {
     return refusal("e2ee_invalid_nonce", "X-E2EE-Nonce must be 64 hex digits");
   }
-  const auto timestamp = read_timestamp(*headers.timestamp);
-  if (!timestamp || !is_in_window(*timestamp, now_s)) {
+  const auto timestamp = parse_seconds(*headers.timestamp);
+  if (!timestamp || !is_in_aci_window(*timestamp, now_s)) {
     return refusal("e2ee_invalid_timestamp", "X-E2EE-Timestamp is not within 300 s of now");
   }
   return std::nullopt;
@@ -120,11 +107,12 @@ std::string field_aad(const AciFieldContext& context) {
 
 Result<std::optional<AciEncryption>, ApiError> AciEncryption::from_headers(
     const AciEncryptionHeaders& headers, const AciKeys& keys, std::int64_t now_s) {
+  if (headers.signing_algo) return std::nullopt;
   if (!headers.version && !headers.nonce && !headers.timestamp) return std::nullopt;
   if (const auto error = header_error(headers, now_s)) return failure(*error);
   AciEncryption out;
   out.nonce_ = *headers.nonce;
-  out.timestamp_ = *read_timestamp(*headers.timestamp);
+  out.timestamp_ = *parse_seconds(*headers.timestamp);
   if (!out.choose_key(*headers.model_public_key, keys)) {
     return failure(
         refusal("e2ee_model_key_mismatch", "X-Model-Pub-Key is not a key of the keyset"));
@@ -255,7 +243,7 @@ bool AciReplays::admit(const Digest& id, std::int64_t timestamp, std::int64_t no
     seen_.erase(by_time_.begin()->second);
     by_time_.erase(by_time_.begin());
   }
-  if (!is_in_window(timestamp, now_s) || timestamp < forgotten_before_ ||
+  if (!is_in_aci_window(timestamp, now_s) || timestamp < forgotten_before_ ||
       seen_.size() >= count_max_) {
     return false;
   }

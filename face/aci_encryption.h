@@ -48,7 +48,7 @@ struct AciEncryptionHeaders {
   std::optional<std::string_view> model_public_key;   ///< X-Model-Pub-Key
   std::optional<std::string_view> nonce;              ///< X-E2EE-Nonce
   std::optional<std::string_view> timestamp;          ///< X-E2EE-Timestamp
-  std::optional<std::string_view> signing_algo;       ///< X-Signing-Algo: not with this version
+  std::optional<std::string_view> signing_algo;       ///< X-Signing-Algo: then it is Phala's
 };
 
 /// Where a field stands and in which exchange, as canonical JSON: the associated data of its
@@ -66,6 +66,10 @@ struct AciFieldContext {
 
 inline constexpr std::int64_t kAciWindowSeconds = 300;
 
+[[nodiscard]] constexpr bool is_in_aci_window(std::int64_t timestamp, std::int64_t now_s) {
+  return timestamp >= now_s - kAciWindowSeconds && timestamp <= now_s + kAciWindowSeconds;
+}
+
 /// ACI's E2EE version 2 for one exchange. Every field is a box (schnorr/sealed_box.h) with AES-GCM,
 /// bound to its place, model, nonce and time. Chat, completions and embeddings (not streamed).
 /// Every non-empty field of a request must be a ciphertext, and there must be one.
@@ -74,7 +78,7 @@ inline constexpr std::int64_t kAciWindowSeconds = 300;
 class AciEncryption {
  public:
   /// Nothing when the headers ask for none (X-E2EE-Version and X-E2EE-Nonce and X-E2EE-Timestamp
-  /// all absent).
+  /// all absent), or for Phala's encryption (X-Signing-Algo: field_encryption.h).
   [[nodiscard]] static Result<std::optional<AciEncryption>, ApiError> from_headers(
       const AciEncryptionHeaders& headers, const AciKeys& keys, std::int64_t now_s);
 
@@ -119,17 +123,20 @@ class AciEncryption {
 /// requests are refused until some have: to forget one would let it be repeated.
 /// A clock that is set back lets no request in whose time has passed before. In memory: enough as
 /// long as the service's keys (AciKeys) are made anew at each start, for nothing that was sent to
-/// other keys opens. Memory: about 100 bytes each. Threads: one object, one thread.
+/// other keys opens; for keys that stay, name the start as `since_s`, and what a client dated ahead
+/// of the start may be taken once more. Memory: about 100 bytes each. Threads: one object, one
+/// thread.
 class AciReplays {
  public:
-  explicit AciReplays(std::size_t count_max = 1U << 17) : count_max_(count_max) {}
+  explicit AciReplays(std::size_t count_max = 1U << 17, std::int64_t since_s = 0)
+      : count_max_(count_max), forgotten_before_(since_s) {}
 
   /// False: seen before, or no room.
   [[nodiscard]] bool admit(const Digest& id, std::int64_t timestamp, std::int64_t now_s);
 
  private:
   std::size_t count_max_;
-  std::int64_t forgotten_before_ = 0;  ///< of these times nothing is remembered
+  std::int64_t forgotten_before_;  ///< of these times nothing is remembered
   std::set<Digest> seen_;
   std::multimap<std::int64_t, Digest> by_time_;
 };

@@ -16,6 +16,13 @@ ApiError bad_request(std::string_view message) {
   return {400, "bad_request", message};
 }
 
+std::optional<bool> parse_switch(std::string_view text) {
+  const std::string lower = ascii_lower(text);
+  if (lower == "true" || lower == "1") return true;
+  if (lower == "false" || lower == "0") return false;
+  return std::nullopt;
+}
+
 Result<ReportQuery, ApiError> read_algorithm(ReportQuery query, std::string_view text) {
   const auto algorithm = parse_signing_algorithm(text);
   if (!algorithm) {
@@ -47,7 +54,8 @@ std::string without_braces(const JsonWriter& object) {
 enum class LogForm : std::uint8_t { Array, Text };
 
 /// The members, without the braces.
-std::string report_members(const LegacyReport& report, const LegacySigner& signer, LogForm form) {
+std::string report_members(const LegacyReport& report, const LegacySigner& signer, ReportForm form,
+                           LogForm log) {
   JsonWriter out;
   out.begin_object();
   out.key("model_name").string(report.model);
@@ -61,13 +69,15 @@ std::string report_members(const LegacyReport& report, const LegacySigner& signe
   out.key("report_data").string(encode_hex(data));
   out.key("nvidia_payload").string(nvidia_payload(report));
   out.key("event_log");
-  if (form == LogForm::Text) {
+  if (log == LogForm::Text) {
     out.string(report.event_log);
   } else {
     out.raw(report.event_log);
   }
   out.key("info").raw(report.info);
   if (report.tls_spki) out.key("tls_cert_fingerprint").string(encode_hex(*report.tls_spki));
+  out.key("vm_config").string(report.vm_config);
+  if (form == ReportForm::Phala) out.key("quote").string(encode_hex(report.quote));
   out.end_object();
   return without_braces(out);
 }
@@ -97,7 +107,8 @@ Result<ReportQuery, ApiError> parse_report_query(std::string_view query,
   const auto nonce = query_value(query, "nonce");
   const auto address = query_value(query, "signing_address");
   const auto tls = query_value(query, "include_tls_fingerprint");
-  for (const auto* value : {&algorithm, &nonce, &address, &tls}) {
+  const auto version = query_value(query, "version");
+  for (const auto* value : {&algorithm, &nonce, &address, &tls, &version}) {
     if (!*value) return failure(value->error());
   }
   if (*algorithm) {
@@ -116,10 +127,16 @@ Result<ReportQuery, ApiError> parse_report_query(std::string_view query,
   if (*address && ascii_lower(**address) != signer.address(out.algorithm)) {
     return failure(ApiError{404, "not_found", "Signing address not found on this server"});
   }
-  if (*tls && **tls != "true" && **tls != "false") {
-    return failure(bad_request("include_tls_fingerprint must be true or false"));
+  if (*tls) {
+    const auto include = parse_switch(**tls);
+    if (!include) return failure(bad_request("include_tls_fingerprint must be true or false"));
+    out.include_tls_fingerprint = *include;
   }
-  out.include_tls_fingerprint = *tls && **tls == "true";
+  if (*version) {
+    if (**version != "1" && **version != "2") return failure(bad_request("version must be 1 or 2"));
+    out.include_tls_fingerprint = out.include_tls_fingerprint || **version == "2";
+    out.form = ReportForm::Phala;
+  }
   return out;
 }
 
@@ -154,13 +171,15 @@ std::string ohttp_members(std::string_view config, const LegacySigner& signer) {
 
 }  // namespace
 
-std::string report_json(const LegacyReport& report, const LegacySigner& signer, bool with_gateway) {
-  const std::string members = report_members(report, signer, LogForm::Array);
+std::string report_json(const LegacyReport& report, const LegacySigner& signer, ReportForm form) {
+  const bool near = form == ReportForm::Near;
+  const std::string members =
+      report_members(report, signer, form, near ? LogForm::Array : LogForm::Text);
   std::string out = "{" + members;
   out += ",\"all_attestations\":[{" + members + "}]";
-  out += ",\"model_attestations\":[{" + members + "}]";
-  if (with_gateway) {
-    out += ",\"gateway_attestation\":{" + report_members(report, signer, LogForm::Text) + "}";
+  if (near) {
+    out += ",\"model_attestations\":[{" + members + "}]";
+    out += ",\"gateway_attestation\":{" + report_members(report, signer, form, LogForm::Text) + "}";
   }
   if (!report.tls_certificate.empty()) {
     out += ",\"tls_certificate\":";

@@ -21,18 +21,27 @@ namespace nostril::face {
 using ReportData = FixedBytes<struct ReportDataTag, 64>;
 using ReportNonce = std::array<std::uint8_t, 32>;
 
+/// The same report as each of the two writes it. NEAR's repeats it as a gateway's and as a model's,
+/// and the event log is an array. Phala's proxy in front of an engine has no gateway (readers take
+/// one for NEAR's form), and its readers hand `event_log` and `vm_config` on to dstack's verifier
+/// as the texts that dstack's agent gave.
+enum class ReportForm : std::uint8_t { Near, Phala };
+
 struct ReportQuery {
   SigningAlgorithm algorithm = SigningAlgorithm::Ecdsa;
   std::optional<ReportNonce> nonce;  ///< none: the server draws one, and may serve a kept report
   bool include_tls_fingerprint = false;
+  ReportForm form = ReportForm::Near;
 };
 
 inline constexpr std::size_t kReportQueryBytesMax = 4096;
 
 /// The part of the target behind '?', empty when there is none. Parameters: `signing_algo`,
 /// `nonce` (64 hex digits of either case), `signing_address` (must be ours: 404),
-/// `include_tls_fingerprint` ("true" or "false"). Others are passed over, one named twice is
+/// `include_tls_fingerprint` ("true" or "false" in either case, "1" or "0"), `version` ("1" or "2":
+/// Phala's, of which 2 always includes the fingerprint). Others are passed over, one named twice is
 /// refused. Values of ours need no percent sign; one that has it is a wrong value.
+/// The form is Phala's for who names a version.
 [[nodiscard]] Result<ReportQuery, ApiError> parse_report_query(std::string_view query,
                                                                const LegacySigner& signer);
 
@@ -65,13 +74,13 @@ struct LegacyReport {
   std::string gpu_architecture = "HOPPER";
   std::string event_log = "[]";  ///< JSON
   std::string info = "{}";       ///< JSON: tcb_info with the app's compose text, where there is one
+  std::string vm_config;         ///< as dstack's agent has it; empty: not known
 };
 
-/// The flat form with `all_attestations` and `model_attestations` (of one, this machine), so that
-/// verifiers of either form read it. `with_gateway`: `gateway_attestation` too, for those who ask
-/// the gateway's form of a machine that is both: there the event log is a text, as dstack's agent
-/// gives it.
+/// Flat, and the same in `all_attestations` (of one, this machine). In NEAR's form again in
+/// `model_attestations`, and in `gateway_attestation`, since this machine is both: there the event
+/// log is a text. In Phala's `quote` stands beside it.
 [[nodiscard]] std::string report_json(const LegacyReport& report, const LegacySigner& signer,
-                                      bool with_gateway);
+                                      ReportForm form);
 
 }  // namespace nostril::face

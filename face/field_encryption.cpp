@@ -1,6 +1,7 @@
 #include "face/field_encryption.h"
 
 #include "base/hex.h"
+#include "schnorr/hash.h"
 
 #include "face/text.h"
 
@@ -81,6 +82,11 @@ constexpr std::array kChatResponseAll{
     FieldPlace{"choices.*.logprobs.refusal.*.top_logprobs.*.token"},
     FieldPlace{"choices.*.logprobs.refusal.*.top_logprobs.*.bytes", FieldForm::Json},
 };
+constexpr std::array kBoundRequest{
+    FieldPlace{"messages.*.content", FieldForm::TextOrArray},
+    FieldPlace{"messages.*.content.*.text"},
+};
+constexpr EndpointPlaces kBoundChat{kBoundRequest, kChatResponse};
 constexpr std::array kPrompts{FieldPlace{"prompt"}, FieldPlace{"prompt.*"}};
 constexpr std::array kChoiceText{FieldPlace{"choices.*.text"}};
 constexpr std::array kInputs{FieldPlace{"input"}, FieldPlace{"input.*"}};
@@ -125,6 +131,14 @@ ApiError bad_request(std::string_view message) {
   return {400, "bad_request", message};
 }
 
+constexpr std::size_t kNonceCharsMin = 16;
+constexpr std::size_t kNonceCharsMax = 256;
+
+BoxSuite suite_of(BoxCipher cipher) {
+  const bool has_info = cipher == BoxCipher::AesGcm || cipher == BoxCipher::XChaCha;
+  return {cipher, has_info ? kEd25519Info : std::string_view()};
+}
+
 /// "04" and 64 bytes, or the 64 bytes alone.
 std::optional<EcdsaPublicKey> parse_ecdsa_key(std::string_view hex) {
   auto key =
@@ -142,6 +156,36 @@ bool is_our_key(std::string_view named, SigningAlgorithm algorithm, const Legacy
 
 }  // namespace
 
+Result<std::optional<FieldEncryption::Bound>, ApiError> FieldEncryption::parse_bound(
+    const FieldEncryptionHeaders& headers) {
+  const std::string_view version = headers.e2ee_version.value_or("");
+  if (!version.empty() && version != "1" && version != "2") {
+    return failure(ApiError{400, "e2ee_invalid_version", "X-E2EE-Version must be 1 or 2"});
+  }
+  if (!headers.e2ee_nonce && !headers.e2ee_timestamp && version != "2") return std::nullopt;
+  if (!headers.e2ee_nonce || !headers.e2ee_timestamp || !headers.model_public_key) {
+    return failure(ApiError{400, "e2ee_header_missing",
+                            "X-Model-Pub-Key, X-E2EE-Nonce and X-E2EE-Timestamp belong together"});
+  }
+  // Version 2 of the other kind, or fields that this one has no place for.
+  if (headers.encryption_version || headers.encrypt_all_fields) {
+    return failure(ApiError{400, "e2ee_invalid_version",
+                            "X-E2EE-Version 2 goes without X-Encryption-Version and "
+                            "X-Encrypt-All-Fields"});
+  }
+  const std::string_view nonce = *headers.e2ee_nonce;
+  const bool plain = std::ranges::all_of(nonce, [](char c) { return c > ' ' && c <= '~'; });
+  if (nonce.size() < kNonceCharsMin || nonce.size() > kNonceCharsMax || !plain) {
+    return failure(
+        ApiError{400, "e2ee_invalid_nonce", "X-E2EE-Nonce must be 16 to 256 characters"});
+  }
+  const auto timestamp = parse_seconds(*headers.e2ee_timestamp);
+  if (!timestamp) {
+    return failure(ApiError{400, "e2ee_invalid_timestamp", "X-E2EE-Timestamp must be in seconds"});
+  }
+  return Bound{std::string(nonce), *timestamp};
+}
+
 Result<std::optional<FieldEncryption>, ApiError> FieldEncryption::from_headers(
     const FieldEncryptionHeaders& headers, const LegacySigner& signer) {
   if (!headers.signing_algo && !headers.client_public_key) return std::nullopt;
@@ -157,8 +201,13 @@ Result<std::optional<FieldEncryption>, ApiError> FieldEncryption::from_headers(
   if (version != "1" && version != "2") {
     return failure(bad_request("Invalid X-Encryption-Version. Must be 1 or 2"));
   }
-  const auto client = parse_client(*algorithm, version == "2" ? 2 : 1,
-                                   ascii_lower(without_0x(*headers.client_public_key)));
+  auto bound = parse_bound(headers);
+  if (!bound) return failure(bound.error());
+  const BoxCipher cipher = bound->has_value() ? BoxCipher::AesGcm
+                           : version == "2"   ? BoxCipher::XChaCha
+                                              : BoxCipher::NaclXChaCha;
+  const auto client =
+      parse_client(*algorithm, cipher, ascii_lower(without_0x(*headers.client_public_key)));
   if (!client) return failure(bad_request("X-Client-Pub-Key is not a public key"));
   if (headers.model_public_key && !is_our_key(*headers.model_public_key, *algorithm, signer)) {
     return failure(bad_request("X-Model-Pub-Key is not a key of this server"));
@@ -167,11 +216,13 @@ Result<std::optional<FieldEncryption>, ApiError> FieldEncryption::from_headers(
   if (all != "true" && all != "false" && all != "1" && all != "0") {
     return failure(bad_request("Invalid X-Encrypt-All-Fields. Must be true or false"));
   }
-  return FieldEncryption(*client, all == "true" || all == "1");
+  FieldEncryption out(*client, all == "true" || all == "1");
+  out.bound_ = *std::move(bound);
+  return out;
 }
 
 std::optional<FieldEncryption::Client> FieldEncryption::parse_client(SigningAlgorithm algorithm,
-                                                                     int version,
+                                                                     BoxCipher cipher,
                                                                      std::string_view hex) {
   if (algorithm == SigningAlgorithm::Ecdsa) {
     const auto key = parse_ecdsa_key(hex);
@@ -181,21 +232,83 @@ std::optional<FieldEncryption::Client> FieldEncryption::parse_client(SigningAlgo
   const auto key = from_hex<Ed25519PublicKey>(hex);
   const auto mapped = key ? to_x25519(*key) : std::nullopt;
   if (!mapped) return std::nullopt;
-  return Ed25519Client{*mapped, version == 2 ? BoxCipher::XChaCha : BoxCipher::NaclXChaCha};
+  return Ed25519Client{*mapped, cipher};
 }
 
-std::optional<Bytes> FieldEncryption::open(ByteSpan sealed, const LegacySigner& signer) {
+SigningAlgorithm FieldEncryption::algorithm() const {
+  return std::holds_alternative<EcdsaClient>(client_) ? SigningAlgorithm::Ecdsa
+                                                      : SigningAlgorithm::Ed25519;
+}
+
+std::string_view FieldEncryption::e2ee_version() const {
+  if (bound_) return "2";
+  const auto* client = std::get_if<Ed25519Client>(&client_);
+  return client != nullptr && client->cipher == BoxCipher::XChaCha ? "" : "1";
+}
+
+std::optional<FieldEncryption::Once> FieldEncryption::once() const {
+  if (!bound_) return std::nullopt;
+  Sha256 hash;
+  hash.update(to_string(algorithm())).update("\n");
+  hash.update(std::to_string(bound_->timestamp)).update("\n").update(bound_->nonce);
+  return Once{hash.finish(), bound_->timestamp};
+}
+
+std::string FieldEncryption::request_aad(const Json& body, std::string_view path) const {
+  if (!bound_) return {};
+  // messages.M.content or messages.M.content.C.text
+  path.remove_prefix(path.find('.') + 1);
+  const std::string_view message = path.substr(0, path.find('.'));
+  path.remove_prefix(message.size() + 1);
+  std::string_view content = "-";
+  if (const std::size_t dot = path.find('.'); dot != std::string_view::npos) {
+    content = path.substr(dot + 1);
+    content = content.substr(0, content.find('.'));
+  }
+  std::string out = "v2|req|algo=";
+  out += to_string(algorithm());
+  out += "|model=";
+  out += body.find_string("model").value_or("");
+  out += "|m=";
+  out += message;
+  out += "|c=";
+  out += content;
+  return out + "|n=" + bound_->nonce + "|ts=" + std::to_string(bound_->timestamp);
+}
+
+std::string FieldEncryption::response_aad(const Json& body, std::string_view path) const {
+  if (!bound_) return {};
+  // choices.CHOICE.message.FIELD, or delta in place of message
+  path.remove_prefix(path.find('.') + 1);
+  const std::string_view choice = path.substr(0, path.find('.'));
+  path.remove_prefix(choice.size() + 1);
+  path.remove_prefix(path.find('.') + 1);
+  std::string out = "v2|resp|algo=";
+  out += to_string(algorithm());
+  out += "|model=";
+  out += body.find_string("model").value_or("");
+  out += "|id=";
+  out += body.find_string("id").value_or("");
+  out += "|choice=";
+  out += choice;
+  out += "|field=";
+  out += path;
+  return out + "|n=" + bound_->nonce + "|ts=" + std::to_string(bound_->timestamp);
+}
+
+std::optional<Bytes> FieldEncryption::open(ByteSpan sealed, std::string_view aad,
+                                           const LegacySigner& signer) {
   auto* client = std::get_if<Ed25519Client>(&client_);
-  if (client == nullptr) return open_ecdsa_box(kEcdsaInfo, signer.ecdsa(), {}, sealed);
+  if (client == nullptr) return open_ecdsa_box(kEcdsaInfo, signer.ecdsa(), as_bytes(aad), sealed);
   const X25519Key key = signer.ed25519().to_x25519();
-  if (client->cipher == BoxCipher::XChaCha) {
-    return open_box({BoxCipher::XChaCha, kEd25519Info}, key, {}, sealed);
+  if (bound_ || client->cipher == BoxCipher::XChaCha) {
+    return open_box(suite_of(client->cipher), key, as_bytes(aad), sealed);
   }
   // Version 1 has no word for its cipher: each tag is tried, the last that opened first.
   std::array ciphers{client->cipher, BoxCipher::NaclXChaCha, BoxCipher::NaclXSalsa,
-                     BoxCipher::BareXChaCha};
+                     BoxCipher::BareXChaCha, BoxCipher::AesGcm};
   for (const BoxCipher cipher : ciphers) {
-    auto text = open_box({cipher, {}}, key, {}, sealed);
+    auto text = open_box(suite_of(cipher), key, {}, sealed);
     if (!text) continue;
     client->cipher = cipher;
     return text;
@@ -203,15 +316,14 @@ std::optional<Bytes> FieldEncryption::open(ByteSpan sealed, const LegacySigner& 
   return std::nullopt;
 }
 
-std::optional<std::string> FieldEncryption::seal(std::string_view text, Rng& rng) const {
+std::optional<std::string> FieldEncryption::seal(std::string_view text, std::string_view aad,
+                                                 Rng& rng) const {
   std::optional<Bytes> sealed;
   if (const auto* client = std::get_if<Ed25519Client>(&client_)) {
-    const bool has_info = client->cipher == BoxCipher::XChaCha;
-    sealed = seal_box({client->cipher, has_info ? kEd25519Info : std::string_view()}, client->key,
-                      {}, as_bytes(text), rng);
+    sealed = seal_box(suite_of(client->cipher), client->key, as_bytes(aad), as_bytes(text), rng);
   } else {
-    sealed =
-        seal_ecdsa_box(kEcdsaInfo, std::get<EcdsaClient>(client_).key, {}, as_bytes(text), rng);
+    sealed = seal_ecdsa_box(kEcdsaInfo, std::get<EcdsaClient>(client_).key, as_bytes(aad),
+                            as_bytes(text), rng);
   }
   if (!sealed) return std::nullopt;
   return encode_hex(*sealed);
@@ -222,16 +334,20 @@ Result<std::string, ApiError> FieldEncryption::decrypt_request(Endpoint endpoint
                                                                const LegacySigner& signer) {
   const auto document = parse_fields_body(body);
   if (!document) return failure(bad_request("The body is not a JSON object"));
-  const EndpointPlaces places = places_of(endpoint);
+  if (bound_ && endpoint != Endpoint::Chat) {
+    return failure(bad_request("X-E2EE-Version 2 is for chat completions only"));
+  }
+  const EndpointPlaces places = bound_ ? kBoundChat : places_of(endpoint);
   auto out = change_fields(
       *document, joined(places.request, places.request_all, all_fields_),
-      [&](JsonWriter& writer, std::string_view /*path*/, const Json& value, FieldForm form) {
+      [&](JsonWriter& writer, std::string_view path, const Json& value, FieldForm form) {
         const auto text = value.string();
         if (text && text->empty()) {
           writer.value(value);
           return true;
         }
-        const auto plain = text ? decrypt_field(*text, signer) : std::nullopt;
+        const auto plain =
+            text ? decrypt_text(*text, request_aad(*document, path), signer) : std::nullopt;
         return plain && write_field(writer, *plain, form);
       });
   // One message for every cause: which one it was helps only who guesses.
@@ -239,12 +355,18 @@ Result<std::string, ApiError> FieldEncryption::decrypt_request(Endpoint endpoint
   return *std::move(out);
 }
 
-std::optional<std::string> FieldEncryption::decrypt_field(std::string_view hex,
-                                                          const LegacySigner& signer) {
+std::optional<std::string> FieldEncryption::decrypt_text(std::string_view hex, std::string_view aad,
+                                                         const LegacySigner& signer) {
   const auto sealed = decode_hex(ascii_lower(hex));
-  const auto plain = sealed ? open(*sealed, signer) : std::nullopt;
+  const auto plain = sealed ? open(*sealed, aad, signer) : std::nullopt;
   if (!plain) return std::nullopt;
   return std::string(as_text(*plain));
+}
+
+std::optional<std::string> FieldEncryption::decrypt_field(std::string_view hex,
+                                                          const LegacySigner& signer) {
+  if (bound_) return std::nullopt;  // to which place?
+  return decrypt_text(hex, {}, signer);
 }
 
 Result<std::string, ApiError> FieldEncryption::encrypt_response(Endpoint endpoint,
@@ -253,19 +375,20 @@ Result<std::string, ApiError> FieldEncryption::encrypt_response(Endpoint endpoin
   const ApiError failed{500, "server_error", "Encryption failed"};
   const auto document = parse_fields_body(body);
   if (!document) return failure(failed);
-  const EndpointPlaces places = places_of(endpoint);
+  const EndpointPlaces places = bound_ ? kBoundChat : places_of(endpoint);
   auto out = change_fields(
       *document, joined(places.response, places.response_all, all_fields_),
-      [&](JsonWriter& writer, std::string_view /*path*/, const Json& value, FieldForm form) {
+      [&](JsonWriter& writer, std::string_view path, const Json& value, FieldForm form) {
         const auto text = field_text(value, form);
         if (!text) {
           writer.value(value);
           return true;
         }
-        const auto sealed = seal(*text, rng);
+        const auto sealed = seal(*text, response_aad(*document, path), rng);
         if (sealed) writer.string(*sealed);
         return sealed.has_value();
-      });
+      },
+      bound_ ? PathIndex::Position : PathIndex::Member);
   if (!out) return failure(failed);
   return *std::move(out);
 }

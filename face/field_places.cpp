@@ -17,7 +17,7 @@ struct OpenPlace {
 
 class FieldWalker {
  public:
-  explicit FieldWalker(const FieldChange& change) : change_(change) {}
+  FieldWalker(const FieldChange& change, PathIndex index) : change_(change), index_(index) {}
 
   bool walk(const Json& value, const std::vector<OpenPlace>& open) {
     if (open.empty()) {
@@ -43,7 +43,7 @@ class FieldWalker {
   }
 
   bool walk_array(const Json& value, const std::vector<OpenPlace>& open) {
-    const bool by_member = path_ == "choices" || path_ == "data";
+    const bool by_member = index_ == PathIndex::Member && (path_ == "choices" || path_ == "data");
     const std::vector<OpenPlace> inner = step(open, "*");
     out_.begin_array();
     for (std::size_t i = 0; i < value.items().size(); ++i) {
@@ -90,6 +90,7 @@ class FieldWalker {
   }
 
   const FieldChange& change_;
+  PathIndex index_;
   JsonWriter out_;
   std::string path_;
 };
@@ -122,10 +123,10 @@ std::optional<Json> parse_fields_body(std::string_view body) {
 }
 
 std::optional<std::string> change_fields(const Json& document, std::span<const FieldPlace> places,
-                                         const FieldChange& change) {
+                                         const FieldChange& change, PathIndex index) {
   std::vector<OpenPlace> open;
   for (const FieldPlace& place : places) open.push_back({place.pattern, place.form});
-  FieldWalker walker(change);
+  FieldWalker walker(change, index);
   if (!walker.walk(document, open)) return std::nullopt;
   return std::move(walker).take();
 }

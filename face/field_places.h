@@ -43,16 +43,22 @@ struct FieldPlace {
   FieldForm form = FieldForm::Text;
 };
 
-/// Writes what shall stand there instead. `path`: the place with its indexes, as `choices.0.text`;
-/// in `choices` and `data` at the root the index is the entry's `index` member where it has one.
+/// Writes what shall stand there instead. `path`: the place with its indexes, as `choices.0.text`.
 /// False: stop, the whole fails.
 using FieldChange =
     std::function<bool(JsonWriter& out, std::string_view path, const Json& value, FieldForm form)>;
 
+/// How a path counts the entries of `choices` and `data` at the root.
+enum class PathIndex : std::uint8_t {
+  Member,    ///< by the entry's `index` member where it has one
+  Position,  ///< by its place in the array, whatever it says
+};
+
 /// The document again with each field changed; all else as it was. Nothing when a change failed.
 [[nodiscard]] std::optional<std::string> change_fields(const Json& document,
                                                        std::span<const FieldPlace> places,
-                                                       const FieldChange& change);
+                                                       const FieldChange& change,
+                                                       PathIndex index = PathIndex::Member);
 
 /// The text of a field to encrypt; nothing when there is nothing to encrypt (empty text, null,
 /// another type).

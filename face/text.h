@@ -1,8 +1,11 @@
 #pragma once
 
+#include <charconv>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace nostril::face {
 
@@ -17,6 +20,16 @@ inline std::string ascii_lower(std::string_view text) {
 
 inline std::string_view without_0x(std::string_view text) {
   return text.starts_with("0x") ? text.substr(2) : text;
+}
+
+/// Seconds as a header has them: digits only, of a time that can be reckoned with.
+inline std::optional<std::int64_t> parse_seconds(std::string_view text) {
+  constexpr std::int64_t kMax = std::int64_t{1} << 40;
+  std::int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || value < 0 || value > kMax) return std::nullopt;
+  return value;
 }
 
 /// Two bytes, the larger half first.

@@ -244,10 +244,15 @@ Result<ApiCaller, ApiRefusal> ApiGate::payer(const PublicKey& pubkey,
     return failure(ApiRefusal(400, "bad_request", "X-Query-Chain-ID names another channel"));
   }
   if (balance->receipt) {
-    out.receipt = VerifiedEvent::verify(*std::move(balance->receipt), parts_.verifier);
-    if (!out.receipt) {
+    auto verified = VerifiedEvent::verify(*std::move(balance->receipt), parts_.verifier);
+    if (!verified) {
       return failure(ApiRefusal(400, "bad_request", "X-Last-Signed-Query: a wrong signature"));
     }
+    auto receipt = SignedReceipt::parse(*std::move(verified));
+    if (!receipt) {
+      return failure(ApiRefusal(400, "bad_request", "X-Last-Signed-Query: not a receipt"));
+    }
+    out.receipt = *std::move(receipt);
   }
   return out;
 }
@@ -304,18 +309,16 @@ Result<ApiBooking, ApiRefusal> ApiGate::book_payer(const ApiCaller& caller,
 }
 
 Result<void, ApiRefusal> ApiGate::take_receipt(const std::shared_ptr<ChannelBook>& book,
-                                               const VerifiedEvent& receipt) {
+                                               const SignedReceipt& receipt) {
   using settlement::ReceiptVerdict;
-  const auto parsed = parse_receipt(receipt.event());
-  if (!parsed) return failure(unpaid("not a receipt"));
-  const ReceiptVerdict verdict = book->accept(receipt, *parsed);
+  const ReceiptVerdict verdict = book->accept(receipt);
   if (verdict == ReceiptVerdict::Repeated) return {};
   if (verdict != ReceiptVerdict::Accepted) {
     return failure(unpaid("X-Last-Signed-Query: " + std::string(to_string(verdict))));
   }
   // The record of what is served on it is committed after it. The book lives until then.
   const bool queued = parts_.journal.commit(
-      {client::put_receipt(*parsed, receipt.event()), book->row()}, [book](bool on_disk) {
+      {client::put_receipt(*receipt, receipt.event()), book->row()}, [book](bool on_disk) {
         if (!on_disk) return log(LogLevel::Error, "a receipt is not on the disk");
         book->tell_paid();
       });

@@ -104,7 +104,7 @@ class ApiGate final : public ApiAccess, public ApiHook {
                                                           const LiveOffer& offer);
   [[nodiscard]] std::shared_ptr<ChannelBook> channel_of(const PaymentTerms& payer);
   [[nodiscard]] Result<void, ApiRefusal> take_receipt(const std::shared_ptr<ChannelBook>& book,
-                                                      const VerifiedEvent& receipt);
+                                                      const SignedReceipt& receipt);
   [[nodiscard]] net::HttpResponse balance(const net::HttpRequest& request,
                                           const net::PeerAddress& peer);
 

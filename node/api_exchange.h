@@ -64,7 +64,7 @@ struct ApiCaller {
   std::string
       cache_salt;  ///< those with the same may find each other's prompts in the engine's cache
   std::optional<PaymentTerms> payer = {};  ///< who pays by signed receipts; none: a budget, or none
-  std::optional<VerifiedEvent> receipt = {};  ///< of that payer, for an earlier answer
+  std::optional<SignedReceipt> receipt = {};  ///< of that payer, for an earlier answer
 };
 
 /// What an exchange holds of its caller's budget while it runs; its destructor gives it back.

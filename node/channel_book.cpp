@@ -24,13 +24,15 @@ std::optional<Event> ChannelBook::state(ResponseRecord& record,
   return record_;
 }
 
-settlement::ReceiptVerdict ChannelBook::accept(const VerifiedEvent& event,
-                                               const BalanceReceipt& receipt) {
-  const settlement::ReceiptVerdict verdict = channel_.accept(event);
+settlement::ReceiptVerdict ChannelBook::accept(const SignedReceipt& receipt) {
+  const settlement::ReceiptVerdict verdict = channel_.accept(receipt);
   if (verdict != settlement::ReceiptVerdict::Accepted) return verdict;
-  const auto found = std::ranges::find(unpaid_, receipt.running_hash, &Unpaid::hash);
+  const auto found = std::ranges::find(unpaid_, receipt->running_hash, &Unpaid::hash);
   if (found == unpaid_.end()) return verdict;
-  paid_ = ChannelResync{std::move(found->record), event.event(), found->previous_hash};
+  if (!paid_) paid_.emplace();
+  paid_->record = std::move(found->record);
+  paid_->receipt = receipt.event();  // into the memory of the one before
+  paid_->previous_hash = found->previous_hash;
   unpaid_.erase(unpaid_.begin(), found + 1);
   return verdict;
 }

@@ -6,6 +6,7 @@
 #include "events/event.h"
 #include "events/frames.h"
 #include "events/inference.h"
+#include "events/signed_receipt.h"
 #include "node/rail.h"
 #include "schnorr/keys.h"
 #include "settlement/channel.h"
@@ -42,7 +43,7 @@ class ChannelBook {
   [[nodiscard]] std::optional<Event> state(ResponseRecord& record,
                                            const settlement::PriceTable& prices,
                                            const Keypair& identity, Rng& rng, std::int64_t now_ms);
-  settlement::ReceiptVerdict accept(const VerifiedEvent& event, const BalanceReceipt& receipt);
+  settlement::ReceiptVerdict accept(const SignedReceipt& receipt);
 
   /// When the oldest statement that awaits a receipt was made, on the clock of state(); none:
   /// nothing is owed, or it was stated before a restart.

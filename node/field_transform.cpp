@@ -4,6 +4,7 @@
 #include "node/endpoint.h"
 #include "node/form_body.h"
 
+#include "face/aci_encryption.h"
 #include "face/field_places.h"
 #include "face/sse_rewriter.h"
 
@@ -81,6 +82,9 @@ Result<face::FieldEncryptionHeaders, ApiRefusal> encryption_headers(
                                               {"X-Model-Pub-Key", &out.model_public_key},
                                               {"X-Encryption-Version", &out.encryption_version},
                                               {"X-Encrypt-All-Fields", &out.encrypt_all_fields},
+                                              {"X-E2EE-Version", &out.e2ee_version},
+                                              {"X-E2EE-Nonce", &out.e2ee_nonce},
+                                              {"X-E2EE-Timestamp", &out.e2ee_timestamp},
                                           });
   if (!read) return failure(read.error());
   return out;
@@ -126,17 +130,53 @@ Result<std::string, face::ApiError> open_form(std::string_view body,
   return out;
 }
 
+/// Phala's version 2: its time is now, and the request is the first of its name.
+Result<void, ApiRefusal> check_once(const face::FieldEncryption& encryption,
+                                    face::AciReplays& replays, std::int64_t now_s) {
+  const auto once = encryption.once();
+  if (!once) return {};
+  if (!face::is_in_aci_window(once->timestamp, now_s)) {
+    return failure(
+        ApiRefusal(400, "e2ee_invalid_timestamp", "X-E2EE-Timestamp is not within 300 s of now"));
+  }
+  if (!replays.admit(once->id, once->timestamp, now_s)) {
+    return failure(ApiRefusal(400, "e2ee_replay_detected",
+                              "These X-E2EE-Nonce and X-E2EE-Timestamp were used before"));
+  }
+  return {};
+}
+
+net::HttpHeaders answer_headers(const face::FieldEncryption& encryption) {
+  net::HttpHeaders out;
+  out.add("X-E2EE-Applied", "true");
+  if (!encryption.e2ee_version().empty()) {
+    out.add("X-E2EE-Version", std::string(encryption.e2ee_version()));
+  }
+  out.add("X-E2EE-Algo", std::string(to_string(encryption.algorithm())));
+  return out;
+}
+
+bool is_acis(const face::FieldEncryptionHeaders& headers) {
+  return !headers.signing_algo &&
+         (headers.e2ee_version || headers.e2ee_nonce || headers.e2ee_timestamp);
+}
+
 Result<std::unique_ptr<ApiTransform>, ApiRefusal> make(const net::HttpRequest& request,
-                                                       const face::LegacySigner& signer, Rng& rng) {
-  if (request.headers.find("X-E2EE-Version")) return std::unique_ptr<ApiTransform>();
+                                                       const face::LegacySigner& signer,
+                                                       face::AciReplays& replays, Clock& clock,
+                                                       Rng& rng) {
   const auto headers = encryption_headers(request.headers);
   if (!headers) return failure(headers.error());
+  if (is_acis(*headers)) return std::unique_ptr<ApiTransform>();
   auto encryption = face::FieldEncryption::from_headers(*headers, signer);
   if (!encryption) return failure(ApiRefusal(encryption.error()));
   if (!*encryption) return std::unique_ptr<ApiTransform>();
   const auto endpoint = face::endpoint_of(request.path);
   if (!endpoint) {
     return failure(ApiRefusal(400, "bad_request", "Encryption is not supported on this path"));
+  }
+  if (const auto checked = check_once(**encryption, replays, clock.unix_s()); !checked) {
+    return failure(checked.error());
   }
   const auto shared = std::make_shared<face::FieldEncryption>(**std::move(encryption));
   const Endpoint* served = find_endpoint(request.path);
@@ -149,6 +189,7 @@ Result<std::unique_ptr<ApiTransform>, ApiRefusal> make(const net::HttpRequest& r
       [shared, endpoint, &rng](std::string_view body) {
         return shared->encrypt_response(*endpoint, body, rng);
       },
+      answer_headers(*shared),
   });
 }
 
@@ -169,8 +210,13 @@ Result<void, ApiRefusal> read_headers(const net::HttpHeaders& headers,
   return {};
 }
 
-ApiTransformMaker field_transforms(const face::LegacySigner& signer, Rng& rng) {
-  return [&signer, &rng](const net::HttpRequest& request) { return make(request, signer, rng); };
+ApiTransformMaker field_transforms(const face::LegacySigner& signer, Clock& clock, Rng& rng) {
+  // The keys outlive a start, so what was taken before this one must not be taken again.
+  constexpr std::size_t kReplaysMax = 1U << 17;
+  const auto replays = std::make_shared<face::AciReplays>(kReplaysMax, clock.unix_s());
+  return [&signer, &clock, &rng, replays](const net::HttpRequest& request) {
+    return make(request, signer, *replays, clock, rng);
+  };
 }
 
 }  // namespace nostril::node

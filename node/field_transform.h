@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "net/http.h"
 #include "node/api_exchange.h"
@@ -31,8 +32,10 @@ struct FieldCipher {
 
 /// The field encryption of NEAR AI Cloud and Phala (face/field_encryption.h), for requests with
 /// X-Signing-Algo and X-Client-Pub-Key, at the paths whose fields are defined; elsewhere it is
-/// refused. Requests of another version (X-E2EE-Version) are passed over. Both are borrowed.
-[[nodiscard]] ApiTransformMaker field_transforms(const face::LegacySigner& signer, Rng& rng);
+/// refused. Requests of ACI's (X-E2EE-… without X-Signing-Algo) are passed over. A request of
+/// Phala's version 2 is taken once, within the minutes around its time. All are borrowed.
+[[nodiscard]] ApiTransformMaker field_transforms(const face::LegacySigner& signer, Clock& clock,
+                                                 Rng& rng);
 
 /// Where the value of a header goes that may be there once.
 struct HeaderPlace {

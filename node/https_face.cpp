@@ -153,7 +153,7 @@ HttpsFace::HttpsFace(const HttpsParts& parts)
       sweep_timer_(parts.loop.every(kSweepMs, [this] { sweep(); })) {
   server_.add_transform(ehbp_transforms(ehbp_key_, parts.rng));
   server_.add_transform(aci_.encryption());
-  server_.add_transform(field_transforms(*signer_, parts.rng));
+  server_.add_transform(field_transforms(*signer_, parts.clock, parts.rng));
   server_.add_transform(AciFace::constraints());
   server_.add_envelope(ohttp_envelope(ohttp_key_, parts.rng, ApiLimits{}.whole_bytes_max));
   server_.add_hook(access_);

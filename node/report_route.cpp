@@ -59,8 +59,9 @@ struct ReportRoute::Making {
 ReportRoute::ReportRoute(Parts parts, std::int64_t reports_per_minute)
     : parts_(std::move(parts)), limit_(reports_per_minute) {}
 
-ReportRoute::Form ReportRoute::form_of(const face::LegacyReport& report) {
-  return {report.algorithm, report.tls_spki.has_value(), report.model};
+ReportRoute::Form ReportRoute::form_of(const face::ReportQuery& query,
+                                       const face::LegacyReport& report) {
+  return {query.form, report.algorithm, report.tls_spki.has_value(), report.model};
 }
 
 Result<std::string, ApiRefusal> ReportRoute::model_of(std::string_view query) const {
@@ -97,7 +98,7 @@ void ReportRoute::answer(const net::HttpRequest& request, const net::PeerAddress
   if (query->nonce) {
     report.nonce = *query->nonce;
   } else {
-    const auto kept = kept_.find(form_of(report));
+    const auto kept = kept_.find(form_of(making->query, report));
     if (kept != kept_.end() && parts_.clock.unix_s() < kept->second.made_at_s + kKeptS) {
       return reply(json_response(200, kept->second.body));
     }
@@ -129,10 +130,11 @@ void ReportRoute::make(const std::shared_ptr<Making>& making) {
         }
         report.event_log = full_event_log(*evidence);
         report.info = report_info(*evidence);
+        report.vm_config = vm_config_of(*evidence);
         report.quote = std::move(evidence->cpu_quote);
         for (const GpuAnswer& gpu : board->gpus) report.gpus.push_back(to_report(gpu));
         report.gpu_architecture = architecture_of(board->gpus);
-        making->body = face::report_json(report, *signer, true);
+        making->body = face::report_json(report, *signer, making->query.form);
       },
       [this, alive = std::weak_ptr(alive_), making] {
         if (!alive.expired()) made(*making);
@@ -150,11 +152,10 @@ void ReportRoute::made(const Making& making) {
     return making.reply(to_response(refusal));
   }
   if (!making.query.nonce) {
-    const face::LegacyReport& report = making.report;
     const std::int64_t now_s = parts_.clock.unix_s();
     std::erase_if(kept_,
                   [now_s](const auto& one) { return one.second.made_at_s + kKeptS <= now_s; });
-    kept_[form_of(report)] = {now_s, making.body};
+    kept_[form_of(making.query, making.report)] = {now_s, making.body};
   }
   making.reply(json_response(200, making.body));
 }

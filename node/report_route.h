@@ -56,10 +56,11 @@ class ReportRoute {
   };
 
   struct Making;
-  /// The algorithm, whether the TLS key is inside, the model.
-  using Form = std::tuple<face::SigningAlgorithm, bool, std::string>;
+  /// Whose form, the algorithm, whether the TLS key is inside, the model.
+  using Form = std::tuple<face::ReportForm, face::SigningAlgorithm, bool, std::string>;
 
-  [[nodiscard]] static Form form_of(const face::LegacyReport& report);
+  [[nodiscard]] static Form form_of(const face::ReportQuery& query,
+                                    const face::LegacyReport& report);
 
   [[nodiscard]] Result<std::string, ApiRefusal> model_of(std::string_view query) const;
   void make(const std::shared_ptr<Making>& making);

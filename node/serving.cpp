@@ -254,7 +254,7 @@ void Serving::see_to_pickup() {
 }
 
 void Serving::on_receipt(const NodeNote::Receipt& note) {
-  const settlement::ReceiptVerdict verdict = book_->accept(note.event, note.receipt);
+  const settlement::ReceiptVerdict verdict = book_->accept(note.receipt);
   services_.metrics.count(verdict);
   if (verdict == settlement::ReceiptVerdict::Repeated) {
     if (answering_) answering_->on_paid_before();
@@ -266,7 +266,7 @@ void Serving::on_receipt(const NodeNote::Receipt& note) {
   }
   // Only what is on the disk lets the answer go on.
   const bool queued = services_.journal.commit(
-      {client::put_receipt(note.receipt, note.event.event()), book_->row()},
+      {client::put_receipt(*note.receipt, note.receipt.event()), book_->row()},
       // The book lives till its row is on the disk: the next session of its channel reads it there.
       [weak = weak_from_this(), book = book_](bool on_disk) {
         if (!on_disk) return;

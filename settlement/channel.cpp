@@ -80,8 +80,6 @@ std::string_view to_string(ReceiptVerdict verdict) {
       return "accepted";
     case ReceiptVerdict::Repeated:
       return "repeated";
-    case ReceiptVerdict::NotAReceipt:
-      return "not a receipt";
     case ReceiptVerdict::WrongSigner:
       return "another signer";
     case ReceiptVerdict::WrongChannel:
@@ -260,9 +258,7 @@ void NodeChannel::commit(const ResponseRecord& record, const PriceTable& prices)
   }
 }
 
-ReceiptVerdict NodeChannel::accept(const VerifiedEvent& event) {
-  const auto receipt = parse_receipt(event.event());
-  if (!receipt) return ReceiptVerdict::NotAReceipt;
+ReceiptVerdict NodeChannel::accept(const SignedReceipt& receipt) {
   if (receipt->signer != terms_.signer) return ReceiptVerdict::WrongSigner;
   if (receipt->channel != id_) return ReceiptVerdict::WrongChannel;
   const auto paid = std::ranges::find(unpaid_, receipt->running_hash, &Statement::running_hash);
@@ -273,7 +269,6 @@ ReceiptVerdict NodeChannel::accept(const VerifiedEvent& event) {
   // Statements that cost nothing more share an amount: paid by the first of them.
   if (receipt->amount <= accepted_) return ReceiptVerdict::Repeated;
   accepted_ = receipt->amount;
-  last_receipt_ = event;
   paid_record_ = paid->record;
   paid_previous_hash_ = paid->previous_hash;
   unpaid_.erase(unpaid_.begin(), paid + 1);
@@ -385,9 +380,8 @@ Result<std::optional<EventDraft>, PayerRefusal> PayerChannel::pay(const Response
 }
 
 bool PayerChannel::resync(const ResponseRecord& record, const Digest& previous_running_hash,
-                          const VerifiedEvent& event) {
-  const auto receipt = parse_receipt(event.event());
-  if (!receipt || receipt->signer != terms_.signer || receipt->channel != id_) return false;
+                          const SignedReceipt& receipt) {
+  if (receipt->signer != terms_.signer || receipt->channel != id_) return false;
   if (record.node != terms_.node || record.channel != id_ || record.n <= n_) return false;
   const Digest hash = next_running_hash(previous_running_hash, record.n, record.id, record.cost,
                                         record.usage.input, record.usage.output);

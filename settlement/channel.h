@@ -3,6 +3,7 @@
 #include "base/result.h"
 #include "events/event.h"
 #include "events/inference.h"
+#include "events/signed_receipt.h"
 #include "settlement/evm/channel.h"
 #include "settlement/price.h"
 #include "settlement/usage_limit.h"
@@ -85,13 +86,12 @@ struct ChannelSnapshot {
 enum class ReceiptVerdict : std::uint8_t {
   Accepted,  ///< the accepted amount grew
   Repeated,  ///< valid, not above what was accepted: fine, nothing to do
-  NotAReceipt,
   WrongSigner,
   WrongChannel,
   UnknownHash,  ///< of no statement that awaits a receipt
   WrongAmount,  ///< hash and amount are of different statements
 };
-inline constexpr std::size_t kReceiptVerdictCount = 7;
+inline constexpr std::size_t kReceiptVerdictCount = 6;
 std::string_view to_string(ReceiptVerdict verdict);
 
 enum class ChargeError : std::uint8_t {
@@ -152,17 +152,13 @@ class NodeChannel {
   /// (CHECK on n). A status other than Partial closes the request.
   void commit(const ResponseRecord& record, const PriceTable& prices);
 
-  /// Judges a signed receipt.
-  ReceiptVerdict accept(const VerifiedEvent& event);
+  ReceiptVerdict accept(const SignedReceipt& receipt);
 
   [[nodiscard]] Amount spent() const { return meter_.spent(); }
 
   [[nodiscard]] Amount accepted() const { return accepted_; }
 
   [[nodiscard]] const Digest& running_hash() const { return running_hash_; }
-
-  /// The newest accepted receipt: for redemption, and for a client that lost its state.
-  [[nodiscard]] const std::optional<VerifiedEvent>& last_receipt() const { return last_receipt_; }
 
   /// The statement that the best receipt pays, and H before it: ChannelResync is made of them.
   [[nodiscard]] const std::optional<EventId>& paid_record() const { return paid_record_; }
@@ -195,7 +191,6 @@ class NodeChannel {
   std::map<RequestId, Micro> stated_;  ///< micro already stated, of open requests
   std::deque<Statement> unpaid_;
   Amount accepted_;
-  std::optional<VerifiedEvent> last_receipt_;
   Digest paid_previous_hash_;
   std::optional<EventId> last_record_;
   std::optional<EventId> paid_record_;
@@ -255,10 +250,10 @@ class PayerChannel {
                                                       std::int64_t created_at);
 
   /// A node that kept more than this payer: adopts its newest record and receipt of ours. True only
-  /// when the receipt in `event` is ours (verified by type, author = signer), pays exactly that
-  /// record, and is ahead of what we know.
+  /// when the receipt is ours (verified by type, author = signer), pays exactly that record, and is
+  /// ahead of what we know.
   bool resync(const ResponseRecord& record, const Digest& previous_running_hash,
-              const VerifiedEvent& event);
+              const SignedReceipt& receipt);
 
   [[nodiscard]] Amount spent() const { return meter_.spent(); }
 

@@ -46,6 +46,28 @@ TEST(DecodeHex, ReadsBackEveryByte) {
   EXPECT_EQ(decode_hex(""), Bytes());
 }
 
+// Eight bytes at a time, and the rest: every size.
+TEST(DecodeHex, ReadsBackEverySize) {
+  const Bytes bytes = every_byte();
+  for (std::size_t size = 0; size <= bytes.size(); ++size) {
+    const Bytes part(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
+    ASSERT_EQ(decode_hex(encode_hex(ByteSpan(part))), part) << size;
+  }
+}
+
+// One wrong character, whichever and wherever it is, spoils all of it.
+TEST(DecodeHex, RefusesOneWrongCharacterAnywhere) {
+  const std::string good = encode_hex(ByteSpan(every_byte()).subspan(90, 21));
+  for (std::size_t at = 0; at < good.size(); ++at) {
+    for (int c = 0; c < 256; ++c) {
+      const bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+      std::string text = good;
+      text[at] = static_cast<char>(c);
+      ASSERT_EQ(decode_hex(text).has_value(), digit) << at << " " << c;
+    }
+  }
+}
+
 TEST(DecodeHex, RefusesUppercase) {
   EXPECT_FALSE(decode_hex("AB"));
   EXPECT_FALSE(decode_hex("aB"));

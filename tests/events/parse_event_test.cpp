@@ -147,6 +147,29 @@ TEST_F(ParseEvent, RefusesTagsOfAnotherForm) {
   }
 }
 
+// Tags are gathered in memory that the thread keeps: nothing of one event is left for the next.
+TEST_F(ParseEvent, OneEventsTagsAreNotTheNextOnes) {
+  EventDraft large{.created_at = 1, .kind = 1, .tags = {}, .content = ""};
+  for (int i = 0; i < 500; ++i) large.tags.add({"p", std::string(64, 'a'), std::to_string(i)});
+  const Event many = signed_event(large);
+  const Event none = signed_event({.created_at = 1, .kind = 1});
+  for (int round = 0; round < 2; ++round) {
+    const auto first = parse_event(to_json(many));
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->event().tags, many.tags);
+    // Refused in the middle of its second tag.
+    EXPECT_EQ(refusal(replaced(json_, R"([["t","x"]])", R"([["t","x"],["u",1]])")),
+              ParseError::BadTag);
+    const auto second = parse_event(json_);
+    ASSERT_TRUE(second);
+    EXPECT_EQ(second->event().tags, event_.tags);
+    const auto third = parse_event(to_json(none));
+    ASSERT_TRUE(third);
+    EXPECT_TRUE(third->event().tags.empty());
+    EXPECT_EQ(first->event().tags, many.tags);
+  }
+}
+
 TEST_F(ParseEvent, RefusesNulButTakesOtherControlCharacters) {
   EXPECT_EQ(refusal(replaced(json_, "hello", "hel\\u0000lo")), ParseError::BadText);
   EXPECT_EQ(refusal(replaced(json_, "\"x\"", "\"\\u0000\"")), ParseError::BadText);

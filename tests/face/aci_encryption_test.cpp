@@ -185,7 +185,7 @@ TEST(AciEncryption, NamesWhatIsWrongWithTheHeaders) {
   EXPECT_EQ(type(bad), "e2ee_invalid_version");
   bad = good;
   bad.signing_algo = "ecdsa";
-  EXPECT_EQ(type(bad), "e2ee_invalid_version");
+  EXPECT_EQ(type(bad), "not asked") << "but of Phala's encryption";
   bad = good;
   bad.nonce = "00";
   EXPECT_EQ(type(bad), "e2ee_invalid_nonce");
@@ -226,6 +226,13 @@ TEST(AciReplays, AdmitsEachRequestOnce) {
   EXPECT_FALSE(replays.admit(sha256("c"), kNow, kNow));             // full
   EXPECT_FALSE(replays.admit(sha256("d"), kNow, kNow + 301));       // late
   EXPECT_TRUE(replays.admit(sha256("c"), kNow + 301, kNow + 301));  // the old ones have left
+}
+
+TEST(AciReplays, TakesNothingOfBeforeItsStart) {
+  AciReplays replays(2, kNow);
+  EXPECT_FALSE(replays.admit(sha256("a"), kNow - 1, kNow));
+  EXPECT_TRUE(replays.admit(sha256("a"), kNow, kNow));
+  EXPECT_FALSE(replays.admit(sha256("a"), kNow, kNow + 1));
 }
 
 TEST(AciReplays, TakesNothingAgainWhenTheClockIsSetBack) {

@@ -12,6 +12,7 @@ namespace nostril::face {
 namespace {
 
 using nostril::test::RepeatableRng;
+using nostril::test::text_of;
 
 /// A client of the protocol: keys of its own, and the node's public keys.
 struct Client {
@@ -28,23 +29,25 @@ struct Client {
     return out;
   }
 
-  std::string seal(SigningAlgorithm algorithm, BoxCipher cipher, std::string_view text) {
+  std::string seal(SigningAlgorithm algorithm, BoxCipher cipher, std::string_view text,
+                   std::string_view aad = {}) {
     const LegacySigner node = test::signer();
     const auto sealed =
         algorithm == SigningAlgorithm::Ecdsa
-            ? seal_ecdsa_box("ecdsa_encryption", node.ecdsa().public_key(), {}, as_bytes(text), rng)
-            : seal_box({cipher, "ed25519_encryption"}, *to_x25519(node.ed25519().public_key()), {},
-                       as_bytes(text), rng);
+            ? seal_ecdsa_box("ecdsa_encryption", node.ecdsa().public_key(), as_bytes(aad),
+                             as_bytes(text), rng)
+            : seal_box({cipher, "ed25519_encryption"}, *to_x25519(node.ed25519().public_key()),
+                       as_bytes(aad), as_bytes(text), rng);
     return encode_hex(*sealed);
   }
 
-  [[nodiscard]] std::string open(SigningAlgorithm algorithm, BoxCipher cipher,
-                                 std::string_view hex) const {
+  [[nodiscard]] std::string open(SigningAlgorithm algorithm, BoxCipher cipher, std::string_view hex,
+                                 std::string_view aad = {}) const {
     const Bytes sealed = nostril::test::unhex(hex);
     const auto text =
         algorithm == SigningAlgorithm::Ecdsa
-            ? open_ecdsa_box("ecdsa_encryption", ecdsa, {}, sealed)
-            : open_box({cipher, "ed25519_encryption"}, ed25519.to_x25519(), {}, sealed);
+            ? open_ecdsa_box("ecdsa_encryption", ecdsa, as_bytes(aad), sealed)
+            : open_box({cipher, "ed25519_encryption"}, ed25519.to_x25519(), as_bytes(aad), sealed);
     return text ? std::string(as_text(*text)) : "(does not open)";
   }
 
@@ -67,6 +70,7 @@ const std::vector<Mode>& modes() {
       {SigningAlgorithm::Ed25519, false, BoxCipher::NaclXChaCha},
       {SigningAlgorithm::Ed25519, false, BoxCipher::NaclXSalsa},
       {SigningAlgorithm::Ed25519, false, BoxCipher::BareXChaCha},
+      {SigningAlgorithm::Ed25519, false, BoxCipher::AesGcm},
       {SigningAlgorithm::Ed25519, true, BoxCipher::XChaCha},
   };
   return kModes;
@@ -257,6 +261,170 @@ TEST(FieldEncryption, RefusesHalfAndWrongHeaders) {
   const std::string ours = node.public_key(SigningAlgorithm::Ed25519);
   bad.model_public_key = ours;
   EXPECT_EQ(status(bad), 200);
+}
+
+/// Phala's version 2: one exchange of a client that says so.
+struct BoundExchange {
+  explicit BoundExchange(SigningAlgorithm with) : algorithm(with), name(to_string(with)) {}
+
+  [[nodiscard]] FieldEncryptionHeaders headers() {
+    FieldEncryptionHeaders out = client.headers(algorithm, false);
+    node_key = node.public_key(algorithm);
+    out.model_public_key = node_key;
+    out.e2ee_nonce = kNonce;
+    out.e2ee_timestamp = "1750000000";
+    return out;
+  }
+
+  [[nodiscard]] FieldEncryption begin() { return **FieldEncryption::from_headers(headers(), node); }
+
+  [[nodiscard]] std::string seal(std::string_view text, const std::string& place) {
+    return client.seal(algorithm, BoxCipher::AesGcm, text,
+                       "v2|req|algo=" + name + "|model=m/1|" + place + kEnd);
+  }
+
+  [[nodiscard]] std::string open(std::string_view hex, const std::string& place) {
+    return client.open(algorithm, BoxCipher::AesGcm, hex,
+                       "v2|resp|algo=" + name + "|model=m/2|id=chat-1|" + place + kEnd);
+  }
+
+  static constexpr std::string_view kNonce = "n1750000000abcd1234";
+  inline static const std::string kEnd = "|n=n1750000000abcd1234|ts=1750000000";
+
+  SigningAlgorithm algorithm;
+  std::string name;
+  Client client{7};
+  LegacySigner node = test::signer();
+  std::string node_key;
+};
+
+TEST(BoundFieldEncryption, BindsEachFieldToItsPlaceModelNonceAndTime) {
+  for (const SigningAlgorithm algorithm : {SigningAlgorithm::Ecdsa, SigningAlgorithm::Ed25519}) {
+    BoundExchange bound(algorithm);
+    FieldEncryption exchange = bound.begin();
+    EXPECT_EQ(exchange.e2ee_version(), "2");
+    const std::string first = bound.seal("one", "m=0|c=-");
+    const std::string part = bound.seal("two", "m=1|c=1");
+    const auto request = [](const std::string& a, const std::string& b) {
+      return R"({"model":"m/1","messages":[{"content":")" + a +
+             R"("},{"content":[{"type":"image_url","image_url":{"url":"data:"}},)"
+             R"({"type":"text","text":")" +
+             b + R"("}]}]})";
+    };
+    EXPECT_EQ(exchange.decrypt_request(Endpoint::Chat, request(first, part), bound.node).value(),
+              request("one", "two"));
+    // At another's place, of another model, under another nonce or time: none opens.
+    EXPECT_FALSE(exchange.decrypt_request(Endpoint::Chat, request(part, part), bound.node));
+    EXPECT_FALSE(exchange.decrypt_request(Endpoint::Chat, request("one", part), bound.node));
+    std::string other_model = request(first, part);
+    other_model.replace(other_model.find("m/1"), 3, "m/2");
+    EXPECT_FALSE(exchange.decrypt_request(Endpoint::Chat, other_model, bound.node));
+    for (auto member :
+         {&FieldEncryptionHeaders::e2ee_nonce, &FieldEncryptionHeaders::e2ee_timestamp}) {
+      FieldEncryptionHeaders headers = bound.headers();
+      headers.*member = "1750000000000001";
+      if (member == &FieldEncryptionHeaders::e2ee_timestamp) headers.*member = "1750000001";
+      auto moved = FieldEncryption::from_headers(headers, bound.node);
+      ASSERT_TRUE(moved && *moved);
+      EXPECT_FALSE((*moved)->decrypt_request(Endpoint::Chat, request(first, part), bound.node));
+    }
+
+    // The index of a choice is its position, whatever it calls itself.
+    const auto answer = exchange.encrypt_response(
+        Endpoint::Chat,
+        R"({"id":"chat-1","model":"m/2","choices":[{"index":3,"delta":{"content":"three",)"
+        R"("reasoning_content":"why"}},{"index":4,"message":{"content":"four","refusal":null}}]})",
+        bound.client.rng);
+    ASSERT_TRUE(answer);
+    const Json json = test::parsed(*answer);
+    const auto& choices = json.find("choices")->items();
+    const Json& delta = *choices[0].find("delta");
+    EXPECT_EQ(bound.open(text_of(delta, "content"), "choice=0|field=content"), "three");
+    EXPECT_EQ(bound.open(text_of(delta, "reasoning_content"), "choice=0|field=reasoning_content"),
+              "why");
+    EXPECT_EQ(bound.open(text_of(*choices[1].find("message"), "content"), "choice=1|field=content"),
+              "four");
+  }
+}
+
+TEST(BoundFieldEncryption, IsForChatOnly) {
+  BoundExchange bound(SigningAlgorithm::Ecdsa);
+  FieldEncryption exchange = bound.begin();
+  const std::string prompt = bound.seal("text", "m=0|c=-");
+  EXPECT_FALSE(exchange.decrypt_request(
+      Endpoint::Completions, R"({"model":"m/1","prompt":")" + prompt + R"("})", bound.node));
+  EXPECT_FALSE(exchange.decrypt_field(prompt, bound.node));
+}
+
+TEST(BoundFieldEncryption, TellsItsVersionByItsHeaders) {
+  BoundExchange bound(SigningAlgorithm::Ed25519);
+  const auto read = [&](const FieldEncryptionHeaders& headers) {
+    const auto found = FieldEncryption::from_headers(headers, bound.node);
+    return found ? std::string((*found)->e2ee_version()) : std::string(found.error().type);
+  };
+  const FieldEncryptionHeaders good = bound.headers();
+  EXPECT_EQ(read(good), "2");
+  FieldEncryptionHeaders headers = good;
+  for (const char* version : {"", "1", "2"}) {
+    headers.e2ee_version = version;
+    EXPECT_EQ(read(headers), "2") << version;
+  }
+  headers.e2ee_version = "3";
+  EXPECT_EQ(read(headers), "e2ee_invalid_version");
+  headers = good;
+  headers.e2ee_nonce.reset();
+  EXPECT_EQ(read(headers), "e2ee_header_missing");
+  headers = good;
+  headers.e2ee_timestamp.reset();
+  EXPECT_EQ(read(headers), "e2ee_header_missing");
+  headers = good;
+  headers.model_public_key.reset();
+  EXPECT_EQ(read(headers), "e2ee_header_missing");
+  headers = good;
+  headers.e2ee_nonce.reset();
+  headers.e2ee_timestamp.reset();
+  EXPECT_EQ(read(headers), "1");
+  headers.e2ee_version = "2";
+  EXPECT_EQ(read(headers), "e2ee_header_missing");
+  headers = good;
+  headers.encryption_version = "2";
+  EXPECT_EQ(read(headers), "e2ee_invalid_version");
+  headers = good;
+  headers.encrypt_all_fields = "true";
+  EXPECT_EQ(read(headers), "e2ee_invalid_version");
+  for (const auto& nonce : {std::string("short"), std::string(257, 'n'), std::string(20, ' ')}) {
+    headers = good;
+    headers.e2ee_nonce = nonce;
+    EXPECT_EQ(read(headers), "e2ee_invalid_nonce") << nonce;
+  }
+  for (const char* time : {"", "-1", "1750000000.5", "99999999999999999999"}) {
+    headers = good;
+    headers.e2ee_timestamp = time;
+    EXPECT_EQ(read(headers), "e2ee_invalid_timestamp") << time;
+  }
+}
+
+TEST(BoundFieldEncryption, NamesARequestByAlgorithmNonceAndTime) {
+  BoundExchange bound(SigningAlgorithm::Ed25519);
+  const auto id_of = [&](const FieldEncryptionHeaders& headers) {
+    return encode_hex((*FieldEncryption::from_headers(headers, bound.node))->once()->id);
+  };
+  const std::string id = id_of(bound.headers());
+  FieldEncryptionHeaders headers = bound.headers();
+  headers.e2ee_timestamp = "1750000001";
+  EXPECT_NE(id_of(headers), id);
+  headers = bound.headers();
+  headers.e2ee_nonce = "n1750000000abcd1235";
+  EXPECT_NE(id_of(headers), id);
+  // Another key to answer to makes no other request of it.
+  headers = bound.headers();
+  const std::string other = encode_hex(Ed25519Key::from_seed(test::secret_of("x")).public_key());
+  headers.client_public_key = other;
+  EXPECT_EQ(id_of(headers), id);
+  headers = bound.headers();
+  headers.e2ee_nonce.reset();
+  headers.e2ee_timestamp.reset();
+  EXPECT_FALSE((*FieldEncryption::from_headers(headers, bound.node))->once());
 }
 
 TEST(SseRewriter, StopsAtLinesThatWouldPassUnchanged) {

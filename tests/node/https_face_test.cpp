@@ -268,6 +268,7 @@ TEST_F(HttpsFaceTest, RefusesInOpenAisShape) {
       {"GET", "/v1/signature/x?signing_algo=rsa", "", 400, "bad_request"},
       {"GET", "/v1/attestation/report?nonce=12", "", 400, "bad_request"},
       {"GET", "/v1/attestation/report?signing_algo=rsa", "", 400, "bad_request"},
+      {"GET", "/v1/attestation/report?version=3", "", 400, "bad_request"},
       {"GET", "/v1/attestation/report?signing_address=0x00", "", 404, "not_found"},
       {"GET", "/v1/attestation/report?model=other", "", 404, "not_found"},
       {"GET", "/v1/proxy/attestation/report?model=other", "", 404, "not_found"},
@@ -362,6 +363,38 @@ TEST_F(HttpsFaceTest, ReportsOverTheAskersNonceAndItsOwnKeys) {
   }
 }
 
+// A verifier of Phala's that reaches an engine's proxy by its own name asks like this, and refuses
+// a report without the TLS key.
+TEST_F(HttpsFaceTest, ReportsInPhalasFormToWhoNamesItsVersion) {
+  start();
+  ASSERT_TRUE(serving());
+  const std::string nonce(64, '7');
+  const auto reply =
+      get("GET", "/v1/attestation/report?signing_algo=ecdsa&version=2&nonce=" + nonce);
+  ASSERT_EQ(reply->status, 200) << reply->body;
+  const auto json = Json::parse(reply->body);
+  ASSERT_TRUE(json);
+  EXPECT_EQ(json->find_string("request_nonce"), nonce);
+  EXPECT_EQ(json->find_string("quote"), json->find_string("intel_quote"));
+  EXPECT_EQ(json->find("gateway_attestation"), nullptr);
+  EXPECT_TRUE(json->find_string("vm_config"));
+  const auto log = Json::parse(json->find_string("event_log").value_or(""));
+  EXPECT_TRUE(log && log->is_array());
+  const Digest spki = world_->https->direct_path().tls_spki;
+  EXPECT_EQ(json->find_string("tls_cert_fingerprint"), encode_hex(spki));
+  const Bytes address = *decode_hex(std::string(*json->find_string("signing_address")).substr(2));
+  const Digest half = Sha256().update(ByteSpan(address)).update(spki.span()).finish();
+  const auto quote = attestation::parse_tdx_quote(*decode_hex(*json->find_string("intel_quote")));
+  ASSERT_TRUE(quote);
+  EXPECT_EQ(encode_hex(ByteSpan(quote->td.report_data)), encode_hex(half) + nonce);
+  // One form that is kept for those without a nonce is not given to askers of the other.
+  EXPECT_EQ(Json::parse(get("GET", "/v1/attestation/report?version=1")->body)
+                ->find("gateway_attestation"),
+            nullptr);
+  EXPECT_NE(Json::parse(get("GET", "/v1/attestation/report")->body)->find("gateway_attestation"),
+            nullptr);
+}
+
 TEST_F(HttpsFaceTest, TheStatementOnTheRelayNamesTheTlsKey) {
   start([](node::NodeConfig& config) { config.https.url = "https://node.example:8443"; });
   ASSERT_TRUE(world_->wait_for_offer());
@@ -379,22 +412,23 @@ struct FieldClient {
   }
 
   std::string seal(bool ecdsa_mode, BoxCipher cipher, const std::string& node_key,
-                   std::string_view text) {
+                   std::string_view text, std::string_view aad = {}) {
     const auto sealed =
-        ecdsa_mode
-            ? seal_ecdsa_box("ecdsa_encryption", *from_hex<EcdsaPublicKey>("04" + node_key), {},
-                             as_bytes(text), rng)
-            : seal_box({cipher, "ed25519_encryption"},
-                       *to_x25519(*from_hex<Ed25519PublicKey>(node_key)), {}, as_bytes(text), rng);
+        ecdsa_mode ? seal_ecdsa_box("ecdsa_encryption", *from_hex<EcdsaPublicKey>("04" + node_key),
+                                    as_bytes(aad), as_bytes(text), rng)
+                   : seal_box({cipher, "ed25519_encryption"},
+                              *to_x25519(*from_hex<Ed25519PublicKey>(node_key)), as_bytes(aad),
+                              as_bytes(text), rng);
     return encode_hex(*sealed);
   }
 
-  [[nodiscard]] std::string open(bool ecdsa_mode, BoxCipher cipher, std::string_view hex) const {
+  [[nodiscard]] std::string open(bool ecdsa_mode, BoxCipher cipher, std::string_view hex,
+                                 std::string_view aad = {}) const {
     const auto sealed = decode_hex(hex);
     if (!sealed) return "(no hex)";
-    const auto text =
-        ecdsa_mode ? open_ecdsa_box("ecdsa_encryption", ecdsa, {}, *sealed)
-                   : open_box({cipher, "ed25519_encryption"}, ed25519.to_x25519(), {}, *sealed);
+    const auto text = ecdsa_mode ? open_ecdsa_box("ecdsa_encryption", ecdsa, as_bytes(aad), *sealed)
+                                 : open_box({cipher, "ed25519_encryption"}, ed25519.to_x25519(),
+                                            as_bytes(aad), *sealed);
     return text ? std::string(as_text(*text)) : "(does not open)";
   }
 
@@ -413,11 +447,10 @@ TEST_F(HttpsFaceTest, OpensAndSealsFieldsInEveryMode) {
   start();
   ASSERT_TRUE(serving());
   FieldClient user;
-  const std::vector<FieldMode> modes{{true, "1", BoxCipher::AesGcm},
-                                     {true, "2", BoxCipher::AesGcm},
-                                     {false, "1", BoxCipher::NaclXChaCha},
-                                     {false, "1", BoxCipher::NaclXSalsa},
-                                     {false, "2", BoxCipher::XChaCha}};
+  const std::vector<FieldMode> modes{
+      {true, "1", BoxCipher::AesGcm},       {true, "2", BoxCipher::AesGcm},
+      {false, "1", BoxCipher::NaclXChaCha}, {false, "1", BoxCipher::NaclXSalsa},
+      {false, "1", BoxCipher::AesGcm},      {false, "2", BoxCipher::XChaCha}};
   for (const FieldMode& mode : modes) {
     const std::string algorithm = mode.ecdsa ? "ecdsa" : "ed25519";
     const auto report = get("GET", "/v1/attestation/report?signing_algo=" + algorithm);
@@ -434,6 +467,8 @@ TEST_F(HttpsFaceTest, OpensAndSealsFieldsInEveryMode) {
       ASSERT_EQ(reply->status, 200) << reply->body;
       EXPECT_NE(world_->engine.last_body().find("a secret prompt"), std::string::npos);
       EXPECT_EQ(reply->body.find("ze"), std::string::npos) << reply->body;
+      EXPECT_EQ(reply->headers.find("X-E2EE-Applied"), "true");
+      EXPECT_EQ(reply->headers.find("X-E2EE-Algo"), algorithm);
       EXPECT_EQ(
           text_of(reply->body, stream,
                   [&](std::string_view hex) { return user.open(mode.ecdsa, mode.cipher, hex); }),
@@ -449,6 +484,61 @@ TEST_F(HttpsFaceTest, OpensAndSealsFieldsInEveryMode) {
     const auto refused = get("POST", "/v1/chat/completions", test::chat(sealed, false), headers);
     EXPECT_EQ(refused->status, 422);
     EXPECT_EQ(refused->body.find("secret"), std::string::npos);
+  }
+}
+
+// Phala's version 2: each field bound to its place, and a request taken once.
+TEST_F(HttpsFaceTest, OpensAndSealsBoundFieldsOnce) {
+  start();
+  ASSERT_TRUE(serving());
+  FieldClient user;
+  for (const bool is_ecdsa : {true, false}) {
+    const std::string algorithm = is_ecdsa ? "ecdsa" : "ed25519";
+    const auto report = get("GET", "/v1/attestation/report?signing_algo=" + algorithm);
+    const std::string node_key(*Json::parse(report->body)->find_string("signing_public_key"));
+    const std::string time = std::to_string(world_->clock.unix_s());
+    for (const bool stream : {false, true}) {
+      const std::string nonce = stream ? "a-nonce-for-streams" : "a-nonce-for-one-answer";
+      const std::string end = "|n=" + nonce + "|ts=" + time;
+      const std::string of = "|algo=" + algorithm + "|model=" + std::string(test::kTestModel);
+      const std::string sealed = user.seal(is_ecdsa, BoxCipher::AesGcm, node_key, "a secret prompt",
+                                           "v2|req" + of + "|m=0|c=-" + end);
+      net::HttpHeaders headers{{"X-Signing-Algo", algorithm},
+                               {"X-Client-Pub-Key", user.key(is_ecdsa)},
+                               {"X-Model-Pub-Key", node_key},
+                               {"X-E2EE-Nonce", nonce},
+                               {"X-E2EE-Timestamp", time}};
+      if (stream) headers.add("X-E2EE-Version", "2");
+      world_->engine.set_answer(stream ? test::stream_answer({"ze", "bra"}, {.output = 2})
+                                       : test::plain_answer("zebra", {.output = 2}));
+      const auto reply = get("POST", "/v1/chat/completions", test::chat(sealed, stream), headers);
+      ASSERT_EQ(reply->status, 200) << reply->body;
+      EXPECT_NE(world_->engine.last_body().find("a secret prompt"), std::string::npos);
+      EXPECT_EQ(reply->body.find("ze"), std::string::npos) << reply->body;
+      EXPECT_EQ(reply->headers.find("X-E2EE-Version"), "2");
+      const std::string first = stream ? reply->body.substr(6, reply->body.find('\n') - 6) : "";
+      const auto whole = Json::parse(stream ? first : reply->body);
+      ASSERT_TRUE(whole);
+      const std::string aad = "v2|resp|algo=" + algorithm +
+                              "|model=" + std::string(whole->find_string("model").value_or("")) +
+                              "|id=" + std::string(whole->find_string("id").value_or("")) +
+                              "|choice=0|field=content" + end;
+      EXPECT_EQ(text_of(reply->body, stream,
+                        [&](std::string_view hex) {
+                          return user.open(is_ecdsa, BoxCipher::AesGcm, hex, aad);
+                        }),
+                "zebra");
+      const auto again = get("POST", "/v1/chat/completions", test::chat(sealed, stream), headers);
+      EXPECT_EQ(again->status, 400);
+      EXPECT_EQ(again->error_type(), "e2ee_replay_detected");
+    }
+    const auto late = get("POST", "/v1/chat/completions", test::chat("00", false),
+                          {{"X-Signing-Algo", algorithm},
+                           {"X-Client-Pub-Key", user.key(is_ecdsa)},
+                           {"X-Model-Pub-Key", node_key},
+                           {"X-E2EE-Nonce", "a-nonce-of-another-day"},
+                           {"X-E2EE-Timestamp", "1"}});
+    EXPECT_EQ(late->error_type(), "e2ee_invalid_timestamp");
   }
 }
 

@@ -65,7 +65,7 @@ class JournalSweepTest : public testing::Test {
     const Event event = sign_event(build_receipt(receipt), key_of(payer), rng_);
     const auto verified = VerifiedEvent::verify(check_id(event).value(), verifier_);
     ASSERT_TRUE(verified);
-    ASSERT_EQ(book.accept(*verified, receipt), settlement::ReceiptVerdict::Accepted);
+    ASSERT_EQ(book.accept(*SignedReceipt::parse(*verified)), settlement::ReceiptVerdict::Accepted);
     commit({client::put_receipt(receipt, event), book.row()});
   }
 

@@ -55,8 +55,10 @@ struct Market {
     return payer.pay(record, expected(record), prices, 1'800'000'100);
   }
 
-  VerifiedEvent sign(const EventDraft& draft) {
-    return verified(sign_event(draft, payer_key, rng));
+  SignedReceipt sign(const EventDraft& draft) { return sign(draft, payer_key); }
+
+  SignedReceipt sign(const EventDraft& draft, const Keypair& signer) {
+    return SignedReceipt::parse(verified(sign_event(draft, signer, rng))).value();
   }
 
   SystemRng rng;
@@ -133,20 +135,20 @@ TEST(NodeChannel, RefusesReceiptsThatPayNothingOfIts) {
   const ResponseRecord second = market.state(2, kUsage);
   const EventDraft paid_second = **market.pay(second);
 
-  BalanceReceipt forged = *parse_receipt(market.sign(paid_second).event());
+  BalanceReceipt forged = *market.sign(paid_second);
   forged.amount = Amount::of(1);
   EXPECT_EQ(market.node.accept(market.sign(build_receipt(forged))), ReceiptVerdict::WrongAmount);
-  forged = *parse_receipt(market.sign(paid_second).event());
+  forged = *market.sign(paid_second);
   forged.running_hash = digest_of("other");
   EXPECT_EQ(market.node.accept(market.sign(build_receipt(forged))), ReceiptVerdict::UnknownHash);
-  forged = *parse_receipt(market.sign(paid_second).event());
+  forged = *market.sign(paid_second);
   forged.channel.bytes[0] ^= 1;
   EXPECT_EQ(market.node.accept(market.sign(build_receipt(forged))), ReceiptVerdict::WrongChannel);
-  EXPECT_EQ(market.node.accept(verified(sign_event(paid_second, key_of("thief"), market.rng))),
+  EXPECT_EQ(market.node.accept(market.sign(paid_second, key_of("thief"))),
             ReceiptVerdict::WrongSigner);
-  EXPECT_EQ(market.node.accept(
-                verified(sign_event(build_offer(market.offer), market.node_key, market.rng))),
-            ReceiptVerdict::NotAReceipt);
+  const VerifiedEvent offer =
+      verified(sign_event(build_offer(market.offer), market.node_key, market.rng));
+  EXPECT_FALSE(SignedReceipt::parse(offer));
   EXPECT_TRUE(market.node.accepted().is_zero());
 
   EXPECT_EQ(market.node.accept(market.sign(paid_second)), ReceiptVerdict::Accepted);
@@ -314,7 +316,7 @@ TEST(PayerChannel, AdoptsOnlyItsOwnNewerReceipt) {
   (void)market.pay(market.state(1, kUsage));
   const Digest previous = market.node.running_hash();
   const ResponseRecord second = market.state(2, kUsage);
-  const VerifiedEvent receipt = market.sign(**market.pay(second));
+  const SignedReceipt receipt = market.sign(**market.pay(second));
   EXPECT_EQ(market.node.accept(receipt), ReceiptVerdict::Accepted);
   EXPECT_EQ(market.node.paid_previous_hash(), previous);
 
@@ -326,12 +328,8 @@ TEST(PayerChannel, AdoptsOnlyItsOwnNewerReceipt) {
   wrong.spent = Amount::of(91);
   EXPECT_FALSE(fresh.resync(wrong, previous, receipt));
   EXPECT_FALSE(fresh.resync(second, digest_of("h"), receipt));
-  EXPECT_FALSE(fresh.resync(second, previous,
-                            verified(sign_event({.created_at = receipt->created_at,
-                                                 .kind = receipt->kind,
-                                                 .tags = receipt->tags,
-                                                 .content = ""},
-                                                key_of("thief"), market.rng))));
+  EXPECT_FALSE(
+      fresh.resync(second, previous, market.sign(build_receipt(*receipt), key_of("thief"))));
   EXPECT_TRUE(fresh.resync(second, previous, receipt));
   EXPECT_FALSE(fresh.resync(second, previous, receipt));  // nothing newer
   const ResponseRecord third = market.state(3, kUsage);

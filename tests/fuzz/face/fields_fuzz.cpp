@@ -33,7 +33,15 @@ Input split(std::string_view text) {
 void try_legacy(const Input& input, face::Endpoint endpoint) {
   static const face::LegacySigner kSigner = face::test::fuzz_signer();
   SystemRng rng;
-  face::FieldEncryptionHeaders headers{input.headers[0], input.headers[1], {}, {}, {}};
+  face::FieldEncryptionHeaders headers;
+  headers.signing_algo = input.headers[0];
+  headers.client_public_key = input.headers[1];
+  const std::string node_key = kSigner.public_key(face::SigningAlgorithm::Ecdsa);
+  if (!input.headers[4].empty()) {
+    headers.e2ee_nonce = input.headers[4];
+    headers.e2ee_timestamp = input.headers[5];
+    headers.model_public_key = node_key;
+  }
   if (!input.headers[2].empty()) headers.encryption_version = input.headers[2];
   if (!input.headers[3].empty()) headers.encrypt_all_fields = input.headers[3];
   auto exchange = face::FieldEncryption::from_headers(headers, kSigner);
