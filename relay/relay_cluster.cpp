@@ -103,6 +103,9 @@ ClusterHost::Applied Relay::apply_moderation(std::string_view body, bool is_own,
     return Applied::NotNow;
   }
   erased_by_decision_.store(erased);
+  log(LogLevel::Info, "cluster: decision {} of {}{}: {} changes, {} events removed",
+      public_text(message->id), public_text(message->relay),
+      public_text(message->is_again ? ", told again" : ""), message->changes.size(), erased);
   return Applied::Done;
 }
 

@@ -152,8 +152,8 @@ AgainAnswer Repair::publish_again(const std::vector<EventId>& ids) {
   if (out.published > 0) {
     log(LogLevel::Warning,
         "cluster: another relay was told something else by its server, and lacks {} events or "
-        "decisions of this one: they are published again",
-        out.published);
+        "decisions of this one: they are published again; {} it asks for are not here any more",
+        out.published, out.gone);
   }
   return out;
 }

@@ -449,6 +449,7 @@ export class Load {
       } catch (error) {  // for some seconds a relay that has just started takes no signed request
         wrong.push(`the moderators' lists: ${error.message}`);
       }
+      if (wrong.length > 0) wrong.push(`banned keys: ${(await Promise.all(members.map((member) => moderate(member, "listbannedpubkeys").then((list) => list.map(({ pubkey }) => pubkey.slice(0, 8)).sort().join(), (error) => error.message)))).join(" | ")}`);
       this.counts.stored = first.length;
       return wrong.length === 0 || sleep(500, false);
     }).catch(() => this.ledger.wrong.push(...wrong));
