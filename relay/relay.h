@@ -95,6 +95,7 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
                                          std::string& why) override;
   [[nodiscard]] bool fetch_snapshot(const std::string& why) override;
   [[nodiscard]] bool is_snapshot_offered() override;
+  void publish_again(const std::vector<EventId>& ids) override;
   void caught_up() override;
 
   [[nodiscard]] Result<void, std::string> decide(ModerationMessage message);

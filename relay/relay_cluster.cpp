@@ -5,7 +5,9 @@
 #include "relay/relay.h"
 #include "relay/store_search.h"
 
+#include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -81,6 +83,7 @@ ClusterHost::Applied Relay::apply_moderation(std::string_view body, bool is_own,
     why = to_string(message.error());
     return Applied::Senseless;
   }
+  if (decisions_->has(message->id)) return Applied::Done;  // the stream was read anew
   if (!message->changes.empty()) {
     if (auto applied = moderation_->apply(message->changes, message->decided_at_s); !applied) {
       why = std::move(applied.error());
@@ -112,6 +115,14 @@ ClusterHost::Applied Relay::apply_moderation(std::string_view body, bool is_own,
 bool Relay::fetch_snapshot(const std::string& /*why*/) {
   member_->fetch_snapshot();
   return true;
+}
+
+void Relay::publish_again(const std::vector<EventId>& ids) {
+  for (std::span<const EventId> rest = ids; !rest.empty();) {
+    const auto some = rest.first(std::min(rest.size(), kAskedAgainMax));
+    (void)member_->repair().publish_again({some.begin(), some.end()});
+    rest = rest.subspan(some.size());
+  }
 }
 
 bool Relay::is_snapshot_offered() {

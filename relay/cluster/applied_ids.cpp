@@ -178,6 +178,12 @@ std::optional<std::vector<EventId>> AppliedIds::ids(const StreamRange& range) {
   return find(range);
 }
 
+std::vector<EventId> AppliedIds::known_of(const StreamRange& window) {
+  const std::lock_guard lock(mutex_);
+  if (window.first == window_of(first_).first) return now_;
+  return find(window).value_or(std::vector<EventId>());
+}
+
 std::optional<RangeDigest> AppliedIds::digest(const StreamRange& range) {
   const std::lock_guard lock(mutex_);
   if (!is_in_one_window(range)) return std::nullopt;

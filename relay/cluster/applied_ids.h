@@ -80,6 +80,8 @@ class AppliedIds {
 
   /// All of a range that lies in one window; nothing where it is not known, or not yet.
   [[nodiscard]] std::optional<std::vector<EventId>> ids(const StreamRange& range);
+  /// As many of them as are known, in any order.
+  [[nodiscard]] std::vector<EventId> known_of(const StreamRange& window);
   [[nodiscard]] std::optional<RangeDigest> digest(const StreamRange& range);
 
   /// A moderator's decision, as it stands among the ids. Nothing: `message_id` is none.

@@ -43,6 +43,7 @@ constexpr Ms kConnectPause{500};
 constexpr Ms kConsumerPause{250};
 constexpr Ms kHeartbeat{1'000};
 constexpr Ms kSilenceMax{3'500};
+constexpr Ms kStandsMax{60'000};
 constexpr Ms kSettleTime{1'000};
 constexpr std::int64_t kNsAMs = 1'000'000;
 constexpr std::int64_t kUnusedConsumerMs = 10'000;
@@ -302,6 +303,8 @@ struct Bus::Impl {
   Clock::time_point next_look;
   Clock::time_point next_consumer;  // not before
   std::optional<Clock::time_point> behind_since;
+  Ms stands_max = kSilenceMax;
+  std::uint64_t stood_at = 0;
   std::optional<StreamIdentity> new_stream;
   Clock::time_point new_since;
   std::optional<Problem> problem_of_round;  // of the servers that were tried; a refusal stays
@@ -742,12 +745,15 @@ void Bus::Impl::look_at_consumer(Link& on) {
     const bool is_silent = Clock::now() - consumer.heard > kSilenceMax;
     // A replica that was cut off may beat and deliver nothing of what the others have: another
     // consumer is likely on one of those.
+    // Where all of them number the messages otherwise than their leader, none has more.
     const bool is_stuck = last_sequence >= reading.next && unconfirmed_bytes == 0 &&
-                          Clock::now() - consumer.delivered > kSilenceMax;
+                          Clock::now() - consumer.delivered > stands_max;
     if (consumer.is_there && !consumer.is_broken && !is_silent && !is_stuck) return;
     if (consumer.is_there) {
       why = consumer.is_broken ? "a message is missing" : is_silent ? "it is silent" : "it stands";
     }
+    stands_max = reading.next == stood_at ? std::min(2 * stands_max, kStandsMax) : kSilenceMax;
+    stood_at = reading.next;
     wanted = reading;
     met_hole = consumer.met_hole;
   }

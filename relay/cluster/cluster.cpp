@@ -26,6 +26,11 @@ constexpr std::int64_t kDecisionWaitMs = 15'000;
 constexpr std::int64_t kPositionEveryMs = 5'000;
 constexpr std::int64_t kStoreRetryMs = 30'000;
 constexpr std::int64_t kBehindMaxMs = 30'000;
+// Read again beside what a stream that ends earlier may have lost.
+constexpr std::uint64_t kReadAnewMin = 1'024;
+// A server that delivers nothing more for so long has no more, if it lacks no more than that.
+constexpr std::int64_t kStandsMs = 20'000;
+constexpr std::uint64_t kNumbersApartMax = 10'000;
 // Of queued events, without an ack.
 constexpr std::size_t kOutboxWindow = 512;
 constexpr std::size_t kOutboxWindowBytes = 8U << 20;
@@ -544,11 +549,27 @@ void Cluster::apply_arrived() {
   if (store_failed_.load()) {
     if (new_start_ms_.load() == 0) new_start_ms_.store(clock_.monotonic_ms() + kStoreRetryMs);
     stick("the store takes nothing more, as the log says; it goes on by itself when it can");
-  } else if (phase_ == ClusterPhase::CatchingUp && position() >= target_) {
+  } else if (phase_ == ClusterPhase::CatchingUp && (position() >= target_ || is_at_an_end())) {
     set_phase(ClusterPhase::Serving, "");
     log(LogLevel::Info, "cluster: caught up at message {}", position());
+    publish_what_is_gone();
     host_.caught_up();
   }
+}
+
+// Servers that disagreed may number the same messages otherwise: the one that is read may have none
+// up to the target, and never will. What is not the same is found out afterwards (repair.h).
+bool Cluster::is_at_an_end() {
+  const std::int64_t now_ms = clock_.monotonic_ms();
+  const std::uint64_t here = position();
+  if (here != stood_at_ || !arrived_.empty() || bus_.state() != BusState::Ready) {
+    stood_at_ = here;
+    stood_since_ms_ = now_ms;
+  }
+  if (now_ms - stood_since_ms_ < kStandsMs || target_ - here > kNumbersApartMax) return false;
+  log(LogLevel::Warning, "cluster: nothing comes behind message {}, the stream should have {}",
+      here, target_);
+  return true;
 }
 
 // False: later, there is no room now or what is before it must be written first.
@@ -574,7 +595,7 @@ bool Cluster::apply_event(const StreamMessage& message) {
       ingest_.apply_own(own->second.event, token, message.sequence);
     }
     submitted_.store(message.sequence);
-    applied_ids_->add(message.sequence, *id);
+    note_applied(message.sequence, *id);
     drop(own);
     add(counters_.applied_own);
     return true;
@@ -583,8 +604,13 @@ bool Cluster::apply_event(const StreamMessage& message) {
   if (!first_arrived_) return true;
   if (!ingest_.apply_from_stream(*first_arrived_, message.sequence)) return false;
   submitted_.store(message.sequence);
-  applied_ids_->add(message.sequence, (*first_arrived_)->id);
+  note_applied(message.sequence, (*first_arrived_)->id);
   return true;
+}
+
+void Cluster::note_applied(std::uint64_t sequence, const EventId& id) {
+  applied_ids_->add(sequence, id);
+  if (!not_met_.empty()) not_met_.erase(id);
 }
 
 bool Cluster::apply_moderation(const StreamMessage& message) {
@@ -601,7 +627,7 @@ bool Cluster::apply_moderation(const StreamMessage& message) {
   if (applied == ClusterHost::Applied::Senseless) done = failure(std::move(why));
   write_position(message.sequence);
   if (const auto id = AppliedIds::decision(message.message_id)) {
-    applied_ids_->add(message.sequence, *id);
+    note_applied(message.sequence, *id);
   }
   if (own == decisions_.end()) return true;
   decisions_by_number_.erase(own->second.number);
@@ -654,7 +680,13 @@ void Cluster::look_at_bus() {
     if (const auto info = bus_.info()) begin(*info);
   } else if ((phase_ == ClusterPhase::CatchingUp || phase_ == ClusterPhase::Serving) &&
              bus == BusState::Lost) {
-    lack(bus_.problem());
+    const auto info = bus_.info();
+    const std::uint64_t applied = position();
+    if (info && info->identity == stream_ && info->last_sequence < applied) {
+      read_anew(*info, applied);
+    } else {
+      lack(bus_.problem());
+    }
   }
 }
 
@@ -664,8 +696,7 @@ void Cluster::begin(const StreamInfo& info) {
   const bool is_whole = info.first_sequence <= 1;  // it reaches back to its beginning
   if (known && known->of == info.identity) {
     if (known->sequence > info.last_sequence) {
-      wait_for_stream(fmt::format("the stream ends with message {}, this relay has up to {}",
-                                  info.last_sequence, known->sequence));
+      wait_for_stream(info, known->sequence);
     } else if (known->sequence + 1 >= info.first_sequence) {
       read_from(info.identity, known->sequence, info.last_sequence);
     } else {
@@ -701,14 +732,53 @@ void Cluster::begin(const StreamInfo& info) {
 }
 
 // A leader just elected does not know at once what was stored last.
-void Cluster::wait_for_stream(const std::string& why) {
+void Cluster::wait_for_stream(const StreamInfo& info, std::uint64_t applied) {
   const std::int64_t now_ms = clock_.monotonic_ms();
   if (behind_since_ms_ < 0) {
     behind_since_ms_ = now_ms;
-    set_phase(ClusterPhase::Waiting, why);
+    set_phase(ClusterPhase::Waiting,
+              fmt::format("the stream ends with message {}, this relay has up to {}",
+                          info.last_sequence, applied));
   } else if (now_ms - behind_since_ms_ > kBehindMaxMs) {
-    lack(why);
+    {
+      const std::lock_guard lock(state_mutex_);
+      stream_ = info.identity;
+    }
+    applied_ids_->begin(info.identity, applied);
+    read_anew(info, applied);
   }
+}
+
+// Servers that disagreed have ended with less than one of them had: what it told this relay has
+// other numbers now, or is gone. What is applied twice changes nothing.
+void Cluster::read_anew(const StreamInfo& info, std::uint64_t applied) {
+  if (!is_all_written()) return;  // soon
+  const std::uint64_t back = 2 * (applied - info.last_sequence) + kReadAnewMin;
+  const std::uint64_t floor = info.first_sequence > 0 ? info.first_sequence - 1 : 0;
+  const std::uint64_t from =
+      std::max(floor, info.last_sequence > back ? info.last_sequence - back : 0);
+  for (std::uint64_t at = from + 1; at <= applied; at = AppliedIds::window_of(at).last + 1) {
+    const auto ids = applied_ids_->ids({at, std::min(applied, AppliedIds::window_of(at).last)});
+    if (ids) not_met_.insert(ids->begin(), ids->end());
+  }
+  not_met_.erase(EventId());
+  log(LogLevel::Warning,
+      "cluster: the stream ends with message {}, and this relay had up to {}: read anew from {}",
+      info.last_sequence, applied, from + 1);
+  arrived_.clear();
+  first_arrived_.reset();
+  behind_since_ms_ = -1;
+  write_position(from);
+  read_from(info.identity, from, info.last_sequence);
+}
+
+void Cluster::publish_what_is_gone() {
+  if (not_met_.empty()) return;
+  const std::vector<EventId> gone(not_met_.begin(), not_met_.end());
+  not_met_.clear();
+  log(LogLevel::Warning, "cluster: the stream has lost {} messages that this relay had",
+      gone.size());
+  host_.publish_again(gone);
 }
 
 void Cluster::read_from(const StreamIdentity& of, std::uint64_t applied, std::uint64_t target) {
@@ -722,6 +792,8 @@ void Cluster::read_from(const StreamIdentity& of, std::uint64_t applied, std::ui
   position_written_ = applied;
   applied_ids_->begin(of, applied);
   target_ = target;
+  stood_at_ = applied;
+  stood_since_ms_ = clock_.monotonic_ms();
   reading_ = bus_.read_stream(of, applied + 1);
   set_phase(ClusterPhase::CatchingUp, "");
   log(LogLevel::Info, "cluster: reading the stream from message {} to {}", applied + 1, target);

@@ -29,6 +29,7 @@
 #include <string_view>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,9 @@ class ClusterHost {
   [[nodiscard]] virtual bool fetch_snapshot(const std::string& why) = 0;
   /// Another relay has events and would give a snapshot of them. May wait for some seconds.
   [[nodiscard]] virtual bool is_snapshot_offered() = 0;
+  /// The stream had these, events and decisions (AppliedIds), and has them no more: those that are
+  /// stored here are published into it again.
+  virtual void publish_again(const std::vector<EventId>& ids) = 0;
   /// The relay serves from now on, after a start.
   virtual void caught_up() = 0;
 
@@ -256,12 +260,16 @@ class Cluster final : public ClusterPort, private BusHandler {
   [[nodiscard]] bool apply_event(const StreamMessage& message);
   [[nodiscard]] bool apply_moderation(const StreamMessage& message);
   [[nodiscard]] std::optional<VerifiedEvent> read_event(std::string_view body);
+  void note_applied(std::uint64_t sequence, const EventId& id);
   [[nodiscard]] bool is_all_written() const;
+  [[nodiscard]] bool is_at_an_end();
   void write_position(std::uint64_t sequence);
   void look_at_bus();
   void begin(const StreamInfo& info);
-  void wait_for_stream(const std::string& why);
+  void wait_for_stream(const StreamInfo& info, std::uint64_t applied);
   void read_from(const StreamIdentity& of, std::uint64_t applied, std::uint64_t target);
+  void read_anew(const StreamInfo& info, std::uint64_t applied);
+  void publish_what_is_gone();
   void lack(const std::string& why);
   void stick(const std::string& why);
   void set_phase(ClusterPhase phase, const std::string& note);
@@ -307,6 +315,11 @@ class Cluster final : public ClusterPort, private BusHandler {
   std::optional<VerifiedEvent> first_arrived_;  // parsed, where there was no room for it
   std::uint64_t reading_ = 0;
   std::uint64_t target_ = 0;
+  std::uint64_t stood_at_ = 0;  // while it catches up
+  std::int64_t stood_since_ms_ = 0;
+  // Since a read_anew(): what the stream had and was not met in it again. Published when all is
+  // read.
+  std::unordered_set<EventId, FixedBytesHash> not_met_;
   bool is_blocked_ = false;  // what has arrived waits for the writer
   std::int64_t away_since_ms_ = -1;
   std::int64_t behind_since_ms_ = -1;  // the stream's end, and this relay's position

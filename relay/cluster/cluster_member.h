@@ -82,7 +82,7 @@ class ClusterMember {
 
   [[nodiscard]] const SnapshotDesk& snapshots() const { return snapshots_; }
 
-  [[nodiscard]] const Repair& repair() const { return repair_; }
+  [[nodiscard]] Repair& repair() { return repair_; }
 
   /// Of the snapshot that is being fetched; zeros where none is.
   [[nodiscard]] SnapshotProgress fetched() const;

@@ -151,8 +151,8 @@ AgainAnswer Repair::publish_again(const std::vector<EventId>& ids) {
   events_given_.add(out.published);
   if (out.published > 0) {
     log(LogLevel::Warning,
-        "cluster: another relay was told something else by its server, and lacks {} events or "
-        "decisions of this one: they are published again; {} it asks for are not here any more",
+        "cluster: {} events or decisions that another relay was not told of by its server, or that "
+        "the stream has lost, are published again; {} are not here any more",
         out.published, out.gone);
   }
   return out;
@@ -188,8 +188,6 @@ void Repair::take_report(const DigestReport& report) {
     const auto own = parts_.applied.digest(one.range);
     if (!own || *own == one.digest || !is_new(report.relay, one)) continue;
     differences_.add();
-    log(LogLevel::Warning, "cluster: {} was told something else of messages {} to {}",
-        public_text(report.relay), one.range.first, one.range.last);
     waiting_.push_back({report.relay, one, 0});
   }
 }
@@ -230,12 +228,26 @@ void Repair::take_ids(const std::vector<EventId>& theirs) {
   const StreamRange range = asked_->difference.report.range;
   const auto own = parts_.applied.ids(range);
   if (!own || theirs.size() != own->size()) return settle();  // one of them has no list any more
-  asked_->missing = missing_of(more(theirs, *own));
+  asked_->missing = missing_of(more(theirs, told_about(range)));
   if (asked_->missing.empty()) return settle();
   log(LogLevel::Warning,
       "cluster: this relay lacks {} events or decisions of messages {} to {}, which {} has",
       asked_->missing.size(), range.first, range.last, public_text(asked_->difference.relay));
   ask_for_missing();
+}
+
+// Servers that disagreed may number the same messages otherwise. What this relay was told of and
+// does not have it did not keep, and would not again.
+std::vector<EventId> Repair::told_about(const StreamRange& range) {
+  constexpr std::uint64_t kReach = 4 * AppliedIds::kWindow;
+  const std::uint64_t until = range.last + kReach;
+  std::vector<EventId> out;
+  for (std::uint64_t at = range.first > kReach ? range.first - kReach : 1; at <= until;
+       at = AppliedIds::window_of(at).last + 1) {
+    const auto ids = parts_.applied.known_of(AppliedIds::window_of(at));
+    out.insert(out.end(), ids.begin(), ids.end());
+  }
+  return out;
 }
 
 std::vector<EventId> Repair::missing_of(const std::vector<EventId>& ids) {

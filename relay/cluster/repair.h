@@ -73,6 +73,9 @@ class Repair {
   void start();
   void stop();
 
+  /// Into the stream, as far as they are here. From any thread; waits for the store's tables.
+  [[nodiscard]] AgainAnswer publish_again(const std::vector<EventId>& ids);
+
   /// Ranges of which another relay was told something else.
   [[nodiscard]] std::uint64_t differences() const { return differences_.read(); }
 
@@ -108,7 +111,7 @@ class Repair {
   void take_answer(const RepairAnswer& answer);
   void take_ids(const std::vector<EventId>& theirs);
   void take_again(const AgainAnswer& answer);
-  [[nodiscard]] AgainAnswer publish_again(const std::vector<EventId>& ids);
+  [[nodiscard]] std::vector<EventId> told_about(const StreamRange& range);
   [[nodiscard]] std::vector<EventId> missing_of(const std::vector<EventId>& ids);
   [[nodiscard]] bool publish_event_again(const EventId& id);
   [[nodiscard]] bool publish_decision_again(const EventId& id);
