@@ -588,6 +588,10 @@ std::span<std::uint8_t> Server::Impl::consume_frames(Connection& connection,
       fail_frames(connection, next.error());
       return {};
     }
+    if (const std::size_t count = connection.decoder->take_small_fragments(); count > 0) {
+      handler.on_ws_small_fragments(connection.id, count);
+      if (connection.state != State::Open) return {};
+    }
     if (!*next) return {};
     on_event(connection, **next);
   }

@@ -171,6 +171,9 @@ class ServerHandler {
   /// A Ping, before it is answered, or a Pong.
   virtual void on_ws_control(ConnectionId /*id*/, std::size_t /*bytes*/) {}
 
+  /// So many small pieces of messages (kWsSmallFragmentBytes) have come.
+  virtual void on_ws_small_fragments(ConnectionId /*id*/, std::size_t /*count*/) {}
+
   /// Exactly once for each on_ws_open; `id` is stale from here on. Not called by ~Server.
   virtual void on_ws_close(ConnectionId /*id*/) {}
 

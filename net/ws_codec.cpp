@@ -210,6 +210,7 @@ std::optional<WsError> WsDecoder::check_length(std::size_t header_bytes) {
         message_compressed_ ? deflated_bytes_max(message_bytes_max_) : message_bytes_max_;
     if (length > bytes_max || message_.size() > bytes_max - length) return WsError::MessageTooBig;
     if (message_opcode_ == WsOpcode::Continuation) message_opcode_ = frame_opcode_;
+    if (!frame_final_ && length < kWsSmallFragmentBytes) ++small_fragments_;
   }
   if (role_ == WsRole::Server)
     std::copy_n(header_.begin() + static_cast<std::ptrdiff_t>(header_bytes) - 4, 4, mask_.begin());

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace nostril::net {
 
@@ -72,6 +73,9 @@ std::string_view to_string(WsError error);
 /// The code of the Close frame to answer with: 1002, 1007 or 1009.
 std::uint16_t close_code_of(WsError error);
 
+/// Nobody sends a message in smaller pieces than this but to make work.
+inline constexpr std::size_t kWsSmallFragmentBytes = 256;
+
 /// Reads frames and joins fragments. Bytes come in pieces cut anywhere; a frame that lies whole in
 /// one piece is unmasked in place and delivered without a copy. Text is checked as UTF-8 when the
 /// message is complete. A compressed message is joined as it came and inflated when it is complete.
@@ -88,6 +92,10 @@ class WsDecoder {
   /// event the decoder must not be used further.
   Result<std::optional<WsEvent>, WsError> next(std::span<std::uint8_t>& input);
 
+  /// Frames below kWsSmallFragmentBytes that did not end their message, since the last call: of
+  /// messages that are under way, too.
+  [[nodiscard]] std::size_t take_small_fragments() { return std::exchange(small_fragments_, 0); }
+
   /// Of a message that is not complete.
   [[nodiscard]] std::size_t held_bytes() const { return message_.size() + control_.size(); }
 
@@ -103,6 +111,7 @@ class WsDecoder {
   std::string message_;  // joined payload of the data message under way
   std::string control_;  // payload of a control frame that came in pieces
   std::uint64_t frame_left_ = 0;
+  std::size_t small_fragments_ = 0;
   std::array<std::uint8_t, 14> header_{};
   std::array<std::uint8_t, 4> mask_{};
   std::uint8_t header_size_ = 0;

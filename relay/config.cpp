@@ -221,6 +221,11 @@ void RelayConfig::declare(Config& config) {
                 "events one connection may publish a second; 0: any");
   config.number("events_burst_max", &limits.events_burst_max, 1, kMany,
                 "events at once, when the former is set");
+  config.number("faults_a_second_max", &limits.faults_a_second_max, 0, kMany,
+                "of one connection: malformed messages 1, wrong signatures 8, fragments below 256 "
+                "bytes 1/16; then it is read more slowly; 0: any");
+  config.number("faults_burst_max", &limits.faults_burst_max, 1, kMany,
+                "of these, at once, when the former is set");
   config.number("created_at_future_s_max", &limits.created_at_future_s_max, 0, kMany,
                 "seconds an event may be ahead of our clock");
   config.number("created_at_past_s_max", &limits.created_at_past_s_max, 0, kMany,
@@ -394,6 +399,8 @@ SessionLimits RelayConfig::session_limits() const {
       std::max(negentropy::kFrameBytesMin, (size(limits.message_bytes_max) - 512) / 2);
   out.events_a_second_max = static_cast<double>(limits.events_a_second_max);
   out.events_burst_max = static_cast<double>(limits.events_burst_max);
+  out.faults = {static_cast<double>(limits.faults_a_second_max),
+                static_cast<double>(limits.faults_burst_max)};
   out.query_visits_max = static_cast<std::uint64_t>(guard.queries.visits_max);
   out.query_ms_max = guard.queries.ms_max;
   return out;

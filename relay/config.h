@@ -63,6 +63,8 @@ struct RelayConfig {
     std::int64_t publishes_under_way_max = 256;
     std::int64_t events_a_second_max = 0;
     std::int64_t events_burst_max = 100;
+    std::int64_t faults_a_second_max = 5'000;
+    std::int64_t faults_burst_max = 10'000;
     std::int64_t created_at_future_s_max = 900;
     std::int64_t created_at_past_s_max = 0;
     std::int64_t stored_under_way_max = 4'096;

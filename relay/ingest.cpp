@@ -95,7 +95,9 @@ Offer Ingest::offer(UnverifiedEvent& event, SessionId origin, LoopVerifier* own,
   Credits& credits = is_ephemeral(event.event()) ? ephemeral_ : stored_;
   if (&credits == &stored_) {
     // In this order: an event leaves the pending ones only after it is in the store.
-    if (auto pending = ids_.find_pending(id)) return queue_copy(std::move(*pending), origin);
+    auto pending = ids_.find_pending(id);
+    const bool is_copy = pending && (*pending)->sig == event.event().sig;
+    if (is_copy) return queue_copy(std::move(*pending), origin);
     if (const auto known = store_.known(event.event())) return Settled{*known};
   }
   const std::int64_t units = credits_of(event.event());

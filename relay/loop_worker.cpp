@@ -243,6 +243,10 @@ void LoopWorker::on_ws_control(net::ConnectionId id, std::size_t bytes) {
   if (Session* session = find(id)) session->on_control(bytes);
 }
 
+void LoopWorker::on_ws_small_fragments(net::ConnectionId id, std::size_t count) {
+  if (Session* session = find(id)) session->on_small_fragments(count);
+}
+
 void LoopWorker::on_ws_close(net::ConnectionId id) {
   sessions_.erase(id);
 }

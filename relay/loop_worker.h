@@ -123,6 +123,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   void on_ws_text(net::ConnectionId id, std::string_view message) override;
   void on_ws_binary(net::ConnectionId id, std::string_view message) override;
   void on_ws_control(net::ConnectionId id, std::size_t bytes) override;
+  void on_ws_small_fragments(net::ConnectionId id, std::size_t count) override;
   void on_ws_close(net::ConnectionId id) override;
   void on_drained(net::ConnectionId id) override;
 

@@ -23,22 +23,48 @@ constexpr std::string_view kFromFile = "the configuration file";
 
 // In the order of ManagementMethod.
 constexpr std::array<std::string_view, kManagementMethodCount> kNames = {
-    "supportedmethods",    "banpubkey",
-    "unbanpubkey",         "listbannedpubkeys",
-    "allowpubkey",         "unallowpubkey",
-    "listallowedpubkeys",  "banevent",
-    "unbanevent",          "allowevent",
-    "unallowevent",        "listbannedevents",
-    "listallowedevents",   "listeventsneedingmoderation",
-    "changerelayname",     "changerelaydescription",
-    "changerelayicon",     "allowkind",
-    "disallowkind",        "listallowedkinds",
-    "listdisallowedkinds", "blockip",
-    "unblockip",           "listblockedips",
-    "assignmethod",        "unassignmethod",
-    "listmethodassignees", "nostril_figures",
-    "nostril_events",      "nostril_settings",
+    "supportedmethods",
+    "banpubkey",
+    "unbanpubkey",
+    "listbannedpubkeys",
+    "allowpubkey",
+    "unallowpubkey",
+    "listallowedpubkeys",
+    "banevent",
+    "unbanevent",
+    "allowevent",
+    "unallowevent",
+    "listbannedevents",
+    "listallowedevents",
+    "listeventsneedingmoderation",
+    "changerelayname",
+    "changerelaydescription",
+    "changerelayicon",
+    "allowkind",
+    "disallowkind",
+    "listallowedkinds",
+    "listdisallowedkinds",
+    "blockip",
+    "unblockip",
+    "listblockedips",
+    "assignmethod",
+    "unassignmethod",
+    "listmethodassignees",
+    "createrole",
+    "editrole",
+    "deleterole",
+    "assignrole",
+    "unassignrole",
+    "nostril_figures",
+    "nostril_events",
+    "nostril_settings",
 };
+
+bool is_of_roles(ManagementMethod method) {
+  using M = ManagementMethod;
+  return method == M::CreateRole || method == M::EditRole || method == M::DeleteRole ||
+         method == M::AssignRole || method == M::UnassignRole;
+}
 
 bool is_assignable(ManagementMethod method) {
   return method != ManagementMethod::AssignMethod && method != ManagementMethod::UnassignMethod &&
@@ -155,6 +181,7 @@ bool Management::knows(const PublicKey& caller) const {
 
 bool Management::may_call(const PublicKey& caller, ManagementMethod method) const {
   if (method == ManagementMethod::SupportedMethods) return true;
+  if (is_of_roles(method) && !relay_.present_config().membership.enabled) return false;
   if (relay_.present_config().admin_rules().is_operator(caller)) return true;
   const auto lists = moderation_.lists();
   const auto found = lists->methods->find(caller);
@@ -301,6 +328,14 @@ Management::Answer Management::call(const PublicKey& caller, const ManagementCal
       return assign(call);
     case M::ListMethodAssignees:
       return list_assignees();
+    case M::CreateRole:
+    case M::EditRole:
+      return set_role(call);
+    case M::DeleteRole:
+      return delete_role(call);
+    case M::AssignRole:
+    case M::UnassignRole:
+      return assign_role(call);
     case M::Figures:
       return relay_.figures_json();
     case M::Events:

@@ -18,6 +18,10 @@
 
 namespace nostril::relay {
 
+/// Of a relay's members; an announcement of them all is one event.
+inline constexpr std::size_t kRolesMax = 100;
+inline constexpr std::size_t kRolesOfAKeyMax = 8;
+
 /// NIP-86's methods, and three of our own that the page at /admin shows figures with.
 enum class ManagementMethod : std::uint8_t {
   SupportedMethods,
@@ -47,11 +51,16 @@ enum class ManagementMethod : std::uint8_t {
   AssignMethod,
   UnassignMethod,
   ListMethodAssignees,
+  CreateRole,  ///< the five for roles: of a relay with members (NIP-43) only
+  EditRole,
+  DeleteRole,
+  AssignRole,
+  UnassignRole,
   Figures,  ///< "nostril_figures": what the relay does now, who talks most
   Events,   ///< "nostril_events": those that a filter finds, a hundred at most
   Settings  ///< "nostril_settings": the configuration, and what of it may change in a file
 };
-inline constexpr std::size_t kManagementMethodCount = 30;
+inline constexpr std::size_t kManagementMethodCount = 35;
 
 [[nodiscard]] std::string_view name_of(ManagementMethod method);
 [[nodiscard]] std::optional<ManagementMethod> management_method(std::string_view name);
@@ -122,6 +131,9 @@ class Management {
   Answer erase(const Filter& filter);
   Answer allow_kind(const ManagementCall& call);
   Answer assign(const ManagementCall& call);
+  Answer set_role(const ManagementCall& call);
+  Answer delete_role(const ManagementCall& call);
+  Answer assign_role(const ManagementCall& call);
   [[nodiscard]] Answer list_keys(bool banned) const;
   [[nodiscard]] Answer list_kinds(bool allowed) const;
   [[nodiscard]] Answer list_methods(const PublicKey& caller) const;

@@ -1,6 +1,8 @@
 #include "relay/membership.h"
 
 #include "base/hex.h"
+#include "events/kinds.h"
+#include "relay/admission.h"
 #include "relay/key_file.h"
 #include "schnorr/hash.h"
 
@@ -92,6 +94,10 @@ Membership::Verdict Membership::judge(const Event& request, const ModerationList
     return {false, "blocked: a moderator has banned this key", {}};
   }
   if (request.kind == kJoinKind) return join(request, lists, now_s);
+  if (!is_protected(request)) {
+    return {
+        false, "invalid: who leaves says so with a protected event, which has the tag \"-\"", {}};
+  }
   if (rules_.founders.contains(request.pubkey)) {
     return {false, "restricted: this key is in the relay's configuration", {}};
   }
@@ -123,32 +129,75 @@ Membership::Verdict Membership::join(const Event& request, const ModerationLists
           ModerationChange{ModerationList::AllowedKeys, item_of(request.pubkey), "invited"}};
 }
 
-std::vector<Event> Membership::announcements(const ModerationLists& lists, std::int64_t now_s) {
-  std::set<PublicKey> members(rules_.founders.begin(), rules_.founders.end());
-  for (const auto& [key, reason] : *lists.allowed_keys) members.insert(key);
-  std::vector<Event> out;
-  if (announced_ == members) return out;
-  // The list is replaced by a later one only.
-  announced_at_ = std::max(announced_at_ + 1, now_s);
-  if (announced_) {
-    const auto tell = [&](std::uint32_t kind, const std::set<PublicKey>& of,
-                          const std::set<PublicKey>& without) {
-      for (const PublicKey& key : of) {
-        if (without.contains(key)) continue;
-        out.push_back(sign(kind, announced_at_, {{"-"}, {"p", encode_hex(key)}}));
-      }
-    };
-    tell(kAddedKind, members, *announced_);
-    tell(kRemovedKind, *announced_, members);
+// A role that is no more is none of anybody's.
+Membership::Members Membership::members_of(const ModerationLists& lists) const {
+  Members out;
+  for (const PublicKey& key : rules_.founders) out[key];
+  for (const auto& [key, reason] : *lists.allowed_keys) out[key];
+  for (const auto& [key, roles] : *lists.member_roles) {
+    const auto member = out.find(key);
+    if (member == out.end()) continue;
+    for (const auto& role : roles) {
+      if (lists.roles->contains(role)) member->second.insert(role);
+    }
   }
+  return out;
+}
+
+void Membership::tell_roles(const Roles& roles, std::vector<Event>& out) const {
+  for (const auto& [id, role] : roles) {
+    const auto before = announced_roles_.find(id);
+    if (before != announced_roles_.end() && before->second == role) continue;
+    Tags tags = {{"-"}, {"d", id}};
+    if (!role.label.empty()) tags.add({"label", role.label});
+    if (!role.description.empty()) tags.add({"description", role.description});
+    if (role.color) tags.add({"color", std::to_string(*role.color)});
+    if (role.order) tags.add({"order", std::to_string(*role.order)});
+    out.push_back(sign(kRoleKind, announced_at_, std::move(tags)));
+  }
+  for (const auto& [id, role] : announced_roles_) {
+    if (roles.contains(id)) continue;
+    const std::string address = fmt::format("{}:{}:{}", kRoleKind, encode_hex(self()), id);
+    out.push_back(
+        sign(kinds::kDeletion, announced_at_, {{"a", address}, {"k", std::to_string(kRoleKind)}}));
+  }
+}
+
+void Membership::tell_changes(const Members& members, std::vector<Event>& out) const {
+  const auto tell = [&](std::uint32_t kind, const Members& of, const Members& without) {
+    for (const auto& [key, roles] : of) {
+      if (without.contains(key)) continue;
+      out.push_back(sign(kind, announced_at_, {{"-"}, {"p", encode_hex(key)}}));
+    }
+  };
+  tell(kAddedKind, members, *announced_);
+  tell(kRemovedKind, *announced_, members);
+}
+
+Event Membership::list_of(const Members& members) const {
   Tags tags = {{"-"}};
   std::size_t listed = 0;
-  for (const PublicKey& key : members) {
+  for (const auto& [key, roles] : members) {
     if (++listed > kMembersListedMax) break;  // NIP-43: the list need not be whole
-    tags.add({"member", encode_hex(key)});
+    tags.add_element("member");
+    tags.add_element(encode_hex(key));
+    for (const auto& role : roles) tags.add_element(role);
+    tags.finish_tag();
   }
-  out.push_back(sign(kMembersKind, announced_at_, std::move(tags)));
+  return sign(kMembersKind, announced_at_, std::move(tags));
+}
+
+std::vector<Event> Membership::announcements(const ModerationLists& lists, std::int64_t now_s) {
+  Members members = members_of(lists);
+  std::vector<Event> out;
+  if (announced_ == members && announced_roles_ == *lists.roles) return out;
+  // The list is replaced by a later one only.
+  announced_at_ = std::max(announced_at_ + 1, now_s);
+  tell_roles(*lists.roles, out);
+  if (announced_) tell_changes(members, out);
+  if (announced_ != members) out.push_back(list_of(members));
   announced_ = std::move(members);
+  announced_roles_ = *lists.roles;
   return out;
 }
 

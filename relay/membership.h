@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -42,6 +43,7 @@ struct MembershipRules {
 class Membership {
  public:
   static constexpr std::uint32_t kMembersKind = 13534;
+  static constexpr std::uint32_t kRoleKind = 33534;
   static constexpr std::uint32_t kAddedKind = 8000;
   static constexpr std::uint32_t kRemovedKind = 8001;
   static constexpr std::uint32_t kJoinKind = 28934;
@@ -79,8 +81,9 @@ class Membership {
   [[nodiscard]] Verdict judge(const Event& request, const ModerationLists& lists,
                               std::int64_t now_s) const;
 
-  /// What others are to know, to be published: the list of members, and who came or went since the
-  /// last call (the first one is the start, at which nobody did).
+  /// What others are to know, to be published: roles that are new, other or gone, who came or went
+  /// since the last call (the first one is the start, at which nobody did), and the list of members
+  /// with their roles.
   [[nodiscard]] std::vector<Event> announcements(const ModerationLists& lists, std::int64_t now_s);
 
  private:
@@ -94,8 +97,17 @@ class Membership {
   const Keypair key_;
   const SecretBytes<32> invite_key_;
   const MembershipRules rules_;
+  using Members = std::map<PublicKey, std::set<std::string>>;  // and their roles
+  using Roles = std::map<std::string, MemberRole>;
+
+  [[nodiscard]] Members members_of(const ModerationLists& lists) const;
+  void tell_roles(const Roles& roles, std::vector<Event>& out) const;
+  void tell_changes(const Members& members, std::vector<Event>& out) const;
+  [[nodiscard]] Event list_of(const Members& members) const;
+
   // What announcements() has said.
-  std::optional<std::set<PublicKey>> announced_;
+  std::optional<Members> announced_;
+  Roles announced_roles_;
   std::int64_t announced_at_ = 0;
 };
 

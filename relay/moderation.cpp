@@ -97,8 +97,7 @@ bool set_blocks(std::shared_ptr<const AddressBlocks>& list, Rows rows) {
   return true;
 }
 
-bool set_methods(std::shared_ptr<const std::map<PublicKey, std::set<std::string>>>& list,
-                 Rows rows) {
+bool set_names(std::shared_ptr<const ModerationLists::NamesOfKeys>& list, Rows rows) {
   auto& mine = own(list);
   for (const auto& row : rows) {
     const std::string_view item = row.item;
@@ -108,6 +107,16 @@ bool set_methods(std::shared_ptr<const std::map<PublicKey, std::set<std::string>
     const std::string name(item.substr(32));
     row.text ? (void)names.insert(name) : (void)names.erase(name);
     if (names.empty()) mine.erase(*key);
+  }
+  return true;
+}
+
+bool set_roles(std::shared_ptr<const std::map<std::string, MemberRole>>& list, Rows rows) {
+  auto& mine = own(list);
+  for (const auto& row : rows) {
+    auto role = row.text ? MemberRole::parse(*row.text) : MemberRole();
+    if (!role || !MemberRole::is_id(row.item)) return false;
+    row.text ? (void)mine.insert_or_assign(row.item, std::move(*role)) : (void)mine.erase(row.item);
   }
   return true;
 }
@@ -138,7 +147,11 @@ bool set_rows(ModerationLists& lists, ModerationList list, Rows rows) {
     case ModerationList::Texts:
       return set_texts(lists.texts, rows);
     case ModerationList::Methods:
-      return set_methods(lists.methods, rows);
+      return set_names(lists.methods, rows);
+    case ModerationList::Roles:
+      return set_roles(lists.roles, rows);
+    case ModerationList::MemberRoles:
+      return set_names(lists.member_roles, rows);
   }
   return false;
 }

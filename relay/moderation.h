@@ -5,6 +5,7 @@
 #include "base/result.h"
 #include "events/event.h"
 #include "net/peer_address.h"
+#include "relay/member_role.h"
 
 #include <array>
 #include <cstddef>
@@ -62,8 +63,10 @@ enum class ModerationList : std::uint8_t {
   AllowedKinds = 5,
   DisallowedKinds = 6,
   BlockedAddresses = 7,
-  Texts = 8,    ///< "name", "description", "icon" of the relay
-  Methods = 9,  ///< key and method: who may call what beside the operator
+  Texts = 8,         ///< "name", "description", "icon" of the relay
+  Methods = 9,       ///< key and method: who may call what beside the operator
+  Roles = 10,        ///< of members (NIP-43), by their ids: relay/member_role.h
+  MemberRoles = 11,  ///< key and role's id: who has it
 };
 
 /// What the operator has decided while the relay ran. Immutable once shared; a list that a change
@@ -83,8 +86,11 @@ struct ModerationLists {
   Shared<AddressBlocks> blocked = std::make_shared<AddressBlocks>();
   Shared<std::map<std::string, std::string>> texts =
       std::make_shared<std::map<std::string, std::string>>();
-  Shared<std::map<PublicKey, std::set<std::string>>> methods =
-      std::make_shared<std::map<PublicKey, std::set<std::string>>>();
+  using NamesOfKeys = std::map<PublicKey, std::set<std::string>>;
+  Shared<NamesOfKeys> methods = std::make_shared<NamesOfKeys>();
+  Shared<std::map<std::string, MemberRole>> roles =
+      std::make_shared<std::map<std::string, MemberRole>>();
+  Shared<NamesOfKeys> member_roles = methods;
 
   /// What was stored lawfully once and is not any more: asked again before an event is written,
   /// because a ban may have come while it was under way.
@@ -115,7 +121,8 @@ inline constexpr std::size_t kModerationTextBytesMax = 1'000;
 ///
 ///   key    1 byte list, then the item:  keys and events 32 bytes | kinds u32 big-endian
 ///                                       blocks 16 bytes address, 1 byte bits | texts their name
-///                                       methods 32 bytes key, then the name
+///                                       methods 32 bytes key, then the name | roles their id
+///                                       members' roles 32 bytes key, then the role's id
 ///   value  i64 big-endian: when, in Unix seconds; then the reason, or the text
 ///
 /// Threads: apply() one at a time; the rest any.

@@ -16,8 +16,9 @@ TextBuffer& step_text() {
   return text;
 }
 
-// Nobody waits for the next row of a reconciliation: longer steps, fewer ways to the loop and back.
-constexpr ScanBudget kCollectBudget{SIZE_MAX, 1 << 16, 10'000};
+// Of a reconciliation any number of rows, for nobody waits for the next one; no more time than any
+// other step, for others wait for the thread.
+constexpr ScanBudget kCollectBudget{SIZE_MAX, 1 << 16, 2'000};
 
 // What a step adds to the cache when its transaction needs it no more.
 struct MadeText {

@@ -8,7 +8,7 @@ namespace nostril::relay {
 namespace {
 
 // Sizes of threads, queues and files are what the relay was built with.
-constexpr std::array<std::string_view, 35> kKeys = {
+constexpr std::array<std::string_view, 37> kKeys = {
     "url",
     "tls_certificate",
     "tls_key",
@@ -25,7 +25,7 @@ constexpr std::array<std::string_view, 35> kKeys = {
     "limits.socket_bytes_max",
     "limits.event_bytes_max",
     "limits.event_tags_max",
-    "limits.content_bytes_max",
+    "limits.content_chars_max",
     "limits.subscriptions_max",
     "limits.filters_max",
     "limits.filter_values_max",
@@ -36,6 +36,8 @@ constexpr std::array<std::string_view, 35> kKeys = {
     "limits.publishes_under_way_max",
     "limits.events_a_second_max",
     "limits.events_burst_max",
+    "limits.faults_a_second_max",
+    "limits.faults_burst_max",
     "limits.created_at_future_s_max",
     "limits.created_at_past_s_max",
     "limits.write_stall_s_max",

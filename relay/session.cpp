@@ -24,6 +24,10 @@ constexpr std::size_t kBytesAValue = 100;
 // Refusals in a row for being too fast, until the client is not read for a while.
 constexpr unsigned kOverrunsMax = 16;
 constexpr std::int64_t kOverrunRestMs = 1'000;
+// What a wrong signature counts, which is dear to find, and a small fragment, which is not.
+constexpr double kForgeryFaults = 8;
+constexpr double kFragmentFaults = 1.0 / 16;
+constexpr std::int64_t kFaultRestMsMax = 1'000;
 
 std::string_view failure_of(const QueryStep& step) {
   return step.is_behind ? "error: what was stored last can't be read now, the relay's disk is full "
@@ -81,6 +85,7 @@ void Session::on_text(std::string_view text) {
 void Session::on_binary() {
   context_.metrics.unsupported.add();
   send(notice_text("invalid: binary messages mean nothing here"));
+  on_fault(1);
 }
 
 // A Ping costs what a small message does.
@@ -88,8 +93,13 @@ void Session::on_control(std::size_t bytes) {
   if (!is_stopping_) rest(account_.on_message(bytes));
 }
 
+void Session::on_small_fragments(std::size_t count) {
+  if (!is_stopping_) on_fault(static_cast<double>(count) * kFragmentFaults);
+}
+
 void Session::on_error(const MessageError& error) {
   context_.metrics.count(error.error);
+  on_fault(1);
   const std::string text = fmt::format("invalid: {}", to_string(error.error));
   if (error.event_id) {
     context_.metrics.events_not_accepted.add();
@@ -205,6 +215,7 @@ void Session::publish(UnverifiedEvent event) {
     answer(id, is_accepted(settled->result), ok_message(settled->result));
   } else if (std::holds_alternative<Forged>(offer)) {
     answer(id, false, kWrongSignature);
+    on_fault(kForgeryFaults);
   } else if (const auto* queued = std::get_if<Queued>(&offer)) {
     if (queued->is_copy) context_.metrics.duplicates_early.add();
     ++publishes_under_way_;
@@ -224,6 +235,7 @@ void Session::on_answer(const EventId& id, bool accepted, std::string_view messa
   CHECK(publishes_under_way_ > 0);
   --publishes_under_way_;
   answer(id, accepted, message);
+  if (!accepted && message == kWrongSignature) on_fault(kForgeryFaults);
   update_reading();
 }
 
@@ -235,6 +247,7 @@ void Session::on(client_message::Auth&& message) {
   if (!key) {
     context_.metrics.authentications_refused.add();
     send(ok_text(encode_hex(id), false, message_of(key.error())));
+    on_fault(key.error() == AuthError::WrongSignature ? kForgeryFaults : 1);
     return;
   }
   context_.metrics.authentications.add();
@@ -622,6 +635,14 @@ void Session::on_overrun() {
   if (++overruns_ < kOverrunsMax) return;
   overruns_ = 0;
   rest(kOverrunRestMs);
+}
+
+// Nothing of it is refused otherwise than before: but who makes the relay work for nothing waits,
+// and not those beside him.
+void Session::on_fault(double count) {
+  const std::int64_t debt_ms =
+      faults_.spend(context_.limits.faults, context_.clock.monotonic_ms(), count);
+  rest(std::min(debt_ms, kFaultRestMsMax));
 }
 
 void Session::rest(std::int64_t ms) {

@@ -47,6 +47,7 @@ struct SessionLimits {
   std::int64_t query_ms_max = 0;
   double events_a_second_max = 0;  ///< published, 0: any
   double events_burst_max = 100;   ///< published at once, when above is set
+  Rate faults;                     ///< Session::on_fault()
   NegentropyLimits negentropy;
 };
 
@@ -145,6 +146,7 @@ class Session {
   void on_text(std::string_view text);
   void on_binary();
   void on_control(std::size_t bytes);
+  void on_small_fragments(std::size_t count);
   /// The answer to an event that was queued.
   void on_answer(const EventId& id, bool accepted, std::string_view message);
   void on_step(QueryStep&& step);
@@ -198,6 +200,7 @@ class Session {
   [[nodiscard]] bool takes_request(std::string_view subscription);
   [[nodiscard]] std::optional<std::string> overrun_of(const Query& query) const;
   void on_overrun();
+  void on_fault(double count);
   void rest(std::int64_t ms);
   [[nodiscard]] std::string_view words_of(Refusal refusal) const;
   void answer(const EventId& id, bool accepted, std::string_view message);
@@ -260,6 +263,7 @@ class Session {
   std::unique_ptr<UnverifiedEvent> refused_event_;
   std::size_t publishes_under_way_ = 0;
   TokenBucket own_rate_;  // of this connection's events
+  TokenBucket faults_;
   // Limits of the client's address.
   ClientAccount account_;
   std::optional<Share> step_share_;  // while a step is out

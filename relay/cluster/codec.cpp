@@ -19,9 +19,10 @@ constexpr std::array<std::string_view, 3> kActions = {"status", "drain", "resnap
 constexpr std::array<std::string_view, kRelayStateCount> kStates = {
     "joining", "catching_up", "serving", "away", "draining", "stuck"};
 // By ModerationList, from 1 on.
-constexpr std::array<std::string_view, 9> kLists = {
+constexpr std::array<std::string_view, 11> kLists = {
     "banned_keys",      "allowed_keys",      "banned_events", "allowed_events", "allowed_kinds",
-    "disallowed_kinds", "blocked_addresses", "texts",         "methods"};
+    "disallowed_kinds", "blocked_addresses", "texts",         "methods",        "roles",
+    "member_roles"};
 constexpr std::array<std::string_view, 3> kTexts = {"name", "description", "icon"};
 constexpr std::size_t kIdBytes = 16;
 constexpr std::size_t kVersionBytesMax = 64;
@@ -201,6 +202,10 @@ bool is_item(ModerationList list, std::string_view item) {
       return index_of(kTexts, item).has_value();
     case ModerationList::Methods:
       return item.size() > kKey && management_method(item.substr(kKey)).has_value();
+    case ModerationList::Roles:
+      return MemberRole::is_id(item);
+    case ModerationList::MemberRoles:
+      return item.size() > kKey && MemberRole::is_id(item.substr(kKey));
   }
   return false;
 }

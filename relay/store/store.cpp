@@ -339,7 +339,8 @@ bool Store::has_id(const EventId& id) {
 
 std::optional<PutResult> Store::known(const Event& event) {
   ReadTxn txn(*env_);
-  if (!has_id(txn, event.id)) return std::nullopt;
+  const auto record = find(txn, event.id);
+  if (!record || record->sig() != event.sig) return std::nullopt;
   return is_left_by_vanished(txn, tables_, event) ? PutResult::Vanished : PutResult::Duplicate;
 }
 

@@ -171,7 +171,8 @@ class Store {
   [[nodiscard]] bool has_id(const EventId& id);  ///< in a read transaction of its own, 1 us
   [[nodiscard]] bool has_id(lmdb::Txn& txn, const EventId& id);
   /// What put() would say of an event that is stored already: Duplicate, or Vanished where it is
-  /// left of somebody who has asked to vanish and goes by and by. Nothing: it is not stored.
+  /// left of somebody who has asked to vanish and goes by and by. Nothing: it is not stored, or
+  /// with another signature, and this one may be wrong.
   [[nodiscard]] std::optional<PutResult> known(const Event& event);
   /// The record, borrowed until `txn` ends. A damaged one counts as absent: check() names it.
   [[nodiscard]] std::optional<RecordView> find(lmdb::Txn& txn, const EventId& id);

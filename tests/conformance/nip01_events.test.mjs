@@ -139,6 +139,22 @@ test("a signature that is not the author's is refused, and hides nothing", async
   await client.accepts(event);
 });
 
+test("an event that is there is no proof of another signature", async () => {
+  const [client, alice] = [await relay.connect(), person()];
+  const event = alice.sign(1, { content: "once" });
+  const wrong = { ...event, sig: alice.sign(1, { content: "another" }).sig };
+  // Whether it is on the disk yet or not.
+  for (const one of [event, wrong, event, wrong]) client.send("EVENT", one);
+  const texts = [];
+  for (let i = 0; i < 4; i++) texts.push((await client.take(["OK", event.id])).slice(2).join(" "));
+  assert.deepEqual(texts.map((text) => text.replace(/: .*/, "")).sort(), ["false invalid", "false invalid", "true ", "true duplicate"]);
+  await is_refused(client, JSON.stringify(wrong), event.id);
+  const again = await client.publish({ ...event, sig: alice.sign_id_honestly(event.id) });
+  assert.equal(again.accepted, true);
+  assert.match(again.text, /^duplicate: /);
+  assert.deepEqual(await client.query({ ids: [event.id] }), [event]);
+});
+
 test("a key that is no point of the curve signs nothing", async () => {
   const client = await relay.connect();
   for (const key of ["0".repeat(64), "f".repeat(64), "eefdea4cdb677750a420fee807eacf21eb9898ae79b9768766e4faa04a2d4a34"]) {

@@ -1,7 +1,7 @@
 // NIP-43: members, invited by codes; the relay says who they are with a key of its own.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { information_at, now, person, relay_under_test, with_relay } from "./lib.mjs";
+import { information_at, now, person, relay_under_test, sha256, until, with_relay } from "./lib.mjs";
 
 const kUrl = "wss://members.example/";
 const operator = person();
@@ -87,4 +87,38 @@ test("members stay over a restart", async () => {
     assert.equal((await information_at(own.http)).self, self);
     await (await enter(alice)).accepts(alice.sign(1));
   });
+});
+
+test("roles are published by the relay, and who has them stands in the list (NIP-86)", async () => {
+  await with_relay(options, async (own) => {
+    const { self } = await information_at(own.http);
+    const call = async (method, ...params) => {
+      const body = JSON.stringify({ method, params });
+      const token = operator.sign(27_235, { tags: [["u", kUrl.replace(/^ws/, "http")], ["method", "POST"], ["payload", sha256(body)], ["nonce", `${Math.random()}`]] });
+      const response = await fetch(own.http, { method: "POST", body, headers: { "Content-Type": "application/nostr+json+rpc", Authorization: `Nostr ${Buffer.from(JSON.stringify(token)).toString("base64")}` } });
+      return { status: response.status, ...await response.json() };
+    };
+    await until(20_000, "the relay takes signatures", async () => (await call("supportedmethods")).status === 200);
+    const reader = await own.connect();
+    const news = await reader.subscribe({ authors: [self], kinds: [5, 13_534, 33_534], limit: 0 });
+    assert.equal((await call("createrole", "28b7e50f", "king", "ruler of the relay", "37", "1")).result, true);
+    const role = await reader.live(news);
+    assert.deepEqual([role.kind, role.tags], [33_534, [["-"], ["d", "28b7e50f"], ["label", "king"], ["description", "ruler of the relay"], ["color", "37"], ["order", "1"]]]);
+    assert.equal((await call("assignrole", operator.key, "28b7e50f")).result, true);
+    assert.deepEqual((await reader.live(news)).tags, [["-"], ["member", operator.key, "28b7e50f"]]);
+    assert.equal((await call("editrole", "28b7e50f", "queen", null, null, null)).result, true);
+    assert.deepEqual((await reader.live(news)).tags, [["-"], ["d", "28b7e50f"], ["label", "queen"]]);
+    assert.match((await call("assignrole", operator.key, "none")).error, /no such role/);
+    assert.equal((await call("deleterole", "28b7e50f")).result, true);
+    assert.equal((await reader.live(news)).kind, 5);
+    assert.deepEqual((await reader.live(news)).tags, [["-"], ["member", operator.key]]);
+    assert.deepEqual(await reader.ids({ kinds: [33_534] }), []);
+    assert.equal((await reader.query({ kinds: [13_534] })).length, 1);
+  });
+});
+
+test("a request to leave is a protected event", async () => {
+  const alice = person();
+  const client = await arrive(alice);
+  await client.refuses(alice.sign(28_936), /^invalid: /);
 });

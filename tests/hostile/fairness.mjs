@@ -33,7 +33,7 @@ function separate(relay) {
   run("taskset", "-apc", "1", `${process.pid}`);
   run("taskset", "-apc", process.env.RELAY_CPUS ?? "0", `${relay.pid}`);
   if (!is_root) return;
-  run("chrt", "-afp", "1", `${process.pid}`);
+  run("chrt", "-arp", "1", `${process.pid}`);
   for (const thread of fs.readdirSync(`/proc/${relay.pid}/task`)) os.setPriority(Number(thread), -15);
 }
 

@@ -75,6 +75,21 @@ TEST(WsDecoder, ReadsEmptyMessagesAndFragments) {
             (Events{"B:ab", "T:c"}));
 }
 
+TEST(WsDecoder, CountsSmallFragmentsAlsoOfWhatIsNotComplete) {
+  WsDecoder decoder(WsRole::Server, 100'000);
+  const auto count = [&](std::string bytes) {
+    std::span<std::uint8_t> rest(reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size());
+    while (decoder.next(rest).value().has_value()) {
+    }
+    return decoder.take_small_fragments();
+  };
+  EXPECT_EQ(count(frame(0x81, "whole") + frame(0x89, "ping")), 0U);
+  EXPECT_EQ(count(frame(0x01, "a") + frame(0x00, "") + frame(0x80, "the last")), 2U);
+  EXPECT_EQ(count(frame(0x01, "a") + frame(0x00, "")), 2U);
+  EXPECT_EQ(count(frame(0x00, std::string(kWsSmallFragmentBytes, 'x'))), 0U);
+  EXPECT_EQ(count(frame(0x00, std::string(kWsSmallFragmentBytes - 1, 'x'))), 1U);
+}
+
 TEST(WsDecoder, DeliversControlFramesInsideAMessage) {
   EXPECT_EQ(decode(frame(0x01, "a") + frame(0x89, "p") + frame(0x00, "b") + frame(0x8A, "") +
                    frame(0x80, "c")),

@@ -64,7 +64,9 @@ ModerationMessage moderation() {
                  {L::DisallowedKinds, item_of(65'535), ""},
                  {L::BlockedAddresses, item_of(*AddressBlock::parse("192.0.2.0/24")), "x"},
                  {L::Texts, "name", "A relay"},
-                 {L::Methods, item_of(key, name_of(ManagementMethod::BanEvent)), ""}};
+                 {L::Methods, item_of(key, name_of(ManagementMethod::BanEvent)), ""},
+                 {L::Roles, "king", MemberRole{"King", "", 37, {}}.to_text()},
+                 {L::MemberRoles, item_of(key, "king"), ""}};
   out.erased_authors = {key};
   out.erased_ids = {id};
   return out;

@@ -195,5 +195,65 @@ TEST_F(ManagementTest, OnlyAssignedMethodsMayBeCalledByOthers) {
       std::string::npos);
 }
 
+TEST_F(ManagementTest, RolesAreMadeChangedGivenAndTaken) {
+  const std::string key = quoted(encode_hex(event.pubkey));
+  const std::string yes = R"({"result":true})";
+  EXPECT_NE(call("createrole", R"("king")").find("restricted"), std::string::npos)
+      << "a relay without members has none";
+  EXPECT_EQ(call("supportedmethods", "").find("createrole"), std::string::npos);
+  relay.config.membership.enabled = true;
+  EXPECT_NE(call("supportedmethods", "").find("createrole"), std::string::npos);
+  EXPECT_EQ(call("createrole", R"("king","King","rules","37",1)"), yes);
+  EXPECT_EQ(moderation->lists()->roles->at("king"), (MemberRole{"King", "rules", 37, 1}));
+  EXPECT_NE(call("createrole", R"("king")").find("such a role"), std::string::npos);
+  EXPECT_EQ(call("editrole", R"("king","Queen",null,360)"), yes);
+  EXPECT_EQ(moderation->lists()->roles->at("king"), (MemberRole{"Queen", "", 360, {}}));
+  EXPECT_NE(call("editrole", R"("pawn","x")").find("no such role"), std::string::npos);
+
+  EXPECT_NE(call("assignrole", key + R"(,"pawn")").find("no such role"), std::string::npos);
+  EXPECT_EQ(call("assignrole", key + R"(,"king")"), yes);
+  EXPECT_EQ(call("assignrole", key + R"(,"king")"), yes) << "once more is no other state";
+  EXPECT_EQ(moderation->lists()->member_roles->at(event.pubkey), std::set<std::string>{"king"});
+  EXPECT_EQ(call("unassignrole", key + R"(,"king")"), yes);
+  EXPECT_TRUE(moderation->lists()->member_roles->empty());
+  EXPECT_EQ(call("assignrole", key + R"(,"king")"), yes);
+
+  moderation.reset();
+  auto opened = Moderation::open(dir.path() / "moderation");
+  ASSERT_TRUE(opened) << opened.error();
+  moderation = std::move(*opened);
+  relay.moderation = moderation.get();
+  management.emplace(*moderation, relay);
+  EXPECT_EQ(moderation->lists()->roles->at("king").label, "Queen");
+  EXPECT_EQ(call("deleterole", R"("king")"), yes);
+  EXPECT_TRUE(moderation->lists()->roles->empty());
+  EXPECT_TRUE(moderation->lists()->member_roles->empty());
+  EXPECT_EQ(moderation->rows(), 0U);
+}
+
+TEST_F(ManagementTest, RolesHaveBounds) {
+  relay.config.membership.enabled = true;
+  for (const char* params : {"", "7", R"("")", R"("a\u0007b")", R"("r",7)", R"("r","l",[])",
+                             R"("r","l","d",361)", R"("r","l","d",-1)", R"("r","l","d","red")",
+                             R"("r","l","d",1.5)", R"("r","l","d",1,"x")", R"("r","l","d",1,"")"}) {
+    EXPECT_NE(call("createrole", params).find("params: "), std::string::npos) << params;
+  }
+  const std::string long_id = quoted(std::string(65, 'x'));
+  EXPECT_NE(call("createrole", long_id).find("params: "), std::string::npos);
+  const std::string long_text = R"("r",)" + quoted(std::string(1'001, 'x'));
+  EXPECT_NE(call("createrole", long_text).find("1000 bytes"), std::string::npos);
+  for (std::size_t i = 0; i < kRolesMax; ++i) {
+    EXPECT_EQ(call("createrole", quoted(std::to_string(i))), R"({"result":true})");
+  }
+  EXPECT_NE(call("createrole", R"("one more")").find("100 roles"), std::string::npos);
+  const std::string key = quoted(encode_hex(event.pubkey));
+  for (std::size_t i = 0; i < kRolesOfAKeyMax; ++i) {
+    EXPECT_EQ(call("assignrole", key + "," + quoted(std::to_string(i))), R"({"result":true})");
+  }
+  EXPECT_NE(call("assignrole", key + R"(,"50")").find("8 roles"), std::string::npos);
+  EXPECT_EQ(call("assignrole", key + R"(,"1")"), R"({"result":true})") << "it has that";
+  EXPECT_NE(call("assignrole", R"("x","1")").find("params: "), std::string::npos);
+}
+
 }  // namespace
 }  // namespace nostril::relay::test

@@ -185,6 +185,53 @@ TEST_F(MembershipTest, TellsWhoIsAMemberAndWhoCameOrWent) {
             (std::vector{Membership::kRemovedKind, Membership::kMembersKind}));
 }
 
+TEST_F(MembershipTest, TellsRolesAndWhoHasThem) {
+  const auto tell = [&] { return membership_->announcements(lists_, kNow); };
+  (void)tell();
+  const auto roles = std::make_shared<std::map<std::string, MemberRole>>();
+  (*roles)["king"] = {"King", "rules", 37, 1};
+  (*roles)["plain"] = {};
+  lists_.roles = roles;
+  const auto made = tell();
+  ASSERT_THAT(made, SizeIs(2)) << "nobody has one yet: the list is what it was";
+  EXPECT_EQ(made[0].kind, Membership::kRoleKind);
+  EXPECT_EQ(made[0].pubkey, membership_->self());
+  EXPECT_EQ(made[0].tags, (Tags{{"-"},
+                                {"d", "king"},
+                                {"label", "King"},
+                                {"description", "rules"},
+                                {"color", "37"},
+                                {"order", "1"}}));
+  EXPECT_EQ(made[1].tags, (Tags{{"-"}, {"d", "plain"}}));
+
+  ModerationLists::NamesOfKeys of_keys;
+  of_keys[founder_.public_key()] = {"king", "no more"};
+  of_keys[alice_.public_key()] = {"king"};
+  lists_.member_roles = std::make_shared<ModerationLists::NamesOfKeys>(of_keys);
+  const auto given = tell();
+  ASSERT_THAT(given, SizeIs(1));
+  EXPECT_EQ(given[0].kind, Membership::kMembersKind);
+  EXPECT_EQ(given[0].tags, (Tags{{"-"}, {"member", encode_hex(founder_.public_key()), "king"}}))
+      << "alice is no member, and the other role is none";
+  EXPECT_THAT(tell(), IsEmpty());
+
+  auto fewer = std::make_shared<std::map<std::string, MemberRole>>(*roles);
+  fewer->erase("king");
+  lists_.roles = fewer;
+  const auto gone = tell();
+  ASSERT_THAT(gone, SizeIs(2));
+  EXPECT_EQ(gone[0].kind, 5U);
+  EXPECT_EQ(gone[0].tags.find("a"), "33534:" + encode_hex(membership_->self()) + ":king");
+  EXPECT_EQ(gone[1].tags, (Tags{{"-"}, {"member", encode_hex(founder_.public_key())}}));
+}
+
+TEST_F(MembershipTest, WhoLeavesSaysSoWithAProtectedEvent) {
+  const Event open = sign_event({kNow, Membership::kLeaveKind, {{"p", "x"}}, ""}, alice_, rng_);
+  const auto verdict = membership_->judge(open, lists_, kNow);
+  EXPECT_FALSE(verdict.accepted);
+  EXPECT_THAT(verdict.text, StartsWith("invalid: "));
+}
+
 TEST_F(MembershipTest, AKeyFileThatIsNotRightIsRefused) {
   const auto file = dir_.path() / "relay.key";
   const auto refusal = [&] { return Membership::open(dir_.path(), rules_, rng_).error(); };

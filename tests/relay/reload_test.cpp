@@ -33,6 +33,17 @@ TEST(PlanReload, TakesWhatMayChangeAndNamesTheRest) {
   EXPECT_TRUE(wanted.auth.to_read);
 }
 
+// A name in its list that no key has would say nothing: each is tried.
+TEST(PlanReload, TakesTheLimitsOfConnections) {
+  RelayConfig wanted = read(
+      "[limits]\ncontent_chars_max = 70000\nevents_burst_max = 7\nfaults_a_second_max = "
+      "9\nfaults_burst_max = 8\n");
+  const Config::Change change = plan_reload(wanted, read(""));
+  EXPECT_EQ(change.taken, (Keys{"limits.content_chars_max", "limits.events_burst_max",
+                                "limits.faults_a_second_max", "limits.faults_burst_max"}));
+  EXPECT_EQ(change.needs_restart, Keys{});
+}
+
 TEST(PlanReload, TlsIsRenewedButNeitherBegunNorEnded) {
   RelayConfig renewed = read("tls_certificate = \"b.pem\"\ntls_key = \"b.key\"\n");
   EXPECT_EQ(plan_reload(renewed, read("tls_certificate = \"a.pem\"\ntls_key = \"a.key\"\n")).taken,

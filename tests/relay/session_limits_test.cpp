@@ -109,6 +109,51 @@ TEST_F(SessionLimitsTest, IsNotReadUntilItsMessagesArePaidFor) {
   EXPECT_THAT(bed->host.rests_ms, ElementsAre(100));
 }
 
+TEST_F(SessionLimitsTest, ReadsWhoseMessagesAreFaultyMoreSlowly) {
+  SessionLimits limits;
+  limits.faults = {10, 4};
+  start({}, limits);
+  for (int i = 0; i < 4; ++i) session->on_text("rubbish");
+  EXPECT_FALSE(bed->host.is_paused);
+  session->on_binary();
+  EXPECT_TRUE(bed->host.is_paused);
+  EXPECT_EQ(bed->host.take().size(), 5U);  // each is answered
+  EXPECT_THAT(bed->host.rests_ms, ElementsAre(100));
+  bed->clock.advance_ms(100);
+  session->on_rested();
+  EXPECT_FALSE(bed->host.is_paused);
+  bed->clock.advance_ms(60'000);
+  session->on_small_fragments(64);  // 4 faults, and never more than a burst is saved
+  EXPECT_FALSE(bed->host.is_paused);
+  session->on_small_fragments(16);
+  EXPECT_TRUE(bed->host.is_paused);
+}
+
+TEST_F(SessionLimitsTest, AForgeryIsEightFaultsAndARefusalIsNone) {
+  SessionLimits limits;
+  limits.faults = {40, 16};
+  start({}, limits);
+  const auto answered = [&](std::string_view text) {
+    const Event event = alice.sign(1, std::to_string(bed->host.offered.size()));
+    session->on_text(publish_text(event));
+    session->on_answer(event.id, false, text);
+    return !bed->host.is_paused;
+  };
+  for (int i = 0; i < 9; ++i) EXPECT_TRUE(answered("blocked: by somebody"));
+  EXPECT_TRUE(answered(kWrongSignature));
+  EXPECT_TRUE(answered(kWrongSignature));
+  EXPECT_FALSE(answered(kWrongSignature));
+  EXPECT_THAT(bed->host.rests_ms, ElementsAre(200));
+}
+
+TEST_F(SessionLimitsTest, NoRestIsLongerThanASecond) {
+  SessionLimits limits;
+  limits.faults = {1, 1};
+  start({}, limits);
+  session->on_small_fragments(1'000);
+  EXPECT_THAT(bed->host.rests_ms, ElementsAre(1'000));
+}
+
 TEST_F(SessionLimitsTest, RefusesRequestsThatAreTooMany) {
   start(rules_of([](GuardRules& rules) { rules.clients.requests = {1, 2}; }));
   session->on_text(R"(["REQ","a",{}])");
