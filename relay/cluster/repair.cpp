@@ -16,8 +16,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{200};
 constexpr std::int64_t kAnswerWaitMs = 5'000;
-constexpr std::int64_t kAgainMs = 3'000;       // until what was published again should be here
-constexpr std::int64_t kLookAgainMs = 30'000;  // at a window that is still being filled
+constexpr std::int64_t kAgainMs = 1'000;       // until what was published again should be here
+constexpr std::int64_t kLookAgainMs = 10'000;  // at a window that is still being filled
+constexpr std::int64_t kStandsMs = 5'000;
 constexpr std::size_t kRememberedMax = 65'536;
 
 // In `of` and not in `than`.
@@ -89,6 +90,7 @@ void Repair::each_tick() {
     asked_.reset();
     return;
   }
+  if (std::exchange(stood_at_, position->sequence) != position->sequence) stood_since_ms_ = now_ms;
   if (now_ms >= report_due_ms_) {
     report_due_ms_ = now_ms + kReportEveryMs;
     send_report(*position);
@@ -184,12 +186,20 @@ void Repair::take_report(const DigestReport& report) {
   const auto position = parts_.position();
   if (!position || position->of != report.stream || report.relay == parts_.subjects.relay()) return;
   for (const RangeReport& one : report.ranges) {
-    if (one.range.last > position->sequence || waiting_.size() >= kDifferencesMax) continue;
-    const auto own = parts_.applied.digest(one.range);
-    if (!own || *own == one.digest || !is_new(report.relay, one)) continue;
+    if (waiting_.size() >= kDifferencesMax || !is_other(one, *position)) continue;
+    if (!is_new(report.relay, one)) continue;
     differences_.add();
     waiting_.push_back({report.relay, one, 0});
   }
+}
+
+// What lies ahead of a relay that stands may be numbered otherwise there, and be known here.
+bool Repair::is_other(const RangeReport& report, const StreamPosition& position) {
+  if (report.range.last > position.sequence) {
+    return parts_.clock.monotonic_ms() - stood_since_ms_ > kStandsMs;
+  }
+  const auto own = parts_.applied.digest(report.range);
+  return own && *own != report.digest;
 }
 
 bool Repair::is_new(const std::string& relay, const RangeReport& report) {
@@ -226,8 +236,7 @@ void Repair::take_answer(const RepairAnswer& answer) {
 
 void Repair::take_ids(const std::vector<EventId>& theirs) {
   const StreamRange range = asked_->difference.report.range;
-  const auto own = parts_.applied.ids(range);
-  if (!own || theirs.size() != own->size()) return settle();  // one of them has no list any more
+  if (theirs.size() != range.size()) return settle();  // it has no list any more
   asked_->missing = missing_of(more(theirs, told_about(range)));
   if (asked_->missing.empty()) return settle();
   log(LogLevel::Warning,

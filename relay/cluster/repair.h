@@ -115,6 +115,7 @@ class Repair {
   [[nodiscard]] std::vector<EventId> missing_of(const std::vector<EventId>& ids);
   [[nodiscard]] bool publish_event_again(const EventId& id);
   [[nodiscard]] bool publish_decision_again(const EventId& id);
+  [[nodiscard]] bool is_other(const RangeReport& report, const StreamPosition& position);
   [[nodiscard]] bool is_new(const std::string& relay, const RangeReport& report);
   void ask(const RepairRequest& request);
   void ask_for_missing();
@@ -131,6 +132,8 @@ class Repair {
   std::vector<Bus::SubscriptionId> subscriptions_;
   // The thread's.
   std::int64_t report_due_ms_ = 0;
+  std::uint64_t stood_at_ = 0;
+  std::int64_t stood_since_ms_ = 0;
   std::uint64_t older_ = 0;  // windows behind the recent ones, of which the next report tells
   std::deque<Difference> waiting_;
   std::int64_t next_ms_ = 0;     // when the next of them has its turn

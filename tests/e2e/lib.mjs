@@ -22,7 +22,7 @@ const kDemoFolder = path.join(kRoot, "node/demo_engine");
 const kScriptedEngine = fileURLToPath(new URL("scripted_engine.mjs", import.meta.url));
 const kReadyMsMax = 30_000;
 const kStopMsMax = 10_000;
-const kShownBytes = 4_000;
+const kShownBytes = Number(process.env.NOSTRIL_SHOWN_BYTES ?? 4_000);
 /** With the demo engine's --slow-ms at 100 this answer takes some seconds. */
 export const kLongQuestion = "Tell me a story about a fox.";
 
