@@ -44,7 +44,7 @@ function stages_of(pid) {
   for (const task of fs.readdirSync(`/proc/${pid}/task`)) {
     try {
       const name = fs.readFileSync(`/proc/${pid}/task/${task}/comm`, "utf8").trim();
-      const stage = kStages[name] ?? "rest";
+      const stage = kStages[name.replace("stream verifier", "verifier")] ?? "rest";
       out[stage] = (out[stage] ?? 0) + Number(fs.readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]);
     } catch (error) {
       if (error.code !== "ENOENT" && error.code !== "ESRCH") throw error;

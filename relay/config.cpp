@@ -603,6 +603,7 @@ ClusterOptions RelayConfig::cluster_options() const {
   const bool is_authenticated =
       !cluster.credentials.empty() || !cluster.user.empty() || !cluster.tls_certificate.empty();
   out.trusts_stream = is_authenticated && !cluster.verify_stream;
+  out.verifier_threads = threads_or_cores(threads.verifiers);
   out.ack_wait_ms = cluster.ack_wait_s * 1'000;
   out.outbox_events_max = size(cluster.outbox_events_max);
   if (cluster.when_away == "queue") {

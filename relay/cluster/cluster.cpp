@@ -35,10 +35,6 @@ constexpr std::uint64_t kNumbersApartMax = 10'000;
 constexpr std::size_t kOutboxWindow = 512;
 constexpr std::size_t kOutboxWindowBytes = 8U << 20;
 
-// What any relay of the cluster may have been told to take: what one has acknowledged no other may
-// refuse.
-constexpr EventLimits kStreamLimits = {8U << 20, 100'000, 256, 8U << 20, 8U << 20, SIZE_MAX};
-
 constexpr std::string_view kAway =
     "error: the cluster is away and takes no events now, send it again later";
 constexpr std::string_view kLate =
@@ -92,6 +88,7 @@ Cluster::Cluster(const ClusterOptions& options, Store& store, Ingest& ingest, co
   if (!ids) throw std::runtime_error(ids.error());
   applied_ids_ = std::move(*ids);
   open_outbox(data / "outbox");
+  if (!options_.trusts_stream) ahead_ = std::make_unique<StreamVerifier>(options_.verifier_threads);
 }
 
 // Also where nothing is queued any more, by choice: what was waits for the cluster.
@@ -531,6 +528,7 @@ void Cluster::flush_interest() {
 void Cluster::apply_arrived() {
   is_blocked_ = false;
   while (!arrived_.empty() && !store_failed_.load()) {
+    look_ahead();
     const Arrived& next = arrived_.front();
     if (next.reading == reading_ && next.message.sequence > handled_.load()) {
       if (!apply(next.message)) {
@@ -543,6 +541,7 @@ void Cluster::apply_arrived() {
     bus_.confirm(next.reading, next.message.cost_bytes);
     first_arrived_.reset();
     arrived_.pop_front();
+    if (looked_ahead_ > 0) --looked_ahead_;
   }
   applied_ids_->flush();
   wants_commits_.store(is_blocked_ || !known_.empty() || phase_ == ClusterPhase::CatchingUp);
@@ -600,7 +599,7 @@ bool Cluster::apply_event(const StreamMessage& message) {
     add(counters_.applied_own);
     return true;
   }
-  if (!first_arrived_) first_arrived_ = read_event(message.body);
+  if (!first_arrived_) first_arrived_ = event_of(message);
   if (!first_arrived_) return true;
   if (!ingest_.apply_from_stream(*first_arrived_, message.sequence)) return false;
   submitted_.store(message.sequence);
@@ -634,6 +633,24 @@ bool Cluster::apply_moderation(const StreamMessage& message) {
   own->second.done.set_value(std::move(done));
   decisions_.erase(own);
   return true;
+}
+
+// Signatures are checked while what is before them is applied. Of our own it was done before.
+void Cluster::look_ahead() {
+  for (; ahead_ && ahead_->has_room() && looked_ahead_ < arrived_.size(); ++looked_ahead_) {
+    const Arrived& next = arrived_[looked_ahead_];
+    if (next.reading != reading_ || next.message.subject != event_subject_) continue;
+    const auto id = from_hex<EventId>(next.message.message_id);
+    if (id && pending_.contains(*id)) continue;
+    ahead_->begin(next.message.sequence, next.message.body);
+  }
+}
+
+// Nothing: it is passed over, as every relay does.
+std::optional<VerifiedEvent> Cluster::event_of(const StreamMessage& message) {
+  auto checked = ahead_ ? ahead_->take(message.sequence, message.body) : std::nullopt;
+  // What was wrong is read once more, to be counted and said.
+  return checked && *checked ? std::move(*checked) : read_event(message.body);
 }
 
 // Nothing: it is passed over, as every relay does.

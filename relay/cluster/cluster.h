@@ -9,6 +9,7 @@
 #include "relay/cluster/cluster_port.h"
 #include "relay/cluster/interest.h"
 #include "relay/cluster/outbox.h"
+#include "relay/cluster/stream_verifier.h"
 #include "relay/cluster/subjects.h"
 #include "relay/ingest.h"
 #include "relay/service_gate.h"
@@ -259,6 +260,8 @@ class Cluster final : public ClusterPort, private BusHandler {
   [[nodiscard]] bool apply(const StreamMessage& message);
   [[nodiscard]] bool apply_event(const StreamMessage& message);
   [[nodiscard]] bool apply_moderation(const StreamMessage& message);
+  void look_ahead();
+  [[nodiscard]] std::optional<VerifiedEvent> event_of(const StreamMessage& message);
   [[nodiscard]] std::optional<VerifiedEvent> read_event(std::string_view body);
   void note_applied(std::uint64_t sequence, const EventId& id);
   [[nodiscard]] bool is_all_written() const;
@@ -313,6 +316,8 @@ class Cluster final : public ClusterPort, private BusHandler {
   std::multimap<std::uint64_t, Known> known_;  // by where the stream has it
   std::deque<Arrived> arrived_;
   std::optional<VerifiedEvent> first_arrived_;  // parsed, where there was no room for it
+  std::unique_ptr<StreamVerifier> ahead_;       // where signatures are checked again
+  std::size_t looked_ahead_ = 0;                // of arrived_, from its front
   std::uint64_t reading_ = 0;
   std::uint64_t target_ = 0;
   std::uint64_t stood_at_ = 0;  // while it catches up

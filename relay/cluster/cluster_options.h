@@ -29,6 +29,7 @@ struct ClusterOptions {
   /// What the stream holds needs no second look at signatures: whoever may publish there has shown
   /// credentials, and the operator has not asked for it.
   bool trusts_stream = false;
+  unsigned verifier_threads = 1;  ///< where it is not trusted
   std::int64_t ack_wait_ms = 5'000;
   WhenAway when_away = WhenAway::Refuse;
   std::size_t outbox_events_max = 100'000;
