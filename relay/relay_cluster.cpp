@@ -35,10 +35,27 @@ void add_filters(std::vector<Filter>& out, std::optional<std::vector<Id>> Filter
   }
 }
 
+template <typename Id>
+void add_banned(std::vector<Id>& out, const ModerationMessage& message, ModerationList list) {
+  for (const ModerationChange& change : message.changes) {
+    const auto id =
+        change.list == list && change.text ? Id::from(as_bytes(change.item)) : std::optional<Id>();
+    if (id && std::ranges::find(out, *id) == out.end()) out.push_back(*id);
+  }
+}
+
+// With a ban that is told again goes what came since it should have been told: the erasure that was
+// decided with it may have been told, in its place.
 std::vector<Filter> erased_by(const ModerationMessage& message, const ModerationLists& lists) {
+  std::vector<PublicKey> authors = message.erased_authors;
+  std::vector<EventId> ids = message.erased_ids;
+  if (message.is_again) {
+    add_banned(authors, message, ModerationList::BannedKeys);
+    add_banned(ids, message, ModerationList::BannedEvents);
+  }
   std::vector<Filter> out;
-  add_filters(out, &Filter::authors, message.erased_authors, *lists.banned_keys, message);
-  add_filters(out, &Filter::ids, message.erased_ids, *lists.banned_events, message);
+  add_filters(out, &Filter::authors, authors, *lists.banned_keys, message);
+  add_filters(out, &Filter::ids, ids, *lists.banned_events, message);
   return out;
 }
 

@@ -414,7 +414,8 @@ export class Load {
         const missing = due.filter((id) => !heard.has(id));
         this.ledger.wrong.push(`${error.message}: ${missing.length} of ${due.length} are missing, ${missing[0]} acknowledged by ${this.ledger.acknowledged.get(missing[0]).by}`);
       });
-      const twice = [...heard].filter(([, times]) => times > 1);
+      const is_to_stay = (id) => this.ledger.acknowledged.has(id) && !this.ledger.may_be_gone(this.ledger.acknowledged.get(id).event);
+      const twice = [...heard].filter(([id, times]) => times > 1 && is_to_stay(id));
       if (twice.length > 0) this.ledger.wrong.push(`${member.name} told its listener of ${twice[0][0]} ${twice[0][1]} times`);
     }
     if (this.is_calm) {
