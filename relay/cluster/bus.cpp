@@ -752,8 +752,10 @@ void Bus::Impl::look_at_consumer(Link& on) {
     if (consumer.is_there) {
       why = consumer.is_broken ? "a message is missing" : is_silent ? "it is silent" : "it stands";
     }
-    stands_max = reading.next == stood_at ? std::min(2 * stands_max, kStandsMax) : kSilenceMax;
-    stood_at = reading.next;
+    if (is_stuck) {
+      stands_max = reading.next == stood_at ? std::min(2 * stands_max, kStandsMax) : kSilenceMax;
+      stood_at = reading.next;
+    }
     wanted = reading;
     met_hole = consumer.met_hole;
   }

@@ -103,11 +103,13 @@ std::string id_of_again(std::string_view id) {
 std::optional<ModerationMessage> decided_again(const ModerationMessage& decision,
                                                std::span<const ModerationMessage> later) {
   std::set<std::pair<ModerationList, std::string>> since;
+  const std::string again = id_of_again(decision.id);
   for (const ModerationMessage& message : later) {
+    if (message.id == again) continue;  // that is this one
     for (const ModerationChange& change : message.changes) since.emplace(change.list, change.item);
   }
   ModerationMessage out = decision;
-  out.id = id_of_again(decision.id);
+  out.id = again;
   out.is_again = true;
   std::erase_if(out.changes, [&since](const ModerationChange& change) {
     return since.contains({change.list, change.item});

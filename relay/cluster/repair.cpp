@@ -19,6 +19,8 @@ constexpr std::int64_t kAnswerWaitMs = 5'000;
 constexpr std::int64_t kAgainMs = 1'000;       // until what was published again should be here
 constexpr std::int64_t kLookAgainMs = 10'000;  // at a window that is still being filled
 constexpr std::int64_t kStandsMs = 5'000;
+constexpr std::int64_t kAskAgainMs = 30'000;  // for the same event
+constexpr std::int64_t kNever = INT64_MAX;    // as the time of a question that is not to be asked
 constexpr std::size_t kRememberedMax = 65'536;
 
 // In `of` and not in `than`.
@@ -189,7 +191,7 @@ void Repair::take_report(const DigestReport& report) {
     if (waiting_.size() >= kDifferencesMax || !is_other(one, *position)) continue;
     if (!is_new(report.relay, one)) continue;
     differences_.add();
-    waiting_.push_back({report.relay, one, 0});
+    waiting_.push_back({report.relay, one});
   }
 }
 
@@ -202,13 +204,9 @@ bool Repair::is_other(const RangeReport& report, const StreamPosition& position)
   return own && *own != report.digest;
 }
 
+// Not again for a while, and never what was settled.
 bool Repair::is_new(const std::string& relay, const RangeReport& report) {
-  const auto is_it = [&](const Difference& one) {
-    return one.relay == relay && one.report.range.first == report.range.first;
-  };
-  if (std::ranges::any_of(waiting_, is_it) || (asked_ && is_it(asked_->difference))) return false;
   if (settled_.contains({relay, report})) return false;
-  if (report.range == AppliedIds::window_of(report.range.first)) return true;
   const std::int64_t now_ms = parts_.clock.monotonic_ms();
   if (looked_ms_.size() > kRememberedMax) looked_ms_.clear();
   const auto [at, is_first] = looked_ms_.try_emplace({relay, report.range.first}, now_ms);
@@ -237,12 +235,40 @@ void Repair::take_answer(const RepairAnswer& answer) {
 void Repair::take_ids(const std::vector<EventId>& theirs) {
   const StreamRange range = asked_->difference.report.range;
   if (theirs.size() != range.size()) return settle();  // it has no list any more
-  asked_->missing = missing_of(more(theirs, told_about(range)));
-  if (asked_->missing.empty()) return settle();
+  const auto missing = missing_of(more(theirs, told_about(range)));
+  if (missing.empty()) return settle();
+  if (tries_.size() > kRememberedMax) tries_.clear();
+  if (++tries_[{asked_->difference.relay, asked_->difference.report}] >= kTriesMax) {
+    log(LogLevel::Warning,
+        "cluster: of messages {} to {} something does not come again: this relay does not keep it",
+        range.first, range.last);
+    return settle();
+  }
+  asked_->missing = not_asked_for(missing);
   log(LogLevel::Warning,
-      "cluster: this relay lacks {} events or decisions of messages {} to {}, which {} has",
-      asked_->missing.size(), range.first, range.last, public_text(asked_->difference.relay));
+      "cluster: this relay lacks {} events or decisions of messages {} to {}, which {} has; {} are "
+      "asked for",
+      missing.size(), range.first, range.last, public_text(asked_->difference.relay),
+      asked_->missing.size());
+  if (asked_->missing.empty()) return asked_.reset();
   ask_for_missing();
+}
+
+// What was asked for is under way, and so is what a decision that was asked for is told again as.
+std::vector<EventId> Repair::not_asked_for(const std::vector<EventId>& ids) {
+  const std::int64_t now_ms = parts_.clock.monotonic_ms();
+  if (asked_ms_.size() > kRememberedMax) asked_ms_.clear();
+  std::vector<EventId> out;
+  for (const EventId& id : ids) {
+    const auto found = asked_ms_.find(id);
+    if (found != asked_ms_.end() && now_ms - found->second < kAskAgainMs) continue;
+    asked_ms_[id] = now_ms;
+    out.push_back(id);
+    if (!AppliedIds::is_decision(id)) continue;
+    const auto again = AppliedIds::decision(id_of_again(AppliedIds::message_id(id)));
+    if (again) asked_ms_[*again] = kNever;
+  }
+  return out;
 }
 
 // Servers that disagreed may number the same messages otherwise. What this relay was told of and
@@ -277,8 +303,8 @@ void Repair::ask_for_missing() {
   ask(AgainRequest{{begin, begin + static_cast<std::ptrdiff_t>(count)}});
 }
 
-// What was published again comes by the stream: whether it has is seen a little later, and nobody
-// else is asked for it meanwhile.
+// What was published again comes by the stream: whether it has is seen when the other relay reports
+// the same again, and nobody else is asked for a moment.
 void Repair::take_again(const AgainAnswer& answer) {
   const auto count = std::min(asked_->missing.size(), kAskedAgainMax);
   asked_->missing.erase(asked_->missing.begin(),
@@ -287,18 +313,8 @@ void Repair::take_again(const AgainAnswer& answer) {
   events_asked_.add(answer.published);
   if (!asked_->missing.empty()) return ask_for_missing();
   if (asked_->published == 0) return settle();
-  Difference again = std::move(asked_->difference);
-  asked_.reset();
-  if (++again.tries >= kTriesMax) {
-    log(LogLevel::Warning,
-        "cluster: of messages {} to {} something does not come again: this relay "
-        "does not keep it",
-        again.report.range.first, again.report.range.last);
-    settled_.insert({again.relay, again.report});
-    return;
-  }
   next_ms_ = parts_.clock.monotonic_ms() + kAgainMs;
-  waiting_.push_back(std::move(again));
+  asked_.reset();
 }
 
 void Repair::settle() {

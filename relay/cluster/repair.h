@@ -20,6 +20,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -61,7 +62,7 @@ class Repair {
   static constexpr std::uint64_t kRecentWindows = 16;  ///< in every report; the rest by turns
   static constexpr std::size_t kQueueMax = 256;        ///< messages that wait
   static constexpr std::size_t kDifferencesMax = 256;  ///< that wait for their turn
-  static constexpr unsigned kTriesMax = 4;             ///< of asking for what does not come
+  static constexpr unsigned kTriesMax = 30;            ///< looks for what does not come
 
   explicit Repair(RepairParts parts);
   ~Repair();
@@ -92,7 +93,6 @@ class Repair {
   struct Difference {
     std::string relay;
     RangeReport report;
-    unsigned tries = 0;
   };
 
   /// One question at a time.
@@ -113,6 +113,7 @@ class Repair {
   void take_again(const AgainAnswer& answer);
   [[nodiscard]] std::vector<EventId> told_about(const StreamRange& range);
   [[nodiscard]] std::vector<EventId> missing_of(const std::vector<EventId>& ids);
+  [[nodiscard]] std::vector<EventId> not_asked_for(const std::vector<EventId>& ids);
   [[nodiscard]] bool publish_event_again(const EventId& id);
   [[nodiscard]] bool publish_decision_again(const EventId& id);
   [[nodiscard]] bool is_other(const RangeReport& report, const StreamPosition& position);
@@ -140,7 +141,9 @@ class Repair {
   std::uint64_t questions_ = 0;  // asked so far; the last one's number is in its answer's subject
   std::optional<Asked> asked_;
   std::set<std::pair<std::string, RangeReport>> settled_;
-  std::map<std::pair<std::string, std::uint64_t>, std::int64_t> looked_ms_;  // of windows not full
+  std::map<std::pair<std::string, RangeReport>, unsigned> tries_;
+  std::map<std::pair<std::string, std::uint64_t>, std::int64_t> looked_ms_;  // by window
+  std::unordered_map<EventId, std::int64_t, FixedBytesHash> asked_ms_;
 
   Mailbox<BusMessage> queue_{kQueueMax};
   std::thread thread_;  // last: it uses all of the above
