@@ -164,6 +164,10 @@ Loop::Loop(LoopLimits limits) : impl_(std::make_unique<Impl>(limits)) {
   info.pt_serv_buf_size = kReadBytesMax;
   info.options = LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
                  LWS_SERVER_OPTION_LIBUV;
+  // Without it libwebsockets does not fail but crash.
+  if (::access("/dev/urandom", R_OK) != 0) {
+    throw std::runtime_error("/dev/urandom can't be read: is there no /dev in this container?");
+  }
   self.context = lws_create_context(&info);
   if (self.context == nullptr) {
     throw std::runtime_error(
