@@ -113,7 +113,7 @@ void declare_cluster(Config& config, RelayConfig::Cluster& cluster) {
   config.text("join", &cluster.join,
               "where earlier events come from: \"auto\", \"stream\" or \"snapshot\"");
   config.flag("verify_stream", &cluster.verify_stream,
-              "check the signatures of what other relays have checked, 20 times the work");
+              "check the signatures of what other relays have checked: twice the work");
 }
 
 // Where a relay's own name is not set: the machine's, which may have dots.
