@@ -204,7 +204,8 @@ std::optional<RangeDigest> AppliedIds::digest(const StreamRange& range) {
 }
 
 std::optional<EventId> AppliedIds::decision(std::string_view message_id) {
-  const auto id = from_hex<FixedBytes<struct MessageIdTag, kMessageIdBytes>>(message_id);
+  using MessageId = FixedBytes<struct MessageIdTag, kMessageIdBytes>;
+  const auto id = from_hex<MessageId>(message_id.substr(0, message_id.find('.')));
   if (!id) return std::nullopt;
   EventId out;
   const auto rest = std::ranges::copy(id->bytes, out.bytes.begin()).out;

@@ -84,7 +84,8 @@ class AppliedIds {
   [[nodiscard]] std::vector<EventId> known_of(const StreamRange& window);
   [[nodiscard]] std::optional<RangeDigest> digest(const StreamRange& range);
 
-  /// A moderator's decision, as it stands among the ids. Nothing: `message_id` is none.
+  /// A moderator's decision, as it stands among the ids. What comes behind a "." of the message id
+  /// keeps the stream from taking it for another message. Nothing: `message_id` is none.
   [[nodiscard]] static std::optional<EventId> decision(std::string_view message_id);
   [[nodiscard]] static bool is_decision(const EventId& id);
   [[nodiscard]] static std::string message_id(const EventId& decision);

@@ -162,8 +162,8 @@ AgainAnswer Repair::publish_again(const std::vector<EventId>& ids) {
   return out;
 }
 
-// Without a message id: by that the stream would know it, and drop it. What is not sent because the
-// connection is lost counts as sent: it will be asked for again.
+// With the message id that it had the stream would know it, and drop it. What is not sent because
+// the connection is lost counts as sent: it will be asked for again.
 bool Repair::publish_event_again(const EventId& id) {
   TextBuffer json;
   {
@@ -178,7 +178,9 @@ bool Repair::publish_event_again(const EventId& id) {
 bool Repair::publish_decision_again(const EventId& id) {
   const auto again = parts_.decisions.again(AppliedIds::message_id(id));
   if (!again) return false;
-  (void)parts_.bus.publish(parts_.subjects.moderation(), again->id, to_json(*again), 0);
+  (void)parts_.bus.publish(parts_.subjects.moderation(),
+                           fmt::format("{}.{}", again->id, new_message_id(rng_)), to_json(*again),
+                           0);
   return true;
 }
 

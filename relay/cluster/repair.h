@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mailbox.h"
 #include "base/metrics.h"
+#include "base/rng.h"
 #include "relay/cluster/applied_ids.h"
 #include "relay/cluster/bus.h"
 #include "relay/cluster/decision_log.h"
@@ -125,6 +126,7 @@ class Repair {
   void send_report(const StreamPosition& position);
 
   const RepairParts parts_;
+  SystemRng rng_;
   Counter differences_;
   Counter events_asked_;
   Counter events_given_;

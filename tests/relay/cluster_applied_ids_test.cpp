@@ -175,6 +175,8 @@ TEST(AppliedIds, ADecisionStandsApartFromEvents) {
   EXPECT_TRUE(AppliedIds::is_decision(*id));
   EXPECT_FALSE(AppliedIds::is_decision(id_of(1)));
   EXPECT_EQ(AppliedIds::decision("no id"), std::nullopt);
+  EXPECT_EQ(AppliedIds::decision(std::string(32, 'a') + ".told again"), id);
+  EXPECT_EQ(AppliedIds::message_id(*id), std::string(32, 'a'));
 }
 
 }  // namespace
