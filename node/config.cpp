@@ -283,6 +283,12 @@ std::optional<std::string> NodeConfig::problem() const {
   if (lacks_mount(engine) || std::ranges::any_of(engines, lacks_mount)) {
     return "weights_verity: with weights_folder, the device's mount, and no weight_files";
   }
+  const auto names_api = [](const EngineSettings& one) {
+    return one.url.ends_with("/v1") || one.url.ends_with("/v1/");
+  };
+  if (names_api(engine) || std::ranges::any_of(engines, names_api)) {
+    return "[engine] url: without /v1, as in http://127.0.0.1:8000: the node adds the paths";
+  }
   if (auto found = unknown_path(engine)) return found;
   for (const EngineSettings& one : engines) {
     if (auto found = problem_of(one)) return found;

@@ -128,6 +128,10 @@ TEST(NodeConfig, SaysAtTheStartWhatCouldNotBeOffered) {
   };
   EXPECT_EQ(problem_with([](NodeConfig&) {}), "");
   EXPECT_NE(problem_with([](NodeConfig& c) { c.relays.clear(); }), "");
+  for (const char* url : {"http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1/"}) {
+    EXPECT_NE(problem_with([&](NodeConfig& c) { c.engine.url = url; }), "") << url;
+    EXPECT_NE(problem_with([&](NodeConfig& c) { c.engines.emplace_back().url = url; }), "") << url;
+  }
   EXPECT_NE(problem_with([](NodeConfig& c) { c.relays = {"http://a"}; }), "");
   EXPECT_NE(problem_with([](NodeConfig& c) { c.relays.resize(17, "ws://a"); }), "");
   EXPECT_NE(problem_with([](NodeConfig& c) { c.offer.profile = "two words"; }), "");
