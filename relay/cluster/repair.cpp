@@ -100,7 +100,9 @@ void Repair::each_tick() {
   // Who does not answer reports the same again, if it is still there.
   if (asked_ && now_ms >= asked_->deadline_ms) asked_.reset();
   if (asked_ || waiting_.empty() || now_ms < next_ms_) return;
-  asked_ = Asked{std::move(waiting_.front()), {}, 0, true, 0};
+  Asked next;
+  next.difference = std::move(waiting_.front());
+  asked_ = std::move(next);
   waiting_.pop_front();
   ask(IdsRequest{asked_->difference.report.range});
 }
@@ -247,6 +249,7 @@ void Repair::take_ids(const std::vector<EventId>& theirs) {
     return settle();
   }
   asked_->missing = not_asked_for(missing);
+  asked_->is_all = asked_->missing.size() == missing.size();
   log(LogLevel::Warning,
       "cluster: this relay lacks {} events or decisions of messages {} to {}, which {} has; {} are "
       "asked for",
@@ -314,7 +317,7 @@ void Repair::take_again(const AgainAnswer& answer) {
   asked_->published += answer.published;
   events_asked_.add(answer.published);
   if (!asked_->missing.empty()) return ask_for_missing();
-  if (asked_->published == 0) return settle();
+  if (asked_->published == 0 && asked_->is_all) return settle();
   next_ms_ = parts_.clock.monotonic_ms() + kAgainMs;
   asked_.reset();
 }

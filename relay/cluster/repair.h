@@ -101,6 +101,7 @@ class Repair {
     Difference difference;
     std::vector<EventId> missing;  ///< to be published again; the first ones are asked for now
     std::size_t published = 0;
+    bool is_all = false;  ///< `missing` was all that lacks; else some is under way already
     bool is_for_ids = true;
     std::int64_t deadline_ms = 0;
   };
