@@ -265,15 +265,7 @@ std::string FieldEncryption::request_aad(const Json& body, std::string_view path
     content = path.substr(dot + 1);
     content = content.substr(0, content.find('.'));
   }
-  std::string out = "v2|req|algo=";
-  out += to_string(algorithm());
-  out += "|model=";
-  out += body.find_string("model").value_or("");
-  out += "|m=";
-  out += message;
-  out += "|c=";
-  out += content;
-  return out + "|n=" + bound_->nonce + "|ts=" + std::to_string(bound_->timestamp);
+  return bound_aad("req", body, {{"m", message}, {"c", content}});
 }
 
 std::string FieldEncryption::response_aad(const Json& body, std::string_view path) const {
@@ -283,17 +275,27 @@ std::string FieldEncryption::response_aad(const Json& body, std::string_view pat
   const std::string_view choice = path.substr(0, path.find('.'));
   path.remove_prefix(choice.size() + 1);
   path.remove_prefix(path.find('.') + 1);
-  std::string out = "v2|resp|algo=";
-  out += to_string(algorithm());
-  out += "|model=";
-  out += body.find_string("model").value_or("");
-  out += "|id=";
-  out += body.find_string("id").value_or("");
-  out += "|choice=";
-  out += choice;
-  out += "|field=";
-  out += path;
-  return out + "|n=" + bound_->nonce + "|ts=" + std::to_string(bound_->timestamp);
+  const std::string_view id = body.find_string("id").value_or("");
+  return bound_aad("resp", body, {{"id", id}, {"choice", choice}, {"field", path}});
+}
+
+std::string FieldEncryption::bound_aad(std::string_view direction, const Json& body,
+                                       std::initializer_list<AadMember> members) const {
+  const std::string timestamp = std::to_string(bound_->timestamp);
+  std::string out = "v2|";
+  out += direction;
+  const auto add = [&out](const AadMember& member) {
+    out += '|';
+    out += member.name;
+    out += '=';
+    out += member.value;
+  };
+  add({"algo", to_string(algorithm())});
+  add({"model", body.find_string("model").value_or("")});
+  for (const AadMember& member : members) add(member);
+  add({"n", bound_->nonce});
+  add({"ts", timestamp});
+  return out;
 }
 
 std::optional<Bytes> FieldEncryption::open(ByteSpan sealed, std::string_view aad,

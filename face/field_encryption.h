@@ -9,6 +9,7 @@
 #include "face/legacy_signature.h"
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -117,6 +118,14 @@ class FieldEncryption {
   /// The associated data of a field; empty unless bound.
   [[nodiscard]] std::string request_aad(const Json& body, std::string_view path) const;
   [[nodiscard]] std::string response_aad(const Json& body, std::string_view path) const;
+
+  struct AadMember {
+    std::string_view name;
+    std::string_view value;
+  };
+
+  [[nodiscard]] std::string bound_aad(std::string_view direction, const Json& body,
+                                      std::initializer_list<AadMember> members) const;
 
   Client client_;
   bool all_fields_ = false;

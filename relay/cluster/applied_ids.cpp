@@ -90,15 +90,13 @@ void AppliedIds::begin(const StreamIdentity& of, std::uint64_t applied) {
     return;
   }
   // The window that is going on, as far as it was applied.
-  const StreamRange window = window_of(first_);
-  for (std::uint64_t first = window.first; first <= applied; ++first) {
-    auto ids = read({first, applied});
-    if (!ids) continue;
-    first_ = first;
-    now_ = std::move(*ids);
-    written_ = now_.size();
-    return;
-  }
+  if (window_of(first_).first > applied) return;
+  const auto known = known_in_file(applied);
+  auto ids = known && known->first <= applied ? read({known->first, applied}) : std::nullopt;
+  if (!ids) return;
+  first_ = known->first;
+  now_ = std::move(*ids);
+  written_ = now_.size();
 }
 
 bool AppliedIds::is_of(const StreamIdentity& stream) const {
@@ -147,15 +145,24 @@ void AppliedIds::write() {
   if (write_at(file_.get(), place_of_slot(first_), header.span()) == 0) written_ = now_.size();
 }
 
-std::optional<std::vector<EventId>> AppliedIds::read(const StreamRange& range) const {
+// What the file has of a message's window.
+std::optional<StreamRange> AppliedIds::known_in_file(std::uint64_t sequence) const {
   std::array<std::uint8_t, 3 * kNumberBytes> header{};
-  const auto got = read_at(file_.get(), place_of_slot(range.first), header);
+  const auto got = read_at(file_.get(), place_of_slot(sequence), header);
   if (!got || *got != header.size()) return std::nullopt;
   const auto number = [&header](std::size_t at) {
     return read_integer(ByteSpan(header).subspan(at * kNumberBytes, kNumberBytes));
   };
-  if (number(0) != window_of(range.first).first) return std::nullopt;
-  if (number(1) > range.first || number(2) < range.last) return std::nullopt;
+  const StreamRange window = window_of(sequence);
+  const StreamRange known{number(1), number(2)};
+  // Not of this window, or not as it is written here.
+  if (number(0) != window.first || known.first < window.first) return std::nullopt;
+  return known;
+}
+
+std::optional<std::vector<EventId>> AppliedIds::read(const StreamRange& range) const {
+  const auto known = known_in_file(range.first);
+  if (!known || known->first > range.first || known->last < range.last) return std::nullopt;
   std::vector<EventId> ids(static_cast<std::size_t>(range.size()));
   const auto bytes = bytes_of(ids);
   const auto read = read_at(file_.get(), place_of_id(range.first), bytes);

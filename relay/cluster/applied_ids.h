@@ -80,7 +80,8 @@ class AppliedIds {
 
   /// All of a range that lies in one window; nothing where it is not known, or not yet.
   [[nodiscard]] std::optional<std::vector<EventId>> ids(const StreamRange& range);
-  /// As many of them as are known, in any order.
+  /// All of a window; of the one that is being filled what is there; nothing of one in the file
+  /// that is not known as a whole.
   [[nodiscard]] std::vector<EventId> known_of(const StreamRange& window);
   [[nodiscard]] std::optional<RangeDigest> digest(const StreamRange& range);
 
@@ -100,6 +101,7 @@ class AppliedIds {
   explicit AppliedIds(UniqueFd file);
 
   [[nodiscard]] std::optional<std::vector<EventId>> find(const StreamRange& range) const;
+  [[nodiscard]] std::optional<StreamRange> known_in_file(std::uint64_t sequence) const;
   [[nodiscard]] std::optional<std::vector<EventId>> read(const StreamRange& range) const;
   [[nodiscard]] bool is_of(const StreamIdentity& stream) const;
   void begin_window(std::uint64_t first);

@@ -740,10 +740,7 @@ void Cluster::begin(const StreamInfo& info) {
     lack("this relay has nothing yet");
     return;
   }
-  {
-    const std::lock_guard lock(state_mutex_);
-    stream_ = info.identity;
-  }
+  set_stream(info.identity);
   write_position(0);
   read_from(info.identity, 0, info.last_sequence);
 }
@@ -757,10 +754,7 @@ void Cluster::wait_for_stream(const StreamInfo& info, std::uint64_t applied) {
               fmt::format("the stream ends with message {}, this relay has up to {}",
                           info.last_sequence, applied));
   } else if (now_ms - behind_since_ms_ > kBehindMaxMs) {
-    {
-      const std::lock_guard lock(state_mutex_);
-      stream_ = info.identity;
-    }
+    set_stream(info.identity);
     applied_ids_->begin(info.identity, applied);
     read_anew(info, applied);
   }
@@ -799,10 +793,7 @@ void Cluster::publish_what_is_gone() {
 }
 
 void Cluster::read_from(const StreamIdentity& of, std::uint64_t applied, std::uint64_t target) {
-  {
-    const std::lock_guard lock(state_mutex_);
-    stream_ = of;
-  }
+  set_stream(of);
   handled_.store(applied);
   submitted_.store(applied);
   written_.store(applied);
@@ -836,6 +827,11 @@ void Cluster::stick(const std::string& why) {
   for (auto& [id, pending] : pending_) refuse(id, pending.tokens, std::string(kStuck));
   pending_.clear();
   events_by_number_.clear();
+}
+
+void Cluster::set_stream(const StreamIdentity& stream) {
+  const std::lock_guard lock(state_mutex_);
+  stream_ = stream;
 }
 
 void Cluster::set_phase(ClusterPhase phase, const std::string& note) {

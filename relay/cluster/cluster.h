@@ -275,6 +275,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   void publish_what_is_gone();
   void lack(const std::string& why);
   void stick(const std::string& why);
+  void set_stream(const StreamIdentity& stream);
   void set_phase(ClusterPhase phase, const std::string& note);
   void each_tick();
   void resend_and_expire(std::int64_t now_ms);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <set>
 
 namespace nostril::relay {
 
@@ -210,7 +211,8 @@ bool Repair::is_other(const RangeReport& report, const StreamPosition& position)
 
 // Not again for a while, and never what was settled.
 bool Repair::is_new(const std::string& relay, const RangeReport& report) {
-  if (settled_.contains({relay, report})) return false;
+  const auto looks = looks_.find({relay, report});
+  if (looks != looks_.end() && looks->second >= kTriesMax) return false;
   const std::int64_t now_ms = parts_.clock.monotonic_ms();
   if (looked_ms_.size() > kRememberedMax) looked_ms_.clear();
   const auto [at, is_first] = looked_ms_.try_emplace({relay, report.range.first}, now_ms);
@@ -241,8 +243,7 @@ void Repair::take_ids(const std::vector<EventId>& theirs) {
   if (theirs.size() != range.size()) return settle();  // it has no list any more
   const auto missing = missing_of(more(theirs, told_about(range)));
   if (missing.empty()) return settle();
-  if (tries_.size() > kRememberedMax) tries_.clear();
-  if (++tries_[{asked_->difference.relay, asked_->difference.report}] >= kTriesMax) {
+  if (++looks_at(asked_->difference) >= kTriesMax) {
     log(LogLevel::Warning,
         "cluster: of messages {} to {} something does not come again: this relay does not keep it",
         range.first, range.last);
@@ -322,9 +323,13 @@ void Repair::take_again(const AgainAnswer& answer) {
   asked_.reset();
 }
 
+unsigned& Repair::looks_at(const Difference& difference) {
+  if (looks_.size() > kRememberedMax) looks_.clear();
+  return looks_[{difference.relay, difference.report}];
+}
+
 void Repair::settle() {
-  if (settled_.size() >= kRememberedMax) settled_.clear();
-  settled_.insert({asked_->difference.relay, asked_->difference.report});
+  looks_at(asked_->difference) = kTriesMax;
   asked_.reset();
 }
 

@@ -18,7 +18,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -122,6 +121,7 @@ class Repair {
   [[nodiscard]] bool is_new(const std::string& relay, const RangeReport& report);
   void ask(const RepairRequest& request);
   void ask_for_missing();
+  [[nodiscard]] unsigned& looks_at(const Difference& difference);
   void settle();
   void each_tick();
   void send_report(const StreamPosition& position);
@@ -143,8 +143,7 @@ class Repair {
   std::int64_t next_ms_ = 0;     // when the next of them has its turn
   std::uint64_t questions_ = 0;  // asked so far; the last one's number is in its answer's subject
   std::optional<Asked> asked_;
-  std::set<std::pair<std::string, RangeReport>> settled_;
-  std::map<std::pair<std::string, RangeReport>, unsigned> tries_;
+  std::map<std::pair<std::string, RangeReport>, unsigned> looks_;  // kTriesMax: it is settled
   std::map<std::pair<std::string, std::uint64_t>, std::int64_t> looked_ms_;  // by window
   std::unordered_map<EventId, std::int64_t, FixedBytesHash> asked_ms_;
 
