@@ -498,19 +498,10 @@ void Cluster::take_ephemeral(const std::string& body) {
   if (event && !ingest_.deliver_ephemeral(std::move(*event))) add(counters_.ephemeral_dropped);
 }
 
-void Cluster::flush_interest() {
-  const auto wanted = interest_.take_changes();
-  if (!wanted) return;
-  for (auto at = heard_.begin(); at != heard_.end();) {
-    if (wanted->contains(at->first)) {
-      ++at;
-      continue;
-    }
-    bus_.unsubscribe(at->second);
-    at = heard_.erase(at);
-  }
-  for (const auto& subject : *wanted) {
-    if (heard_.contains(subject)) continue;
+void Cluster::flush_interest(std::int64_t now_ms) {
+  if (const auto wanted = interest_.take_changes()) hearing_.want(*wanted, now_ms);
+  const Hearing::Changes changes = hearing_.take_changes(now_ms);
+  for (const auto& subject : changes.subscribe) {
     heard_.emplace(subject, bus_.subscribe(subject, [this](BusMessage&& message) {
       bool has_room = true;
       put_in([&](Inbox& inbox) {
@@ -519,6 +510,11 @@ void Cluster::flush_interest() {
       });
       if (!has_room) add(counters_.ephemeral_dropped);
     }));
+  }
+  for (const auto& subject : changes.unsubscribe) {
+    const auto found = heard_.find(subject);
+    bus_.unsubscribe(found->second);
+    heard_.erase(found);
   }
   counters_.interests.store(heard_.size());
 }
@@ -853,7 +849,7 @@ void Cluster::each_tick() {
   if (now_ms < next_tick_ms_) return;
   next_tick_ms_ = now_ms + kTick.count();
   look_at_bus();
-  flush_interest();
+  flush_interest(now_ms);
   if (bus_.state() == BusState::Ready) {
     away_since_ms_ = -1;
   } else if (away_since_ms_ < 0) {

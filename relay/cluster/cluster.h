@@ -279,7 +279,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   void set_phase(ClusterPhase phase, const std::string& note);
   void each_tick();
   void resend_and_expire(std::int64_t now_ms);
-  void flush_interest();
+  void flush_interest(std::int64_t now_ms);
 
   // Constant after construction.
   const ClusterOptions options_;
@@ -333,6 +333,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   std::int64_t position_due_ms_ = 0;
   std::uint64_t position_written_ = 0;
   std::uint64_t handled_before_ = 0;
+  Hearing hearing_;
   std::map<std::string, Bus::SubscriptionId> heard_;
   std::map<std::uint64_t, OutboxEntry> outbox_sent_;  // by publication's number; without an ack
   std::uint64_t outbox_at_ = 0;                       // the last entry that was sent

@@ -112,4 +112,36 @@ std::optional<std::set<std::string>> Interest::take_changes() {
   return out;
 }
 
+void Hearing::want(const std::set<std::string>& subjects, std::int64_t now_ms) {
+  lingering_ = 0;
+  for (auto& [subject, until_ms] : until_ms_) {
+    if (subjects.contains(subject)) {
+      until_ms = kWanted;
+      continue;
+    }
+    if (until_ms == kWanted) until_ms = now_ms + kLingerMs;
+    ++lingering_;
+  }
+  for (const auto& subject : subjects) {
+    if (until_ms_.emplace(subject, kWanted).second) new_.push_back(subject);
+  }
+}
+
+Hearing::Changes Hearing::take_changes(std::int64_t now_ms) {
+  Changes out;
+  out.subscribe = std::exchange(new_, {});
+  if (lingering_ == 0) return out;
+  const bool are_too_many = lingering_ > kLingeringMax;
+  for (auto at = until_ms_.begin(); at != until_ms_.end();) {
+    if (at->second == kWanted || (!are_too_many && now_ms < at->second)) {
+      ++at;
+      continue;
+    }
+    out.unsubscribe.push_back(at->first);
+    at = until_ms_.erase(at);
+    --lingering_;
+  }
+  return out;
+}
+
 }  // namespace nostril::relay

@@ -4,12 +4,14 @@
 #include "relay/cluster/subjects.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace nostril::relay {
 
@@ -50,6 +52,33 @@ class Interest {
   // Guarded by mutex_.
   std::map<Part, std::size_t> counts_;
   bool is_changed_ = false;
+};
+
+/// What to subscribe to so that nothing is missed while that changes: what is new at once, what is
+/// wanted no more for kLingerMs still. A subject that takes the place of others (e.g. of all kinds,
+/// for the moment of one query) reaches the other servers a little later than those have gone.
+/// Threads: one.
+class Hearing {
+ public:
+  static constexpr std::int64_t kLingerMs = 2'000;
+  static constexpr std::size_t kLingeringMax = 4'096;  ///< beyond it they end at once
+
+  struct Changes {
+    std::vector<std::string> subscribe;
+    std::vector<std::string> unsubscribe;  ///< afterwards
+  };
+
+  /// From now on these are wanted.
+  void want(const std::set<std::string>& subjects, std::int64_t now_ms);
+  /// What is to be done now.
+  [[nodiscard]] Changes take_changes(std::int64_t now_ms);
+
+ private:
+  static constexpr std::int64_t kWanted = INT64_MAX;
+
+  std::map<std::string, std::int64_t> until_ms_;  // of what is heard: kWanted, or when it ends
+  std::vector<std::string> new_;
+  std::size_t lingering_ = 0;
 };
 
 }  // namespace nostril::relay

@@ -118,6 +118,7 @@ cluster_test("while NATS is away events wait on the disk where that was chosen, 
   await cluster.start_servers();
   await Promise.all([first.start_relay({ sections: { cluster: { when_away: "queue" } } }), second.start_relay(), third.start_relay()]);
   const before = await put(first, 5);
+  await cluster.settled();
   await Promise.all(cluster.members.map(({ server }) => server.kill("SIGKILL")));
   await until(kSettleMs, "the relays know", async () => (await first.cluster_metric("connected")) === 0 && (await second.cluster_metric("connected")) === 0);
   assert.ok(await has(second, before), "reads go on");
@@ -162,6 +163,16 @@ cluster_test("ephemeral events go where somebody listens, by kind and key, and n
     await until(kSettleMs, "the third has heard twenty", () => other.inbox.filter(([word, id]) => word === "EVENT" && id === all.id).length === 20);
     assert.equal(await heard(second), of_second, "what nobody there listens to has come");
     assert.equal(await heard(third), of_third + 20);
+    // A query of any kind takes the narrow subject's place, for its moment: nothing is missed.
+    await with_client(second, async (asker) => {
+      const is_mine = ([word, id, event]) => word === "EVENT" && id === mine.id && event.content.startsWith("under a query");
+      for (let i = 0; i < 60; i++) {
+        await Promise.all([publisher.publish(who.sign(20_001, { tags: [["p", a]], content: `under a query ${i}` })), asker.ids({ ids: [a] })]);
+        if (i % 4 === 0) await new Promise((done) => setTimeout(done, 60));  // longer than the relay's tick
+      }
+      await until(kSettleMs, "the second has heard all of them", () => listener.inbox.filter(is_mine).length >= 60);
+      assert.equal(listener.inbox.filter(is_mine).length, 60, "one came twice");
+    });
     // One event for both of them comes once to each.
     await with_client(third, async (broad) => {
       const every = await broad.subscribe({ kinds: [20_001, 20_002], "#p": [a, b] }, { kinds: [20_001] });

@@ -96,5 +96,44 @@ TEST_F(InterestTest, TooManyBecomeTheirKindsAndThenAll) {
   EXPECT_THAT(interest.take_changes().value(), ElementsAre("c.e.>"));
 }
 
+TEST(HearingTest, WhatIsWantedNoMoreEndsLater) {
+  Hearing hearing;
+  hearing.want({"narrow"}, 0);
+  EXPECT_THAT(hearing.take_changes(0).subscribe, ElementsAre("narrow"));
+  hearing.want({"wide"}, 10);
+  const auto changes = hearing.take_changes(10);
+  EXPECT_THAT(changes.subscribe, ElementsAre("wide"));
+  EXPECT_THAT(changes.unsubscribe, IsEmpty());
+  EXPECT_THAT(hearing.take_changes(10 + Hearing::kLingerMs - 1).unsubscribe, IsEmpty());
+  EXPECT_THAT(hearing.take_changes(10 + Hearing::kLingerMs).unsubscribe, ElementsAre("narrow"));
+  EXPECT_THAT(hearing.take_changes(10 * Hearing::kLingerMs).unsubscribe, IsEmpty());
+}
+
+TEST(HearingTest, WhatIsWantedAgainStays) {
+  Hearing hearing;
+  hearing.want({"a"}, 0);
+  (void)hearing.take_changes(0);
+  hearing.want({}, 10);
+  (void)hearing.take_changes(10);
+  hearing.want({"a"}, 20);
+  const auto changes = hearing.take_changes(10 * Hearing::kLingerMs);
+  EXPECT_THAT(changes.subscribe, IsEmpty());
+  EXPECT_THAT(changes.unsubscribe, IsEmpty());
+}
+
+TEST(HearingTest, TooMuchThatLingersEndsAtOnce) {
+  Hearing hearing;
+  std::set<std::string> many;
+  for (std::size_t i = 0; i <= Hearing::kLingeringMax; ++i) many.insert(std::to_string(i));
+  hearing.want(many, 0);
+  (void)hearing.take_changes(0);
+  hearing.want({"0"}, 1);
+  EXPECT_THAT(hearing.take_changes(1).unsubscribe, IsEmpty());
+  hearing.want({}, 2);
+  EXPECT_EQ(hearing.take_changes(2).unsubscribe.size(), many.size());
+  hearing.want({"1"}, 3);
+  EXPECT_THAT(hearing.take_changes(3).subscribe, ElementsAre("1"));
+}
+
 }  // namespace
 }  // namespace nostril::relay::test
