@@ -91,7 +91,7 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   [[nodiscard]] RelayConfig present_config() override;
 
   // ClusterHost, for the cluster's thread.
-  [[nodiscard]] Applied apply_moderation(std::string_view body, bool is_own,
+  [[nodiscard]] Applied apply_moderation(std::string_view body, Decided decided,
                                          std::string& why) override;
   [[nodiscard]] bool fetch_snapshot(const std::string& why) override;
   [[nodiscard]] bool is_snapshot_offered() override;

@@ -94,20 +94,29 @@ Result<std::size_t, std::string> Relay::erase_events(const Filter& filter) {
   return erased_by_decision_.load();
 }
 
-ClusterHost::Applied Relay::apply_moderation(std::string_view body, bool is_own, std::string& why) {
-  const auto message = parse_moderation(body);
+ClusterHost::Applied Relay::apply_moderation(std::string_view body, Decided decided,
+                                             std::string& why) {
+  auto message = parse_moderation(body);
   if (!message) {
     why = to_string(message.error());
     return Applied::Senseless;
   }
   if (decisions_->has(message->id)) return Applied::Done;  // the stream was read anew
+  if (decided.is_late) {
+    auto still = decisions_->still_decided(*message);
+    if (!still) {
+      why = std::move(still.error());
+      return Applied::NotNow;
+    }
+    *message = std::move(*still);
+  }
   if (!message->changes.empty()) {
     if (auto applied = moderation_->apply(message->changes, message->decided_at_s); !applied) {
       why = std::move(applied.error());
       return Applied::NotNow;
     }
     use_lists();
-    if (is_own) announce_members();  // one of the relays says so, not each
+    if (decided.is_own) announce_members();  // one of the relays says so, not each
   }
   std::size_t erased = 0;
   for (const Filter& filter : erased_by(*message, *moderation_->lists())) {

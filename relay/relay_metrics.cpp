@@ -288,6 +288,8 @@ void write_cluster(MetricsText& out, const ClusterFigures& f) {
   out.counter("cluster_refused_away_total", f.refused_away, "because the cluster is away");
   out.counter("cluster_applied_total", f.applied, "messages of the stream");
   out.counter("cluster_applied_own_total", f.applied_own, "of these, published here");
+  out.counter("cluster_applied_late_total", f.applied_late,
+              "besides, whose number has been used: a server numbers otherwise");
   out.counter("cluster_malformed_total", f.malformed, "that mean nothing; passed over");
   out.counter("cluster_ephemeral_in_total", f.ephemeral_in, "ephemeral events of other relays");
   out.counter("cluster_ephemeral_out_total", f.ephemeral_out, "for other relays");
@@ -351,6 +353,8 @@ std::string Relay::metrics_text() const {
     out.counter("cluster_repaired_events_total", repair.events_asked(),
                 "lacked here after such a difference, and published again by another relay");
     out.counter("cluster_given_events_total", repair.events_given(), "published again for others");
+    out.counter("cluster_requests_malformed_total", member_->malformed(),
+                "of other relays and the command line, that mean nothing");
     const SnapshotProgress fetched = member_->fetched();
     out.gauge("cluster_fetch_chunks", fetched.chunks, "of the snapshot that is being fetched");
     out.gauge("cluster_fetch_missing", fetched.missing, "of these, that are not here yet");

@@ -185,6 +185,12 @@ std::optional<std::vector<EventId>> AppliedIds::ids(const StreamRange& range) {
   return find(range);
 }
 
+bool AppliedIds::has(std::uint64_t sequence, const EventId& id) {
+  const std::lock_guard lock(mutex_);
+  const auto ids = find({sequence, sequence});
+  return ids && ids->front() == id;
+}
+
 std::vector<EventId> AppliedIds::known_of(const StreamRange& window) {
   const std::lock_guard lock(mutex_);
   if (window.first == window_of(first_).first) return now_;

@@ -80,6 +80,8 @@ class AppliedIds {
 
   /// All of a range that lies in one window; nothing where it is not known, or not yet.
   [[nodiscard]] std::optional<std::vector<EventId>> ids(const StreamRange& range);
+  /// Whether a message is known, and was this.
+  [[nodiscard]] bool has(std::uint64_t sequence, const EventId& id);
   /// All of a window; of the one that is being filled what is there; nothing of one in the file
   /// that is not known as a whole.
   [[nodiscard]] std::vector<EventId> known_of(const StreamRange& window);

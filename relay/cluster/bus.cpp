@@ -248,13 +248,16 @@ struct Bus::Impl {
     std::uint64_t next = 1;  // that has not been delivered
     // Sequences from here to the next that is there: looked for, and none is there.
     std::uint64_t hole_at = 0;
+    // A consumer has ended while messages came again: the next one begins behind them.
+    bool is_without_again = false;
   };
 
   // The present consumer.
   struct Consumer {
     bool is_there = false;
     std::uint64_t number = 0;
-    std::uint64_t next = 1;  // of its own sequences
+    std::uint64_t next = 1;    // of its own sequences
+    bool is_at_again = false;  // what has come so far has come before
     bool is_broken = false;
     bool met_hole = false;
     Clock::time_point heard;
@@ -339,7 +342,8 @@ struct Bus::Impl {
   void look_at_permissions(const Link& on);
   void look_at_consumer(Link& on);
   [[nodiscard]] bool can_read_on(const Reading& wanted, bool met_hole);
-  void make_consumer(Link& on, std::uint64_t from_sequence);
+  [[nodiscard]] std::uint64_t again_count() const;
+  void make_consumer(Link& on, std::uint64_t next_sequence);
   void drop_consumer();
   void on_delivery(std::uint64_t consumer_number, natsMsg* msg);
   void on_status(natsMsg* msg);
@@ -802,8 +806,18 @@ bool Bus::Impl::can_read_on(const Reading& wanted, bool met_hole) {
   return true;
 }
 
-void Bus::Impl::make_consumer(Link& on, std::uint64_t from_sequence) {
+// As many messages as are about kAgainBytes.
+std::uint64_t Bus::Impl::again_count() const {
+  const std::lock_guard lock(mutex);
+  const std::uint64_t messages = info->last_sequence - info->first_sequence + 1;
+  if (info->last_sequence == 0 || info->bytes == 0) return Bus::kAgainMax;
+  const std::uint64_t bytes_each = std::max<std::uint64_t>(info->bytes / messages, 1);
+  return std::min(Bus::kAgainMax, Bus::kAgainBytes / bytes_each + 1);
+}
+
+void Bus::Impl::make_consumer(Link& on, std::uint64_t next_sequence) {
   drop_consumer();
+  std::uint64_t again = again_count();
   const std::string subject = options.inbox_prefix + ".d." + random_text();
   Consumer next;
   {
@@ -823,14 +837,17 @@ void Bus::Impl::make_consumer(Link& on, std::uint64_t from_sequence) {
   next.subscription = std::move(*subscription);
   {
     const std::lock_guard lock(reading_mutex);
-    if (reading.next != from_sequence) return;  // read_stream() has come in between
+    if (reading.next != next_sequence) return;  // read_stream() has come in between
+    if (std::exchange(reading.is_without_again, false)) again = 0;
+    again = std::min(again, next_sequence - 1);
+    next.is_at_again = again > 0;
     consumer = std::move(next);
     held_replies.clear();
   }
   jetstream::ConsumerConfig config;
   config.stream = options.stream;
   config.deliver_subject = subject;
-  config.from_sequence = from_sequence;
+  config.from_sequence = next_sequence - again;
   config.heartbeat_ns = std::chrono::nanoseconds(kHeartbeat).count();
   config.unused_ns_max = kUnusedConsumerMs * kNsAMs;
   const auto body =
@@ -855,6 +872,7 @@ void Bus::Impl::drop_consumer() {
     const std::lock_guard lock(reading_mutex);
     gone = std::exchange(consumer, {});
     held_replies.clear();
+    if (gone.is_there) reading.is_without_again = gone.is_at_again && gone.next > 1;
   }
   if (gone.tap) gone.tap->close();
 }
@@ -880,7 +898,7 @@ void Bus::Impl::on_delivery(std::uint64_t consumer_number, natsMsg* msg) {
   }
   ++consumer.next;
   consumer.delivered = consumer.heard;
-  if (place->stream < reading.next) return;
+  if (place->stream + 1 >= reading.next) consumer.is_at_again = false;
   if (place->stream > reading.next && reading.hole_at != reading.next) {
     consumer.met_hole = true;
     break_consumer();
@@ -892,7 +910,7 @@ void Bus::Impl::on_delivery(std::uint64_t consumer_number, natsMsg* msg) {
   message.message_id = header_of(msg, "Nats-Msg-Id");
   message.body = body_of(msg);
   message.cost_bytes = message.body.size() + sizeof(StreamMessage) + kMessageBytes;
-  reading.next = place->stream + 1;
+  reading.next = std::max(reading.next, place->stream + 1);
   unconfirmed_bytes += static_cast<std::int64_t>(message.cost_bytes);
   if (handler != nullptr) handler->on_stream(reading.number, std::move(message));
 }
@@ -1034,7 +1052,7 @@ std::uint64_t Bus::read_stream(const StreamIdentity& of, std::uint64_t from_sequ
   {
     const std::lock_guard lock(impl_->reading_mutex);
     number = impl_->reading.number + 1;
-    impl_->reading = {number, true, of, std::max<std::uint64_t>(from_sequence, 1), 0};
+    impl_->reading = {number, true, of, std::max<std::uint64_t>(from_sequence, 1), 0, false};
     impl_->unconfirmed_bytes = 0;
   }
   {

@@ -81,8 +81,8 @@ class BusHandler {
   BusHandler(BusHandler&&) = delete;
   BusHandler& operator=(BusHandler&&) = delete;
 
-  /// In the order of the stream, each once: from where read_stream() said. `reading` is what that
-  /// returned: what still comes from an earlier one is to be left aside.
+  /// In the order of the stream, from where read_stream() said; see Bus about what comes again.
+  /// `reading` is what that returned: what still comes from an earlier one is to be left aside.
   virtual void on_stream(std::uint64_t reading, StreamMessage&& message) = 0;
   /// Once for each publish() that was taken, unless the connection was lost: then maybe never.
   virtual void on_ack(std::uint64_t token, PublishAck&& ack) = 0;
@@ -98,9 +98,14 @@ class BusHandler {
 /// the stream how it is each second; makes it when it is missing.
 ///
 /// Reading: a push consumer of our own, without acks, with flow control and heartbeats. It is made
-/// anew, after the last message that came, when a message is missing (the consumer's own numbers
-/// say so), when no heartbeat came for some seconds, and after a connection was lost. So messages
-/// come in order, each once, whatever the servers do; a consumer is nothing that has to be kept.
+/// anew when a message is missing (the consumer's own numbers say so), when no heartbeat came for
+/// some seconds, and after a connection was lost. So messages come in order, and none is missing,
+/// whatever the servers do; a consumer is nothing that has to be kept.
+///
+/// Each consumer begins up to kAgainMax messages, and about kAgainBytes, before the first that has
+/// not come yet: those come again. Servers that disagreed (repair.h) may number the same messages
+/// otherwise, each for ever: among what comes with numbers of before there may be what has not come
+/// yet, also later on. Who is told goes by what is in them.
 ///
 /// Our own messages that are not stored do not come back to us (the connection is NoEcho).
 ///
@@ -110,6 +115,8 @@ class BusHandler {
 class Bus {
  public:
   static constexpr std::int64_t kWriteWaitMsMax = 2'000;
+  static constexpr std::uint64_t kAgainMax = 1'024;
+  static constexpr std::uint64_t kAgainBytes = 1U << 20;
   /// Of a request() or send(), by the servers' default.
   static constexpr std::size_t kBodyBytesMax = std::size_t{1} << 20;
 

@@ -168,6 +168,7 @@ void Cluster::on_committed(const CommittedBatch& batch) {
     store_failed_.store(true);
   } else {
     written_.store(batch.stream_sequence);
+    written_count_.fetch_add(batch.outcomes.size());
   }
   if (has_failed || wants_commits_.load()) put_in([](Inbox& inbox) { inbox.look = true; });
 }
@@ -183,7 +184,7 @@ Result<void, std::string> Cluster::moderate(const std::string& message_id,
 }
 
 void Cluster::on_stream(std::uint64_t reading, StreamMessage&& message) {
-  put_in([&](Inbox& inbox) { inbox.arrived.push_back({reading, std::move(message)}); });
+  put_in([&](Inbox& inbox) { inbox.arrived.push_back({reading, std::move(message), 0}); });
 }
 
 void Cluster::on_ack(std::uint64_t token, PublishAck&& ack) {
@@ -203,9 +204,7 @@ bool Cluster::wants_new_start() const {
 // so is that.
 std::uint64_t Cluster::position() const {
   const std::uint64_t handled = handled_.load();
-  const std::uint64_t submitted = submitted_.load();
-  const std::uint64_t written = written_.load();
-  return written >= submitted ? handled : written;
+  return is_all_written() ? handled : written_.load();
 }
 
 ClusterFigures Cluster::figures() const {
@@ -235,6 +234,7 @@ ClusterFigures Cluster::figures() const {
   out.refused_away = counters_.refused_away.load();
   out.applied = counters_.applied.load();
   out.applied_own = counters_.applied_own.load();
+  out.applied_late = counters_.applied_late.load();
   out.malformed = counters_.malformed.load();
   out.ephemeral_in = counters_.ephemeral_in.load();
   out.ephemeral_out = counters_.ephemeral_out.load();
@@ -260,7 +260,10 @@ void Cluster::run() {
     }
     for (auto& one : inbox.publications) take(std::move(one));
     for (auto& one : inbox.decisions) take(std::move(one));
-    for (auto& one : inbox.arrived) arrived_.push_back(std::move(one));
+    for (auto& one : inbox.arrived) {
+      one.number = ++last_arrived_;
+      arrived_.push_back(std::move(one));
+    }
     for (auto& one : inbox.acks) take(std::move(one));
     for (const auto& one : inbox.kept) take(one);
     for (const auto& one : inbox.ephemeral_out) send_ephemeral(one);
@@ -342,8 +345,8 @@ void Cluster::take(Acked&& acked) {
   switch (ack.result) {
     case Ack::Stored:
     case Ack::Duplicate:
-      if (ack.sequence <= handled_.load()) {
-        // It has come, as anybody's: before this relay knew that it is one of its own.
+      if (has_come(ack.sequence, pending.event->id)) {
+        // As anybody's: before this relay knew that it is one of its own.
         known_.emplace(ack.sequence, Known{pending.event->id, std::move(pending.tokens)});
         drop(found);
         return;
@@ -359,6 +362,12 @@ void Cluster::take(Acked&& acked) {
       drop(found);
       return;
   }
+}
+
+// What the leader numbers otherwise than the server that is read comes late.
+bool Cluster::has_come(std::uint64_t sequence, const EventId& id) {
+  if (sequence > handled_.load()) return false;
+  return applied_ids_->has(sequence, id) || store_.has_id(id);
 }
 
 void Cluster::refuse(const EventId& id, const std::vector<WriteToken>& tokens,
@@ -526,13 +535,13 @@ void Cluster::apply_arrived() {
   while (!arrived_.empty() && !store_failed_.load()) {
     look_ahead();
     const Arrived& next = arrived_.front();
-    if (next.reading == reading_ && next.message.sequence > handled_.load()) {
-      if (!apply(next.message)) {
+    if (next.reading == reading_ && !had(next.message)) {
+      if (!apply(next)) {
         is_blocked_ = true;
         break;
       }
-      handled_.store(next.message.sequence);
-      add(counters_.applied);
+      add(is_late(next.message) ? counters_.applied_late : counters_.applied);
+      handled_.store(place_of(next.message));
     }
     bus_.confirm(next.reading, next.message.cost_bytes);
     first_arrived_.reset();
@@ -552,6 +561,29 @@ void Cluster::apply_arrived() {
   }
 }
 
+void Cluster::forget_arrived() {
+  arrived_.clear();
+  first_arrived_.reset();
+  looked_ahead_ = 0;
+}
+
+bool Cluster::is_late(const StreamMessage& message) const {
+  return message.sequence <= handled_.load();
+}
+
+// Whether it comes again. One whose id is not beside it is looked at once more.
+bool Cluster::had(const StreamMessage& message) {
+  if (!is_late(message)) return false;
+  const auto id = message.subject == moderation_subject_ ? AppliedIds::decision(message.message_id)
+                                                         : from_hex<EventId>(message.message_id);
+  return id && applied_ids_->has(message.sequence, *id);
+}
+
+// What came late stands where the others stood.
+std::uint64_t Cluster::place_of(const StreamMessage& message) const {
+  return std::max(message.sequence, handled_.load());
+}
+
 // Servers that disagreed may number the same messages otherwise: the one that is read may have none
 // up to the target, and never will. What is not the same is found out afterwards (repair.h).
 bool Cluster::is_at_an_end() {
@@ -568,8 +600,9 @@ bool Cluster::is_at_an_end() {
 }
 
 // False: later, there is no room now or what is before it must be written first.
-bool Cluster::apply(const StreamMessage& message) {
-  if (message.subject == event_subject_) return apply_event(message);
+bool Cluster::apply(const Arrived& arrived) {
+  const StreamMessage& message = arrived.message;
+  if (message.subject == event_subject_) return apply_event(arrived);
   if (message.subject == moderation_subject_) return apply_moderation(message);
   add(counters_.malformed);
   errors_.error(
@@ -578,7 +611,8 @@ bool Cluster::apply(const StreamMessage& message) {
   return true;
 }
 
-bool Cluster::apply_event(const StreamMessage& message) {
+bool Cluster::apply_event(const Arrived& arrived) {
+  const StreamMessage& message = arrived.message;
   const auto id = from_hex<EventId>(message.message_id);
   const auto own = id ? pending_.find(*id) : pending_.end();
   // With the same id but another text it is not what was verified here.
@@ -587,24 +621,24 @@ bool Cluster::apply_event(const StreamMessage& message) {
     // what others lack. The ack is, and comes at about the same time, or the deadline does.
     if (!own->second.is_acked) return false;
     for (const WriteToken& token : own->second.tokens) {
-      ingest_.apply_own(own->second.event, token, message.sequence);
+      ingest_.apply_own(own->second.event, token, place_of(message));
+      submitted_count_.fetch_add(1);
     }
-    submitted_.store(message.sequence);
-    note_applied(message.sequence, *id);
+    note_applied(message, *id);
     drop(own);
     add(counters_.applied_own);
     return true;
   }
-  if (!first_arrived_) first_arrived_ = event_of(message);
+  if (!first_arrived_) first_arrived_ = event_of(arrived);
   if (!first_arrived_) return true;
-  if (!ingest_.apply_from_stream(*first_arrived_, message.sequence)) return false;
-  submitted_.store(message.sequence);
-  note_applied(message.sequence, (*first_arrived_)->id);
+  if (!ingest_.apply_from_stream(*first_arrived_, place_of(message))) return false;
+  submitted_count_.fetch_add(1);
+  note_applied(message, (*first_arrived_)->id);
   return true;
 }
 
-void Cluster::note_applied(std::uint64_t sequence, const EventId& id) {
-  applied_ids_->add(sequence, id);
+void Cluster::note_applied(const StreamMessage& message, const EventId& id) {
+  if (!is_late(message)) applied_ids_->add(message.sequence, id);
   if (!not_met_.empty()) not_met_.erase(id);
 }
 
@@ -613,17 +647,16 @@ bool Cluster::apply_moderation(const StreamMessage& message) {
   const auto own = decisions_.find(message.message_id);
   if (own != decisions_.end() && !own->second.is_acked) return false;  // as with events
   std::string why;
-  const auto applied = host_.apply_moderation(message.body, own != decisions_.end(), why);
+  const auto applied = host_.apply_moderation(
+      message.body, {.is_own = own != decisions_.end(), .is_late = is_late(message)}, why);
   if (applied != ClusterHost::Applied::Done) {
     errors_.error(public_text("cluster: moderation: " + why));
   }
   if (applied == ClusterHost::Applied::NotNow) return false;
   Result<void, std::string> done;
   if (applied == ClusterHost::Applied::Senseless) done = failure(std::move(why));
-  write_position(message.sequence);
-  if (const auto id = AppliedIds::decision(message.message_id)) {
-    note_applied(message.sequence, *id);
-  }
+  write_position(place_of(message));
+  if (const auto id = AppliedIds::decision(message.message_id)) note_applied(message, *id);
   if (own == decisions_.end()) return true;
   decisions_by_number_.erase(own->second.number);
   own->second.done.set_value(std::move(done));
@@ -638,15 +671,16 @@ void Cluster::look_ahead() {
     if (next.reading != reading_ || next.message.subject != event_subject_) continue;
     const auto id = from_hex<EventId>(next.message.message_id);
     if (id && pending_.contains(*id)) continue;
-    ahead_->begin(next.message.sequence, next.message.body);
+    ahead_->begin(next.number, next.message.body);
   }
 }
 
 // Nothing: it is passed over, as every relay does.
-std::optional<VerifiedEvent> Cluster::event_of(const StreamMessage& message) {
-  auto checked = ahead_ ? ahead_->take(message.sequence, message.body) : std::nullopt;
+std::optional<VerifiedEvent> Cluster::event_of(const Arrived& arrived) {
+  const std::string& body = arrived.message.body;
+  auto checked = ahead_ ? ahead_->take(arrived.number, body) : std::nullopt;
   // What was wrong is read once more, to be counted and said.
-  return checked && *checked ? std::move(*checked) : read_event(message.body);
+  return checked && *checked ? std::move(*checked) : read_event(body);
 }
 
 // Nothing: it is passed over, as every relay does.
@@ -666,7 +700,8 @@ std::optional<VerifiedEvent> Cluster::read_event(std::string_view body) {
 }
 
 bool Cluster::is_all_written() const {
-  return written_.load() >= submitted_.load();
+  const std::uint64_t submitted = submitted_count_.load();
+  return written_count_.load() >= submitted;
 }
 
 // Between two batches of the writer. Only what had no effect on the store may be ahead of it.
@@ -772,8 +807,7 @@ void Cluster::read_anew(const StreamInfo& info, std::uint64_t applied) {
   log(LogLevel::Warning,
       "cluster: the stream ends with message {}, and this relay had up to {}: read anew from {}",
       info.last_sequence, applied, from + 1);
-  arrived_.clear();
-  first_arrived_.reset();
+  forget_arrived();
   behind_since_ms_ = -1;
   write_position(from);
   read_from(info.identity, from, info.last_sequence);
@@ -791,7 +825,6 @@ void Cluster::publish_what_is_gone() {
 void Cluster::read_from(const StreamIdentity& of, std::uint64_t applied, std::uint64_t target) {
   set_stream(of);
   handled_.store(applied);
-  submitted_.store(applied);
   written_.store(applied);
   position_written_ = applied;
   applied_ids_->begin(of, applied);
@@ -805,7 +838,7 @@ void Cluster::read_from(const StreamIdentity& of, std::uint64_t applied, std::ui
 
 void Cluster::lack(const std::string& why) {
   bus_.stop_reading();
-  arrived_.clear();
+  forget_arrived();
   if (options_.join != ClusterOptions::Join::Stream && host_.fetch_snapshot(why)) {
     set_phase(ClusterPhase::Joining, why);
     log(LogLevel::Warning, "cluster: a snapshot is needed: {}", public_text(why));
@@ -817,7 +850,7 @@ void Cluster::lack(const std::string& why) {
 void Cluster::stick(const std::string& why) {
   if (phase_ == ClusterPhase::Stuck) return;
   bus_.stop_reading();
-  arrived_.clear();
+  forget_arrived();
   set_phase(ClusterPhase::Stuck, why);
   log(LogLevel::Error, "cluster: this relay serves nobody: {}", public_text(why));
   for (auto& [id, pending] : pending_) refuse(id, pending.tokens, std::string(kStuck));

@@ -45,9 +45,14 @@ class ClusterHost {
     NotNow,     ///< the disk: it is not passed over, but tried again
   };
 
-  /// A message of the subject "moderation": on disk and in force when it returns Done. All before
-  /// it in the stream is on disk; what comes behind it waits. `why`: one line, else.
-  [[nodiscard]] virtual Applied apply_moderation(std::string_view body, bool is_own,
+  struct Decided {
+    bool is_own = false;   ///< by this relay's own moderator
+    bool is_late = false;  ///< what stands behind it in the stream may have been applied already
+  };
+
+  /// A message of the subject "moderation": on disk and in force when it returns Done. All that was
+  /// applied before it is on disk; what comes behind it waits. `why`: one line, else.
+  [[nodiscard]] virtual Applied apply_moderation(std::string_view body, Decided decided,
                                                  std::string& why) = 0;
   /// What this relay lacks is not in the stream any more. Once; until it starts anew nothing is
   /// applied. False: nobody can fetch it.
@@ -93,8 +98,9 @@ struct ClusterFigures {
   std::uint64_t ack_failures = 0;
   std::uint64_t timeouts = 0;
   std::uint64_t refused_away = 0;
-  std::uint64_t applied = 0;      ///< messages of the stream
-  std::uint64_t applied_own = 0;  ///< of them, published here
+  std::uint64_t applied = 0;       ///< messages of the stream
+  std::uint64_t applied_own = 0;   ///< of them, published here
+  std::uint64_t applied_late = 0;  ///< besides; see Cluster
   std::uint64_t malformed = 0;
   std::uint64_t ephemeral_in = 0;
   std::uint64_t ephemeral_out = 0;
@@ -119,6 +125,10 @@ struct ClusterFigures {
 ///
 /// How far the store is, is written with the events themselves: after a crash reading goes on
 /// behind the last one that had an effect.
+///
+/// A message with a number of before (bus.h) is left aside when it is the one that had that number
+/// (AppliedIds); else it is applied late, without a move of the position. Applied twice it changes
+/// nothing.
 ///
 /// Threads: its own one, which alone submits to the writer what is of the stream; constructor,
 /// start() and stop() from one; the rest from any. Bounds: publications hold credits of Ingest,
@@ -151,7 +161,8 @@ class Cluster final : public ClusterPort, private BusHandler {
   [[nodiscard]] Result<void, std::string> moderate(const std::string& message_id,
                                                    const std::string& body);
 
-  /// Every message of the stream up to here is in the store's tables or log.
+  /// Every message of the stream up to here is in the store's tables or log, if it did not come
+  /// late.
   [[nodiscard]] std::uint64_t position() const;
   [[nodiscard]] ClusterFigures figures() const;
 
@@ -195,6 +206,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   struct Arrived {
     std::uint64_t reading = 0;
     StreamMessage message;
+    std::uint64_t number = 0;  ///< of all that has arrived
   };
 
   struct Acked {
@@ -243,6 +255,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   void take(Decision&& decision);
   void take(Acked&& acked);
   void take_decision_ack(const std::string& message_id, const PublishAck& ack);
+  [[nodiscard]] bool has_come(std::uint64_t sequence, const EventId& id);
   void send(Pending& pending);
   void send(Decision& decision);
   void send_ephemeral(const VerifiedEvent& event);
@@ -257,13 +270,17 @@ class Cluster final : public ClusterPort, private BusHandler {
   [[nodiscard]] bool take_outbox_ack(const Acked& acked);
   void send_outbox(std::int64_t now_ms);
   void apply_arrived();
-  [[nodiscard]] bool apply(const StreamMessage& message);
-  [[nodiscard]] bool apply_event(const StreamMessage& message);
+  void forget_arrived();
+  [[nodiscard]] bool is_late(const StreamMessage& message) const;
+  [[nodiscard]] bool had(const StreamMessage& message);
+  [[nodiscard]] std::uint64_t place_of(const StreamMessage& message) const;
+  [[nodiscard]] bool apply(const Arrived& arrived);
+  [[nodiscard]] bool apply_event(const Arrived& arrived);
   [[nodiscard]] bool apply_moderation(const StreamMessage& message);
   void look_ahead();
-  [[nodiscard]] std::optional<VerifiedEvent> event_of(const StreamMessage& message);
+  [[nodiscard]] std::optional<VerifiedEvent> event_of(const Arrived& arrived);
   [[nodiscard]] std::optional<VerifiedEvent> read_event(std::string_view body);
-  void note_applied(std::uint64_t sequence, const EventId& id);
+  void note_applied(const StreamMessage& message, const EventId& id);
   [[nodiscard]] bool is_all_written() const;
   [[nodiscard]] bool is_at_an_end();
   void write_position(std::uint64_t sequence);
@@ -316,6 +333,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   std::uint64_t last_number_ = 0;
   std::multimap<std::uint64_t, Known> known_;  // by where the stream has it
   std::deque<Arrived> arrived_;
+  std::uint64_t last_arrived_ = 0;
   std::optional<VerifiedEvent> first_arrived_;  // parsed, where there was no room for it
   std::unique_ptr<StreamVerifier> ahead_;       // where signatures are checked again
   std::size_t looked_ahead_ = 0;                // of arrived_, from its front
@@ -341,10 +359,12 @@ class Cluster final : public ClusterPort, private BusHandler {
   Verifier verifier_{64};
   SeldomLog errors_;
 
-  // Sequences of the stream; written by the thread, written_ by the writer's.
+  // Sequences of the stream; written by the thread, written_ and its count by the writer's.
   std::atomic<std::uint64_t> handled_{0};
-  std::atomic<std::uint64_t> submitted_{0};
   std::atomic<std::uint64_t> written_{0};
+  // Events, of whatever number.
+  std::atomic<std::uint64_t> submitted_count_{0};
+  std::atomic<std::uint64_t> written_count_{0};
   std::atomic<bool> store_failed_{false};
   std::atomic<std::int64_t> new_start_ms_{0};  // when the store is to be tried again; 0: it is well
   std::atomic<bool> is_away_{false};
@@ -361,6 +381,7 @@ class Cluster final : public ClusterPort, private BusHandler {
     Count refused_away{0};
     Count applied{0};
     Count applied_own{0};
+    Count applied_late{0};
     Count malformed{0};
     Count ephemeral_in{0};
     Count ephemeral_out{0};

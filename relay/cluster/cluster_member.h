@@ -84,6 +84,11 @@ class ClusterMember {
 
   [[nodiscard]] Repair& repair() { return repair_; }
 
+  /// Messages of others that mean nothing.
+  [[nodiscard]] std::uint64_t malformed() const {
+    return snapshots_.malformed() + control_.malformed() + repair_.malformed();
+  }
+
   /// Of the snapshot that is being fetched; zeros where none is.
   [[nodiscard]] SnapshotProgress fetched() const;
 

@@ -108,8 +108,8 @@ struct ModerationMessage {
   std::vector<ModerationChange> changes;
   std::vector<PublicKey> erased_authors;  ///< all that they have written up to here in the stream
   std::vector<EventId> erased_ids;
-  /// Told again (decision_log.h), at a later place of the stream than most relays had it: what is
-  /// not banned is erased only up to decided_at_s.
+  /// Told again, or applied late (decision_log.h): at a later place than most relays had it. What
+  /// is not banned is erased only up to decided_at_s.
   bool is_again = false;
 
   bool operator==(const ModerationMessage&) const = default;

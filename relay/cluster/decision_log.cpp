@@ -23,6 +23,17 @@ Key key_of(std::uint64_t number) {
   return Key().add_integer(number, kNumberBytes);
 }
 
+void drop_decided_since(ModerationMessage& decision, std::span<const ModerationMessage> later) {
+  std::set<std::pair<ModerationList, std::string>> since;
+  for (const ModerationMessage& message : later) {
+    if (message.id == decision.id) continue;  // that is this one
+    for (const ModerationChange& change : message.changes) since.emplace(change.list, change.item);
+  }
+  std::erase_if(decision.changes, [&since](const ModerationChange& change) {
+    return since.contains({change.list, change.item});
+  });
+}
+
 }  // namespace
 
 Result<std::unique_ptr<DecisionLog>, std::string> DecisionLog::open(
@@ -79,20 +90,42 @@ bool DecisionLog::has(std::string_view id) const {
   return numbers_.contains(id);
 }
 
+// In the order in which they were applied. With mutex_ held.
+Result<std::vector<ModerationMessage>, std::string> DecisionLog::from(std::uint64_t number) const {
+  std::vector<ModerationMessage> out;
+  lmdb::ReadTxn txn(*env_);
+  lmdb::Cursor at(txn, table_);
+  for (bool more = at.seek(key_of(number).span()); more; more = at.next()) {
+    auto message = parse_moderation(as_text(at.value().subspan(kIdBytes)));
+    if (!message)
+      return failure("a decision of the log: " + std::string(to_string(message.error())));
+    out.push_back(std::move(*message));
+  }
+  if (!txn.ok()) return failure(txn.error().text());
+  return out;
+}
+
 std::optional<ModerationMessage> DecisionLog::again(std::string_view id) {
   const std::lock_guard lock(mutex_);
   const auto found = numbers_.find(id);
   if (found == numbers_.end()) return std::nullopt;
-  std::vector<ModerationMessage> messages;
-  lmdb::ReadTxn txn(*env_);
-  lmdb::Cursor at(txn, table_);
-  for (bool more = at.seek(key_of(found->second).span()); more; more = at.next()) {
-    auto message = parse_moderation(as_text(at.value().subspan(kIdBytes)));
-    if (!message) return std::nullopt;
-    messages.push_back(std::move(*message));
-  }
-  if (messages.empty()) return std::nullopt;
-  return decided_again(messages.front(), std::span(messages).subspan(1));
+  const auto messages = from(found->second);
+  if (!messages || messages->empty()) return std::nullopt;
+  return decided_again(messages->front(), std::span(*messages).subspan(1));
+}
+
+Result<ModerationMessage, std::string> DecisionLog::still_decided(
+    const ModerationMessage& late) const {
+  const std::lock_guard lock(mutex_);
+  auto messages = from(0);
+  if (!messages) return failure(std::move(messages.error()));
+  std::erase_if(*messages, [&late](const ModerationMessage& one) {
+    return one.decided_at_s <= late.decided_at_s;
+  });
+  ModerationMessage out = late;
+  out.is_again = true;
+  drop_decided_since(out, *messages);
+  return out;
 }
 
 std::string id_of_again(std::string_view id) {
@@ -102,18 +135,10 @@ std::string id_of_again(std::string_view id) {
 
 std::optional<ModerationMessage> decided_again(const ModerationMessage& decision,
                                                std::span<const ModerationMessage> later) {
-  std::set<std::pair<ModerationList, std::string>> since;
-  const std::string again = id_of_again(decision.id);
-  for (const ModerationMessage& message : later) {
-    if (message.id == again) continue;  // that is this one
-    for (const ModerationChange& change : message.changes) since.emplace(change.list, change.item);
-  }
   ModerationMessage out = decision;
-  out.id = again;
+  out.id = id_of_again(decision.id);
   out.is_again = true;
-  std::erase_if(out.changes, [&since](const ModerationChange& change) {
-    return since.contains({change.list, change.item});
-  });
+  drop_decided_since(out, later);
   if (out.changes.empty() && out.erased_authors.empty() && out.erased_ids.empty()) {
     return std::nullopt;
   }

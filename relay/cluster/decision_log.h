@@ -45,6 +45,11 @@ class DecisionLog {
 
   [[nodiscard]] bool has(std::string_view id) const;
 
+  /// A decision that comes late, as it is told again: without changes of what others have changed
+  /// that were made after it and applied before it. The error is one line.
+  [[nodiscard]] Result<ModerationMessage, std::string> still_decided(
+      const ModerationMessage& late) const;
+
   /// What to tell a relay that was not told of it: see decided_again(). Nothing: it is not there
   /// any more, or nothing of it is in force.
   [[nodiscard]] std::optional<ModerationMessage> again(std::string_view id);
@@ -54,6 +59,8 @@ class DecisionLog {
       : env_(std::move(env)), table_(table) {}
 
   [[nodiscard]] Result<void, std::string> load();
+  [[nodiscard]] Result<std::vector<ModerationMessage>, std::string> from(
+      std::uint64_t number) const;
 
   // Constant after construction.
   std::unique_ptr<lmdb::Env> env_;

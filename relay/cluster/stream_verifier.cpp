@@ -23,20 +23,19 @@ StreamVerifier::~StreamVerifier() {
   for (auto& thread : threads_) thread.join();
 }
 
-void StreamVerifier::begin(std::uint64_t sequence, std::string_view body) {
-  // Read again from before: what waits is of an earlier reading.
-  if (!waiting_.empty() && waiting_.back()->sequence >= sequence) waiting_.clear();
-  auto job = std::make_shared<Job>(sequence, body);
+void StreamVerifier::begin(std::uint64_t number, std::string_view body) {
+  CHECK(waiting_.empty() || waiting_.back()->number < number);
+  auto job = std::make_shared<Job>(number, body);
   if (jobs_.push(std::shared_ptr<Job>(job))) waiting_.push_back(std::move(job));
 }
 
-std::optional<std::optional<VerifiedEvent>> StreamVerifier::take(std::uint64_t sequence,
+std::optional<std::optional<VerifiedEvent>> StreamVerifier::take(std::uint64_t number,
                                                                  std::string_view body) {
-  while (!waiting_.empty() && waiting_.front()->sequence < sequence) waiting_.pop_front();
-  if (waiting_.empty() || waiting_.front()->sequence != sequence) return std::nullopt;
+  while (!waiting_.empty() && waiting_.front()->number < number) waiting_.pop_front();
+  if (waiting_.empty() || waiting_.front()->number != number) return std::nullopt;
   const std::shared_ptr<Job> job = std::move(waiting_.front());
   waiting_.pop_front();
-  if (job->body != body) return std::nullopt;  // of another stream
+  CHECK(job->body == body);
   std::unique_lock lock(mutex_);
   done_.wait(lock, [&] { return job->is_done; });
   return std::optional(std::move(job->event));

@@ -41,20 +41,20 @@ class StreamVerifier {
 
   [[nodiscard]] bool has_room() const { return waiting_.size() < kWaitingMax; }
 
-  /// While there is room; in the order of the stream.
-  void begin(std::uint64_t sequence, std::string_view body);
+  /// While there is room. `number`: larger than all before.
+  void begin(std::uint64_t number, std::string_view body);
 
   /// Its event, or nothing when it is none or its signature is wrong. Waits until that is known.
   /// Nothing at all: this message was not begun with. Each is asked about once, in their order;
   /// what was begun before it and not asked about is forgotten.
-  [[nodiscard]] std::optional<std::optional<VerifiedEvent>> take(std::uint64_t sequence,
+  [[nodiscard]] std::optional<std::optional<VerifiedEvent>> take(std::uint64_t number,
                                                                  std::string_view body);
 
  private:
   struct Job {
-    Job(std::uint64_t at, std::string_view text) : sequence(at), body(text) {}
+    Job(std::uint64_t its_number, std::string_view text) : number(its_number), body(text) {}
 
-    const std::uint64_t sequence;
+    const std::uint64_t number;
     const std::string body;
     // Guarded by mutex_, until it is done.
     bool is_done = false;
@@ -64,7 +64,7 @@ class StreamVerifier {
   void run();
 
   Mailbox<std::shared_ptr<Job>> jobs_{2 * kWaitingMax};  // some of them forgotten
-  std::deque<std::shared_ptr<Job>> waiting_;             // the caller's: by sequence
+  std::deque<std::shared_ptr<Job>> waiting_;             // the caller's: by number
   std::mutex mutex_;
   std::condition_variable done_;
   std::vector<std::thread> threads_;  // last

@@ -255,6 +255,7 @@ export function cluster_test(name, { skip, ms = 110_000, ...options }, body) {
     try {
       await within(ms, name, body(cluster, t));
     } catch (error) {
+      console.error(`${name}: ${error.stack}`);  // before all that the programs have said
       cluster.show_logs();
       throw error;
     } finally {

@@ -69,6 +69,15 @@ TEST_F(AppliedIdsTest, TellsWhatItWasToldWithinAWindow) {
   }
 }
 
+TEST_F(AppliedIdsTest, KnowsWhatAMessageWas) {
+  auto ids = open(0);
+  add(*ids, {1, kWindow + 1});
+  EXPECT_TRUE(ids->has(1, id_of(1)));
+  EXPECT_TRUE(ids->has(kWindow + 1, id_of(kWindow + 1)));
+  EXPECT_FALSE(ids->has(2, id_of(1)));
+  EXPECT_FALSE(ids->has(kWindow + 2, id_of(1)));
+}
+
 TEST_F(AppliedIdsTest, DigestsAgreeOnlyWhereTheIdsDo) {
   auto one = open(0);
   add(*one, {1, kWindow + 5});

@@ -63,6 +63,21 @@ TEST(DecidedAgain, HasTheSameIdWhoeverTells) {
   EXPECT_TRUE(is_message_id(id_of_again(id_of(1))));
 }
 
+TEST(DecisionLog, WhatComesLateYieldsToWhatWasDecidedAfterIt) {
+  const TempDir dir;
+  auto log = open(dir.path() / "decisions");
+  ASSERT_TRUE(log->put(decision(1, {kind_change(1, "first")})));
+  ASSERT_TRUE(log->put(decision(3, {kind_change(3, "third")})));
+  auto late = decision(2, {kind_change(1, "late"), kind_change(2, "late"), kind_change(3, "late")});
+  late.erased_ids.emplace_back();
+  const auto still = log->still_decided(late);
+  ASSERT_TRUE(still) << still.error();
+  EXPECT_EQ(still->changes, (std::vector{kind_change(1, "late"), kind_change(2, "late")}));
+  EXPECT_EQ(still->erased_ids, late.erased_ids);
+  EXPECT_EQ(still->id, late.id);
+  EXPECT_TRUE(still->is_again) << "nothing is erased that was written after it";
+}
+
 TEST(DecisionLog, KnowsTheLastOnesAfterARestart) {
   const TempDir dir;
   auto log = open(dir.path() / "decisions");

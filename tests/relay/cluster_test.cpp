@@ -287,6 +287,53 @@ TEST_F(ClusterTest, ARelayThatWasStoppedGoesOnWhereItWas) {
   EXPECT_EQ(metric("b", "applied_total"), 1U);
 }
 
+// As if the server that it read from before had given the same numbers to other messages.
+TEST_F(ClusterTest, WhatANumberOfBeforeStandsForNowIsAppliedLate) {
+  start_both();
+  const Event spam = alice.sign(1, "spam");
+  EXPECT_EQ(connect("b").publish(spam), "true ");
+  EXPECT_TRUE(both_come_to_have({spam}));
+  clients.clear();
+  stop("b");
+  Client& a = connect("a");
+  std::vector<Event> events;
+  for (int i = 0; i < 8; ++i) {
+    events.push_back(bob.sign(1, std::to_string(i)));
+    EXPECT_EQ(a.publish(events.back()), "true ");
+  }
+  ModerationMessage ban;
+  ban.id = new_message_id(rng);
+  ban.relay = "c";
+  ban.decided_at_s = clock.unix_s();
+  ban.changes = {{ModerationList::BannedKeys, item_of(spam.pubkey), "spam"}};
+  ban.erased_authors = {spam.pubkey};
+  {
+    BusOptions options = members["a"].config.cluster_options().bus;
+    options.name = "c";
+    Bus bus(options, nullptr);
+    ASSERT_TRUE(bus.wait_connected(20'000));
+    EXPECT_EQ(bus.publish("test.s.moderation", ban.id, to_json(ban), 1), Bus::Sent::Yes);
+  }
+  EXPECT_TRUE(world.poll([&] { return metric("a", "position") == 10; }));
+  {
+    auto store = open_store(members["b"].config.data);
+    StreamPosition position = store->stream_position().value();
+    EXPECT_EQ(position.sequence, 1U);
+    position.sequence = 10;
+    ASSERT_TRUE(store->set_stream_position(position));
+  }
+  start("b");
+  ASSERT_TRUE(comes_to_serve("b"));
+  EXPECT_TRUE(both_come_to_have(events));
+  EXPECT_TRUE(connect("b").publish(alice.sign(1, "more")).starts_with("false blocked:"));
+  EXPECT_GE(metric("b", "applied_late_total"), events.size() + 1);
+  EXPECT_EQ(metric("b", "position"), 10U);
+  // What it publishes itself is answered and stored as before.
+  events.push_back(bob.sign(1, "then"));
+  EXPECT_EQ(connect("b").publish(events.back()), "true ");
+  EXPECT_TRUE(both_come_to_have(events));
+}
+
 TEST_F(ClusterTest, WithoutNatsReadsGoOnAndWritesAreRefused) {
   start_both();
   Client& client = connect("a");
