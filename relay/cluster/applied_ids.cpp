@@ -120,6 +120,21 @@ void AppliedIds::add(std::uint64_t sequence, const EventId& id) {
   begin_window(sequence + 1);
 }
 
+std::optional<EventId> AppliedIds::replace(std::uint64_t sequence, const EventId& id) {
+  const std::lock_guard lock(mutex_);
+  const auto before = find({sequence, sequence});
+  if (!before || before->front() == id) return std::nullopt;
+  if (sequence >= first_) {
+    const auto at = static_cast<std::size_t>(sequence - first_);
+    now_.at(at) = id;
+    written_ = std::min(written_, at);
+  } else {
+    (void)write_at(file_.get(), place_of_id(sequence), id.span());
+    digests_.at(slot_of(sequence)) = Cached();
+  }
+  return before->front();
+}
+
 void AppliedIds::begin_window(std::uint64_t first) {
   first_ = first;
   now_.clear();
@@ -195,6 +210,18 @@ std::vector<EventId> AppliedIds::known_of(const StreamRange& window) {
   const std::lock_guard lock(mutex_);
   if (window.first == window_of(first_).first) return now_;
   return find(window).value_or(std::vector<EventId>());
+}
+
+AppliedIds::Set AppliedIds::known_about(const StreamRange& range) {
+  constexpr std::uint64_t kReach = 4 * kWindow;
+  const std::uint64_t until = range.last + kReach;
+  Set out;
+  for (std::uint64_t at = range.first > kReach ? range.first - kReach : 1; at <= until;
+       at = window_of(at).last + 1) {
+    const auto ids = known_of(window_of(at));
+    out.insert(ids.begin(), ids.end());
+  }
+  return out;
 }
 
 std::optional<RangeDigest> AppliedIds::digest(const StreamRange& range) {

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 namespace nostril::relay {
@@ -49,7 +50,7 @@ inline constexpr std::string_view kAppliedIdsFile = "cluster.ids";  ///< in a re
 /// Numbers are big-endian.
 ///
 /// It is an aid, and not synced: what is not known, because of a crash or a full disk, is not
-/// compared. Threads: begin(), add() and flush() from one, the rest from any.
+/// compared. Threads: begin(), add(), replace() and flush() from one, the rest from any.
 class AppliedIds {
  public:
   static constexpr std::uint64_t kWindow = 1'024;
@@ -69,6 +70,9 @@ class AppliedIds {
   void begin(const StreamIdentity& of, std::uint64_t applied);
   /// In the order of the stream. What was left out is zeros.
   void add(std::uint64_t sequence, const EventId& id);
+  /// What one that was added is now: of the same number. Returns what it was, if that is known and
+  /// another.
+  std::optional<EventId> replace(std::uint64_t sequence, const EventId& id);
   /// What was added is in the file.
   void flush();
 
@@ -85,6 +89,12 @@ class AppliedIds {
   /// All of a window; of the one that is being filled what is there; nothing of one in the file
   /// that is not known as a whole.
   [[nodiscard]] std::vector<EventId> known_of(const StreamRange& window);
+
+  using Set = std::unordered_set<EventId, FixedBytesHash>;
+
+  /// All that is known of a range and some thousands of messages around it: where the same messages
+  /// are if a server numbers them otherwise.
+  [[nodiscard]] Set known_about(const StreamRange& range);
   [[nodiscard]] std::optional<RangeDigest> digest(const StreamRange& range);
 
   /// A moderator's decision, as it stands among the ids. What comes behind a "." of the message id

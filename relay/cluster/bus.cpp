@@ -40,7 +40,8 @@ constexpr std::int64_t kMakeWaitMs = 3'000;
 // Another server may reach those that this one does not.
 constexpr Ms kUnansweredMax{12'000};
 constexpr Ms kConnectPause{500};
-constexpr Ms kConsumerPause{250};
+constexpr Ms kConsumerPauseMin{250};
+constexpr Ms kConsumerPauseMax{2'000};
 constexpr Ms kHeartbeat{1'000};
 constexpr Ms kSilenceMax{3'500};
 constexpr Ms kStandsMax{60'000};
@@ -305,6 +306,7 @@ struct Bus::Impl {
   Clock::time_point answered;     // by the stream, or connected
   Clock::time_point next_look;
   Clock::time_point next_consumer;  // not before
+  Ms consumer_pause = kConsumerPauseMin;
   std::optional<Clock::time_point> behind_since;
   Ms stands_max = kSilenceMax;
   std::uint64_t stood_at = 0;
@@ -343,7 +345,7 @@ struct Bus::Impl {
   void look_at_consumer(Link& on);
   [[nodiscard]] bool can_read_on(const Reading& wanted, bool met_hole);
   [[nodiscard]] std::uint64_t again_count() const;
-  void make_consumer(Link& on, std::uint64_t next_sequence);
+  [[nodiscard]] bool make_consumer(Link& on, std::uint64_t next_sequence);
   void drop_consumer();
   void on_delivery(std::uint64_t consumer_number, natsMsg* msg);
   void on_status(natsMsg* msg);
@@ -763,10 +765,13 @@ void Bus::Impl::look_at_consumer(Link& on) {
     wanted = reading;
     met_hole = consumer.met_hole;
   }
-  next_consumer = Clock::now() + kConsumerPause;
   log(LogLevel::Debug, "cluster: reads anew from message {} of {}: {}", wanted.next, last_sequence,
       public_text(why));
-  if (look_at_stream(on) && can_read_on(wanted, met_hole)) make_consumer(on, wanted.next);
+  const bool is_made =
+      look_at_stream(on) && can_read_on(wanted, met_hole) && make_consumer(on, wanted.next);
+  // Servers that elect somebody refuse at once, for some seconds.
+  consumer_pause = is_made ? kConsumerPauseMin : std::min(2 * consumer_pause, kConsumerPauseMax);
+  next_consumer = Clock::now() + consumer_pause;
 }
 
 // Whether the stream has what is next. Its info is of this moment.
@@ -815,7 +820,7 @@ std::uint64_t Bus::Impl::again_count() const {
   return std::min(Bus::kAgainMax, Bus::kAgainBytes / bytes_each + 1);
 }
 
-void Bus::Impl::make_consumer(Link& on, std::uint64_t next_sequence) {
+bool Bus::Impl::make_consumer(Link& on, std::uint64_t next_sequence) {
   drop_consumer();
   std::uint64_t again = again_count();
   const std::string subject = options.inbox_prefix + ".d." + random_text();
@@ -832,12 +837,12 @@ void Bus::Impl::make_consumer(Link& on, std::uint64_t next_sequence) {
   auto subscription = on.subscribe(subject, next.tap, false);
   if (!subscription) {
     set_state(BusState::Away, "NATS: " + text_of(subscription.error()));
-    return;
+    return false;
   }
   next.subscription = std::move(*subscription);
   {
     const std::lock_guard lock(reading_mutex);
-    if (reading.next != next_sequence) return;  // read_stream() has come in between
+    if (reading.next != next_sequence) return false;  // read_stream() has come in between
     if (std::exchange(reading.is_without_again, false)) again = 0;
     again = std::min(again, next_sequence - 1);
     next.is_at_again = again > 0;
@@ -855,14 +860,15 @@ void Bus::Impl::make_consumer(Link& on, std::uint64_t next_sequence) {
   if (!body) {
     drop_consumer();
     set_state(body.error().state, "the stream can't be read: " + body.error().why);
-    return;
+    return false;
   }
   if (const auto made = jetstream::parse_consumer_reply(*body, options.stream); !made) {
     drop_consumer();
     set_problem(made.error(), "the stream can't be read");
-    return;
+    return false;
   }
   consumers_made.fetch_add(1);
+  return true;
 }
 
 // The servers forget one that nobody listens to.

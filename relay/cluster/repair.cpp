@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
-#include <set>
 
 namespace nostril::relay {
 
@@ -20,13 +19,13 @@ constexpr std::int64_t kAnswerWaitMs = 5'000;
 constexpr std::int64_t kAgainMs = 1'000;       // until what was published again should be here
 constexpr std::int64_t kLookAgainMs = 10'000;  // at a window that is still being filled
 constexpr std::int64_t kStandsMs = 5'000;
-constexpr std::int64_t kAskAgainMs = 30'000;  // for the same event
-constexpr std::int64_t kNever = INT64_MAX;    // as the time of a question that is not to be asked
+constexpr std::int64_t kAskAgainMs = 30'000;    // for the same event
+constexpr std::int64_t kAskAgainMsMin = 5'000;  // when all that was in the stream has been applied
+constexpr std::int64_t kNever = INT64_MAX;      // as the time of a question that is not to be asked
 constexpr std::size_t kRememberedMax = 65'536;
 
-// In `of` and not in `than`.
-std::vector<EventId> more(const std::vector<EventId>& of, const std::vector<EventId>& than) {
-  const std::set<EventId> known(than.begin(), than.end());
+// In `of` and not in `known`.
+std::vector<EventId> more(const std::vector<EventId>& of, const AppliedIds::Set& known) {
   std::vector<EventId> out;
   std::ranges::copy_if(of, std::back_inserter(out), [&known](const EventId& id) {
     return !id.is_zero() && !known.contains(id);
@@ -241,7 +240,8 @@ void Repair::take_answer(const RepairAnswer& answer) {
 void Repair::take_ids(const std::vector<EventId>& theirs) {
   const StreamRange range = asked_->difference.report.range;
   if (theirs.size() != range.size()) return settle();  // it has no list any more
-  const auto missing = missing_of(more(theirs, told_about(range)));
+  // What this relay was told of and does not have it did not keep, and would not again.
+  const auto missing = missing_of(more(theirs, parts_.applied.known_about(range)));
   if (missing.empty()) return settle();
   if (++looks_at(asked_->difference) >= kTriesMax) {
     log(LogLevel::Warning,
@@ -262,33 +262,29 @@ void Repair::take_ids(const std::vector<EventId>& theirs) {
 
 // What was asked for is under way, and so is what a decision that was asked for is told again as.
 std::vector<EventId> Repair::not_asked_for(const std::vector<EventId>& ids) {
-  const std::int64_t now_ms = parts_.clock.monotonic_ms();
-  if (asked_ms_.size() > kRememberedMax) asked_ms_.clear();
+  if (asked_for_.size() > kRememberedMax) asked_for_.clear();
+  const auto info = parts_.bus.info();
+  const AskedFor now{parts_.clock.monotonic_ms(), info ? info->last_sequence : 0};
   std::vector<EventId> out;
   for (const EventId& id : ids) {
-    const auto found = asked_ms_.find(id);
-    if (found != asked_ms_.end() && now_ms - found->second < kAskAgainMs) continue;
-    asked_ms_[id] = now_ms;
+    const auto found = asked_for_.find(id);
+    if (found != asked_for_.end() && is_under_way(found->second)) continue;
+    asked_for_[id] = now;
     out.push_back(id);
     if (!AppliedIds::is_decision(id)) continue;
     const auto again = AppliedIds::decision(id_of_again(AppliedIds::message_id(id)));
-    if (again) asked_ms_[*again] = kNever;
+    if (again) asked_for_[*again] = {kNever, 0};
   }
   return out;
 }
 
-// Servers that disagreed may number the same messages otherwise. What this relay was told of and
-// does not have it did not keep, and would not again.
-std::vector<EventId> Repair::told_about(const StreamRange& range) {
-  constexpr std::uint64_t kReach = 4 * AppliedIds::kWindow;
-  const std::uint64_t until = range.last + kReach;
-  std::vector<EventId> out;
-  for (std::uint64_t at = range.first > kReach ? range.first - kReach : 1; at <= until;
-       at = AppliedIds::window_of(at).last + 1) {
-    const auto ids = parts_.applied.known_of(AppliedIds::window_of(at));
-    out.insert(out.end(), ids.begin(), ids.end());
-  }
-  return out;
+// What was published again while the stream had no leader is lost.
+bool Repair::is_under_way(const AskedFor& asked) const {
+  if (asked.at_ms == kNever) return true;
+  const std::int64_t since_ms = parts_.clock.monotonic_ms() - asked.at_ms;
+  const auto position = parts_.position();
+  const bool has_come_by = position && position->sequence >= asked.stream_last;
+  return since_ms < (has_come_by ? kAskAgainMsMin : kAskAgainMs);
 }
 
 std::vector<EventId> Repair::missing_of(const std::vector<EventId>& ids) {

@@ -105,6 +105,11 @@ class Repair {
     std::int64_t deadline_ms = 0;
   };
 
+  struct AskedFor {
+    std::int64_t at_ms = 0;
+    std::uint64_t stream_last = 0;  ///< of the stream then
+  };
+
   void run();
   void take(const BusMessage& message);
   void take_report(const DigestReport& report);
@@ -112,9 +117,9 @@ class Repair {
   void take_answer(const RepairAnswer& answer);
   void take_ids(const std::vector<EventId>& theirs);
   void take_again(const AgainAnswer& answer);
-  [[nodiscard]] std::vector<EventId> told_about(const StreamRange& range);
   [[nodiscard]] std::vector<EventId> missing_of(const std::vector<EventId>& ids);
   [[nodiscard]] std::vector<EventId> not_asked_for(const std::vector<EventId>& ids);
+  [[nodiscard]] bool is_under_way(const AskedFor& asked) const;
   [[nodiscard]] bool publish_event_again(const EventId& id);
   [[nodiscard]] bool publish_decision_again(const EventId& id);
   [[nodiscard]] bool is_other(const RangeReport& report, const StreamPosition& position);
@@ -145,7 +150,7 @@ class Repair {
   std::optional<Asked> asked_;
   std::map<std::pair<std::string, RangeReport>, unsigned> looks_;  // kTriesMax: it is settled
   std::map<std::pair<std::string, std::uint64_t>, std::int64_t> looked_ms_;  // by window
-  std::unordered_map<EventId, std::int64_t, FixedBytesHash> asked_ms_;
+  std::unordered_map<EventId, AskedFor, FixedBytesHash> asked_for_;
 
   Mailbox<BusMessage> queue_{kQueueMax};
   std::thread thread_;  // last: it uses all of the above

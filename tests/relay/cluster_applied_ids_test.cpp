@@ -78,6 +78,34 @@ TEST_F(AppliedIdsTest, KnowsWhatAMessageWas) {
   EXPECT_FALSE(ids->has(kWindow + 2, id_of(1)));
 }
 
+TEST_F(AppliedIdsTest, WhatIsReplacedStaysSoAndIsTold) {
+  const EventId late = id_of(1'000'000);
+  const EventId later = id_of(1'000'001);
+  const StreamRange whole{1, kWindow};
+  {
+    auto ids = open(0);
+    add(*ids, {1, kWindow + 20});
+    const auto before = ids->digest(whole);
+    EXPECT_EQ(ids->replace(5, late), id_of(5));
+    EXPECT_EQ(ids->replace(kWindow + 5, later), id_of(kWindow + 5));
+    EXPECT_EQ(ids->replace(5, late), std::nullopt) << "it is that already";
+    EXPECT_EQ(ids->replace(kWindow + 21, late), std::nullopt) << "nothing was there";
+    EXPECT_NE(ids->digest(whole), before);
+    ids->flush();
+    EXPECT_EQ(ids->replace(kWindow + 3, late), id_of(kWindow + 3));
+    ids->flush();
+  }
+  auto ids = open(kWindow + 20);
+  EXPECT_TRUE(ids->has(5, late));
+  EXPECT_TRUE(ids->has(kWindow + 3, late));
+  EXPECT_TRUE(ids->has(kWindow + 4, id_of(kWindow + 4)));
+  EXPECT_TRUE(ids->has(kWindow + 5, later));
+  EXPECT_TRUE(ids->has(kWindow + 20, id_of(kWindow + 20)));
+  const auto known = ids->known_about({kWindow + 1, kWindow + 2});
+  EXPECT_TRUE(known.contains(late) && known.contains(id_of(1)) && known.contains(later));
+  EXPECT_FALSE(known.contains(id_of(5)));
+}
+
 TEST_F(AppliedIdsTest, DigestsAgreeOnlyWhereTheIdsDo) {
   auto one = open(0);
   add(*one, {1, kWindow + 5});
