@@ -16,6 +16,7 @@
 #include <fmt/core.h>
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -23,6 +24,7 @@
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -225,11 +227,22 @@ void keep_freed_memory() {
 #endif
 }
 
+// A page of a store's file is not there: the file is cut off, or the disk fails. Nothing can go on,
+// but it can be said.
+void end_for_missing_page(int /*signal*/) {
+  constexpr std::string_view kText =
+      "error: a page of the store's file can't be read: the file is cut off (the copy of one, not "
+      "finished?), or the disk fails\n";
+  (void)!::write(STDERR_FILENO, kText.data(), kText.size());
+  ::_exit(1);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   // A file at its limit (RLIMIT_FSIZE) is a full disk, not the end.
   std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGBUS, end_for_missing_page);
   keep_freed_memory();
   try {
     CLI::App app("A Nostr relay. Events are kept in one directory; nothing else to install.",

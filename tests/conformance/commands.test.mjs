@@ -75,3 +75,38 @@ test("export gives what a filter names, oldest first", () => {
     assert.match(stderr, new RegExp(says));
   }
 });
+
+test("a damaged store is named as such, by status 1 and one line, wherever the damage is", () => {
+  const alice = person();
+  const events = Array.from({ length: 1_500 }, (_, i) => alice.sign(1, { content: `${i} `.repeat(i % 60), tags: [["t", `${i % 9}`]], created_at: now() - i }));
+  assert.equal(run(["import", "--data", "whole"], jsonl(events)).status, 0);
+  const whole = fs.readFileSync(path.join(folder, "whole/data.mdb"));
+  fs.mkdirSync(path.join(folder, "hurt"));
+  const hurt = (bytes) => fs.writeFileSync(path.join(folder, "hurt/data.mdb"), bytes);
+  const ended = (command) => {
+    const { status, signal, stderr } = run([command, "--data", "hurt"], "");
+    assert.deepEqual([signal, status], [null, 1], `${command}: ${stderr}`);
+    return stderr;
+  };
+  for (const part of [0.1, 0.5, 0.9]) {
+    hurt(whole.subarray(0, Math.floor(part * whole.length)));
+    for (const command of ["check", "export"]) assert.match(ended(command), /^error: .*(cut off|damaged)/m);
+    assert.match(run(["run", "--data", "hurt", "--listen", "127.0.0.1:0"]).stderr, /^error: /m);
+  }
+  let found = 0;
+  for (let page = 2; page * 4096 < whole.length; page += 7) {
+    const bytes = Buffer.from(whole);
+    bytes.fill(0, page * 4096, (page + 1) * 4096);
+    hurt(bytes);
+    const { status, signal } = run(["check", "--data", "hurt"]);
+    assert.equal(signal, null, `page ${page}`);
+    if (status !== 0) found++;  // a page may be a free one
+  }
+  assert.ok(found > 0);
+  for (const [bytes, says] of [[Buffer.alloc(0), "its data.mdb is empty"], [Buffer.from("rubbish"), "error: "]]) {
+    hurt(bytes);
+    assert.ok(ended("stats").includes(says));
+  }
+  fs.rmSync(path.join(folder, "hurt/data.mdb"));
+  assert.ok(ended("stats").includes("there is no data.mdb in it"));
+});
