@@ -15,8 +15,12 @@ namespace nostril {
 
 namespace {
 
+std::string place(const std::string& file, const toml::node& node) {
+  return fmt::format("{}:{}", file, node.source().begin.line);
+}
+
 [[noreturn]] void fail(const std::string& file, const toml::node& node, std::string_view what) {
-  throw ConfigError(fmt::format("{}:{}: {}", file, node.source().begin.line, what));
+  throw ConfigError(fmt::format("{}: {}", place(file, node), what));
 }
 
 std::string quote(std::string_view text) {
@@ -109,7 +113,7 @@ void Config::load(const std::string& path) {
 /// One file, or one element of an array of tables in it.
 class Config::Loader {
  public:
-  Loader(const Config& config, const std::string& file) : config_(config), file_(file) {}
+  Loader(Config& config, const std::string& file) : config_(config), file_(file) {}
 
   void load(const toml::table& root) const {
     assign_section("", root);
@@ -137,6 +141,7 @@ class Config::Loader {
       const std::string full = section.empty() ? name : fmt::format("{}.{}", section, name);
       if (field == config_.fields_.end()) nobody_reads(node, full, full);
       assign(*field, node);
+      config_.places_.insert_or_assign(full, place(file_, node));
     }
   }
 
@@ -206,7 +211,7 @@ class Config::Loader {
          fmt::format("nobody reads {}{}; --print-config shows all keys", written, hint));
   }
 
-  const Config& config_;
+  Config& config_;
   const std::string& file_;
 };
 
@@ -219,6 +224,11 @@ void Config::load_text(std::string_view toml_text, const std::string& name) {
         fmt::format("{}:{}: {}", name, error.source().begin.line, error.description()));
   }
   Loader(*this, name).load(root);
+}
+
+std::string Config::placed(const std::string& error) const {
+  const auto found = places_.find(std::string_view(error).substr(0, error.find_first_of(": ")));
+  return found == places_.end() ? error : fmt::format("{}: {}", found->second, error);
 }
 
 std::string Config::print_field(const Field& field) const {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -71,6 +72,10 @@ class Config {
   /// Throws ConfigError.
   void load(const std::string& path);
   void load_text(std::string_view toml, const std::string& name);
+
+  /// An error that begins with the key ("section.key") of a field that a file has set, with the
+  /// file's name and the line before it; any other as it is.
+  [[nodiscard]] std::string placed(const std::string& error) const;
 
   /// Keys ("section.key") of fields whose values differ, in the order of their declaration, and
   /// names of arrays of tables that do. `other` has the same declarations (CHECK).
@@ -145,6 +150,7 @@ class Config {
   std::vector<Section> sections_;
   std::vector<Tables> tables_;
   std::vector<Field> fields_;
+  std::map<std::string, std::string, std::less<>> places_;  ///< file:line of what was set, by key
 };
 
 }  // namespace nostril

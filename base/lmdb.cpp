@@ -9,6 +9,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -37,6 +40,24 @@ int set_aside(int fd, int mode, std::size_t from, std::size_t to) {
     code = ::fallocate(fd, mode, static_cast<off_t>(from), size) == 0 ? 0 : errno;
   }
   return code;
+}
+
+// liblmdb ends the process when a page is not what it must be. It does that here: in words, and
+// without a core.
+void end_for_damage(MDB_env* env, const char* what) {
+  const char* path = nullptr;
+  if (mdb_env_get_path(env, &path) != 0 || path == nullptr) path = "a store";
+  std::fprintf(stderr, "error: %s: the file is damaged (%s)\n", path, what);
+  std::_Exit(1);
+}
+
+// Of a file that is to be read only, and that liblmdb would describe by an errno at most.
+std::optional<std::string> lack_of(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(path / "data.mdb", error);
+  if (error && std::filesystem::is_directory(path)) return "there is no data.mdb in it";
+  if (!error && bytes == 0) return "its data.mdb is empty";
+  return std::nullopt;
 }
 
 bool is_unknown(int code) {
@@ -113,10 +134,12 @@ Result<std::unique_ptr<Env>, std::string> Env::open(const std::filesystem::path&
       return refuse(Error{code}.text());
     }
   }
+  if (const auto lack = options.read_only ? lack_of(path) : std::nullopt) return refuse(*lack);
   MDB_env* raw = nullptr;
   if (const int code = mdb_env_create(&raw); code != 0) return refuse(Error{code}.text());
   std::unique_ptr<Env> env(new Env(raw, options));  // NOLINT: the constructor is private
-  int code = mdb_env_set_maxdbs(raw, options.tables_max);
+  int code = mdb_env_set_assert(raw, end_for_damage);
+  if (code == 0) code = mdb_env_set_maxdbs(raw, options.tables_max);
   if (code == 0) code = mdb_env_set_maxreaders(raw, options.readers_max);
   // A smaller size than the file's own is corrected by liblmdb.
   if (code == 0) code = mdb_env_set_mapsize(raw, round_to_pages(options.map_bytes_initial));

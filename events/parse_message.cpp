@@ -339,9 +339,14 @@ MessageError negentropy_error(ParseError error, std::string subscription) {
   return MessageError{error, std::nullopt, std::nullopt, std::move(subscription)};
 }
 
+/// As a refused REQ is: by the id that the client wrote, where that is a text.
+MessageError negentropy_id_error(ParseError error, const MessageReader& reader) {
+  return MessageError{error, std::nullopt, std::nullopt, reader.refused_subscription()};
+}
+
 Result<ClientMessage, MessageError> read_negentropy_open(MessageReader& reader) {
   auto subscription = reader.subscription();
-  if (!subscription) return failure(plain_error(subscription.error()));
+  if (!subscription) return failure(negentropy_id_error(subscription.error(), reader));
   auto filter = reader.filter();
   if (!filter) return failure(negentropy_error(filter.error(), std::move(*subscription)));
   auto message = reader.last_bytes();
@@ -352,7 +357,7 @@ Result<ClientMessage, MessageError> read_negentropy_open(MessageReader& reader) 
 
 Result<ClientMessage, MessageError> read_negentropy_message(MessageReader& reader) {
   auto subscription = reader.subscription();
-  if (!subscription) return failure(plain_error(subscription.error()));
+  if (!subscription) return failure(negentropy_id_error(subscription.error(), reader));
   auto message = reader.last_bytes();
   if (!message) return failure(negentropy_error(message.error(), std::move(*subscription)));
   return ClientMessage(

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -29,7 +30,9 @@ net::HttpResponse with_headers(int status, std::string body) {
 net::HttpResponse refused(int status, std::string_view why) {
   JsonWriter w;
   w.begin_object().key("error").string(why).end_object();
-  return with_headers(status, std::move(w).take());
+  auto out = with_headers(status, std::move(w).take());
+  if (status == 401) out.headers.add("WWW-Authenticate", "Nostr");
+  return out;
 }
 
 }  // namespace
@@ -39,13 +42,16 @@ net::HttpResponse admin_is_busy() {
 }
 
 AdminDesk::AdminDesk(Moderation& moderation, const Membership* membership, ManagedRelay& relay,
-                     const Clock& clock)
+                     UsedRequests& used, const Clock& clock)
     : moderation_(moderation),
       membership_(membership),
       relay_(relay),
       clock_(clock),
       management_(moderation, relay),
-      replays_(clock.unix_s()),
+      used_(used),
+      began_after_s_(used.until_s()),
+      // It lets pass what was made later than that many seconds after its start.
+      replays_(began_after_s_ - kNip98FutureSeconds),
       thread_([this] { run(); }) {}
 
 AdminDesk::~AdminDesk() {
@@ -125,18 +131,26 @@ Result<PublicKey, net::HttpResponse> AdminDesk::caller_of(const AdminRequest& re
   if (const auto body = check_payload(*token, sha256(request.body)); !body) {
     return failure(refused(401, to_string(body.error())));
   }
-  const std::int64_t opens_in_s = replays_.opens_in_s(now_s);
-  if (const auto fresh = replays_.admit(*token, now_s); !fresh) {
-    if (token->created_at >= now_s + opens_in_s)
-      return failure(refused(401, to_string(fresh.error())));
-    auto out = refused(
-        503, fmt::format("the relay has just started and can't know which signatures were used "
-                         "before: sign again in {} s",
-                         opens_in_s));
-    out.headers.add("Retry-After", std::to_string(opens_in_s));
+  if (auto used = use_up(*token, now_s); !used) return failure(std::move(used.error()));
+  return token->pubkey;
+}
+
+Result<void, net::HttpResponse> AdminDesk::use_up(const Nip98Token& token, std::int64_t now_s) {
+  if (token.created_at <= began_after_s_) {
+    const std::int64_t wait_s = std::max<std::int64_t>(1, replays_.opens_in_s(now_s));
+    auto out = refused(503, fmt::format("the relay has started since this was signed, and can't "
+                                        "know whether it was used before: sign again in {} s",
+                                        wait_s));
+    out.headers.add("Retry-After", std::to_string(wait_s));
     return failure(std::move(out));
   }
-  return token->pubkey;
+  if (const auto fresh = replays_.admit(token, now_s); !fresh) {
+    return failure(refused(401, to_string(fresh.error())));
+  }
+  if (!used_.raise(token.created_at)) {
+    return failure(refused(503, "the relay's disk does not take that this request is used"));
+  }
+  return {};
 }
 
 }  // namespace nostril::relay

@@ -10,6 +10,7 @@
 #include "relay/management.h"
 #include "relay/membership.h"
 #include "relay/moderation.h"
+#include "relay/used_requests.h"
 
 #include <array>
 #include <cstddef>
@@ -43,9 +44,9 @@ class AdminDesk {
  public:
   static constexpr std::size_t kQueueMax = 32;  ///< requests that wait; 64 KiB each at most
 
-  /// `membership`: nothing, or as long as this.
+  /// `membership`: nothing, or as long as this. `used`: the desk's alone.
   AdminDesk(Moderation& moderation, const Membership* membership, ManagedRelay& relay,
-            const Clock& clock);
+            UsedRequests& used, const Clock& clock);
   ~AdminDesk();
   AdminDesk(const AdminDesk&) = delete;
   AdminDesk& operator=(const AdminDesk&) = delete;
@@ -75,6 +76,8 @@ class AdminDesk {
   void take(MemberRequest&& request);
   net::HttpResponse answer(const AdminRequest& request);
   [[nodiscard]] Result<PublicKey, net::HttpResponse> caller_of(const AdminRequest& request);
+  /// Why the token can't be used: it was, or that can't be known.
+  [[nodiscard]] Result<void, net::HttpResponse> use_up(const Nip98Token& token, std::int64_t now_s);
 
   Moderation& moderation_;
   const Membership* const membership_;
@@ -84,6 +87,8 @@ class AdminDesk {
   Counter unauthorised_;
   // Owned by the thread.
   Verifier verifier_{0};
+  UsedRequests& used_;
+  const std::int64_t began_after_s_;  ///< what was made up to then may have been used before
   Nip98Replays replays_;
   LogLimit refusal_lines_;
   Mailbox<std::variant<AdminRequest, MemberRequest>> queue_{kQueueMax};

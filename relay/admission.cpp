@@ -24,6 +24,13 @@ bool embeds_protected(const Event& event) {
   });
 }
 
+bool names_relay(const Event& event) {
+  for (const Tags::View tag : event.tags) {
+    if (tag.name() == "relay" && tag.value()) return true;
+  }
+  return false;
+}
+
 unsigned leading_zero_bits(const EventId& id) {
   unsigned bits = 0;
   for (const std::uint8_t byte : id.bytes) {
@@ -97,6 +104,8 @@ std::string_view message_of(Refusal refusal) {
       return "blocked: moderators have reported this event or its author";
     case Refusal::BannedEvent:
       return "blocked: a moderator has removed this event";
+    case Refusal::NamesNoRelay:
+      return "invalid: a request to vanish names relays, and this one none";
   }
   return "error: refused";
 }
@@ -141,6 +150,8 @@ std::string_view name_of(Refusal refusal) {
       return "reported";
     case Refusal::BannedEvent:
       return "banned_event";
+    case Refusal::NamesNoRelay:
+      return "names_no_relay";
   }
   return "unknown";
 }
@@ -184,6 +195,7 @@ std::optional<Refusal> Admission::refuse(const Event& event, std::int64_t now_s,
   }
   if (!is_from_author && is_protected(event)) return Refusal::Protected;
   if (embeds_protected(event)) return Refusal::EmbedsProtected;
+  if (event.kind == kinds::kVanish && !names_relay(event)) return Refusal::NamesNoRelay;
   if (!is_open_to_all(event.kind) && !has_work(event, rules_->work_bits_min)) {
     return Refusal::LacksWork;
   }

@@ -32,8 +32,9 @@ enum class Refusal : std::uint8_t {
   BlockedWord,         ///< likewise
   Reported,            ///< NIP-56, by enough moderators
   BannedEvent,         ///< by a moderator
+  NamesNoRelay,        ///< NIP-62: a request to vanish from nowhere
 };
-inline constexpr std::size_t kRefusalCount = 19;
+inline constexpr std::size_t kRefusalCount = 20;
 
 /// OK's fourth member, with NIP-01's prefix.
 std::string_view message_of(Refusal refusal);

@@ -180,6 +180,8 @@ void RelayConfig::declare(Config& config) {
   config.text("pubkey", &info.pubkey, "the operator's public key, 64 hex characters");
   config.text("contact", &info.contact, "e.g. mailto:admin@example.org");
   config.text("icon", &info.icon, "URL of a square picture");
+  config.text("banner", &info.banner, "URL of a wide one");
+  config.text("terms_of_service", &info.terms_of_service, "URL of a text");
 
   config.section("threads", "");
   config.number("loops", &threads.loops, 0, 256, "threads that serve connections; 0: one a core");
@@ -478,6 +480,12 @@ void RelayConfig::check() const {
   if (log_format != "text" && log_format != "json") {
     throw ConfigError("log_format: \"text\" or \"json\"");
   }
+  constexpr std::array<std::string_view, 5> kLevels = {"debug", "info", "warning", "error", "off"};
+  if (std::ranges::find(kLevels, log_level) == kLevels.end()) {
+    throw ConfigError(
+        fmt::format("log_level: \"{}\" must be debug, info, warning, error or off", log_level));
+  }
+  if (!info.pubkey.empty()) (void)parse_authors({info.pubkey}, "info.pubkey");
 }
 
 MembershipRules RelayConfig::membership_rules() const {

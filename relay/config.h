@@ -37,6 +37,8 @@ struct RelayConfig {
     std::string pubkey;
     std::string contact;
     std::string icon;
+    std::string banner;
+    std::string terms_of_service;
   } info;
 
   struct Threads {

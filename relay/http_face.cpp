@@ -55,12 +55,16 @@ std::string document_of(const RelayConfig& config, const ModerationLists& lists,
   if (!config.info.pubkey.empty()) w.key("pubkey").string(config.info.pubkey);
   if (!config.info.contact.empty()) w.key("contact").string(config.info.contact);
   if (!config.info.icon.empty()) w.key("icon").string(config.info.icon);
+  if (!config.info.banner.empty()) w.key("banner").string(config.info.banner);
+  if (!config.info.terms_of_service.empty()) {
+    w.key("terms_of_service").string(config.info.terms_of_service);
+  }
   if (self) w.key("self").string(encode_hex(*self));
   w.key("supported_nips").begin_array();
   for (const int nip : nips_of(config)) w.integer(nip);
   w.end_array();
-  // NIP-11 means the address of a home page here. There is none yet, and none is made up.
-  w.key("software").string("nostril-relay").key("version").string(NOSTRIL_VERSION);
+  // No "software": NIP-11 means the address of a home page by it, and there is none yet.
+  w.key("version").string(NOSTRIL_VERSION);
   w.key("limitation").begin_object();
   w.key("max_message_length").integer(config.limits.message_bytes_max);
   w.key("max_subscriptions").integer(config.limits.subscriptions_max);
@@ -142,12 +146,39 @@ net::HttpResponse make(int status, std::string_view type, std::string body) {
   return out;
 }
 
-// Media types have no case, and may have parameters behind them.
+constexpr std::string_view kBlanks = " \t";
+
+std::string_view trim(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(kBlanks);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
+}
+
+// Takes what stands before the first `mark` off `rest`.
+std::string_view cut(std::string_view& rest, char mark) {
+  const std::size_t end = std::min(rest.find(mark), rest.size());
+  const std::string_view out = trim(rest.substr(0, end));
+  rest.remove_prefix(std::min(end + 1, rest.size()));
+  return out;
+}
+
+// "q=0", "q=0.00": whoever asks does not want it.
+bool is_unwanted(std::string_view parameter) {
+  return parameter.size() > 2 && net::equals_ignoring_case(parameter.substr(0, 2), "q=") &&
+         parameter.substr(2).find_first_not_of("0.") == std::string_view::npos;
+}
+
+// Media types have no case, and may have parameters behind them; the field may stand several times.
 bool accepts(const net::HttpRequest& request, std::string_view type) {
-  const auto accept = request.headers.find("Accept");
-  if (!accept || accept->size() < type.size()) return false;
-  for (std::size_t at = 0; at + type.size() <= accept->size(); ++at) {
-    if (net::equals_ignoring_case(accept->substr(at, type.size()), type)) return true;
+  for (const net::HttpHeader& field : request.headers.fields()) {
+    if (!net::equals_ignoring_case(field.name, "Accept")) continue;
+    for (std::string_view list = field.value; !list.empty();) {
+      std::string_view entry = cut(list, ',');
+      if (!net::equals_ignoring_case(cut(entry, ';'), type)) continue;
+      bool wanted = true;
+      while (!entry.empty()) wanted = !is_unwanted(cut(entry, ';')) && wanted;
+      if (wanted) return true;
+    }
   }
   return false;
 }
@@ -178,8 +209,13 @@ bool HttpFace::is_relay_path(std::string_view path) const {
 
 net::HttpResponse HttpFace::answer(const net::HttpRequest& request) const {
   if (request.method == "OPTIONS") return make(204, kPlain, "");
+  if (request.method == "POST" && has_admin_ && is_relay_path(request.path)) {
+    return make(415, kPlain, "management speaks application/nostr+json+rpc (NIP-86)\n");
+  }
   if (request.method != "GET" && request.method != "HEAD") {
-    return make(405, kPlain, "only GET and HEAD are answered here\n");
+    auto out = make(405, kPlain, "only GET and HEAD are answered here\n");
+    out.headers.add("Allow", "GET, HEAD, OPTIONS");
+    return out;
   }
   if (metrics_ && request.path == "/metrics") {
     return make(200, "text/plain; version=0.0.4; charset=utf-8", metrics_());
@@ -191,11 +227,17 @@ net::HttpResponse HttpFace::answer(const net::HttpRequest& request) const {
   if (has_admin_) {
     if (auto page = admin_page(request)) return std::move(*page);
   }
-  if (!is_relay_path(request.path)) return make(404, kPlain, "nothing here\n");
-  if (accepts(request, "application/nostr+json")) {
-    return make(200, "application/nostr+json", document_);
-  }
-  return make(200, "text/html; charset=utf-8", page_);
+  if (!is_relay_path(request.path)) return not_found();
+  const bool wants_document = accepts(request, "application/nostr+json");
+  auto out = wants_document ? make(200, "application/nostr+json", document_)
+                            : make(200, "text/html; charset=utf-8", page_);
+  // Else a cache shows one for the other.
+  out.headers.add("Vary", "Accept");
+  return out;
+}
+
+net::HttpResponse HttpFace::not_found() {
+  return make(404, kPlain, "nothing here\n");
 }
 
 }  // namespace nostril::relay

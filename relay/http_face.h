@@ -26,6 +26,8 @@ class HttpFace {
   [[nodiscard]] bool has_admin() const { return has_admin_; }
 
   [[nodiscard]] net::HttpResponse answer(const net::HttpRequest& request) const;
+  /// Of a path where there is nothing, for a WebSocket neither.
+  [[nodiscard]] static net::HttpResponse not_found();
   /// WebSockets are taken at one path only (NIP-01).
   [[nodiscard]] bool is_relay_path(std::string_view path) const;
 

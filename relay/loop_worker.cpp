@@ -205,9 +205,8 @@ void LoopWorker::manage(net::ConnectionId id, const net::HttpRequest& request) {
 std::optional<net::HttpResponse> LoopWorker::refuse_websocket(const net::PeerAddress& peer,
                                                               const net::HttpRequest& request) {
   const bool is_served = !is_stopping_ || (takes_handshakes_ && !is_closing_);
-  if (!is_served || !settings_.http.is_relay_path(request.path) || is_blocked(peer, request)) {
-    return refusal(403, "refused");
-  }
+  if (!is_served || is_blocked(peer, request)) return refusal(403, "refused");
+  if (!settings_.http.is_relay_path(request.path)) return HttpFace::not_found();
   if (!shared_.gate.is_open()) return not_now(shared_.gate.state());
   std::int64_t retry_after_s = 0;
   ClientLimits& clients = shared_.guard.clients;

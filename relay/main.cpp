@@ -16,6 +16,7 @@
 #include <fmt/core.h>
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -23,6 +24,7 @@
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -43,6 +45,7 @@ struct Arguments {
   std::int64_t threads = 0;
   bool print_config = false;
   bool no_verify = false;
+  std::string export_filter;
   std::string compact_to;
   bool recompress = false;
   std::size_t samples = TrainOptions().samples;
@@ -85,10 +88,21 @@ RelayConfig read_config(const Arguments& arguments, Config& config, RelayConfig&
   return values;
 }
 
-RelayConfig read_config(const Arguments& arguments) {
+// What only a look at the values shows is wrong has its place in the file, too.
+void check(const Config& config, const RelayConfig& values) {
+  try {
+    values.check();
+  } catch (const ConfigError& error) {
+    throw ConfigError(config.placed(error.what()));
+  }
+}
+
+RelayConfig read_checked_config(const Arguments& arguments) {
   Config config;
   RelayConfig fields;
-  return read_config(arguments, config, fields);
+  RelayConfig values = read_config(arguments, config, fields);
+  check(config, values);
+  return values;
 }
 
 // What a successor is asked before this program makes way for it (relay/serving.h).
@@ -105,7 +119,7 @@ std::vector<std::string> check_words(const Arguments& arguments) {
 int run(const RelayConfig& config, const Arguments& arguments) {
   ServingOptions options;
   options.config = config;
-  options.read_config = [&] { return read_config(arguments); };
+  options.read_config = [&] { return read_checked_config(arguments); };
   options.config_path = arguments.config_path;
   options.arguments = arguments.words;
   options.check_arguments = check_words(arguments);
@@ -114,7 +128,6 @@ int run(const RelayConfig& config, const Arguments& arguments) {
 
 // Whether `run` would start with it, as far as can be said beside a relay that runs.
 int check_config(const RelayConfig& config) {
-  config.check();
   if (!config.tls_certificate.empty()) {
     (void)net::TlsIdentity::load(config.tls_certificate, config.tls_key);
   }
@@ -133,7 +146,7 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
     return 0;
   }
   if (app.got_subcommand("import")) return import_events(values, !arguments.no_verify);
-  if (app.got_subcommand("export")) return export_events(values);
+  if (app.got_subcommand("export")) return export_events(values, arguments.export_filter);
   if (app.got_subcommand("stats")) return show_stats(values);
   if (app.got_subcommand("check")) return check_store(values);
   if (app.got_subcommand("compact"))
@@ -146,9 +159,10 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("cluster")) {
     return ask_cluster(*app.get_subcommand("cluster"), values, arguments.cluster);
   }
+  if (app.got_subcommand("health")) return health(values);
+  if (arguments.config_command == "check" || app.got_subcommand("run")) check(config, values);
   if (arguments.config_command == "check") return check_config(values);
   if (app.got_subcommand("run")) return run(values, arguments);
-  if (app.got_subcommand("health")) return health(values);
   throw std::runtime_error("say what to do: nostril-relay run, or --help");
 }
 
@@ -213,11 +227,22 @@ void keep_freed_memory() {
 #endif
 }
 
+// A page of a store's file is not there: the file is cut off, or the disk fails. Nothing can go on,
+// but it can be said.
+void end_for_missing_page(int /*signal*/) {
+  constexpr std::string_view kText =
+      "error: a page of the store's file can't be read: the file is cut off (the copy of one, not "
+      "finished?), or the disk fails\n";
+  (void)!::write(STDERR_FILENO, kText.data(), kText.size());
+  ::_exit(1);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   // A file at its limit (RLIMIT_FSIZE) is a full disk, not the end.
   std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGBUS, end_for_missing_page);
   keep_freed_memory();
   try {
     CLI::App app("A Nostr relay. Events are kept in one directory; nothing else to install.",
@@ -255,7 +280,8 @@ int main(int argc, char** argv) {
       command->add_option("--listen", arguments.listen, "instead of the file's");
       command->add_option("--url", arguments.url, "instead of the file's");
     }
-    app.add_subcommand("export", "write all events to standard output, oldest first");
+    app.add_subcommand("export", "write all events to standard output, oldest first")
+        ->add_option("--filter", arguments.export_filter, "those that match a filter of NIP-01");
     app.add_subcommand("stats", "sizes of the store");
     app.add_subcommand("check", "compare every record with every index");
     CLI::App* compact_command =

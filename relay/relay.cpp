@@ -63,8 +63,10 @@ std::function<void()> service_watchdog() {
   return [] { net::notify_service("WATCHDOG=1"); };
 }
 
+constexpr const char* kModerationFolder = "/moderation";
+
 std::unique_ptr<Moderation> open_moderation(const RelayConfig& config) {
-  auto opened = Moderation::open(config.data + "/moderation");
+  auto opened = Moderation::open(config.data + kModerationFolder);
   if (!opened) throw std::runtime_error(opened.error());
   return std::move(*opened);
 }
@@ -123,6 +125,8 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
       guard_(config.guard_rules(), clock),
       lock_((config.check(), lock_data(config.data))),
       store_(open_store(config)),
+      used_requests_(config.data, !std::filesystem::exists(config.data + kModerationFolder),
+                     started_at_s_),
       moderation_(open_moderation(config)),
       membership_(open_membership(config, rng)),
       config_(config),
@@ -152,7 +156,8 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
   const auto under_way = static_cast<std::size_t>(
       ingest.stored_under_way_max + ingest.ephemeral_under_way_max + ingest.stream_under_way_max);
   ManagedRelay& managed = *this;
-  admin_ = std::make_unique<AdminDesk>(*moderation_, membership_.get(), managed, clock);
+  admin_ =
+      std::make_unique<AdminDesk>(*moderation_, membership_.get(), managed, used_requests_, clock);
   // An answer may wait here after its event's credit went to the last loop's answer: twice.
   shared_ = std::make_unique<LoopShared>(
       LoopShared{*ingest_, *queries_, *admin_, clock, hash_, guard_, membership_.get(),

@@ -116,6 +116,7 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   Guard guard_;
   FileLock lock_;  // of the data directory: one process at a time
   std::unique_ptr<Store> store_;
+  UsedRequests used_requests_;  // before the lists: it looks whether there are any
   std::unique_ptr<Moderation> moderation_;
   std::unique_ptr<Membership> membership_;  // where there are members
   std::mutex change_mutex_;                 // one change of what the loops go by at a time

@@ -8,7 +8,7 @@ namespace nostril::relay {
 namespace {
 
 // Sizes of threads, queues and files are what the relay was built with.
-constexpr std::array<std::string_view, 37> kKeys = {
+constexpr std::array<std::string_view, 39> kKeys = {
     "url",
     "tls_certificate",
     "tls_key",
@@ -20,6 +20,8 @@ constexpr std::array<std::string_view, 37> kKeys = {
     "info.pubkey",
     "info.contact",
     "info.icon",
+    "info.banner",
+    "info.terms_of_service",
     "limits.connections_max",
     "limits.message_bytes_max",
     "limits.socket_bytes_max",

@@ -176,6 +176,7 @@ class Serving {
   }
 
   void reload() {
+    (void)watch_.has_changed();  // else a file that is refused now is refused again in a second
     try {
       RelayConfig wanted = options_.read_config();
       wanted.check();

@@ -151,7 +151,9 @@ void Session::ask_membership(UnverifiedEvent&& request) {
     context_.metrics.count(*refusal);
     answer(id, false, words_of(*refusal));
   } else if (!reader_->has(author)) {
-    answer(id, false, "auth-required: a key joins and leaves by itself");
+    answer(id, false,
+           is_authenticated() ? "restricted: a key joins and leaves by itself"
+                              : "auth-required: a key joins and leaves by itself");
   } else if (!context_.host.ask_membership(std::move(request), connection_)) {
     answer(id, false, "error: too many requests wait, try again");
   } else {
@@ -160,10 +162,15 @@ void Session::ask_membership(UnverifiedEvent&& request) {
   }
 }
 
-// Where nobody can authenticate, "auth-required" would be a promise.
+// Where nobody can authenticate, "auth-required" would be a promise; and who has done so with
+// another key would do it for ever.
 std::string_view Session::words_of(Refusal refusal) const {
-  if (refusal == Refusal::Protected && !context_.authentication.is_offered()) {
+  if (refusal != Refusal::Protected) return message_of(refusal);
+  if (!context_.authentication.is_offered()) {
     return "blocked: protected events need authentication, which this relay does not offer";
+  }
+  if (is_authenticated()) {
+    return "restricted: this event is taken from its author only, and the keys shown are others";
   }
   return message_of(refusal);
 }

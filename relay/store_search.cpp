@@ -49,6 +49,9 @@ Result<std::vector<Event>, std::string> find_events(Store& store, StoreWriter& w
 Result<std::size_t, std::string> erase_events(Store& store, StoreWriter& writer,
                                               const Filter& filter, std::int64_t now_s) {
   std::size_t total = 0;
+  // What is being written has asked before the caller closed the door: it is to be there by the
+  // first look.
+  if (!writer.run_between([] {})) return failure(std::string("the relay is stopping"));
   for (;;) {
     std::vector<EventId> ids;
     auto scanned = scan(store, writer, filter, kErasedATime, now_s,

@@ -11,20 +11,72 @@
 
 #include <algorithm>
 #include <iostream>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace nostril::relay {
 
 namespace {
 
-constexpr ScanBudget kDeleteScan{SIZE_MAX, 1 << 14, 10'000};
+constexpr ScanBudget kScanStep{SIZE_MAX, 1 << 14, 10'000};
 constexpr std::size_t kDeletePiece = 500;
+constexpr std::size_t kExportPiece = 1'000;  // a read transaction
 
 std::uint64_t per_event(std::uint64_t bytes, std::uint64_t events) {
   return events == 0 ? 0 : bytes / events;
+}
+
+Filter filter_of(const RelayConfig& config, const std::string& text) {
+  auto filter = parse_filter(text, config.session_limits().message.filter);
+  if (!filter) throw std::runtime_error(fmt::format("--filter: {}", to_string(filter.error())));
+  return std::move(*filter);
+}
+
+// Calls take(row) for what the filter names, in the order of a query and without its bounds.
+template <typename Take>
+void for_each_match(Store& store, const Filter& filter, std::int64_t now_s, Take&& take) {
+  ProgressLine progress;
+  std::size_t found = 0;
+  Scan scan(store, {filter}, ScanOptions{now_s, UINT64_MAX});
+  for (bool done = false; !done; progress.show("found", found)) {
+    ReadTxn txn = store.read();
+    const auto step = scan.step(txn, kScanStep, [&](const ScanRow& row) {
+      take(row);
+      ++found;
+      return RowAction::Take;
+    });
+    if (!step) throw std::runtime_error(step.error().text);
+    done = step->done;
+  }
+}
+
+// Sequences first: a scan goes from the newest to the oldest, an export the other way.
+std::uint64_t export_matches(Store& store, const Filter& filter, std::ostream& out) {
+  std::vector<Sequence> rows;
+  for_each_match(store, filter, SystemClock().unix_s(),
+                 [&](const ScanRow& row) { rows.push_back(row.sequence); });
+  std::ranges::reverse(rows);
+  std::uint64_t lines = 0;
+  TextBuffer text;
+  for (std::size_t at = 0; at < rows.size(); at += kExportPiece) {
+    text.clear();
+    ReadTxn txn = store.read();
+    for (const Sequence sequence :
+         std::span(rows).subspan(at, std::min(kExportPiece, rows.size() - at))) {
+      const auto record = store.find(txn, sequence);
+      if (!record) continue;  // removed meanwhile
+      if (!append_json(text, *record)) throw std::runtime_error("a record is damaged: run check");
+      text.append("\n");
+      ++lines;
+    }
+    if (!txn.ok()) throw std::runtime_error("the store can't be read: " + txn.error().text());
+    out << text.text();
+  }
+  return lines;
 }
 
 }  // namespace
@@ -68,15 +120,23 @@ int import_events(const RelayConfig& config, bool verify) {
   return 0;
 }
 
-int export_events(const RelayConfig& config) {
+int export_events(const RelayConfig& config, const std::string& filter) {
+  std::optional<Filter> wanted;
+  if (!filter.empty()) wanted = filter_of(config, filter);
   auto store = open_store(config, true);
   std::ios::sync_with_stdio(false);
-  const auto lines =
-      export_jsonl(*store, std::cout, SystemClock().unix_s(), show_progress(store->count()));
-  if (!lines) throw std::runtime_error(lines.error().text);
+  std::uint64_t lines = 0;
+  if (wanted) {
+    lines = export_matches(*store, *wanted, std::cout);
+  } else {
+    const auto all =
+        export_jsonl(*store, std::cout, SystemClock().unix_s(), show_progress(store->count()));
+    if (!all) throw std::runtime_error(all.error().text);
+    lines = *all;
+  }
   std::cout.flush();
   if (!std::cout) throw std::runtime_error("standard output can't be written");
-  fmt::print(stderr, "{} events\n", *lines);
+  fmt::print(stderr, "{} events\n", lines);
   return 0;
 }
 
@@ -118,29 +178,18 @@ int compact_store(const RelayConfig& config, const std::string& to, bool recompr
 // Ids first, then in pieces: a relay's own writer waits for one piece at most. What is stored
 // meanwhile may stay.
 int delete_events(const RelayConfig& config, const DeleteArguments& arguments) {
-  const auto filter = parse_filter(arguments.filter, config.session_limits().message.filter);
-  if (!filter) {
-    throw std::runtime_error(fmt::format("--filter: {}", to_string(filter.error())));
-  }
+  const Filter filter = filter_of(config, arguments.filter);
   (void)open_store(config, true);  // makes no new store
   auto store = open_store(config, arguments.is_dry_run);
   if (!arguments.is_dry_run) refuse_cluster_store(*store);
-  ProgressLine progress;
-  Scan scan(*store, {*filter}, ScanOptions{0, UINT64_MAX});
   std::vector<EventId> ids;
-  for (bool done = false; !done; progress.show("found", ids.size())) {
-    ReadTxn txn = store->read();
-    const auto step = scan.step(txn, kDeleteScan, [&](const ScanRow& row) {
-      ids.push_back(row.record.id());
-      return RowAction::Take;
-    });
-    if (!step) throw std::runtime_error(step.error().text);
-    done = step->done;
-  }
+  for_each_match(*store, filter, 0,  // what has expired, too
+                 [&](const ScanRow& row) { ids.push_back(row.record.id()); });
   if (arguments.is_dry_run) {
     fmt::print("{} events would be removed\n", ids.size());
     return 0;
   }
+  ProgressLine progress;
   std::size_t removed = 0;
   for (std::size_t at = 0; at < ids.size(); at += kDeletePiece) {
     const auto piece = std::span(ids).subspan(at, std::min(kDeletePiece, ids.size() - at));

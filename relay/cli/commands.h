@@ -22,8 +22,8 @@ void refuse_cluster_store(Store& store);
 
 /// Events from standard input.
 int import_events(const RelayConfig& config, bool verify);
-/// Events to standard output.
-int export_events(const RelayConfig& config);
+/// Events to standard output, oldest first; `filter` of NIP-01: those that match it, "": all.
+int export_events(const RelayConfig& config, const std::string& filter);
 int show_stats(const RelayConfig& config);
 /// 1 when something is wrong with the file.
 int check_store(const RelayConfig& config);

@@ -23,17 +23,29 @@ constexpr std::size_t kExportRows = 1000;  // a read transaction
 struct Lines {
   std::string text;
   std::vector<std::size_t> ends;
+  std::vector<std::uint64_t> numbers;  // of the lines in the input
 
-  // Calls visit(line) for each.
+  // Calls visit(line, number) for each.
   template <typename Visit>
   void for_each(Visit visit) const {
     std::size_t start = 0;
-    for (const std::size_t end : ends) {
-      visit(std::string_view(text).substr(start, end - start));
-      start = end;
+    for (std::size_t i = 0; i < ends.size(); ++i) {
+      visit(std::string_view(text).substr(start, ends[i] - start), numbers[i]);
+      start = ends[i];
     }
   }
 };
+
+// The first ones, whatever the order they are found in.
+void add_bad(std::vector<BadLine>& first, const BadLine& bad) {
+  const auto at = std::ranges::upper_bound(first, bad.number, {}, &BadLine::number);
+  if (at == first.end() && first.size() == ImportReport::kFirstBadMax) return;
+  first.insert(at, bad);
+  if (first.size() > ImportReport::kFirstBadMax) first.pop_back();
+}
+
+constexpr std::string_view kTooLong = "line too long";
+constexpr std::string_view kForged = "bad signature";
 
 // Lines of bounded size; longer ones are skipped and counted.
 class LineReader {
@@ -54,11 +66,16 @@ class LineReader {
       const bool is_whole = is_end || end < buffer_.size();
       at_ = end < buffer_.size() ? end + 1 : end;
       if (!is_whole) continue;
-      if (is_too_long) ++too_long_;
-      if (is_too_long) lines.text.resize(start);
+      ++number_;
+      if (is_too_long) {
+        ++too_long_;
+        add_bad(first_too_long_, {number_, kTooLong});
+        lines.text.resize(start);
+      }
       if (lines.text.size() > start && lines.text.back() == '\r') lines.text.pop_back();
       if (lines.text.size() > start) {
         lines.ends.push_back(lines.text.size());
+        lines.numbers.push_back(number_);
         return true;
       }
       if (is_end) return false;
@@ -67,6 +84,8 @@ class LineReader {
   }
 
   [[nodiscard]] std::uint64_t too_long() const { return too_long_; }
+
+  [[nodiscard]] const std::vector<BadLine>& first_too_long() const { return first_too_long_; }
 
  private:
   bool fill() {
@@ -81,7 +100,9 @@ class LineReader {
   const std::size_t line_bytes_max_;
   std::string buffer_;
   std::size_t at_ = 0;
+  std::uint64_t number_ = 0;  // of the line that was read last
   std::uint64_t too_long_ = 0;
+  std::vector<BadLine> first_too_long_;
 };
 
 // What a thread makes of some lines, or several threads of more.
@@ -90,6 +111,7 @@ struct Parsed {
   std::vector<UnverifiedEvent> unverified;  // instead, with --no-verify
   std::array<std::uint64_t, kParseErrorCount> errors{};
   std::uint64_t bad_signatures = 0;
+  std::vector<BadLine> first_bad;
   std::size_t json_bytes = 0;
 
   [[nodiscard]] std::size_t events() const { return verified.size() + unverified.size(); }
@@ -99,6 +121,7 @@ struct Parsed {
     std::ranges::move(other.unverified, std::back_inserter(unverified));
     for (std::size_t i = 0; i < errors.size(); ++i) errors[i] += other.errors[i];
     bad_signatures += other.bad_signatures;
+    for (const BadLine& bad : other.first_bad) add_bad(first_bad, bad);
     json_bytes += other.json_bytes;
   }
 };
@@ -112,22 +135,29 @@ Parsed parse_lines(const Lines& lines, const ImportOptions& options, Verifier& v
   Parsed parsed;
   parsed.json_bytes = lines.text.size();
   parsed.unverified.reserve(lines.ends.size());
-  lines.for_each([&](std::string_view line) {
+  std::vector<std::uint64_t> numbers;  // of those
+  numbers.reserve(lines.ends.size());
+  lines.for_each([&](std::string_view line, std::uint64_t number) {
     auto event = parse_event(line, options.limits);
     if (event) {
       parsed.unverified.push_back(std::move(*event));
+      numbers.push_back(number);
     } else {
       ++parsed.errors[static_cast<std::size_t>(event.error())];
+      add_bad(parsed.first_bad, {number, to_string(event.error())});
     }
   });
   if (!options.verify) return parsed;
   parsed.verified.reserve(parsed.unverified.size());
+  auto number = numbers.begin();
   for (auto& event : VerifiedEvent::verify_all(parsed.unverified, verifier)) {
     if (event) {
       parsed.verified.push_back(std::move(*event));
     } else {
       ++parsed.bad_signatures;
+      add_bad(parsed.first_bad, {*number, kForged});
     }
+    ++number;
   }
   parsed.unverified.clear();
   return parsed;
@@ -205,6 +235,7 @@ class Importer {
     }
     if (auto stored = store_gathered(); !stored) return failure(stored.error());
     report_.lines_too_long = reader.too_long();
+    for (const BadLine& bad : reader.first_too_long()) add_bad(report_.first_bad, bad);
     report_.lines += reader.too_long();
     show_progress(true);
     return report_;
@@ -231,6 +262,7 @@ class Importer {
       report_.parse_errors[i] += parsed.errors[i];
     }
     report_.bad_signatures += parsed.bad_signatures;
+    for (const BadLine& bad : parsed.first_bad) add_bad(report_.first_bad, bad);
     return {};
   }
 
@@ -256,12 +288,18 @@ class Importer {
     for (std::size_t i = 0; i < kParseErrorCount; ++i) {
       show(report_.parse_errors[i], to_string(static_cast<ParseError>(i)));
     }
-    show(report_.bad_signatures, "bad signature");
-    show(report_.lines_too_long, "line too long");
+    show(report_.bad_signatures, kForged);
+    show(report_.lines_too_long, kTooLong);
     for (const PutResult result :
          {PutResult::HaveNewer, PutResult::Deleted, PutResult::Vanished, PutResult::Expired,
           PutResult::Ephemeral, PutResult::OutOfRange}) {
       show(report_.count(result), ok_message(result));
+    }
+    for (const BadLine& bad : report_.first_bad) {
+      out << "import: line " << bad.number << ": " << bad.why << "\n";
+    }
+    if (report_.first_bad.size() == ImportReport::kFirstBadMax) {
+      out << "import: these were the first lines that are no events\n";
     }
   }
 

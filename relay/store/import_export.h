@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nostril::relay {
@@ -24,15 +25,24 @@ struct ImportOptions {
   std::size_t transaction_events = 8192;
   std::size_t transaction_bytes = std::size_t{32} << 20;  ///< of JSON; bounds the memory
   EventLimits limits;
-  std::ostream* progress = nullptr;  ///< a line each second and one a kind of bad line; may be null
+  std::ostream* progress = nullptr;  ///< a line each second, one a kind of bad line, and the first such; may be null
+};
+
+/// A line that is no event, or a forged one.
+struct BadLine {
+  std::uint64_t number = 0;  ///< from 1; empty lines count here
+  std::string_view why;      ///< a constant
 };
 
 struct ImportReport {
+  static constexpr std::size_t kFirstBadMax = 20;
+
   std::uint64_t lines = 0;  ///< empty ones not counted
   std::array<std::uint64_t, kPutResultCount> results{};
   std::array<std::uint64_t, kParseErrorCount> parse_errors{};
   std::uint64_t bad_signatures = 0;
   std::uint64_t lines_too_long = 0;
+  std::vector<BadLine> first_bad;  ///< kFirstBadMax of them, in their order
 
   [[nodiscard]] std::uint64_t count(PutResult result) const {
     return results[static_cast<std::size_t>(result)];

@@ -70,6 +70,18 @@ TEST(Config, RefusesKeysThatNobodyDeclared) {
   EXPECT_THAT(error_of("[empty]"), HasSubstr("nobody reads [empty]"));
 }
 
+TEST(Config, SaysWhereTheFileSetsWhatIsWrong) {
+  Settings settings;
+  Config config;
+  declare(config, settings);
+  config.load_text("name = \"mine\"\n[store]\n\npath = \"x\"\n", "x.toml");
+  EXPECT_EQ(config.placed("store.path: no such folder"), "x.toml:4: store.path: no such folder");
+  EXPECT_EQ(config.placed("name is taken"), "x.toml:1: name is taken");
+  EXPECT_EQ(config.placed("limits.open: not now"), "limits.open: not now") << "a default";
+  EXPECT_EQ(config.placed("the disk is full"), "the disk is full");
+  EXPECT_EQ(config.placed(""), "");
+}
+
 struct Peer {
   std::string name;
   std::int64_t port = 80;

@@ -1,10 +1,11 @@
 // NIP-11: the information, who may read it, and each limit in it met exactly: so many pass, one more is refused in proper form.
 import assert from "node:assert/strict";
+import http from "node:http";
 import { test } from "node:test";
 import { mine, now, person, relay_under_test, sha256, with_relay } from "./lib.mjs";
 
 const kLimits = { message_bytes_max: 20_000, event_bytes_max: 20_000, content_chars_max: 1_000, event_tags_max: 20, subscriptions_max: 5, filters_max: 4, limit_max: 30, limit_default: 7, created_at_future_s_max: 500, created_at_past_s_max: 5_000 };
-const relay = relay_under_test({ sections: { limits: kLimits, info: { name: "Test relay", description: "For tests", pubkey: "a".repeat(64), contact: "mailto:x@example.org" } } });
+const relay = relay_under_test({ sections: { limits: kLimits, info: { name: "Test relay", description: "For tests", pubkey: "a".repeat(64), contact: "mailto:x@example.org", banner: "https://example.org/wide.png", terms_of_service: "https://example.org/terms" } } });
 
 const get = (options = {}) => fetch(relay.http, { headers: { Accept: "application/nostr+json" }, ...options });
 const kCors = ["access-control-allow-origin", "access-control-allow-headers", "access-control-allow-methods"];
@@ -14,9 +15,11 @@ test("the document has the fields and types that NIP-11 gives them", async () =>
   assert.equal(answer.status, 200);
   assert.match(answer.headers.get("content-type"), /^application\/nostr\+json/);
   const information = await answer.json();
-  assert.deepEqual([information.name, information.description, information.pubkey, information.contact], ["Test relay", "For tests", "a".repeat(64), "mailto:x@example.org"]);
+  assert.deepEqual([information.name, information.description, information.pubkey, information.contact, information.banner, information.terms_of_service, information.icon],
+    ["Test relay", "For tests", "a".repeat(64), "mailto:x@example.org", "https://example.org/wide.png", "https://example.org/terms", undefined]);
   assert.ok(information.name.length <= 30);
-  assert.equal(typeof information.version, "string");
+  assert.match(information.version, /^\d+\.\d+/);
+  assert.ok(information.software === undefined || URL.canParse(information.software), "software is the address of a home page, if anything");
   assert.ok(information.supported_nips.every(Number.isInteger));
   assert.equal(new Set(information.supported_nips).size, information.supported_nips.length);
   for (const nip of [1, 9, 11, 40, 45]) assert.ok(information.supported_nips.includes(nip), `NIP-${nip}`);
@@ -42,10 +45,21 @@ test("Accept is a list, of any case and order; others get a page", async () => {
   for (const accept of ["application/nostr+json", "application/nostr+json, text/html", "text/html;q=0.5, application/nostr+json;q=0.9", "Application/Nostr+JSON", "text/html,application/nostr+json"]) {
     assert.match((await get({ headers: { Accept: accept } })).headers.get("content-type"), /^application\/nostr\+json/, accept);
   }
-  for (const accept of ["text/html", "*/*", "application/json"]) assert.match((await get({ headers: { Accept: accept } })).headers.get("content-type"), /^text\/html/, accept);
+  for (const accept of ["text/html", "*/*", "application/json", "application/nostr+json;q=0, text/html", "application/nostr+json; q=0.00", "application/nostr+json+rpc", "text/plain;x=application/nostr+json"]) assert.match((await get({ headers: { Accept: accept } })).headers.get("content-type"), /^text\/html/, accept);
 });
 
-test("other methods are refused", async () => {
+test("Accept may stand in several fields, and a cache is told that it decides", async () => {
+  const answer = await new Promise((resolve, reject) => http.get(relay.http, { headers: { Accept: ["text/html", "application/nostr+json"] } }, resolve).on("error", reject));
+  answer.resume();
+  assert.match(answer.headers["content-type"], /^application\/nostr\+json/);
+  for (const accept of ["application/nostr+json", "text/html"]) assert.match((await get({ headers: { Accept: accept } })).headers.get("vary"), /accept/i);
+});
+
+test("other methods are refused, with those that are not", async () => {
+  for (const method of ["POST", "PUT", "DELETE"]) {
+    const answer = await get({ method });
+    assert.deepEqual([answer.status, answer.headers.get("allow")], [405, "GET, HEAD, OPTIONS"], method);
+  }
   for (const method of ["POST", "PUT", "DELETE", "PATCH"]) assert.ok([404, 405, 415, 401].includes((await get({ method, body: method === "DELETE" ? undefined : "{}" })).status), method);
 });
 

@@ -64,7 +64,7 @@ test("only oneself, here and now, with a right code", async () => {
   const claim = (await invite(host)).tags[1][1];
   const stranger = await relay.connect();
   await stranger.refuses(join(alice, claim), /^auth-required: /);
-  await client.refuses(join(person(), claim), /^auth-required: /);
+  await client.refuses(join(person(), claim), /^restricted: /);
   await client.refuses(join(alice, "wrong"), /^restricted: /);
   await client.refuses(join(alice, claim.replace(/.$/, (c) => (c === "0" ? "1" : "0"))), /^restricted: /);
   await client.refuses(join(alice, claim, { created_at: now() - 3_600 }), /^invalid: /);

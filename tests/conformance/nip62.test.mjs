@@ -35,8 +35,14 @@ for (const target of [kUrl, "ALL_RELAYS", "ws://HERE.example"]) {
 test("a request that names other relays only, changes nothing", async () => {
   const [client, alice] = [await relay.connect(), person()];
   const note = alice.sign(1, { created_at: now() - 9 });
-  await client.accepts(note, vanish(alice, ["wss://other.example/", "wss://here.example/other", "all_relays"]), vanish(alice, []));
+  await client.accepts(note, vanish(alice, ["wss://other.example/", "wss://here.example/other", "all_relays"]));
   assert.deepEqual(await client.ids({ ids: [note.id] }), [note.id]);
+});
+
+test("a request that names no relay asks for nothing, and is told so", async () => {
+  const client = await relay.connect();
+  await client.refuses(vanish(person(), []), /^invalid: /);
+  await client.refuses(person().sign(62, { tags: [["relay"], ["r", kUrl]] }), /^invalid: /);
 });
 
 test("it is the key's own: a forged request is refused", async () => {

@@ -206,7 +206,10 @@ TEST(ClientMessage, NamesTheReconciliationThatItRefuses) {
   const MessageError error = client_error(R"(["NEG-MSG","n","x"])");
   EXPECT_EQ(error.negentropy, "n");
   EXPECT_EQ(error.error, ParseError::BadHex);
-  EXPECT_FALSE(client_error(R"(["NEG-OPEN","",{},"61"])").negentropy);
+  EXPECT_EQ(client_error(R"(["NEG-OPEN","",{},"61"])").negentropy, "");
+  EXPECT_EQ(client_error("[\"NEG-MSG\",\"" + std::string(65, 'n') + "\",\"61\"]").negentropy,
+            std::string(65, 'n'));
+  EXPECT_FALSE(client_error(R"(["NEG-OPEN",5,{},"61"])").negentropy);
 }
 
 TEST(ClientMessage, NamesTheSubscriptionOfABadFilter) {

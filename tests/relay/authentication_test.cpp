@@ -241,7 +241,7 @@ TEST_F(AuthSessionTest, AProtectedEventIsTakenFromItsAuthor) {
   const Event event = alice.sign(1, "", {{"-"}});
   EXPECT_THAT(publish(event), HasSubstr("auth-required: "));
   EXPECT_EQ(authenticate(bob), R"(true,""])");
-  EXPECT_THAT(publish(event), HasSubstr("auth-required: "));
+  EXPECT_THAT(publish(event), HasSubstr("restricted: "));
   EXPECT_EQ(authenticate(alice), R"(true,""])");
   EXPECT_EQ(publish(event), "");
   EXPECT_EQ(bed->host.offered.size(), 1U);

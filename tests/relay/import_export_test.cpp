@@ -95,6 +95,19 @@ TEST_F(ImportTest, RealEventsComeOutAsTheSlowModelKeepsThem) {
   EXPECT_EQ(exported(), out);
 }
 
+TEST_F(ImportTest, NamesTheFirstBadLinesOnly) {
+  std::string text;
+  for (int i = 0; i < 50; ++i) text += signed_line(i) + "\n{rubbish\n";
+  ImportOptions options;
+  options.batch_events = 3;
+  const ImportReport report = import(text, options);
+  ASSERT_EQ(report.first_bad.size(), ImportReport::kFirstBadMax);
+  for (std::size_t i = 0; i < report.first_bad.size(); ++i) {
+    EXPECT_EQ(report.first_bad[i].number, 2 * (i + 1));
+  }
+  EXPECT_EQ(report.parse_errors[static_cast<std::size_t>(ParseError::NotJson)], 50U);
+}
+
 TEST_F(ImportTest, CountsBadLinesByReasonAndGoesOn) {
   std::string wrong_signature = signed_line(5);
   const std::size_t sig = wrong_signature.rfind("\"sig\":\"") + 7;
@@ -118,6 +131,14 @@ TEST_F(ImportTest, CountsBadLinesByReasonAndGoesOn) {
   EXPECT_EQ(report.lines_too_long, 1U);
   EXPECT_EQ(report.parse_errors[static_cast<std::size_t>(ParseError::WrongId)], 1U);
   EXPECT_THAT(progress.str(), testing::HasSubstr("1 left out: bad signature\n"));
+  // Which they were, the empty second line counted.
+  for (const char* line :
+       {"line 1: not an object\n", "line 3: bad signature\n",
+        "line 4: the id is not the hash of the event\n", "line 5: line too long\n"}) {
+    EXPECT_THAT(progress.str(), testing::HasSubstr(std::string("import: ") + line));
+  }
+  ASSERT_EQ(report.first_bad.size(), 4U);
+  EXPECT_EQ(report.first_bad[3].number, 5U);
   EXPECT_THAT(progress.str(), testing::HasSubstr("1 left out: line too long\n"));
   EXPECT_THAT(progress.str(), testing::HasSubstr("6 lines, 1 stored, 1 duplicate"));
 }
