@@ -63,8 +63,9 @@ std::string document_of(const RelayConfig& config, const ModerationLists& lists,
   w.key("supported_nips").begin_array();
   for (const int nip : nips_of(config)) w.integer(nip);
   w.end_array();
-  // No "software": NIP-11 means the address of a home page by it, and there is none yet.
-  w.key("version").string(NOSTRIL_VERSION);
+  // NIP-11 means the address of a home page here. There is none yet, and none is made up; clients
+  // that show the software show this.
+  w.key("software").string("nostril-relay").key("version").string(NOSTRIL_VERSION);
   w.key("limitation").begin_object();
   w.key("max_message_length").integer(config.limits.message_bytes_max);
   w.key("max_subscriptions").integer(config.limits.subscriptions_max);
