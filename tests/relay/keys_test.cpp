@@ -43,6 +43,7 @@ TEST(Key, HasTheOrderOfItsBytes) {
   }
   std::ranges::sort(keys);
   std::vector<Bytes> bytes;
+  bytes.reserve(keys.size());
   for (const Key& key : keys) bytes.push_back(bytes_of(key));
   EXPECT_TRUE(std::ranges::is_sorted(bytes));
   for (std::size_t i = 1; i < keys.size(); ++i) {
