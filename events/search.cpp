@@ -28,18 +28,25 @@ constexpr double kSaturation = 1.2;
 constexpr double kLengthWeight = 0.75;
 constexpr double kUsualWords = 60;
 
-bool is_ascii_letter_or_digit(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+// By byte: letters and digits of ASCII in lower case, all that is not ASCII as it is; else 0.
+constexpr auto kFoldedBytes = [] {
+  std::array<char, 256> folded{};
+  for (std::size_t byte = 0; byte < folded.size(); ++byte) {
+    const char c = static_cast<char>(byte);
+    const bool is_kept = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || byte >= 0x80;
+    if (is_kept) folded[byte] = c;
+    if (c >= 'A' && c <= 'Z') folded[byte] = static_cast<char>(c + ('a' - 'A'));
+  }
+  return folded;
+}();
+
+char folded(char c) {
+  return kFoldedBytes[static_cast<unsigned char>(c)];
 }
 
 // A run of these is looked at as a whole.
 bool is_of_a_word(char c) {
-  return is_ascii_letter_or_digit(c) || (static_cast<unsigned char>(c) & 0x80U) != 0;
-}
-
-bool is_ascii(std::string_view text) {
-  return std::ranges::none_of(text,
-                              [](char c) { return (static_cast<unsigned char>(c) & 0x80U) != 0; });
+  return folded(c) != 0;
 }
 
 // Of scripts that write without spaces.
@@ -83,9 +90,7 @@ class Words {
   void give_ascii(std::string_view run) {
     if (run.size() > kWordBytesMax) return;
     std::array<char, kWordBytesMax> lower{};
-    std::ranges::transform(run, lower.begin(), [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-    });
+    std::ranges::transform(run, lower.begin(), folded);
     give({lower.data(), run.size()});
   }
 
@@ -144,9 +149,14 @@ void for_each_word(std::string_view text, const std::function<void(std::string_v
       ++at;
       continue;
     }
-    const auto* const end = std::find_if_not(text.begin() + at, text.end(), is_of_a_word);
-    const std::string_view run(text.begin() + at, end);
-    if (is_ascii(run)) {
+    std::size_t end = at;
+    unsigned bits = 0;
+    for (; end < text.size() && is_of_a_word(text[end]); ++end) {
+      bits |= static_cast<unsigned char>(text[end]);
+    }
+    const std::string_view run = text.substr(at, end - at);
+    const bool is_ascii = (bits & 0x80U) == 0;
+    if (is_ascii) {
       words.give_ascii(run);
     } else {
       words.give_any(run);
@@ -185,6 +195,8 @@ void SearchText::add_tag(std::string_view name, std::string_view value) {
 }
 
 void SearchText::add(std::string_view text, Field field) {
+  constexpr std::size_t kUsualBytes = 6;  // of a word, with what is behind it
+  if (words_.empty()) words_.reserve(std::min(kWordsOfATextMax, text.size() / kUsualBytes + 1));
   for_each_word(text, [&](std::string_view word) {
     if (words_.size() < kWordsOfATextMax) words_.push_back({std::string(word), field});
   });

@@ -21,10 +21,13 @@ bool is_ephemeral(const Event& event) {
   return kind_class(event.kind) == KindClass::Ephemeral;
 }
 
+constexpr std::size_t kBytesACredit = 32 << 10;
+constexpr std::size_t kBytesAStreamCredit = 4 << 10;
+
 // Units that an event takes while it is under way: queues are bounded in bytes, too.
-std::int64_t credits_of(const Event& event) {
-  constexpr std::size_t kBytesACredit = 32 << 10;
-  return 1 + static_cast<std::int64_t>((event.content.size() + event.tags.bytes()) / kBytesACredit);
+std::int64_t credits_of(const Event& event, std::size_t bytes_a_credit = kBytesACredit) {
+  const std::size_t bytes = event.content.size() + event.tags.bytes();
+  return 1 + static_cast<std::int64_t>(bytes / bytes_a_credit);
 }
 
 WriteToken token_of(SessionId origin, std::int64_t credits) {
@@ -220,7 +223,7 @@ void Ingest::apply_own(const VerifiedEvent& event, const WriteToken& token,
 }
 
 bool Ingest::apply_from_stream(const VerifiedEvent& event, std::uint64_t stream_sequence) {
-  const std::int64_t units = credits_of(event.event());
+  const std::int64_t units = credits_of(event.event(), kBytesAStreamCredit);
   if (!stream_.try_take(units)) return false;
   const WriteToken token{0, kStreamLoop, static_cast<std::uint32_t>(units)};
   CHECK(writer_->submit({event, token, stream_sequence}));

@@ -28,7 +28,8 @@ struct IngestOptions {
   /// KiB of it, begun or whole.
   std::int64_t stored_under_way_max = 4096;
   std::int64_t ephemeral_under_way_max = 4096;
-  /// The same between the cluster and the last loop's delivery; 0: there is no cluster.
+  /// The same between the cluster and the last loop's delivery, one for each 4 KiB; 0: there is no
+  /// cluster.
   std::int64_t stream_under_way_max = 0;
   /// Taken by a verifier at a time: more would make the first of them wait for the last.
   std::size_t verify_batch_max = 16;

@@ -28,8 +28,12 @@ constexpr auto kDrainWaitMax = std::chrono::seconds(10);
 constexpr std::uint64_t kCloseWaitMsMax = 4'000;
 // Before a restart: for requests of connections that were accepted just now.
 constexpr std::uint64_t kGraceMsMax = 500;
-// Between the cluster's stream and the last loop's delivery; 32 KiB each at most.
-constexpr std::int64_t kStreamUnderWayMax = 4'096;
+// Of a cluster's stream, in one transaction. Those of 512 events write ten pages an event into a
+// store of 100,000, those of 4,096 one; larger ones would take hundreds of megabytes in a large
+// one.
+constexpr std::size_t kStreamBatchMax = 4'096;
+// Between the stream and the last loop's delivery: as many gather while a batch is written.
+constexpr std::int64_t kStreamUnderWayMax = 2 * kStreamBatchMax;
 
 std::unique_ptr<Store> open_store(const RelayConfig& config) {
   if (put_snapshot_in_place(config.data)) {
@@ -135,7 +139,10 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
   ingest.writer.refuses = [this](const Event& event) { return moderation_->lists()->bans(event); };
   const QueryPoolOptions queries = config.query_options();
   const ClusterOptions cluster = config.cluster_options();
-  if (cluster.enabled()) ingest.stream_under_way_max = kStreamUnderWayMax;
+  if (cluster.enabled()) {
+    ingest.stream_under_way_max = kStreamUnderWayMax;
+    ingest.writer.batch_events_max = kStreamBatchMax;
+  }
   ingest_ = std::make_unique<Ingest>(*store_, clock, ingest, *this, &guard_);
   if (cluster.enabled()) {
     ClusterHost& host = *this;
@@ -330,8 +337,9 @@ RelayConfig Relay::present_config() {
 }
 
 void Relay::committed(std::shared_ptr<const Committed> committed) {
+  const std::int64_t now_ms = clock_.monotonic_ms();
   for (const auto& event : committed->batch.events) {
-    authors_.add(event->event->pubkey, 1, clock_.monotonic_ms());
+    authors_.add(event->event->pubkey, 1, now_ms);
   }
   std::vector<bool> concerned(loop_count_);
   std::size_t left = loop_count_;

@@ -5,6 +5,8 @@
 #include "schnorr/hash.h"
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 namespace nostril::relay {
 
@@ -31,6 +33,34 @@ Key tag_prefix_of_text(char letter, ByteSpan value) {
   return Key()
       .add_integer(static_cast<std::uint8_t>(letter), 1)
       .add(front(digest.bytes, kValueHashBytes));
+}
+
+// The beginning of a word as a number, in the order of the bytes; no word has a zero in it.
+struct WordHead {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+
+  auto operator<=>(const WordHead&) const = default;  // NOLINT(modernize-use-nullptr): clang 14
+};
+
+constexpr std::size_t kWordsRemembered = 64;
+
+WordHead head_of(std::string_view word) {
+  std::array<std::uint64_t, 2> bytes{};
+  std::memcpy(bytes.data(), word.data(), std::min(word.size(), kWordKeyBytes));
+  return {__builtin_bswap64(bytes[0]), __builtin_bswap64(bytes[1])};
+}
+
+std::size_t hash_of(const WordHead& head) {
+  constexpr std::uint64_t kMix = 0x9e3779b97f4a7c15;
+  return static_cast<std::size_t>(((head.high ^ head.low >> 7U) * kMix) >> 32U);
+}
+
+Key key_of(const WordHead& head) {
+  const std::array<std::uint64_t, 2> numbers{__builtin_bswap64(head.high),
+                                             __builtin_bswap64(head.low)};
+  const std::string_view text(reinterpret_cast<const char*>(numbers.data()), kWordKeyBytes);
+  return word_prefix(text.substr(0, text.find('\0')));
 }
 
 }  // namespace
@@ -181,21 +211,24 @@ SearchText search_text_of(const RecordView& record) {
 }
 
 std::vector<Key> word_keys(const RecordView& record, Sequence sequence) {
-  std::vector<Key> keys;
   const SearchText text = search_text_of(record);
-  keys.reserve(text.words().size());
+  std::vector<WordHead> heads;
+  heads.reserve(text.words().size());
+  // Most of a text's words are the same few: those that were just met need not be sorted.
+  std::array<WordHead, kWordsRemembered> met{};
   for (const auto& word : text.words()) {
-    keys.push_back(
-        word_prefix(word.text).add_integer(static_cast<std::uint64_t>(sequence), kSequenceBytes));
+    const WordHead head = head_of(word.text);
+    WordHead& before = met[hash_of(head) % kWordsRemembered];
+    if (head == std::exchange(before, head)) continue;
+    heads.push_back(head);
   }
-  const auto is_before = [](const Key& a, const Key& b) {
-    return std::ranges::lexicographical_compare(a.span(), b.span());
-  };
-  const auto is_same = [](const Key& a, const Key& b) {
-    return std::ranges::equal(a.span(), b.span());
-  };
-  std::ranges::sort(keys, is_before);
-  keys.erase(std::unique(keys.begin(), keys.end(), is_same), keys.end());
+  std::ranges::sort(heads);
+  heads.erase(std::unique(heads.begin(), heads.end()), heads.end());
+  std::vector<Key> keys;
+  keys.reserve(heads.size());
+  for (const WordHead& head : heads) {
+    keys.push_back(key_of(head).add_integer(static_cast<std::uint64_t>(sequence), kSequenceBytes));
+  }
   return keys;
 }
 

@@ -104,7 +104,26 @@ class Key {
 
   [[nodiscard]] std::size_t size() const { return size_; }
 
+  /// As bytes, which is LMDB's order: eight at a time, what lies behind the end being zeros.
+  friend std::strong_ordering operator<=>(const Key& a, const Key& b) {
+    for (std::size_t at = 0; at < kKeyBytesMax; at += sizeof(std::uint64_t)) {
+      const std::uint64_t left = a.word(at);
+      const std::uint64_t right = b.word(at);
+      if (left != right) return left <=> right;
+    }
+    return a.size_ <=> b.size_;
+  }
+
+  bool operator==(const Key&) const = default;
+
  private:
+  [[nodiscard]] std::uint64_t word(std::size_t at) const {
+    static_assert(std::endian::native == std::endian::little && kKeyBytesMax % 8 == 0);
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, bytes_.data() + at, sizeof bytes);
+    return __builtin_bswap64(bytes);
+  }
+
   std::array<std::uint8_t, kKeyBytesMax> bytes_{};
   std::size_t size_ = 0;
 };

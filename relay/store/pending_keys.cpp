@@ -4,14 +4,6 @@
 
 namespace nostril::relay {
 
-namespace {
-
-bool is_before(const Key& a, const Key& b) {
-  return std::ranges::lexicographical_compare(a.span(), b.span());
-}
-
-}  // namespace
-
 void PendingKeys::add(lmdb::Dbi table, const Key& key) {
   const auto same = [table](const OfTable& of) { return of.table.handle == table.handle; };
   auto found = std::ranges::find_if(tables_, same);
@@ -23,7 +15,7 @@ void PendingKeys::add(lmdb::Dbi table, const Key& key) {
 void PendingKeys::flush(lmdb::WriteTxn& txn) {
   for (auto& [table, keys] : tables_) {
     if (keys.empty()) continue;
-    std::ranges::sort(keys, is_before);
+    std::ranges::sort(keys);
     lmdb::WriteCursor cursor(txn, table);
     for (const Key& key : keys) cursor.put(key.span(), {});
     keys.clear();

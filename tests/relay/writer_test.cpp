@@ -6,6 +6,7 @@
 
 #include <sys/resource.h>
 
+#include <array>
 #include <csignal>
 #include <future>
 #include <mutex>
@@ -113,6 +114,42 @@ TEST(StoreWriter, SharesOneTransactionAmongThoseWhoWait) {
   go_on.set_value();
   writer.stop();
   EXPECT_EQ(sizes, (std::vector<std::size_t>{1, 40}));
+}
+
+// A position in the stream says that all before it is stored: whoever published, no event of it may
+// be written before an earlier one, and of a batch that is cut off the rest comes next.
+TEST(StoreWriter, KeepsTheOrderOfAStreamAcrossPublishers) {
+  const test::TempDir dir;
+  const auto store = test::open_store(dir.path());
+  const FakeClock clock(2000);
+  const auto events = signed_events(8);
+  std::promise<void> first_is_in;
+  std::promise<void> go_on;
+  std::vector<EventId> written;           // the writer thread's until stop()
+  std::vector<std::uint64_t> positions;   // likewise
+  std::vector<std::size_t> written_then;  // likewise
+  WriterOptions options;
+  options.batch_events_max = 3;
+  StoreWriter writer(*store, clock, options, [&](CommittedBatch&& batch) {
+    for (const auto& outcome : batch.outcomes) written.push_back(outcome.id);
+    positions.push_back(batch.stream_sequence);
+    written_then.push_back(written.size());
+    if (positions.size() > 1) return;
+    first_is_in.set_value();
+    go_on.get_future().wait();
+  });
+  constexpr std::array<std::uint64_t, 8> kSessions = {0, 0, 0, 7, 8, 0, 7, 0};  // 0: another relay
+  ASSERT_TRUE(writer.submit({events[0], {kSessions[0], 0}, 1}));
+  first_is_in.get_future().wait();
+  for (std::size_t i = 1; i < events.size(); ++i) {
+    ASSERT_TRUE(writer.submit({events[i], {kSessions[i], 0}, i + 1}));
+  }
+  go_on.set_value();
+  writer.stop();
+  ASSERT_EQ(written.size(), events.size());
+  for (std::size_t i = 0; i < events.size(); ++i) EXPECT_EQ(written[i], events[i]->id) << i;
+  EXPECT_EQ(positions, (std::vector<std::uint64_t>{1, 4, 7, 8}));
+  EXPECT_EQ(written_then, (std::vector<std::size_t>{1, 4, 7, 8}));
 }
 
 TEST(StoreWriter, TellsWhenItsQueueIsFull) {
