@@ -1,6 +1,7 @@
 #include "client/http_get.h"
 
 #include "net/http_client.h"
+#include "net/loopback.h"
 #include "net/url.h"
 
 #include <fmt/format.h>
@@ -13,10 +14,6 @@ namespace nostril::client {
 namespace {
 
 constexpr int kOk = 200;
-
-bool is_loopback(std::string_view host) {
-  return host == "127.0.0.1" || host == "::1" || host == "localhost";
-}
 
 /// One call, from start to end.
 class Get {
@@ -89,7 +86,7 @@ Result<GetReply, std::string> http_get(net::Loop& loop, const GetCall& call) {
 bool is_safe_url(std::string_view url) {
   const auto parsed = net::parse_url(url);
   return parsed && (parsed->scheme == net::UrlScheme::Https ||
-                    (parsed->scheme == net::UrlScheme::Http && is_loopback(parsed->host)));
+                    (parsed->scheme == net::UrlScheme::Http && net::is_loopback(parsed->host)));
 }
 
 }  // namespace nostril::client

@@ -1,6 +1,7 @@
 #include "node/metrics_server.h"
 
 #include "base/config.h"
+#include "net/loopback.h"
 
 #include <charconv>
 #include <optional>
@@ -19,8 +20,8 @@ net::ListenConfig loopback(const std::string& address) {
     const char* begin = address.data() + colon + 1;
     const char* end = address.data() + address.size();
     const auto [rest, error] = std::from_chars(begin, end, out.port);
-    const bool is_loopback = out.host == "::1" || out.host.starts_with("127.");
-    if (error == std::errc() && rest == end && is_loopback) return out;
+    if (out.host == "localhost") out.host = "127.0.0.1";
+    if (error == std::errc() && rest == end && net::is_loopback(out.host)) return out;
   }
   throw ConfigError("metrics.listen: \"" + address +
                     "\" must be ADDRESS:PORT on loopback, e.g. 127.0.0.1:9464");

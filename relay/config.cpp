@@ -1,6 +1,8 @@
 #include "relay/config.h"
 
 #include "base/hex.h"
+#include "net/loopback.h"
+#include "net/peer_address.h"
 #include "net/url.h"
 #include "relay/cluster/subjects.h"
 #include "relay/key_file.h"
@@ -125,10 +127,6 @@ std::string host_name() {
   return out.substr(0, ClusterSubjects::kRelayCharsMax);
 }
 
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
-}
-
 // nats:// or tls://, a host and maybe a port; credentials do not belong into the configuration.
 void check_server(const std::string& url, const RelayConfig::Cluster& cluster) {
   const bool is_tls = url.starts_with("tls://");
@@ -141,7 +139,7 @@ void check_server(const std::string& url, const RelayConfig::Cluster& cluster) {
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   const bool is_known =
       !cluster.credentials.empty() || !cluster.user.empty() || !cluster.tls_certificate.empty();
-  if (cluster.allow_insecure || is_loopback(host) || (is_tls && is_known)) return;
+  if (cluster.allow_insecure || net::is_loopback(host) || (is_tls && is_known)) return;
   throw ConfigError(
       fmt::format("cluster.servers: {} is another machine: use tls:// and credentials, user or "
                   "tls_certificate, or say allow_insecure = true",
@@ -345,6 +343,12 @@ net::ListenConfig RelayConfig::listen_config() const {
   }
   if (out.host == "localhost") out.host = "127.0.0.1";
   if (out.host == "*" || out.host.empty()) out.host = "::";
+  if (!net::PeerAddress::parse(out.host)) {
+    throw ConfigError(
+        fmt::format("listen: \"{}\" is a name: the relay listens on an address, "
+                    "0.0.0.0 or [::] for all of this machine's",
+                    out.host));
+  }
   out.port =
       parse_number<std::uint16_t>(std::string_view(listen).substr(colon + 1), "listen: port");
   out.deflate.enabled = net.compression;
@@ -470,6 +474,7 @@ void RelayConfig::check() const {
   (void)listen_config();
   (void)server_limits();
   (void)session_limits();
+  (void)ingest_options();
   (void)admission_rules();
   (void)auth_rules();
   (void)admin_rules();

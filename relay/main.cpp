@@ -46,6 +46,7 @@ struct Arguments {
   bool print_config = false;
   bool no_verify = false;
   std::string export_filter;
+  bool check_signatures = false;
   std::string compact_to;
   bool recompress = false;
   std::size_t samples = TrainOptions().samples;
@@ -148,7 +149,7 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("import")) return import_events(values, !arguments.no_verify);
   if (app.got_subcommand("export")) return export_events(values, arguments.export_filter);
   if (app.got_subcommand("stats")) return show_stats(values);
-  if (app.got_subcommand("check")) return check_store(values);
+  if (app.got_subcommand("check")) return check_store(values, arguments.check_signatures);
   if (app.got_subcommand("compact"))
     return compact_store(values, arguments.compact_to, arguments.recompress);
   if (app.got_subcommand("sync")) return sync_with(values, arguments.sync);
@@ -283,7 +284,9 @@ int main(int argc, char** argv) {
     app.add_subcommand("export", "write all events to standard output, oldest first")
         ->add_option("--filter", arguments.export_filter, "those that match a filter of NIP-01");
     app.add_subcommand("stats", "sizes of the store");
-    app.add_subcommand("check", "compare every record with every index");
+    app.add_subcommand("check", "compare every record with every index, and its id")
+        ->add_flag("--signatures", arguments.check_signatures,
+                   "and every signature: some 50 us an event");
     CLI::App* compact_command =
         app.add_subcommand("compact", "write a copy with full pages; a relay may go on meanwhile");
     compact_command->add_option("--to", arguments.compact_to, "new or empty directory")->required();

@@ -7,6 +7,7 @@
 #include "client/gateway/model_lists.h"
 #include "client/offers_json.h"
 #include "client/web_site.h"
+#include "net/loopback.h"
 #include "schnorr/hash.h"
 
 #include <array>
@@ -21,12 +22,8 @@ constexpr std::string_view kModelPrefix = "/v1/models/";
 /// Applications ask what the server can do: the version of the API that is described here.
 constexpr std::string_view kOllamaVersion = R"({"version":"0.12.0"})";
 
-bool is_loopback(const net::ListenConfig& listen) {
-  return listen.host == "127.0.0.1" || listen.host == "::1";
-}
-
 AccessSettings access_of(const GatewaySettings& settings) {
-  const bool here = is_loopback(settings.listen);
+  const bool here = net::is_loopback(settings.listen.host);
   if (!here && !settings.listen.tls.enabled()) {
     throw std::runtime_error("who listens beyond this machine needs TLS: --tls-cert, --tls-key");
   }
@@ -153,7 +150,7 @@ std::optional<net::HttpResponse> Gateway::answer_here(const net::HttpRequest& re
   }
   if (path == "/api/version") return json_response(200, std::string(kOllamaVersion));
   // All callers' sums: for who runs the gateway, on this machine.
-  if (path == "/metrics" && is_loopback(settings_.listen)) {
+  if (path == "/metrics" && net::is_loopback(settings_.listen.host)) {
     return net::HttpResponse{
         200, {{"Content-Type", "text/plain; version=0.0.4"}}, metrics_.text(running_, home_)};
   }

@@ -1,6 +1,7 @@
 #include "relay/cli/commands.h"
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "relay/cli/progress.h"
 #include "relay/store/compact.h"
 #include "relay/store/import_export.h"
@@ -25,6 +26,8 @@ namespace {
 constexpr ScanBudget kScanStep{SIZE_MAX, 1 << 14, 10'000};
 constexpr std::size_t kDeletePiece = 500;
 constexpr std::size_t kExportPiece = 1'000;  // a read transaction
+constexpr std::size_t kVerifiedPiece = 256;
+constexpr std::size_t kForgedShownMax = 20;
 
 std::uint64_t per_event(std::uint64_t bytes, std::uint64_t events) {
   return events == 0 ? 0 : bytes / events;
@@ -52,6 +55,34 @@ void for_each_match(Store& store, const Filter& filter, std::int64_t now_s, Take
     if (!step) throw std::runtime_error(step.error().text);
     done = step->done;
   }
+}
+
+// Prints the first of those that their authors have not signed; how many there are.
+std::size_t find_forged(Store& store) {
+  Verifier verifier;
+  std::size_t count = 0;
+  std::vector<EventId> ids;
+  std::vector<UnverifiedEvent> piece;
+  const auto verify = [&] {
+    const auto verified = VerifiedEvent::verify_all(piece, verifier);
+    for (std::size_t i = 0; i < verified.size(); ++i) {
+      if (verified[i]) continue;
+      if (++count <= kForgedShownMax) fmt::print("event {}: wrong signature\n", encode_hex(ids[i]));
+    }
+    piece.clear();
+    ids.clear();
+  };
+  for_each_match(store, Filter(), 0, [&](const ScanRow& row) {
+    auto event = row.record.to_event();
+    if (!event) return;  // a problem of the record's own
+    auto unverified = check_id(std::move(*event));
+    if (!unverified) return;  // likewise
+    ids.push_back(row.record.id());
+    piece.push_back(std::move(*unverified));
+    if (piece.size() == kVerifiedPiece) verify();
+  });
+  verify();
+  return count;
 }
 
 // Sequences first: a scan goes from the newest to the oldest, an export the other way.
@@ -154,13 +185,14 @@ int show_stats(const RelayConfig& config) {
   return 0;
 }
 
-int check_store(const RelayConfig& config) {
+int check_store(const RelayConfig& config, bool with_signatures) {
   auto store = open_store(config, true);
   const CheckReport report = store->check(true, show_progress(store->count()));
   for (const auto& problem : report.problems) fmt::print("{}\n", problem);
+  const std::size_t forged = with_signatures ? find_forged(*store) : 0;
   fmt::print("{} records, {} index entries, {} problems\n", report.records, report.index_entries,
-             report.problem_count);
-  return report.ok() ? 0 : 1;
+             report.problem_count + forged);
+  return report.ok() && forged == 0 ? 0 : 1;
 }
 
 int compact_store(const RelayConfig& config, const std::string& to, bool recompress) {

@@ -26,7 +26,7 @@ int import_events(const RelayConfig& config, bool verify);
 int export_events(const RelayConfig& config, const std::string& filter);
 int show_stats(const RelayConfig& config);
 /// 1 when something is wrong with the file.
-int check_store(const RelayConfig& config);
+int check_store(const RelayConfig& config, bool with_signatures);
 /// `to`: a new or empty directory.
 int compact_store(const RelayConfig& config, const std::string& to, bool recompress);
 

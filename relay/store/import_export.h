@@ -25,7 +25,8 @@ struct ImportOptions {
   std::size_t transaction_events = 8192;
   std::size_t transaction_bytes = std::size_t{32} << 20;  ///< of JSON; bounds the memory
   EventLimits limits;
-  std::ostream* progress = nullptr;  ///< a line each second, one a kind of bad line, and the first such; may be null
+  /// A line each second, one a kind of bad line, the first of those; may be null.
+  std::ostream* progress = nullptr;
 };
 
 /// A line that is no event, or a forged one.

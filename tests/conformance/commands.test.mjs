@@ -23,6 +23,7 @@ test("a value that is no good is named with its file and line, whatever is wrong
   const wrong = {
     'listen = "nowhere"': "listen: ",
     'listen = "127.0.0.1:70000"': "listen: port: ",
+    'listen = "example.org:7447"': "listen: ",
     'url = "https://relay.example"': "url: ",
     'log_level = "loud"': "log_level: ",
     'log_format = "xml"': "log_format: ",
@@ -42,6 +43,8 @@ test("a value that is no good is named with its file and line, whatever is wrong
     assert.ok(stderr.startsWith(`error: relay.toml:3: ${says}`), `${line}: ${stderr}`);
     if (!line.startsWith("limits.")) assert.equal(run(["run", "--config", "relay.toml"]).stderr, stderr);
   }
+  const { status, stderr } = check_of("[[plugins]]\ncommand = []\n");
+  assert.deepEqual([status, stderr], [1, "error: plugins: each needs a command\n"]);
   assert.equal(check_of('listen = "127.0.0.1:0"\nlog_level = "off"\n').status, 0);
 });
 
@@ -103,6 +106,15 @@ test("a damaged store is named as such, by status 1 and one line, wherever the d
     if (status !== 0) found++;  // a page may be a free one
   }
   assert.ok(found > 0);
+  // A signature stands for itself: nothing but its author's key says whether it is right.
+  const at = whole.indexOf(Buffer.from(events[700].sig, "hex"));
+  assert.ok(at > 0);
+  hurt(Buffer.concat([whole.subarray(0, at), Buffer.from([whole[at] ^ 1]), whole.subarray(at + 1)]));
+  assert.equal(run(["check", "--data", "hurt"]).status, 0);
+  const { status, stdout } = run(["check", "--signatures", "--data", "hurt"]);
+  assert.equal(status, 1);
+  assert.match(stdout, new RegExp(`^event ${events[700].id}: wrong signature\n1500 records, .* 1 problems\n$`, "s"));
+  assert.equal(run(["check", "--signatures", "--data", "whole"]).status, 0);
   for (const [bytes, says] of [[Buffer.alloc(0), "its data.mdb is empty"], [Buffer.from("rubbish"), "error: "]]) {
     hurt(bytes);
     assert.ok(ended("stats").includes(says));

@@ -114,7 +114,7 @@ test("a protected event is taken from its author only", async () => {
   await challenged(relay);
   await authenticate(relay, alice);
   await relay.publish(event);
-  await assert.rejects(relay.publish(bob.sign(1, [["-"]])), /auth-required: /);
+  await assert.rejects(relay.publish(bob.sign(1, [["-"]])), /restricted: /);
 });
 
 test("NIP-11 says what holds", async () => {
