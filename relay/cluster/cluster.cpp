@@ -539,12 +539,15 @@ void Cluster::apply_arrived() {
   while (!arrived_.empty() && !store_failed_.load()) {
     look_ahead();
     const Arrived& next = arrived_.front();
-    if (next.reading == reading_ && !had(next.message)) {
+    const bool is_again = is_late(next.message) && is_known(next.message);
+    // What a killed process had noted may not have been written.
+    const bool had = is_again && next.message.sequence > began_behind_;
+    if (next.reading == reading_ && !had) {
       if (!apply(next)) {
         is_blocked_ = true;
         break;
       }
-      add(is_late(next.message) ? counters_.applied_late : counters_.applied);
+      if (!is_again) add(is_late(next.message) ? counters_.applied_late : counters_.applied);
       handled_.store(place_of(next.message));
     }
     bus_.confirm(next.reading, next.message.cost_bytes);
@@ -575,9 +578,8 @@ bool Cluster::is_late(const StreamMessage& message) const {
   return message.sequence <= handled_.load();
 }
 
-// Whether it comes again. One whose id is not beside it is looked at once more.
-bool Cluster::had(const StreamMessage& message) {
-  if (!is_late(message)) return false;
+// Its number stands for it. Not known: of which the id is not beside it.
+bool Cluster::is_known(const StreamMessage& message) {
   const auto id = message.subject == moderation_subject_ ? AppliedIds::decision(message.message_id)
                                                          : from_hex<EventId>(message.message_id);
   return id && applied_ids_->has(message.sequence, *id);
@@ -845,6 +847,7 @@ void Cluster::publish_what_was_replaced(std::int64_t now_ms) {
 
 void Cluster::read_from(const StreamIdentity& of, std::uint64_t applied, std::uint64_t target) {
   set_stream(of);
+  began_behind_ = applied;
   handled_.store(applied);
   written_.store(applied);
   position_written_ = applied;

@@ -127,8 +127,9 @@ struct ClusterFigures {
 /// behind the last one that had an effect.
 ///
 /// A message with a number of before (bus.h) is left aside when it is the one that had that number
-/// (AppliedIds); else it is applied late, without a move of the position. Applied twice it changes
-/// nothing. What had that number before and is not met under another is published again.
+/// (AppliedIds), as far as this process has seen it; else it is applied late, without a move of the
+/// position. Applied twice it changes nothing. What had that number before and is not met under
+/// another is published again.
 ///
 /// Threads: its own one, which alone submits to the writer what is of the stream; constructor,
 /// start() and stop() from one; the rest from any. Bounds: publications hold credits of Ingest,
@@ -272,7 +273,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   void apply_arrived();
   void forget_arrived();
   [[nodiscard]] bool is_late(const StreamMessage& message) const;
-  [[nodiscard]] bool had(const StreamMessage& message);
+  [[nodiscard]] bool is_known(const StreamMessage& message);
   [[nodiscard]] std::uint64_t place_of(const StreamMessage& message) const;
   [[nodiscard]] bool apply(const Arrived& arrived);
   [[nodiscard]] bool apply_event(const Arrived& arrived);
@@ -339,6 +340,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   std::unique_ptr<StreamVerifier> ahead_;       // where signatures are checked again
   std::size_t looked_ahead_ = 0;                // of arrived_, from its front
   std::uint64_t reading_ = 0;
+  std::uint64_t began_behind_ = 0;  // of this reading
   std::uint64_t target_ = 0;
   std::uint64_t stood_at_ = 0;  // while it catches up
   std::int64_t stood_since_ms_ = 0;
