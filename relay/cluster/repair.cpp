@@ -99,6 +99,8 @@ void Repair::each_tick() {
   }
   // Who does not answer reports the same again, if it is still there.
   if (asked_ && now_ms >= asked_->deadline_ms) asked_.reset();
+  // Without a leader what is published again would be lost.
+  if (parts_.bus.state() != BusState::Ready) return;
   if (asked_ || waiting_.empty() || now_ms < next_ms_) return;
   Asked next;
   next.difference = std::move(waiting_.front());
