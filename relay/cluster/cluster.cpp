@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ranges>
 #include <stdexcept>
 #include <system_error>
 
@@ -836,8 +835,8 @@ void Cluster::publish_what_is_gone() {
 // Once nothing more comes late: most of it has another number now.
 void Cluster::publish_what_was_replaced(std::int64_t now_ms) {
   if (replaced_.empty() || now_ms - replaced_ms_ < kReplacedWaitMs) return;
-  const auto [first, last] = std::ranges::minmax(replaced_ | std::views::keys);
-  const AppliedIds::Set known = applied_ids_->known_about({first, last});
+  const auto [first, last] = std::ranges::minmax_element(replaced_);  // by their numbers first
+  const AppliedIds::Set known = applied_ids_->known_about({first->first, last->first});
   std::vector<EventId> gone;
   for (const auto& [sequence, id] : std::exchange(replaced_, {})) {
     if (!id.is_zero() && !known.contains(id)) gone.push_back(id);
