@@ -85,6 +85,8 @@ void AppliedIds::begin(const StreamIdentity& of, std::uint64_t applied) {
   std::ranges::fill(digests_, Cached());
   begin_window(applied + 1);
   if (!is_of(of)) {
+    late_.clear();
+    late_set_.clear();
     // Without its header the file is of no stream: what it holds is not looked at.
     if (::ftruncate(file_.get(), 0) == 0) (void)write_at(file_.get(), 0, header_of(of));
     return;
@@ -120,19 +122,22 @@ void AppliedIds::add(std::uint64_t sequence, const EventId& id) {
   begin_window(sequence + 1);
 }
 
-std::optional<EventId> AppliedIds::replace(std::uint64_t sequence, const EventId& id) {
+void AppliedIds::add_late(const EventId& id) {
   const std::lock_guard lock(mutex_);
-  const auto before = find({sequence, sequence});
-  if (!before || before->front() == id) return std::nullopt;
-  if (sequence >= first_) {
-    const auto at = static_cast<std::size_t>(sequence - first_);
-    now_.at(at) = id;
-    written_ = std::min(written_, at);
-  } else {
-    (void)write_at(file_.get(), place_of_id(sequence), id.span());
-    digests_.at(slot_of(sequence)) = Cached();
+  if (!late_set_.insert(id).second) return;
+  if (late_.size() == kLateMax) {
+    const auto oldest = std::span<const EventId>(late_).first(kWindow);
+    for (const EventId& one : oldest) late_set_.erase(one);
+    late_.erase(late_.begin(), late_.begin() + kWindow);
+    late_first_ += kWindow;
   }
-  return before->front();
+  late_.push_back(id);
+}
+
+std::optional<StreamRange> AppliedIds::late() const {
+  const std::lock_guard lock(mutex_);
+  if (late_.empty()) return std::nullopt;
+  return StreamRange{late_first_, late_first_ + late_.size() - 1};
 }
 
 void AppliedIds::begin_window(std::uint64_t first) {
@@ -187,12 +192,19 @@ std::optional<std::vector<EventId>> AppliedIds::read(const StreamRange& range) c
 
 std::optional<std::vector<EventId>> AppliedIds::find(const StreamRange& range) const {
   if (!is_in_one_window(range)) return std::nullopt;
+  const auto part = [&range](const std::vector<EventId>& ids, std::uint64_t first) {
+    const auto begin = ids.begin() + static_cast<std::ptrdiff_t>(range.first - first);
+    return std::vector<EventId>(begin, begin + static_cast<std::ptrdiff_t>(range.size()));
+  };
+  if (range.first >= kLateFirst) {
+    if (range.first < late_first_ || range.last >= late_first_ + late_.size()) return std::nullopt;
+    return part(late_, late_first_);
+  }
   const std::uint64_t window = window_of(range.first).first;
   const std::uint64_t window_now = window_of(first_).first;
   if (window < window_now) return read(range);
   if (window > window_now || range.first < first_ || range.last >= next()) return std::nullopt;
-  const auto begin = now_.begin() + static_cast<std::ptrdiff_t>(range.first - first_);
-  return std::vector<EventId>(begin, begin + static_cast<std::ptrdiff_t>(range.size()));
+  return part(now_, first_);
 }
 
 std::optional<std::vector<EventId>> AppliedIds::ids(const StreamRange& range) {
@@ -202,6 +214,7 @@ std::optional<std::vector<EventId>> AppliedIds::ids(const StreamRange& range) {
 
 bool AppliedIds::has(std::uint64_t sequence, const EventId& id) {
   const std::lock_guard lock(mutex_);
+  if (late_set_.contains(id)) return true;
   const auto ids = find({sequence, sequence});
   return ids && ids->front() == id;
 }
@@ -221,6 +234,8 @@ AppliedIds::Set AppliedIds::known_about(const StreamRange& range) {
     const auto ids = known_of(window_of(at));
     out.insert(ids.begin(), ids.end());
   }
+  const std::lock_guard lock(mutex_);
+  out.insert(late_.begin(), late_.end());
   return out;
 }
 
@@ -228,7 +243,7 @@ std::optional<RangeDigest> AppliedIds::digest(const StreamRange& range) {
   const std::lock_guard lock(mutex_);
   if (!is_in_one_window(range)) return std::nullopt;
   Cached& cached = digests_.at(slot_of(range.first));
-  const bool is_whole = range == window_of(range.first);
+  const bool is_whole = range == window_of(range.first) && range.first < kLateFirst;
   if (is_whole && cached.first == range.first) return cached.digest;
   const auto ids = find(range);
   if (!ids) return std::nullopt;

@@ -50,11 +50,16 @@ inline constexpr std::string_view kAppliedIdsFile = "cluster.ids";  ///< in a re
 /// Numbers are big-endian.
 ///
 /// It is an aid, and not synced: what is not known, because of a crash or a full disk, is not
-/// compared. Threads: begin(), add(), replace() and flush() from one, the rest from any.
+/// compared. Threads: begin(), add(), add_late() and flush() from one, the rest from any.
 class AppliedIds {
  public:
+  using Set = std::unordered_set<EventId, FixedBytesHash>;
+
   static constexpr std::uint64_t kWindow = 1'024;
   static constexpr std::uint64_t kWindows = 4'096;
+  static constexpr std::uint64_t kLateFirst = (std::uint64_t{1} << 62U) + 1;
+  static constexpr std::size_t kLateWindows = 16;
+  static constexpr std::size_t kLateMax = kLateWindows * kWindow;
   static constexpr std::string_view kDecisionMark = "moderation......";
 
   /// Opens or makes the file. The error is one line.
@@ -70,9 +75,10 @@ class AppliedIds {
   void begin(const StreamIdentity& of, std::uint64_t applied);
   /// In the order of the stream. What was left out is zeros.
   void add(std::uint64_t sequence, const EventId& id);
-  /// What one that was added is now: of the same number. Returns what it was, if that is known and
-  /// another.
-  std::optional<EventId> replace(std::uint64_t sequence, const EventId& id);
+  /// Of a message that came with the number of another (bus.h): it stands in a range of its own,
+  /// from kLateFirst on, the last kLateMax of them; not in the file.
+  void add_late(const EventId& id);
+  [[nodiscard]] std::optional<StreamRange> late() const;
   /// What was added is in the file.
   void flush();
 
@@ -84,16 +90,14 @@ class AppliedIds {
 
   /// All of a range that lies in one window; nothing where it is not known, or not yet.
   [[nodiscard]] std::optional<std::vector<EventId>> ids(const StreamRange& range);
-  /// Whether a message is known, and was this.
+  /// Whether a message is known, and was this, or this came late.
   [[nodiscard]] bool has(std::uint64_t sequence, const EventId& id);
   /// All of a window; of the one that is being filled what is there; nothing of one in the file
   /// that is not known as a whole.
   [[nodiscard]] std::vector<EventId> known_of(const StreamRange& window);
 
-  using Set = std::unordered_set<EventId, FixedBytesHash>;
-
-  /// All that is known of a range and some thousands of messages around it: where the same messages
-  /// are if a server numbers them otherwise.
+  /// All that is known of a range and some thousands of messages around it, where the same messages
+  /// are if a server numbers them otherwise, and all that came late.
   [[nodiscard]] Set known_about(const StreamRange& range);
   [[nodiscard]] std::optional<RangeDigest> digest(const StreamRange& range);
 
@@ -122,12 +126,15 @@ class AppliedIds {
   [[nodiscard]] std::uint64_t next() const { return first_ + now_.size(); }
 
   const UniqueFd file_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   // Guarded by mutex_.
   std::uint64_t first_ = 1;   // whose id now_ begins with; windows before its one are in the file
   std::vector<EventId> now_;  // all of one window
   std::size_t written_ = 0;   // of these
   std::vector<Cached> digests_;  // by slot
+  std::uint64_t late_first_ = kLateFirst;
+  std::vector<EventId> late_;
+  Set late_set_;  // the same
 };
 
 }  // namespace nostril::relay

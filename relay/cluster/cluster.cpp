@@ -31,9 +31,6 @@ constexpr std::uint64_t kReadAnewMin = 1'024;
 // A server that delivers nothing more for so long has no more, if it lacks no more than that.
 constexpr std::int64_t kStandsMs = 20'000;
 constexpr std::uint64_t kNumbersApartMax = 10'000;
-// Of what is replaced by what came late; and until no more is expected.
-constexpr std::size_t kReplacedMax = 65'536;
-constexpr std::int64_t kReplacedWaitMs = 2'000;
 // Of queued events, without an ack.
 constexpr std::size_t kOutboxWindow = 512;
 constexpr std::size_t kOutboxWindowBytes = 8U << 20;
@@ -643,11 +640,10 @@ bool Cluster::apply_event(const Arrived& arrived) {
 }
 
 void Cluster::note_applied(const StreamMessage& message, const EventId& id) {
-  if (!is_late(message)) {
+  if (is_late(message)) {
+    applied_ids_->add_late(id);
+  } else {
     applied_ids_->add(message.sequence, id);
-  } else if (const auto before = applied_ids_->replace(message.sequence, id)) {
-    if (replaced_.size() < kReplacedMax) replaced_.emplace_back(message.sequence, *before);
-    replaced_ms_ = clock_.monotonic_ms();
   }
   if (!not_met_.empty()) not_met_.erase(id);
 }
@@ -832,18 +828,6 @@ void Cluster::publish_what_is_gone() {
   host_.publish_again(gone);
 }
 
-// Once nothing more comes late: most of it has another number now.
-void Cluster::publish_what_was_replaced(std::int64_t now_ms) {
-  if (replaced_.empty() || now_ms - replaced_ms_ < kReplacedWaitMs) return;
-  const auto [first, last] = std::ranges::minmax_element(replaced_);  // by their numbers first
-  const AppliedIds::Set known = applied_ids_->known_about({first->first, last->first});
-  std::vector<EventId> gone;
-  for (const auto& [sequence, id] : std::exchange(replaced_, {})) {
-    if (!id.is_zero() && !known.contains(id)) gone.push_back(id);
-  }
-  if (!gone.empty()) host_.publish_again(gone);
-}
-
 void Cluster::read_from(const StreamIdentity& of, std::uint64_t applied, std::uint64_t target) {
   set_stream(of);
   began_behind_ = applied;
@@ -921,7 +905,6 @@ void Cluster::each_tick() {
   }
   resend_and_expire(now_ms);
   send_outbox(now_ms);
-  publish_what_was_replaced(now_ms);
   const bool reads = phase_ == ClusterPhase::Serving || phase_ == ClusterPhase::CatchingUp;
   if (reads && now_ms >= position_due_ms_) {
     position_due_ms_ = now_ms + kPositionEveryMs;

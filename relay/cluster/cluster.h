@@ -128,8 +128,7 @@ struct ClusterFigures {
 ///
 /// A message with a number of before (bus.h) is left aside when it is the one that had that number
 /// (AppliedIds), as far as this process has seen it; else it is applied late, without a move of the
-/// position. Applied twice it changes nothing. What had that number before and is not met under
-/// another is published again.
+/// position. Applied twice it changes nothing.
 ///
 /// Threads: its own one, which alone submits to the writer what is of the stream; constructor,
 /// start() and stop() from one; the rest from any. Bounds: publications hold credits of Ingest,
@@ -282,7 +281,6 @@ class Cluster final : public ClusterPort, private BusHandler {
   [[nodiscard]] std::optional<VerifiedEvent> event_of(const Arrived& arrived);
   [[nodiscard]] std::optional<VerifiedEvent> read_event(std::string_view body);
   void note_applied(const StreamMessage& message, const EventId& id);
-  void publish_what_was_replaced(std::int64_t now_ms);
   [[nodiscard]] bool is_all_written() const;
   [[nodiscard]] bool is_at_an_end();
   void write_position(std::uint64_t sequence);
@@ -347,10 +345,7 @@ class Cluster final : public ClusterPort, private BusHandler {
   // Since a read_anew(): what the stream had and was not met in it again. Published when all is
   // read.
   std::unordered_set<EventId, FixedBytesHash> not_met_;
-  // What had the number of what came late.
-  std::vector<std::pair<std::uint64_t, EventId>> replaced_;
-  std::int64_t replaced_ms_ = 0;  // the last of them
-  bool is_blocked_ = false;       // what has arrived waits for the writer
+  bool is_blocked_ = false;  // what has arrived waits for the writer
   std::int64_t away_since_ms_ = -1;
   std::int64_t behind_since_ms_ = -1;  // the stream's end, and this relay's position
   std::int64_t next_tick_ms_ = 0;

@@ -126,7 +126,13 @@ void Repair::send_report(const StreamPosition& position) {
     return true;
   };
   for (std::uint64_t i = 1; i < kRecentWindows; ++i) (void)add_older(i);
-  for (std::uint64_t i = kRecentWindows; i < kDigestsMax; ++i) {
+  if (const auto late = parts_.applied.late()) {
+    for (std::uint64_t at = late->first; at <= late->last;
+         at = AppliedIds::window_of(at).last + 1) {
+      add({at, std::min(late->last, AppliedIds::window_of(at).last)});
+    }
+  }
+  for (std::uint64_t i = kRecentWindows; i < kDigestsMax - AppliedIds::kLateWindows; ++i) {
     const bool is_there = add_older(kRecentWindows + older_);
     older_ = is_there && kRecentWindows + older_ + 1 < AppliedIds::kWindows ? older_ + 1 : 0;
     if (!is_there) break;
@@ -203,6 +209,7 @@ void Repair::take_report(const DigestReport& report) {
 
 // What lies ahead of a relay that stands may be numbered otherwise there, and be known here.
 bool Repair::is_other(const RangeReport& report, const StreamPosition& position) {
+  if (report.range.first >= AppliedIds::kLateFirst) return true;  // each relay has its own
   if (report.range.last > position.sequence) {
     return parts_.clock.monotonic_ms() - stood_since_ms_ > kStandsMs;
   }
@@ -242,8 +249,13 @@ void Repair::take_answer(const RepairAnswer& answer) {
 void Repair::take_ids(const std::vector<EventId>& theirs) {
   const StreamRange range = asked_->difference.report.range;
   if (theirs.size() != range.size()) return settle();  // it has no list any more
+  // What came late has the latest numbers here, or nearly.
+  const auto position = parts_.position();
+  const std::uint64_t now_at = position ? position->sequence : 1;
+  const StreamRange where =
+      range.first >= AppliedIds::kLateFirst ? StreamRange{now_at, now_at} : range;
   // What this relay was told of and does not have it did not keep, and would not again.
-  const auto missing = missing_of(more(theirs, parts_.applied.known_about(range)));
+  const auto missing = missing_of(more(theirs, parts_.applied.known_about(where)));
   if (missing.empty()) return settle();
   if (++looks_at(asked_->difference) >= kTriesMax) {
     log(LogLevel::Warning,

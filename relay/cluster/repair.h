@@ -44,11 +44,11 @@ struct RepairParts {
 /// copy of its own: the relay beside it then lacks what others have acknowledged, and nothing says
 /// so.
 ///
-/// Each relay reports digests of what it was told (AppliedIds): of the last windows at short
-/// intervals, of the older ones by turns. Who hears of another digest than its own asks for the
-/// ids, and the reporter to publish again what this relay's store lacks. So it comes to all, by the
-/// stream, as anything does; who has it takes it for a duplicate. Each relay asks for what it lacks
-/// itself, so both directions are mended.
+/// Each relay reports digests of what it was told (AppliedIds): of the last windows, and of what
+/// came late, at short intervals, of the older ones by turns. Who hears of another digest than its
+/// own asks for the ids, and the reporter to publish again what this relay's store lacks. So it
+/// comes to all, by the stream, as anything does; who has it takes it for a duplicate. Each relay
+/// asks for what it lacks itself, so both directions are mended.
 ///
 /// Moderators' decisions depend on their order. One that is told again comes to all relays at the
 /// same place of the stream, and without what was decided otherwise since (decision_log.h): so all

@@ -318,10 +318,8 @@ export class Load {
         const who = person();
         this.ledger.may_go({ author: who.key });
         // Elsewhere its notes are under way meanwhile.
-        const notes = Promise.all([0, 1, 2].map((i) => this.#publish_alone(this.pick(this.cluster.members), who.sign(kNote, { content: `${i}` }))));
-        const ban = moderate(member, "banpubkey", who.key, "spam");
-        await notes;
-        await ban;
+        const notes = [0, 1, 2].map((i) => this.#publish_alone(this.pick(this.cluster.members), who.sign(kNote, { content: `${i}` })));
+        await Promise.all([...notes, moderate(member, "banpubkey", who.key, "spam")]);
         this.ledger.gone_authors.set(who.key, Infinity);
         this.counts.moderated += 2;
       } catch (error) {  // the relay is away, or its cluster: nothing was promised

@@ -78,32 +78,31 @@ TEST_F(AppliedIdsTest, KnowsWhatAMessageWas) {
   EXPECT_FALSE(ids->has(kWindow + 2, id_of(1)));
 }
 
-TEST_F(AppliedIdsTest, WhatIsReplacedStaysSoAndIsTold) {
+TEST_F(AppliedIdsTest, WhatCameLateHasARangeOfItsOwn) {
+  constexpr std::uint64_t kFirst = AppliedIds::kLateFirst;
+  EXPECT_EQ(AppliedIds::window_of(kFirst).first, kFirst);
+  auto ids = open(0);
+  add(*ids, {1, kWindow + 20});
+  EXPECT_EQ(ids->late(), std::nullopt);
   const EventId late = id_of(1'000'000);
-  const EventId later = id_of(1'000'001);
-  const StreamRange whole{1, kWindow};
-  {
-    auto ids = open(0);
-    add(*ids, {1, kWindow + 20});
-    const auto before = ids->digest(whole);
-    EXPECT_EQ(ids->replace(5, late), id_of(5));
-    EXPECT_EQ(ids->replace(kWindow + 5, later), id_of(kWindow + 5));
-    EXPECT_EQ(ids->replace(5, late), std::nullopt) << "it is that already";
-    EXPECT_EQ(ids->replace(kWindow + 21, late), std::nullopt) << "nothing was there";
-    EXPECT_NE(ids->digest(whole), before);
-    ids->flush();
-    EXPECT_EQ(ids->replace(kWindow + 3, late), id_of(kWindow + 3));
-    ids->flush();
-  }
-  auto ids = open(kWindow + 20);
+  EXPECT_FALSE(ids->has(5, late));
+  ids->add_late(late);
+  ids->add_late(late);
   EXPECT_TRUE(ids->has(5, late));
-  EXPECT_TRUE(ids->has(kWindow + 3, late));
-  EXPECT_TRUE(ids->has(kWindow + 4, id_of(kWindow + 4)));
-  EXPECT_TRUE(ids->has(kWindow + 5, later));
-  EXPECT_TRUE(ids->has(kWindow + 20, id_of(kWindow + 20)));
-  const auto known = ids->known_about({kWindow + 1, kWindow + 2});
-  EXPECT_TRUE(known.contains(late) && known.contains(id_of(1)) && known.contains(later));
-  EXPECT_FALSE(known.contains(id_of(5)));
+  EXPECT_TRUE(ids->has(5, id_of(5)));
+  EXPECT_EQ(ids->late(), (StreamRange{kFirst, kFirst}));
+  EXPECT_EQ(ids->ids({kFirst, kFirst}), std::vector{late});
+  EXPECT_TRUE(ids->digest({kFirst, kFirst}));
+  EXPECT_EQ(ids->ids({kFirst, kFirst + 1}), std::nullopt);
+  EXPECT_TRUE(ids->known_about({1, 1}).contains(late));
+  EXPECT_TRUE(ids->known_about({1, 1}).contains(id_of(kWindow + 20)));
+  for (std::uint64_t i = 1; i <= AppliedIds::kLateMax; ++i) ids->add_late(id_of(1'000'000 + i));
+  EXPECT_EQ(ids->late(), (StreamRange{kFirst + kWindow, kFirst + AppliedIds::kLateMax}));
+  EXPECT_EQ(ids->ids({kFirst, kFirst}), std::nullopt);
+  EXPECT_FALSE(ids->has(5, late)) << "the oldest are forgotten";
+  EXPECT_EQ(ids->ids({kFirst + kWindow, kFirst + kWindow}), std::vector{id_of(1'001'024)});
+  ids->begin(kStream, kWindow + 20);
+  EXPECT_TRUE(ids->late()) << "the same stream";
 }
 
 TEST_F(AppliedIdsTest, DigestsAgreeOnlyWhereTheIdsDo) {
