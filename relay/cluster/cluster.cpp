@@ -640,10 +640,10 @@ bool Cluster::apply_event(const Arrived& arrived) {
 }
 
 void Cluster::note_applied(const StreamMessage& message, const EventId& id) {
-  if (is_late(message)) {
-    applied_ids_->add_late(id);
-  } else {
+  if (!is_late(message)) {
     applied_ids_->add(message.sequence, id);
+  } else if (!applied_ids_->has(message.sequence, id)) {
+    applied_ids_->add_late(id);
   }
   if (!not_met_.empty()) not_met_.erase(id);
 }
