@@ -1,7 +1,8 @@
 // What happens to the relay while it works: one entry a fault. run(soak) brings it about, takes it away, and returns when the relay
-// serves again; the soak then compares its ledger. A new one (a plugin that hangs, a proxy that stalls) is one more entry.
+// serves again; the soak then compares its ledger. A new one (a proxy that stalls) is one more entry.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, person } from "../conformance/lib.mjs";
 import { until } from "../e2e/lib.mjs";
@@ -26,6 +27,9 @@ async function publish_some(soak, events) {
 }
 
 const publish_one = (soak) => publish_some(soak, [note()]);
+
+/** The relay's plugins; any thread of it may have started them. */
+const plugins_of = (pid) => fs.readdirSync(`/proc/${pid}/task`).flatMap((thread) => fs.readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean).map(Number));
 
 export const kFaults = {
   "kill -9 in the middle of work": {
@@ -54,6 +58,19 @@ export const kFaults = {
       for (const raw of taken) raw?.destroy();
       limit_files(pid, before);
       assert.equal((await publish_one(soak)).accepted, true);
+    },
+  },
+  // It is killed and started again by the relay; what it was given is refused.
+  "a plugin that hangs": {
+    async run(soak) {
+      const [plugin, ...others] = plugins_of(soak.relay.pid);
+      assert.ok(plugin && others.length === 0);
+      process.kill(plugin, "SIGSTOP");
+      const { accepted, text } = await publish_one(soak);
+      assert.equal(accepted, false);
+      assert.match(text, /^error: .*policy gives no answer/);
+      await until(60_000, "another one answers", async () => (await publish_one(soak)).accepted);
+      assert.notDeepEqual(plugins_of(soak.relay.pid), [plugin]);
     },
   },
   "the clock an hour back": {

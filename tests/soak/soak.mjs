@@ -10,10 +10,11 @@ import fs from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, person, RelayProcess } from "../conformance/lib.mjs";
-import { Bed, kBin, random_of, until } from "../e2e/lib.mjs";
+import { Bed, kBin, kRoot, random_of, until } from "../e2e/lib.mjs";
 import { frame, kOpcode, Raw } from "../hostile/lib.mjs";
 import { kFaults } from "./faults.mjs";
 
+const kPlugin = path.join(kRoot, "tests/relay/scripted_plugin.mjs");  // accepts what tells it nothing else
 const kFaultLibrary = path.join(kBin, "soak_faults.so");
 const [kAddresses, kIdsAQuestion, kCalmMs] = [20, 500, 1_500];
 /** Longer than any stall of a shared machine: what takes longer never comes. */
@@ -53,7 +54,8 @@ export class Soak {
     fs.writeFileSync(this.control, Buffer.alloc(16));
     const env = this.can_preload ? { LD_PRELOAD: kFaultLibrary, NOSTRIL_SOAK_CONTROL: this.control, NOSTRIL_SOAK_DIRECTORY: this.data } : {};
     // A map of 4 MiB: it has to grow under load.
-    relay.options = { data: this.data, env, sections: { store: { map_bytes: 4 << 20 }, limits: { pending_bytes_max: 4 << 20, write_stall_s_max: 5 } } };
+    relay.options = { data: this.data, env, sections: { store: { map_bytes: 4 << 20 }, limits: { pending_bytes_max: 4 << 20, write_stall_s_max: 5 },
+      plugins: [{ command: [process.execPath, kPlugin], timeout_ms: 5_000 }] } };
     await this.run_relay(0);
   }
 
