@@ -98,6 +98,21 @@ class ClusterTest : public testing::Test {
     ASSERT_TRUE(comes_to_serve("b"));
   }
 
+  /// A moderator's decision, as the desk of a relay "c" would publish it.
+  void publish_ban_of(const PublicKey& author) {
+    ModerationMessage ban;
+    ban.id = new_message_id(rng);
+    ban.relay = "c";
+    ban.decided_at_s = clock.unix_s();
+    ban.changes = {{ModerationList::BannedKeys, item_of(author), "spam"}};
+    ban.erased_authors = {author};
+    BusOptions options = members["a"].config.cluster_options().bus;
+    options.name = "c";
+    Bus bus(options, nullptr);
+    ASSERT_TRUE(bus.wait_connected(20'000));
+    EXPECT_EQ(bus.publish("test.s.moderation", ban.id, to_json(ban), 1), Bus::Sent::Yes);
+  }
+
   /// What they have comes to be the same, and this.
   bool both_come_to_have(const std::vector<Event>& events) {
     std::vector<std::string> wanted;
@@ -220,17 +235,7 @@ TEST_F(ClusterTest, AModeratorsDecisionHoldsEverywhereFromItsPlaceInTheStream) {
   const Event note = bob.sign(1, "note");
   EXPECT_EQ(a.publish(spam), "true ");
   EXPECT_EQ(a.publish(note), "true ");
-  ModerationMessage ban;
-  ban.id = new_message_id(rng);
-  ban.relay = "c";
-  ban.decided_at_s = clock.unix_s();
-  ban.changes = {{ModerationList::BannedKeys, item_of(spam.pubkey), "spam"}};
-  ban.erased_authors = {spam.pubkey};
-  BusOptions options = members["a"].config.cluster_options().bus;
-  options.name = "c";
-  Bus bus(options, nullptr);
-  ASSERT_TRUE(bus.wait_connected(20'000));
-  EXPECT_EQ(bus.publish("test.s.moderation", ban.id, to_json(ban), 1), Bus::Sent::Yes);
+  publish_ban_of(spam.pubkey);
   EXPECT_TRUE(both_come_to_have({note}));
   for (const char* name : {"a", "b"}) {
     EXPECT_TRUE(connect(name).publish(alice.sign(1, "more")).starts_with("false blocked:")) << name;
@@ -301,19 +306,7 @@ TEST_F(ClusterTest, WhatANumberOfBeforeStandsForNowIsAppliedLate) {
     events.push_back(bob.sign(1, std::to_string(i)));
     EXPECT_EQ(a.publish(events.back()), "true ");
   }
-  ModerationMessage ban;
-  ban.id = new_message_id(rng);
-  ban.relay = "c";
-  ban.decided_at_s = clock.unix_s();
-  ban.changes = {{ModerationList::BannedKeys, item_of(spam.pubkey), "spam"}};
-  ban.erased_authors = {spam.pubkey};
-  {
-    BusOptions options = members["a"].config.cluster_options().bus;
-    options.name = "c";
-    Bus bus(options, nullptr);
-    ASSERT_TRUE(bus.wait_connected(20'000));
-    EXPECT_EQ(bus.publish("test.s.moderation", ban.id, to_json(ban), 1), Bus::Sent::Yes);
-  }
+  publish_ban_of(spam.pubkey);
   EXPECT_TRUE(world.poll([&] { return metric("a", "position") == 10; }));
   {
     auto store = open_store(members["b"].config.data);
