@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/thread_turns.h"
 
 #include <fcntl.h>
 #include <libwebsockets.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <ctime>
 #include <map>
 #include <mutex>
 #include <stdexcept>
@@ -33,6 +35,11 @@ namespace {
 constexpr std::size_t kTxPacketBytes = 256 << 10;
 // One read of one socket.
 constexpr unsigned kReadBytesMax = 64 << 10;
+// Of a loop's thread: its turns are short.
+constexpr std::chrono::microseconds kSlice{400};
+// Work without a rest until the loop gives way to others; and what counts as one.
+constexpr std::uint64_t kWorkNsMax = 200'000;
+constexpr std::uint64_t kRestNs = 20'000;
 constexpr int kDestroyTurnsMax = 30'000;
 
 // Creating and destroying a context touches libwebsockets' process-wide state (plug-in list, log
@@ -79,6 +86,21 @@ uv_handle_t* as_handle(Handle* handle) {
 
 }  // namespace
 
+// What the loop's thread has done with its time so far.
+struct ThreadTimes {
+  std::uint64_t clock_ns = 0;
+  std::uint64_t idle_ns = 0;    // waiting for something to do
+  std::uint64_t worked_ns = 0;  // on a processor
+
+  static ThreadTimes now(const uv_loop_t& uv) {
+    timespec worked{};
+    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &worked) == 0);
+    return {uv_hrtime(), uv_metrics_idle_time(const_cast<uv_loop_t*>(&uv)),
+            static_cast<std::uint64_t>(worked.tv_sec) * 1'000'000'000U +
+                static_cast<std::uint64_t>(worked.tv_nsec)};
+  }
+};
+
 struct Loop::Impl {
   struct Timer {
     uv_timer_t handle{};
@@ -97,6 +119,7 @@ struct Loop::Impl {
 
   void drain_posts();
   void end_turn();
+  void give_way_when_due();
   bool destroy_context();  // false: it must not be freed
   void close_timer(Timer* timer);
   TimerId start_timer(std::uint64_t first_ms, std::uint64_t period_ms, Task task);
@@ -115,6 +138,9 @@ struct Loop::Impl {
   std::unordered_map<TimerId, Timer*> timers;
   std::map<HookId, Task> hooks;
   HookId hook_running = HookId::None;  // hooks before it have run in this turn's end
+  ThreadTimes turn_ended;
+  ThreadTimes stolen_asked;     // no earlier than turn_ended
+  std::uint64_t worked_ns = 0;  // by then, without a rest
   std::vector<std::unique_ptr<Signal>> signals;
 
   std::mutex mutex;
@@ -138,6 +164,7 @@ Loop::Loop(LoopLimits limits) : impl_(std::make_unique<Impl>(limits)) {
   Impl& self = *impl_;
   const std::lock_guard lock(context_mutex());
   if (uv_loop_init(&self.uv) != 0) throw std::runtime_error("cannot create an event loop");
+  CHECK(uv_loop_configure(&self.uv, UV_METRICS_IDLE_TIME) == 0);
   self.uv.data = &self;
   CHECK(uv_async_init(&self.uv, &self.wake, [](uv_async_t* handle) noexcept {
           static_cast<Impl*>(handle->data)->drain_posts();
@@ -218,6 +245,8 @@ void Loop::run() {
   Impl& self = *impl_;
   std::thread::id nobody{};
   CHECK(self.running_thread.compare_exchange_strong(nobody, std::this_thread::get_id()));
+  (void)set_thread_slice(kSlice);
+  self.turn_ended = self.stolen_asked = ThreadTimes::now(self.uv);
   // What was posted while the last run stopped is still there, and its wake-up was used up then.
   wake();
   if (!self.stopping.load()) uv_run(&self.uv, UV_RUN_DEFAULT);
@@ -281,6 +310,36 @@ void Loop::Impl::end_turn() {
     it = hooks.upper_bound(id);
   }
   hook_running = HookId::None;
+  give_way_when_due();
+}
+
+// A loop that has something to do without end would run until the scheduler's next tick: so long
+// would wait who has something for it.
+void Loop::Impl::give_way_when_due() {
+  const ThreadTimes now = ThreadTimes::now(uv);
+  const std::uint64_t in_turn_ns = now.worked_ns - turn_ended.worked_ns;
+  const bool has_rested = now.idle_ns - turn_ended.idle_ns >= kRestNs;
+  worked_ns = in_turn_ns + (has_rested ? 0 : worked_ns);
+  turn_ended = now;
+  if (worked_ns >= kWorkNsMax) {
+    give_way();
+    worked_ns = 0;
+    turn_ended = ThreadTimes::now(uv);
+  }
+  stolen_asked = turn_ended;
+}
+
+std::int64_t Loop::idle_us() const {
+  return static_cast<std::int64_t>(uv_metrics_idle_time(&impl_->uv) / 1'000);
+}
+
+std::int64_t Loop::take_stolen_us() {
+  CHECK(on_loop_thread());
+  const ThreadTimes now = ThreadTimes::now(impl_->uv);
+  const ThreadTimes before = std::exchange(impl_->stolen_asked, now);
+  const std::uint64_t own_ns = now.idle_ns - before.idle_ns + now.worked_ns - before.worked_ns;
+  const std::uint64_t passed_ns = now.clock_ns - before.clock_ns;
+  return static_cast<std::int64_t>((passed_ns - std::min(passed_ns, own_ns)) / 1'000);
 }
 
 void Loop::Impl::on_timer(uv_timer_t* handle) {

@@ -43,7 +43,8 @@ class Loop {
   Loop(Loop&&) = delete;
   Loop& operator=(Loop&&) = delete;
 
-  /// Runs until stop(). May be called again after it returned.
+  /// Runs until stop(). May be called again after it returned. The calling thread has a short slice
+  /// from then on (base/thread_turns.h), and gives way to others while it has no rest.
   void run();
   /// Lets run() return at the end of the present turn; if called before run(), run() returns at
   /// once.
@@ -76,6 +77,13 @@ class Loop {
 
   /// Milliseconds of a clock that never goes back, as of the start of this turn.
   [[nodiscard]] std::uint64_t now_ms() const;
+
+  /// Of the time since this was last asked, this turn at most: how long the thread neither worked
+  /// nor waited for something to do. Others had its processor, or it waited for the disk.
+  [[nodiscard]] std::int64_t take_stolen_us();
+
+  /// How long the loop has waited for something to do, in all.
+  [[nodiscard]] std::int64_t idle_us() const;
 
   /// For net/ itself.
   [[nodiscard]] uv_loop_s* uv();

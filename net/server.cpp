@@ -29,6 +29,8 @@ constexpr std::size_t kHeldBytesMax = 64 << 10;
 // the others wait meanwhile.
 constexpr std::size_t kMessagesATimeMax = 64;
 constexpr std::int64_t kUsATimeMax = 200;
+// Of work for one connection: long enough to ask whether all of it was work.
+constexpr std::int64_t kLongUs = 300;
 // Of all that are busy (TurnShare) in a turn, together; less when somebody else has something.
 constexpr std::int64_t kBusyUsATurnMax = 1'000;
 // Handed to one socket at a time.
@@ -228,8 +230,11 @@ struct Server::Impl {
   void flush(Connection& connection);
   void answered(Connection& connection);
 
+  void flush_all();
   void end_turn();
   void end_turn_comes();
+  void charge(Connection& connection, const Stopwatch& watch);
+  [[nodiscard]] bool is_busy(const Connection& connection, TurnClock::time_point now) const;
   void sweep();
   void sweep_one(Connection& connection, std::uint64_t now);
 
@@ -253,6 +258,7 @@ struct Server::Impl {
   std::vector<ConnectionId> batch;
   std::vector<std::unique_ptr<Connection>> graveyard;
   std::string scratch;
+  TurnPart part;
   HookId hook = HookId::None;
   bool in_end_turn = false;
   TimerId sweeper = TimerId::None;
@@ -471,7 +477,7 @@ void Server::Impl::greet(Connection& connection, std::span<std::uint8_t> bytes) 
 void Server::Impl::take(Connection& connection, std::span<std::uint8_t> bytes) {
   if (connection.state == State::Closing || connection.state == State::Dead) return;
   // What waits is looked at in its turn, and so is a busy peer's.
-  const bool is_now = connection.held.empty() && !connection.share.is_busy(TurnShare::Clock::now());
+  const bool is_now = connection.held.empty() && !is_busy(connection, TurnClock::now());
   if (is_now) bytes = consume(connection, bytes);
   if (connection.state == State::Closing || connection.state == State::Dead) return;
   if (!bytes.empty()) {
@@ -498,7 +504,7 @@ std::span<std::uint8_t> Server::Impl::consume(Connection& connection,
       break;
     }
   }
-  connection.share.charge(watch.us(), watch.began());
+  charge(connection, watch);
   return bytes;
 }
 
@@ -670,6 +676,19 @@ void Server::Impl::end_turn_comes() {
   if (!in_end_turn && loop.hook_has_begun(hook)) loop.wake();
 }
 
+bool Server::Impl::is_busy(const Connection& connection, TurnClock::time_point now) const {
+  return connection.share.is_busy(now, part);
+}
+
+// Nobody pays for what other threads did meanwhile. To look is dear, and what is short has hardly
+// been interrupted.
+void Server::Impl::charge(Connection& connection, const Stopwatch& watch) {
+  std::int64_t us = watch.us();
+  if (us >= kLongUs) us -= std::min(us, loop.take_stolen_us());
+  part.charge(us, is_busy(connection, watch.began()));
+  connection.share.charge(us, watch.began(), part);
+}
+
 // Replaces the message by its compressed form where that is shorter. Distances are shorter than the
 // message, so a peer with a small window understands what is not larger than the window.
 void Server::Impl::deflate(const Connection& connection, Outgoing& message) {
@@ -763,7 +782,7 @@ void Server::Impl::flush(Connection& connection) {
     handed += piece.size();
     connection.out.consume(piece.size());
   }
-  if (handed > 0) connection.share.charge(watch.us(), watch.began());
+  if (handed > 0) charge(connection, watch);
   if (!connection.out.empty() || socket.choked() || !connection.wants_drained) return;
   connection.wants_drained = false;
   if (connection.state == State::Closing) {
@@ -816,7 +835,7 @@ void Server::Impl::revisit_all() {
   for (const ConnectionId id : batch) {
     Connection* connection = any(id);
     if (connection == nullptr) continue;
-    if (connection->share.is_busy(watch.began())) {
+    if (is_busy(*connection, watch.began())) {
       batch[busy_count++] = id;
     } else {
       revisit(*connection);
@@ -834,19 +853,40 @@ void Server::Impl::revisit_all() {
   revisits.insert(revisits.begin(), batch.begin() + static_cast<std::ptrdiff_t>(done), batch.end());
 }
 
+// As revisit_all(): nobody waits for the copies that a busy one's socket takes.
+void Server::Impl::flush_all() {
+  batch.clear();
+  batch.swap(dirty);
+  const auto flush_one = [this](Connection& connection) {
+    connection.dirty = false;
+    flush(connection);
+    (void)fits_memory(connection, 0);
+  };
+  const Stopwatch watch;
+  std::size_t busy_count = 0;
+  for (const ConnectionId id : batch) {
+    Connection* connection = any(id);
+    if (connection == nullptr) continue;
+    if (is_busy(*connection, watch.began())) {
+      batch[busy_count++] = id;
+    } else {
+      flush_one(*connection);
+    }
+  }
+  batch.resize(busy_count);
+  const Stopwatch busy_watch;
+  std::size_t done = 0;
+  for (; done < batch.size() && (done == 0 || busy_watch.us() < kBusyUsATurnMax); ++done) {
+    if (Connection* connection = any(batch[done])) flush_one(*connection);
+  }
+  dirty.insert(dirty.begin(), batch.begin() + static_cast<std::ptrdiff_t>(done), batch.end());
+}
+
 void Server::Impl::end_turn() {
   in_end_turn = true;
   revisit_all();
 
-  batch.clear();
-  batch.swap(dirty);
-  for (const ConnectionId id : batch) {
-    Connection* connection = any(id);
-    if (connection == nullptr) continue;
-    connection->dirty = false;
-    flush(*connection);
-    (void)fits_memory(*connection, 0);
-  }
+  flush_all();
 
   batch.clear();
   batch.swap(endings);
@@ -860,6 +900,7 @@ void Server::Impl::end_turn() {
   graveyard.clear();
   deflated.clear();
   in_end_turn = false;
+  part.look(TurnClock::now(), loop.idle_us());
   // What the handler did meanwhile must not wait for the next event.
   if (!revisits.empty() || !dirty.empty() || !endings.empty()) loop.wake();
 }
@@ -1067,12 +1108,19 @@ bool Server::drop(ConnectionId id) {
 
 bool Server::is_busy(ConnectionId id) const {
   const Impl::Connection* connection = impl_->live(id);
-  return connection != nullptr && connection->share.is_busy(TurnShare::Clock::now());
+  return connection != nullptr && impl_->is_busy(*connection, TurnClock::now());
+}
+
+std::int64_t Server::due_us(ConnectionId id) const {
+  const Impl::Connection* connection = impl_->live(id);
+  return (connection != nullptr ? connection->share : TurnShare()).due_us(TurnClock::now());
 }
 
 void Server::charge(ConnectionId id, std::int64_t us) {
   if (Impl::Connection* connection = impl_->live(id)) {
-    connection->share.charge(us, TurnShare::Clock::now());
+    const auto now = TurnClock::now();
+    impl_->part.charge_elsewhere(us, impl_->is_busy(*connection, now));
+    connection->share.charge(us, now, impl_->part);
   }
 }
 

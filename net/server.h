@@ -246,6 +246,9 @@ class Server {
   /// It has had more than its share of this loop's time (turn_share.h): its input waits until that
   /// of the others has been looked at.
   [[nodiscard]] bool is_busy(ConnectionId id) const;
+  /// When its next turn is due, on the monotonic clock: now, or later where it has had more than
+  /// its share. For queues of other threads.
+  [[nodiscard]] std::int64_t due_us(ConnectionId id) const;
   /// Time that others spent on what it asked for counts, too.
   void charge(ConnectionId id, std::int64_t us);
 

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/thread_name.h"
+#include "base/thread_turns.h"
 #include "events/kinds.h"
 
 #include <algorithm>
@@ -11,6 +12,9 @@
 namespace nostril::relay {
 
 namespace {
+
+// Of a verifier: longer than what the loops and the writer have, who have little to do at a time.
+constexpr std::chrono::microseconds kSlice{1'000};
 
 WriterOptions with_queue(WriterOptions options, std::int64_t queue_max) {
   options.queue_events_max = static_cast<std::size_t>(queue_max);
@@ -72,6 +76,7 @@ Ingest::Ingest(Store& store, const Clock& clock, const IngestOptions& options,
   for (auto& metrics : metrics_) {
     threads_.emplace_back([this, &own = *metrics] {
       name_this_thread("verifier");
+      (void)set_thread_slice(kSlice);
       run(own);
     });
   }
@@ -158,6 +163,7 @@ void Ingest::run(VerifierMetrics& metrics) {
       }
     }
     verifying_.fetch_sub(static_cast<std::int64_t>(jobs->size()));
+    if (queue_.size() > 0) give_way();
   }
 }
 

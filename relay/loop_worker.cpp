@@ -4,6 +4,8 @@
 #include "base/thread_name.h"
 #include "relay/store/record.h"
 
+#include <sys/resource.h>
+
 #include <chrono>
 #include <string>
 #include <utility>
@@ -301,7 +303,7 @@ Offer LoopWorker::offer(UnverifiedEvent& event, net::ConnectionId origin) {
 
 bool LoopWorker::start_step(std::shared_ptr<Query>& query) {
   query->owner.loop = index_;
-  query->is_urgent = !server_.is_busy(query->owner.connection);
+  query->due_us = server_.due_us(query->owner.connection);
   return shared_.queries.submit(query);
 }
 
@@ -323,7 +325,10 @@ std::optional<QueryStep> LoopWorker::step_now(const std::shared_ptr<Query>& quer
   // Busy connections share theirs: they never use up that of the others.
   std::int64_t& us_here = us_here_[server_.is_busy(query->owner.connection) ? 1 : 0];
   if (us_here >= kUsHereATurnMax) return std::nullopt;
-  if (store_is_slow_ && shared_.clock.monotonic_ms() < store_is_slow_until_ms_) return std::nullopt;
+  const bool is_slow =
+      store_is_slow_until_ms_ > 0 && shared_.clock.monotonic_ms() < store_is_slow_until_ms_;
+  if (is_slow) return std::nullopt;
+  store_is_slow_until_ms_ = 0;
   const auto began = std::chrono::steady_clock::now();
   ScanBudget budget;
   budget.visits_max = kVisitsHereMax - query->visits;
@@ -333,9 +338,17 @@ std::optional<QueryStep> LoopWorker::step_now(const std::shared_ptr<Query>& quer
                            std::chrono::steady_clock::now() - began)
                            .count();
   us_here += took_us;
-  store_is_slow_ = took_us >= kSlowStepUs;
-  if (store_is_slow_) store_is_slow_until_ms_ = shared_.clock.monotonic_ms() + kSlowPauseMs;
+  if (took_us >= kSlowStepUs && has_waited_for_disk()) {
+    store_is_slow_until_ms_ = shared_.clock.monotonic_ms() + kSlowPauseMs;
+  }
   return step;
+}
+
+// Since this was last asked. Long alone says little: other threads may have had the processor.
+bool LoopWorker::has_waited_for_disk() {
+  rusage usage{};
+  CHECK(::getrusage(RUSAGE_THREAD, &usage) == 0);
+  return usage.ru_majflt > std::exchange(disk_waits_, usage.ru_majflt);
 }
 
 void LoopWorker::retry() {

@@ -151,6 +151,7 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   void on(Answer&& answer);
   void on(QueryStep&& step);
   void retry();
+  [[nodiscard]] bool has_waited_for_disk();
   void each_second();
   Session* find(net::ConnectionId id);
 
@@ -174,9 +175,9 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   std::unordered_map<net::ConnectionId, std::unique_ptr<Session>> sessions_;
   std::vector<net::ConnectionId> retries_;
   net::TimerId retry_timer_ = net::TimerId::None;
-  std::array<std::int64_t, 2> us_here_{};  // that steps of queries have taken in this turn
-  bool store_is_slow_ = false;
-  std::int64_t store_is_slow_until_ms_ = 0;  // on shared_.clock's monotonic scale
+  std::array<std::int64_t, 2> us_here_{};    // that steps of queries have taken in this turn
+  std::int64_t store_is_slow_until_ms_ = 0;  // on shared_.clock's monotonic scale; 0: it is not
+  std::int64_t disk_waits_ = 0;              // of this thread, when last asked
   bool is_stopping_ = false;
   bool takes_handshakes_ = true;  // while it is stopping, too
   bool is_closing_ = false;

@@ -32,7 +32,7 @@ struct Query {
   ScanOptions options;
   std::optional<Scan> scan;
   std::atomic<bool> cancelled{false};
-  bool is_urgent = false;  ///< who asks takes little: its next step goes before those of the busy
+  std::int64_t due_us = 0;  ///< its next step's (net::Server::due_us()): the earliest goes first
   /// COUNT: the events are counted, not shown.
   bool is_count = false;
   std::uint64_t count = 0;

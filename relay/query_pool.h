@@ -1,6 +1,6 @@
 #pragma once
 
-#include "base/in_turns.h"
+#include "base/in_rank_order.h"
 #include "base/log_seldom.h"
 #include "base/mailbox.h"
 #include "relay/metrics.h"
@@ -81,12 +81,12 @@ class QueryPool {
   const std::function<std::uint64_t()> commits_announced_;
   const StepHandler on_step_;
 
-  // Whose connection takes little, and whose does not: one of each.
-  struct IsUrgent {
-    bool operator()(const std::shared_ptr<Query>& query) const { return query->is_urgent; }
+  // The later, the more its connection has had.
+  struct DueAt {
+    std::int64_t operator()(const std::shared_ptr<Query>& query) const { return query->due_us; }
   };
 
-  Mailbox<std::shared_ptr<Query>, InTurns<std::shared_ptr<Query>, IsUrgent>> queue_;
+  Mailbox<std::shared_ptr<Query>, InRankOrder<std::shared_ptr<Query>, DueAt>> queue_;
   std::vector<std::unique_ptr<QueryMetrics>> metrics_;
   SeldomLog errors_;
   std::vector<std::thread> threads_;  // last: they use all of the above

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/thread_name.h"
+#include "base/thread_turns.h"
 
 #include <algorithm>
 #include <utility>
@@ -9,6 +10,9 @@
 namespace nostril::relay {
 
 namespace {
+
+// Everybody waits for it, and it mostly waits for the disk.
+constexpr std::chrono::microseconds kSlice{100};
 
 // Where readers want every single batch the log is written in vain; after that many it is tried
 // again.
@@ -30,6 +34,7 @@ StoreWriter::StoreWriter(Store& store, const Clock& clock, const WriterOptions& 
       gate_([this] { queue_.nudge(); }),
       thread_([this] {
         name_this_thread("writer");
+        (void)set_thread_slice(kSlice);
         run();
       }) {}
 

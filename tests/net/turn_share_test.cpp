@@ -2,32 +2,112 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+
 namespace nostril::net {
 namespace {
 
 using std::chrono::milliseconds;
 
 TEST(TurnShare, WhoTakesMoreThanATenthIsBusyUntilItIsPaidFor) {
+  const TurnPart part;
   TurnShare share;
-  const auto began = TurnShare::Clock::now();
-  EXPECT_FALSE(share.is_busy(began));
-  share.charge(2'000, began);
-  EXPECT_FALSE(share.is_busy(began)) << "what was saved";
-  share.charge(100, began);
-  EXPECT_TRUE(share.is_busy(began));
-  EXPECT_FALSE(share.is_busy(began + milliseconds(2)));
-  for (int i = 0; i < 1'000; ++i) share.charge(90, began + milliseconds(100 + i));
-  EXPECT_FALSE(share.is_busy(began + milliseconds(1'100))) << "less than a tenth, for ever";
-  for (int i = 0; i < 100; ++i) share.charge(200, began + milliseconds(1'100 + i));
-  EXPECT_TRUE(share.is_busy(began + milliseconds(1'200))) << "a fifth";
+  const auto began = TurnClock::now();
+  EXPECT_FALSE(share.is_busy(began, part));
+  share.charge(2'000, began, part);
+  EXPECT_FALSE(share.is_busy(began, part)) << "what was saved";
+  share.charge(100, began, part);
+  EXPECT_TRUE(share.is_busy(began, part));
+  EXPECT_FALSE(share.is_busy(began + milliseconds(2), part));
+  for (int i = 0; i < 1'000; ++i) share.charge(90, began + milliseconds(100 + i), part);
+  EXPECT_FALSE(share.is_busy(began + milliseconds(1'100), part)) << "less than a tenth, for ever";
+  for (int i = 0; i < 100; ++i) share.charge(200, began + milliseconds(1'100 + i), part);
+  EXPECT_TRUE(share.is_busy(began + milliseconds(1'200), part)) << "a fifth";
 }
 
 TEST(TurnShare, AnyDebtIsForgottenSoon) {
+  const TurnPart part;
   TurnShare share;
-  const auto began = TurnShare::Clock::now();
-  share.charge(std::int64_t{3'600} * 1'000'000, began);
-  EXPECT_TRUE(share.is_busy(began + milliseconds(400)));
-  EXPECT_FALSE(share.is_busy(began + milliseconds(500)));
+  const auto began = TurnClock::now();
+  share.charge(std::int64_t{3'600} * 1'000'000, began, part);
+  EXPECT_TRUE(share.is_busy(began + milliseconds(400), part));
+  EXPECT_FALSE(share.is_busy(began + milliseconds(500), part));
+}
+
+TEST(TurnShare, IsDueLaterTheMoreItHasHad) {
+  const TurnPart part;
+  const auto now = TurnClock::now();
+  TurnShare idle;
+  TurnShare light;
+  TurnShare heavy;
+  light.charge(10, now, part);
+  heavy.charge(5'000, now, part);
+  EXPECT_LT(idle.due_us(now), light.due_us(now));
+  EXPECT_LT(light.due_us(now), heavy.due_us(now));
+  EXPECT_EQ(heavy.due_us(now + milliseconds(60)), idle.due_us(now + milliseconds(60)));
+}
+
+// A loop without rest, whose connections take `parts` of it, for a second: who is busy in the end.
+template <std::size_t kCount>
+std::array<bool, kCount> busy_after(const std::array<double, kCount>& parts, TurnPart& part) {
+  std::array<TurnShare, kCount> shares;
+  auto now = TurnClock::now();
+  for (int turn = 0; turn < 1'000; ++turn) {
+    now += milliseconds(1);
+    for (std::size_t i = 0; i < kCount; ++i) {
+      const auto us = static_cast<std::int64_t>(parts[i] * 1'000);
+      part.charge(us, shares[i].is_busy(now, part));
+      shares[i].charge(us, now, part);
+    }
+    part.look(now, 0);
+  }
+  std::array<bool, kCount> out{};
+  for (std::size_t i = 0; i < kCount; ++i) out[i] = shares[i].is_busy(now, part);
+  return out;
+}
+
+TEST(TurnPart, ManyThatFillTheLoopTogetherAreBusyAndWhoTakesLittleIsNot) {
+  std::array<double, 20> parts{};
+  parts.fill(0.052);
+  parts.front() = 0.012;
+  TurnPart part;
+  const auto busy = busy_after(parts, part);
+  EXPECT_FALSE(busy.front());
+  EXPECT_GT(std::count(busy.begin(), busy.end(), true), 10) << part.divisor();
+}
+
+TEST(TurnPart, IsATenthAgainOnceThereIsEnough) {
+  TurnPart part;
+  std::array<double, 20> parts{};
+  parts.fill(0.05);
+  (void)busy_after(parts, part);
+  EXPECT_GT(part.divisor(), 10);
+  auto now = TurnClock::now() + std::chrono::hours(1);
+  for (int i = 0; i < 100; ++i) part.look(now += milliseconds(10), 10'000 * i);
+  EXPECT_EQ(part.divisor(), 10);
+}
+
+TEST(TurnPart, WhoAllStayWithinATenthOfAFreeLoopKeepIt) {
+  TurnPart part;
+  auto now = TurnClock::now();
+  std::int64_t idle_us = 0;
+  for (int i = 0; i < 1'000; ++i) {
+    part.charge(500, false);
+    part.look(now += milliseconds(1), idle_us += 500);
+  }
+  EXPECT_EQ(part.divisor(), 10);
+}
+
+TEST(TurnPart, WorkersThatTheCalmFillCountAsALoopDoes) {
+  TurnPart part;
+  auto now = TurnClock::now();
+  std::int64_t idle_us = 0;
+  for (int i = 0; i < 100; ++i) {
+    part.charge_elsewhere(900, false);
+    part.look(now += milliseconds(1), idle_us += 900);
+  }
+  EXPECT_GT(part.divisor(), 10);
 }
 
 }  // namespace
