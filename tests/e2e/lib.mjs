@@ -2,7 +2,7 @@
 // print, stopped by their own pid. Every wait is bounded. When a scenario fails, the end of each
 // program's output is shown.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
@@ -18,6 +18,8 @@ export const { WebSocket, WebSocketServer } = require("ws");
 
 export const kRoot = fileURLToPath(new URL("../..", import.meta.url));
 export const kBin = process.env.NOSTRIL_BIN_DIR ?? path.join(kRoot, "build/dev/bin");
+/** A build with one keeps freed memory, maps terabytes, and calls what the programs do not. */
+export const has_sanitizer = (program) => /lib[atul]+san\.so/.test(spawnSync("ldd", [path.join(kBin, program)], { encoding: "utf8" }).stdout);
 const kDemoFolder = path.join(kRoot, "node/demo_engine");
 const kScriptedEngine = fileURLToPath(new URL("scripted_engine.mjs", import.meta.url));
 /** How many times as long as elsewhere programs may take: tests/support/sanitized says so for a build with sanitizers. */
