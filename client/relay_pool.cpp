@@ -102,7 +102,7 @@ struct RelayPool::Impl {
     std::string name;
     net::WsClient socket;
     bool connected = false;
-    std::string problem = "not connected yet";
+    std::string problem;  // empty while it is connected, or not known to be out of reach
     std::int64_t wait_ms;
     net::TimerId reconnect = net::TimerId::None;
     // Ordered by time of publishing, so that a reconnect repeats events in their order.
@@ -348,9 +348,16 @@ std::size_t RelayPool::connected_count() const {
 std::vector<std::string> RelayPool::problems() const {
   std::vector<std::string> out;
   for (const auto& relay : impl_->relays) {
-    if (!relay->connected) out.push_back(relay->name + ": " + relay->problem);
+    if (relay->connected) continue;
+    out.push_back(relay->name + ": " +
+                  (relay->problem.empty() ? "not connected yet" : relay->problem));
   }
   return out;
+}
+
+bool RelayPool::is_starting() const {
+  return std::ranges::any_of(
+      impl_->relays, [](const auto& relay) { return !relay->connected && relay->problem.empty(); });
 }
 
 void RelayPool::on_connection_change(std::function<void(const std::string&, bool)> callback) {

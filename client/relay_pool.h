@@ -88,6 +88,8 @@ class RelayPool {
   [[nodiscard]] std::size_t connected_count() const;
   /// Why each relay that is not connected is not, for a message to the user: "ws://…: refused".
   [[nodiscard]] std::vector<std::string> problems() const;
+  /// Of some relay it is not known yet whether it can be reached.
+  [[nodiscard]] bool is_starting() const;
   /// Called with the relay's URL each time a connection opens or is lost.
   void on_connection_change(std::function<void(const std::string& relay, bool connected)> callback);
 

@@ -127,7 +127,8 @@ void RelayProbe::send_frame() {
 
 bool RelayProbe::done() const {
   if (!asked_) return false;
-  return facts_.echo_ms || !facts_.echo_problem.empty() || !pool_.problems().empty();
+  const bool is_out_of_reach = pool_.connected_count() == 0 && !pool_.is_starting();
+  return facts_.echo_ms || !facts_.echo_problem.empty() || is_out_of_reach;
 }
 
 RelayFacts RelayProbe::facts() const {

@@ -36,6 +36,8 @@ endif()
 if(NOSTRIL_SANITIZE)
   target_compile_options(nostril_options INTERFACE -fsanitize=${NOSTRIL_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(nostril_options INTERFACE -fsanitize=${NOSTRIL_SANITIZE})
+  # What stands before each test's command.
+  set(CMAKE_CROSSCOMPILING_EMULATOR ${PROJECT_SOURCE_DIR}/tests/support/sanitized ${CMAKE_BINARY_DIR}/sanitizer)
 endif()
 if(NOSTRIL_COVERAGE)
   target_compile_options(nostril_options INTERFACE --coverage -fprofile-abs-path)

@@ -6,7 +6,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { metrics_at, person } from "../conformance/lib.mjs";
-import { Bed, kBin, Program, until, within } from "../e2e/lib.mjs";
+import { Bed, kBin, kPatience, Program, until, within } from "../e2e/lib.mjs";
 import { kClientPort, kPrefix, kUsers, NatsClient, server_config } from "./nats.mjs";
 import { Machine } from "./world.mjs";
 
@@ -250,7 +250,7 @@ export class Cluster {
 
 /** One test with a cluster of its own. `skip`: why not. */
 export function cluster_test(name, { skip, ms = 110_000, ...options }, body) {
-  return test(name, { timeout: ms + 30_000, skip }, async (t) => {
+  return test(name, { timeout: (ms + 30_000) * kPatience, skip }, async (t) => {
     const cluster = new Cluster(options);
     try {
       await within(ms, name, body(cluster, t));

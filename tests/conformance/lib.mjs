@@ -13,14 +13,14 @@ import { createHash, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { after, before } from "node:test";
 import { pathToFileURL } from "node:url";
-import { Bed, WebSocket } from "../e2e/lib.mjs";
+import { Bed, kPatience, WebSocket } from "../e2e/lib.mjs";
 
 export { Bed, WebSocket, until, within } from "../e2e/lib.mjs";
 
 const require = createRequire(new URL("../interop/package.json", import.meta.url));
 const { schnorr, secp256k1 } = await import(pathToFileURL(require.resolve("@noble/curves/secp256k1.js")));
 
-export const kWaitMs = 15_000;
+export const kWaitMs = 15_000 * kPatience;
 const kNoSuchId = "f".repeat(64);
 /** NIP-01's, and NIP-42's two. */
 export const kPrefixes = ["duplicate", "pow", "blocked", "rate-limited", "invalid", "restricted", "mute", "error", "auth-required"];

@@ -2,7 +2,7 @@
 // print, stopped by their own pid. Every wait is bounded. When a scenario fails, the end of each
 // program's output is shown.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
@@ -18,8 +18,12 @@ export const { WebSocket, WebSocketServer } = require("ws");
 
 export const kRoot = fileURLToPath(new URL("../..", import.meta.url));
 export const kBin = process.env.NOSTRIL_BIN_DIR ?? path.join(kRoot, "build/dev/bin");
+/** A build with one keeps freed memory, maps terabytes, and calls what the programs do not. */
+export const has_sanitizer = (program) => /lib[atul]+san\.so/.test(spawnSync("ldd", [path.join(kBin, program)], { encoding: "utf8" }).stdout);
 const kDemoFolder = path.join(kRoot, "node/demo_engine");
 const kScriptedEngine = fileURLToPath(new URL("scripted_engine.mjs", import.meta.url));
+/** How many times as long as elsewhere programs may take: tests/support/sanitized says so for a build with sanitizers. */
+export const kPatience = Number(process.env.NOSTRIL_PATIENCE ?? 1);
 const kReadyMsMax = 30_000;
 const kStopMsMax = 10_000;
 const kShownBytes = Number(process.env.NOSTRIL_SHOWN_BYTES ?? 4_000);
@@ -32,11 +36,11 @@ process.on("exit", () => {
 });
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
-/** The promise's value, or a failure that names `what` after ms. */
+/** The promise's value, or a failure that names `what` after ms, times kPatience. */
 export async function within(ms, what, promise) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not within ${ms} ms: ${what}`)), ms);
+    timer = setTimeout(() => reject(new Error(`not within ${ms * kPatience} ms: ${what}`)), ms * kPatience);
   });
   try {
     return await Promise.race([promise, late]);
@@ -45,13 +49,13 @@ export async function within(ms, what, promise) {
   }
 }
 
-/** The first true value that `probe` gives, asked again every 25 ms. */
+/** The first true value that `probe` gives, asked again every 25 ms for ms times kPatience. */
 export async function until(ms, what, probe) {
-  const deadline = performance.now() + ms;
+  const deadline = performance.now() + ms * kPatience;
   for (;;) {
     const value = await probe();
     if (value) return value;
-    if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
+    if (performance.now() > deadline) throw new Error(`not within ${ms * kPatience} ms: ${what}`);
     await sleep(25);
   }
 }
@@ -380,7 +384,7 @@ export class Bed {
 
 /** One test with a folder and programs of its own; `skip`: passed over, and why. */
 export function scenario(name, body, { ms = 90_000, skip = false } = {}) {
-  return test(name, { timeout: ms + 20_000, skip }, async () => {
+  return test(name, { timeout: (ms + 20_000) * kPatience, skip }, async () => {
     const bed = new Bed();
     try {
       await within(ms, name, body(bed));

@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
-import { kBin, kRoot, Program } from "./lib.mjs";
+import { has_sanitizer, kBin, kRoot, Program } from "./lib.mjs";
 import { free_port, operator_scenario, publish_and_read, there } from "./operator_lib.mjs";
 
 const kUnit = "nostril-relay.service";
 const kMissing = ["cpack", "dpkg", "dpkg-deb", "dpkg-shlibdeps"].filter((tool) => !there(tool));
 // What a sanitizer calls and opens is not the relay's.
-const kPlain = /lib[atul]+san\.so/.test(spawnSync("ldd", [path.join(kBin, "nostril-relay")], { encoding: "utf8" }).stdout) ? ["a build without sanitizers"] : [];
+const kPlain = has_sanitizer("nostril-relay") ? ["a build without sanitizers"] : [];
 const kAsRoot = process.getuid() === 0 ? [] : ["fakeroot"];
 const kPath = `${process.env.PATH}:/usr/sbin:/sbin`;
 

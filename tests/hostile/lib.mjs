@@ -6,10 +6,11 @@ import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { RelayProcess, sha256 } from "../conformance/lib.mjs";
+import { kPatience } from "../e2e/lib.mjs";
 
 export { metrics_at, now, person, relay_under_test, sha256, until, with_relay, within } from "../conformance/lib.mjs";
 
-const kWaitMs = 20_000;
+const kWaitMs = 20_000 * kPatience;
 export const kOpcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
 
 /**

@@ -11,6 +11,7 @@
 #include "net/ws_client.h"
 #include "tests/relay/event_support.h"
 #include "tests/relay/store_support.h"
+#include "tests/support/patience.h"
 #include "tests/support/process.h"
 
 #include <fmt/format.h>
@@ -30,12 +31,14 @@
 
 namespace nostril::relay::test {
 
+inline constexpr std::uint64_t kStepMsMax = 20'000 * nostril::test::kPatience;
+
 /// A loop that the test's own thread runs while it waits for something.
 class World {
  public:
   net::Loop loop;
 
-  bool wait(const std::function<bool()>& is_true, std::uint64_t ms_max = 20'000) {
+  bool wait(const std::function<bool()>& is_true, std::uint64_t ms_max = kStepMsMax) {
     if (is_true()) return true;
     const net::TimerId timer = loop.after(ms_max, [this] { loop.stop(); });
     bool result = false;
@@ -51,7 +54,7 @@ class World {
   }
 
   /// The same for conditions that wait themselves: asked again and again, outside the loop.
-  bool poll(const std::function<bool()>& is_true, std::uint64_t ms_max = 20'000) {
+  bool poll(const std::function<bool()>& is_true, std::uint64_t ms_max = kStepMsMax) {
     const std::uint64_t turns = ms_max / 10;
     for (std::uint64_t turn = 0; turn < turns; ++turn) {
       if (is_true()) return true;
@@ -90,7 +93,7 @@ class Client {
 
   /// The first message, now or later, that has this type and, when given, this second element.
   std::optional<Json> take(std::string_view type, std::string_view second = {},
-                           std::uint64_t ms_max = 20'000) {
+                           std::uint64_t ms_max = kStepMsMax) {
     const auto find = [&] {
       return std::find_if(messages.begin(), messages.end(), [&](const Json& message) {
         const auto items = message.items();
@@ -148,7 +151,7 @@ class Client {
   }
 
   /// The id of the next event of this subscription.
-  std::string next_event(const std::string& subscription, std::uint64_t ms_max = 20'000) {
+  std::string next_event(const std::string& subscription, std::uint64_t ms_max = kStepMsMax) {
     const auto message = take("EVENT", subscription, ms_max);
     return message ? std::string(message->items()[2].find_string("id").value_or("?")) : "none";
   }

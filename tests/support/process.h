@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tests/support/patience.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -25,6 +27,7 @@ namespace nostril::test {
 class Process {
  public:
   using Milliseconds = std::chrono::milliseconds;
+  static constexpr Milliseconds kWaitMax = std::chrono::seconds(20) * kPatience;
 
   /// `input`: what it reads from standard input (at most a pipe's 64 KiB).
   explicit Process(const std::vector<std::string>& command, const std::string& input = {}) {
@@ -70,7 +73,7 @@ class Process {
   [[nodiscard]] bool is_running() const { return pid_ > 0; }
 
   /// The next line of its output without the line end; nothing at the end or after the wait.
-  std::optional<std::string> read_line(Milliseconds wait_max = std::chrono::seconds(20)) {
+  std::optional<std::string> read_line(Milliseconds wait_max = kWaitMax) {
     const auto until = std::chrono::steady_clock::now() + wait_max;
     while (true) {
       const std::size_t end = text_.find('\n');
@@ -84,7 +87,7 @@ class Process {
   }
 
   /// All that is left of its output, until it closes it.
-  std::string read_all(Milliseconds wait_max = std::chrono::seconds(20)) {
+  std::string read_all(Milliseconds wait_max = kWaitMax) {
     const auto until = std::chrono::steady_clock::now() + wait_max;
     while (read_some(until)) {
     }
@@ -94,7 +97,7 @@ class Process {
   void signal(int number) const { kill(pid_, number); }
 
   /// Its exit status; 128 + the signal that killed it; nothing when it still runs after the wait.
-  std::optional<int> wait(Milliseconds wait_max = std::chrono::seconds(20)) {
+  std::optional<int> wait(Milliseconds wait_max = kWaitMax) {
     const auto until = std::chrono::steady_clock::now() + wait_max;
     int status = 0;
     while (waitpid(pid_, &status, WNOHANG) == 0) {
