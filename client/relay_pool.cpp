@@ -229,7 +229,9 @@ struct RelayPool::Impl {
     const auto publication = entry->second.publication;
     relay.unanswered.erase(entry);
     relay.unanswered_by_id.erase(found);
-    if (ok.accepted || ok.message.starts_with("duplicate:")) {
+    // Some relays say `mute:` with true, some with false: the event has reached nobody.
+    const bool is_lost = ok.message.starts_with("mute:");
+    if ((ok.accepted && !is_lost) || ok.message.starts_with("duplicate:")) {
       publication->accept();
     } else {
       publication->refuse(relay.name, ok.message);

@@ -65,6 +65,8 @@ struct EventLimits {
   std::size_t tag_element_bytes_max = 64U << 10;
   std::size_t content_bytes_max = 100U << 10;
   std::size_t content_chars_max = SIZE_MAX;  ///< what NIP-11 advertises counts characters
+  /// Members beside the seven are read past and forgotten, not refused: for relays.
+  bool drops_other_members = false;
 };
 
 /// An event of the right shape whose id is the hash of its content. Its signature is not checked
@@ -86,9 +88,9 @@ class UnverifiedEvent {
 [[nodiscard]] Result<UnverifiedEvent, ParseError> check_id(Event event);
 
 /// Strict parse of one event object: all seven members once each in any order, no others (they are
-/// not signed, so no reader could trust them); lowercase hex of exact size; integers written as
-/// digits only, in range; tags an array of non-empty arrays of strings; no U+0000; then the id.
-/// Threads: any; each keeps about six times the largest text that it has seen.
+/// not signed, so no reader could trust them) or none that is kept; lowercase hex of exact size;
+/// integers written as digits only, in range; tags an array of non-empty arrays of strings; no
+/// U+0000; then the id. Threads: any; each keeps about six times the largest text that it has seen.
 [[nodiscard]] Result<UnverifiedEvent, ParseError> parse_event(std::string_view json,
                                                               const EventLimits& limits = {});
 

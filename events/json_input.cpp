@@ -115,4 +115,61 @@ Result<od::object, ParseError> read_object(od::value& value) {
   return object;
 }
 
+namespace {
+
+Outcome checked(simdjson::error_code error) {
+  if (error != simdjson::SUCCESS) return failure(ParseError::NotJson);
+  return {};
+}
+
+Outcome read_past_array(od::value& value, std::size_t depth_left) {
+  if (depth_left == 0) return failure(ParseError::TooDeep);
+  const auto array = read_array(value, ParseError::NotJson);
+  if (!array) return failure(array.error());
+  Elements elements(*array);
+  od::value item;
+  while (true) {
+    const auto more = elements.next(item);
+    if (!more) return failure(more.error());
+    if (!*more) return {};
+    if (auto passed = read_past(item, depth_left - 1); !passed) return passed;
+  }
+}
+
+Outcome read_past_object(od::value& value, std::size_t depth_left) {
+  if (depth_left == 0) return failure(ParseError::TooDeep);
+  auto object = read_object(value);
+  if (!object) return failure(object.error());
+  for (auto field : *object) {
+    std::string_view key;
+    od::value item;
+    if (field.unescaped_key().get(key) != simdjson::SUCCESS) return failure(ParseError::NotJson);
+    if (field.value().get(item) != simdjson::SUCCESS) return failure(ParseError::NotJson);
+    if (auto passed = read_past(item, depth_left - 1); !passed) return passed;
+  }
+  return {};
+}
+
+}  // namespace
+
+Outcome read_past(od::value& value, std::size_t depth_left) {
+  od::json_type type{};
+  if (value.type().get(type) != simdjson::SUCCESS) return failure(ParseError::NotJson);
+  switch (type) {
+    case od::json_type::array:
+      return read_past_array(value, depth_left);
+    case od::json_type::object:
+      return read_past_object(value, depth_left);
+    case od::json_type::string:
+      return checked(value.get_string().error());
+    case od::json_type::number:
+      return checked(value.get_double().error());
+    case od::json_type::boolean:
+      return checked(value.get_bool().error());
+    case od::json_type::null:
+      return checked(value.is_null().error());
+  }
+  return failure(ParseError::NotJson);
+}
+
 }  // namespace nostril::json_input

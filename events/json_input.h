@@ -80,6 +80,11 @@ Result<bool, ParseError> read_boolean(od::value& value);
 Result<od::array, ParseError> read_array(od::value& value, ParseError wrong_type);
 Result<od::object, ParseError> read_object(od::value& value);
 
+/// How deep what is read past may be nested.
+inline constexpr std::size_t kPassedDepthMax = 8;
+/// Reads a value of any type only to check that it is JSON.
+Outcome read_past(od::value& value, std::size_t depth_left = kPassedDepthMax);
+
 template <typename Tag, std::size_t N>
 Outcome read_hex(od::value& value, FixedBytes<Tag, N>& out) {
   const auto text = read_text(value);

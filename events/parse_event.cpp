@@ -130,6 +130,13 @@ Outcome read_member(Member member, od::value& value, const EventLimits& limits, 
   return failure(ParseError::UnknownField);
 }
 
+Outcome read_past_other(simdjson::simdjson_result<od::field>& field, const EventLimits& limits) {
+  if (!limits.drops_other_members) return failure(ParseError::UnknownField);
+  od::value value;
+  if (field.value().get(value) != simdjson::SUCCESS) return failure(ParseError::NotJson);
+  return read_past(value);
+}
+
 }  // namespace
 
 Outcome read_event(od::object& object, const EventLimits& limits, Event& out) {
@@ -139,7 +146,10 @@ Outcome read_event(od::object& object, const EventLimits& limits, Event& out) {
     // Unescaped: "\u0069d" is id, too.
     if (field.unescaped_key().get(key) != simdjson::SUCCESS) return failure(ParseError::NotJson);
     const Member member = find_member(key);
-    if (member == Member::Unknown) return failure(ParseError::UnknownField);
+    if (member == Member::Unknown) {
+      if (auto passed = read_past_other(field, limits); !passed) return passed;
+      continue;
+    }
     const unsigned bit = 1U << static_cast<unsigned>(member);
     if ((seen & bit) != 0) return failure(ParseError::DoubleField);
     seen |= bit;

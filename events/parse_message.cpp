@@ -10,8 +10,6 @@ namespace json_input {
 
 namespace {
 
-constexpr std::size_t kDepthMax = 8;  // of what we read past: the members of a COUNT reply
-
 /// The elements of a message ["COMMAND", …] in their order.
 class MessageReader {
  public:
@@ -156,7 +154,7 @@ class MessageReader {
       if (field.unescaped_key().get(key) != simdjson::SUCCESS) return failure(ParseError::NotJson);
       if (field.value().get(value) != simdjson::SUCCESS) return failure(ParseError::NotJson);
       if (key != "count") {
-        if (auto passed = read_past(value, kDepthMax); !passed) return failure(passed.error());
+        if (auto passed = read_past(value); !passed) return failure(passed.error());
         continue;
       }
       if (count) return failure(ParseError::DoubleField);
@@ -183,7 +181,7 @@ class MessageReader {
       const auto more = elements_->next(value_);
       if (!more) return failure(more.error());
       if (!*more) return input_.finish();
-      if (auto passed = read_past(value_, kDepthMax); !passed) return passed;
+      if (auto passed = read_past(value_); !passed) return passed;
     }
   }
 
@@ -208,60 +206,6 @@ class MessageReader {
     if (!text) return failure(text.error());
     if (text->size() > limits_.text_bytes_max) return failure(ParseError::TooLarge);
     return std::string(*text);
-  }
-
-  /// Reads a value of any type only to check it.
-  static Outcome read_past(od::value& value, std::size_t depth_left) {
-    od::json_type type{};
-    if (value.type().get(type) != simdjson::SUCCESS) return failure(ParseError::NotJson);
-    switch (type) {
-      case od::json_type::array:
-        return read_past_array(value, depth_left);
-      case od::json_type::object:
-        return read_past_object(value, depth_left);
-      case od::json_type::string:
-        return checked(value.get_string().error());
-      case od::json_type::number:
-        return checked(value.get_double().error());
-      case od::json_type::boolean:
-        return checked(value.get_bool().error());
-      case od::json_type::null:
-        return checked(value.is_null().error());
-    }
-    return failure(ParseError::NotJson);
-  }
-
-  static Outcome read_past_array(od::value& value, std::size_t depth_left) {
-    if (depth_left == 0) return failure(ParseError::TooDeep);
-    const auto array = read_array(value, ParseError::NotJson);
-    if (!array) return failure(array.error());
-    Elements elements(*array);
-    od::value item;
-    while (true) {
-      const auto more = elements.next(item);
-      if (!more) return failure(more.error());
-      if (!*more) return {};
-      if (auto passed = read_past(item, depth_left - 1); !passed) return passed;
-    }
-  }
-
-  static Outcome read_past_object(od::value& value, std::size_t depth_left) {
-    if (depth_left == 0) return failure(ParseError::TooDeep);
-    auto object = read_object(value);
-    if (!object) return failure(object.error());
-    for (auto field : *object) {
-      std::string_view key;
-      od::value item;
-      if (field.unescaped_key().get(key) != simdjson::SUCCESS) return failure(ParseError::NotJson);
-      if (field.value().get(item) != simdjson::SUCCESS) return failure(ParseError::NotJson);
-      if (auto passed = read_past(item, depth_left - 1); !passed) return passed;
-    }
-    return {};
-  }
-
-  static Outcome checked(simdjson::error_code error) {
-    if (error != simdjson::SUCCESS) return failure(ParseError::NotJson);
-    return {};
   }
 
   Input& input_;

@@ -38,8 +38,8 @@ struct MemberRequest {
 };
 
 /// The thread that manages: it takes requests one by one, looks who signed them (NIP-98: the
-/// relay's URL, this body, this minute, once), and calls Management. What waits for the disk here
-/// holds up no connection. Threads: submit() and the counters from any; stop() from one.
+/// relay's URL, this body, this minute, for one change), and calls Management. What waits for the
+/// disk here holds up no connection. Threads: submit() and the counters from any; stop() from one.
 class AdminDesk {
  public:
   static constexpr std::size_t kQueueMax = 32;  ///< requests that wait; 64 KiB each at most

@@ -385,6 +385,11 @@ SessionLimits RelayConfig::session_limits() const {
   out.message.event.tags_max = size(limits.event_tags_max);
   out.message.event.content_bytes_max = size(limits.event_bytes_max);
   out.message.event.content_chars_max = size(limits.content_chars_max);
+  // No bound is met before those that NIP-11 names.
+  out.message.event.tag_elements_max = size(limits.event_bytes_max);
+  out.message.event.tag_element_bytes_max = size(limits.event_bytes_max);
+  out.message.filter.tag_value_bytes_max = size(limits.event_bytes_max);
+  out.message.event.drops_other_members = true;
   out.message.filters_max = size(limits.filters_max);
   out.subscriptions_max = size(limits.subscriptions_max);
   out.filter_values_max = size(limits.filter_values_max);

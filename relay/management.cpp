@@ -142,6 +142,24 @@ std::string_view name_of(ManagementMethod method) {
   return kNames[static_cast<std::size_t>(method)];
 }
 
+bool only_shows(ManagementMethod method) {
+  using M = ManagementMethod;
+  constexpr std::array kShows = {M::SupportedMethods,
+                                 M::ListBannedPubkeys,
+                                 M::ListAllowedPubkeys,
+                                 M::ListBannedEvents,
+                                 M::ListAllowedEvents,
+                                 M::ListEventsNeedingModeration,
+                                 M::ListAllowedKinds,
+                                 M::ListDisallowedKinds,
+                                 M::ListBlockedIps,
+                                 M::ListMethodAssignees,
+                                 M::Figures,
+                                 M::Events,
+                                 M::Settings};
+  return std::ranges::find(kShows, method) != kShows.end();
+}
+
 std::optional<ManagementMethod> management_method(std::string_view name) {
   const auto found = std::ranges::find(kNames, name);
   if (found == kNames.end()) return std::nullopt;

@@ -63,6 +63,8 @@ enum class ManagementMethod : std::uint8_t {
 inline constexpr std::size_t kManagementMethodCount = 35;
 
 [[nodiscard]] std::string_view name_of(ManagementMethod method);
+/// It shows something and changes nothing.
+[[nodiscard]] bool only_shows(ManagementMethod method);
 [[nodiscard]] std::optional<ManagementMethod> management_method(std::string_view name);
 
 enum class ManagementError : std::uint8_t { NotJson, BadForm, UnknownMethod };

@@ -26,6 +26,7 @@ namespace {
 // Longest waits of a clean stop: for the disk, then for peers to take their last answers.
 constexpr auto kDrainWaitMax = std::chrono::seconds(10);
 constexpr std::uint64_t kCloseWaitMsMax = 4'000;
+constexpr auto kAnnouncementWaitMax = std::chrono::seconds(1);
 // Before a restart: for requests of connections that were accepted just now.
 constexpr std::uint64_t kGraceMsMax = 500;
 // Of a cluster's stream, in one transaction. Those of 512 events write ten pages an event into a
@@ -293,15 +294,35 @@ void Relay::use_lists() {
 }
 
 // What does not get through now is said with the next change, or at the next start.
-void Relay::announce_members() {
-  if (!membership_) return;
+std::vector<EventId> Relay::announce_members() {
+  std::vector<EventId> out;
+  if (!membership_) return out;
   for (Event& event : membership_->announcements(*moderation_->lists(), clock_.unix_s())) {
     auto own = check_id(std::move(event));
     CHECK(own.has_value());
+    const EventId id = own->event().id;
     const Offer offer = ingest_->offer(*own, SessionId{kOwnLoop, net::ConnectionId::None});
     if (std::holds_alternative<QueueFull>(offer)) {
       log(LogLevel::Warning, "members: the relay is too busy to publish its list");
+    } else {
+      out.push_back(id);
     }
+  }
+  return out;
+}
+
+// Who is told that he is a member finds himself in the list when he looks at once. A plugin may
+// refuse an announcement, and a busy relay take long: then nobody waits for it.
+void Relay::await_stored(std::vector<EventId> ids) {
+  if (ids.empty()) return;
+  Filter filter;
+  filter.ids = std::move(ids);
+  filter.normalize();
+  const auto give_up = std::chrono::steady_clock::now() + kAnnouncementWaitMax;
+  while (std::chrono::steady_clock::now() < give_up) {
+    const auto found = find_events(filter, filter.ids->size());
+    if (!found || found->size() == filter.ids->size()) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 

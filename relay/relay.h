@@ -103,7 +103,8 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   [[nodiscard]] ClusterMemberParts member_parts();
   [[nodiscard]] std::uint64_t open_connections() const;
   [[nodiscard]] Admission admission();
-  void announce_members();
+  std::vector<EventId> announce_members();
+  void await_stored(std::vector<EventId> ids);
   [[nodiscard]] LiveSettings settings_of(const RelayConfig& config);
   void give_to_loops(const std::shared_ptr<const LiveSettings>& settings);
   void end(bool for_restart);

@@ -79,7 +79,7 @@ Result<void, std::string> Relay::change_lists(std::span<const ModerationChange> 
   }
   if (auto applied = moderation_->apply(changes, clock_.unix_s()); !applied) return applied;
   use_lists();
-  announce_members();
+  await_stored(announce_members());
   return {};
 }
 

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -145,9 +146,15 @@ int import_events(const RelayConfig& config, bool verify) {
   if (!report) throw std::runtime_error(report.error().text);
   std::uint64_t malformed = report->lines_too_long;
   for (const std::uint64_t count : report->parse_errors) malformed += count;
-  fmt::print(stderr, "{} lines: {} stored, {} duplicates, {} malformed, {} wrong signatures\n",
-             report->lines, report->count(PutResult::Stored), report->count(PutResult::Duplicate),
-             malformed, report->bad_signatures);
+  const std::uint64_t stored = report->count(PutResult::Stored);
+  const std::uint64_t duplicates = report->count(PutResult::Duplicate);
+  // Replaced, deleted, expired, ephemeral: what their own rules keep out.
+  const std::uint64_t not_kept =
+      std::accumulate(report->results.begin(), report->results.end(), std::uint64_t{0}) - stored -
+      duplicates;
+  fmt::print(stderr,
+             "{} lines: {} stored, {} duplicates, {} malformed, {} wrong signatures, {} not kept\n",
+             report->lines, stored, duplicates, malformed, report->bad_signatures, not_kept);
   return 0;
 }
 

@@ -19,7 +19,11 @@ namespace nostril::relay {
 
 /// What any relay of the cluster may have been told to take: what one has acknowledged no other may
 /// refuse.
-inline constexpr EventLimits kStreamLimits = {8U << 20, 100'000, 256, 8U << 20, 8U << 20, SIZE_MAX};
+inline constexpr EventLimits kStreamLimits = {.json_bytes_max = 8U << 20,
+                                              .tags_max = 100'000,
+                                              .tag_elements_max = 8U << 20,
+                                              .tag_element_bytes_max = 8U << 20,
+                                              .content_bytes_max = 8U << 20};
 
 /// Checks the signatures of the stream's events ahead of their turn, where the stream is not
 /// trusted (ClusterOptions::trusts_stream): on threads of its own, while those before them are

@@ -52,11 +52,11 @@ test("import counts what it leaves out, and says which lines", () => {
   const alice = person();
   const good = Array.from({ length: 30 }, (_, i) => alice.sign(1, { content: `${i}`, created_at: now() - 100 + i }));
   const forged = { ...good[0], sig: good[1].sig };
-  const text = `{not json\n\n${jsonl([good[0]])}${jsonl([forged])}{}\n${jsonl(good.slice(1))}["EVENT"]\n`;
+  const text = `{not json\n\n${jsonl([good[0]])}${jsonl([forged])}{}\n${jsonl(good.slice(1))}["EVENT"]\n${jsonl([alice.sign(20_001), alice.sign(1, { tags: [["expiration", "5"]] })])}`;
   const { status, stderr } = run(["import", "--data", "store"], text);
   assert.equal(status, 0);
   for (const line of ["line 1: not JSON", "line 4: bad signature", "line 5: a field is missing", "line 35: not an object"]) assert.match(stderr, new RegExp(`^import: ${line}$`, "m"));
-  assert.match(stderr, /^34 lines: 30 stored, 0 duplicates, 3 malformed, 1 wrong signatures$/m);
+  assert.match(stderr, /^36 lines: 30 stored, 0 duplicates, 3 malformed, 1 wrong signatures, 2 not kept$/m);
 });
 
 test("export gives what a filter names, oldest first", () => {

@@ -44,6 +44,9 @@ test("who shows a code may write; who leaves may not; others hear of both", asyn
   const news = await host.subscribe({ authors: [self], kinds: [8000, 8001, 13_534], since: now(), limit: 0 });
   const welcome = await client.publish(join(alice, claim));
   assert.deepEqual([welcome.accepted, welcome.text], [true, `info: welcome to ${kUrl}`]);
+  // Who looks as soon as he is welcome finds himself in the list, and the news of it.
+  assert.ok((await client.query({ kinds: [13_534] }))[0].tags.some(([name, key]) => name === "member" && key === alice.key));
+  assert.equal((await client.query({ kinds: [8000], "#p": [alice.key] })).length, 1);
   await client.accepts(alice.sign(1));
   const added = await host.live(news);
   assert.deepEqual([added.kind, added.tags], [8000, [["-"], ["p", alice.key]]]);
@@ -52,6 +55,7 @@ test("who shows a code may write; who leaves may not; others hear of both", asyn
   assert.deepEqual(list.tags.slice(1).map(([name, key]) => [name, key]).sort(), [["member", alice.key], ["member", operator.key]].sort());
   assert.match((await client.publish(join(alice, claim))).text, /^duplicate: /);
   assert.equal((await client.publish(leave(alice))).accepted, true);
+  assert.equal((await client.query({ kinds: [8001], "#p": [alice.key] })).length, 1);
   await client.refuses(alice.sign(1), /^restricted: /);
   assert.equal((await host.live(news)).kind, 8001);
   assert.deepEqual((await host.live(news)).tags.slice(1), [["member", operator.key]]);

@@ -88,6 +88,30 @@ TEST_F(ParseEvent, RefusesAMemberThatIsNotSigned) {
   }
 }
 
+TEST_F(ParseEvent, ForARelayDropsAMemberThatIsNotSigned) {
+  EventLimits limits;
+  limits.drops_other_members = true;
+  const auto with = [this](std::string_view more) {
+    return replaced(json_, "{", "{" + std::string(more) + ",");
+  };
+  for (const std::string_view more :
+       {R"("ots":"x")", R"("":null)", R"("ID":1)", R"("a":{"id":"x","a":[1.5,true]},"a":-0)",
+        R"("deep":[[[[[[[[]]]]]]]])"}) {
+    const auto parsed = parse_event(with(more), limits);
+    ASSERT_TRUE(parsed) << more << ": " << to_string(parsed.error());
+    EXPECT_EQ(to_json(parsed->event()), json_);
+  }
+  for (const std::string_view more : {R"("a":)", R"("a":tru)", R"("a":01)", R"("a":"\x")",
+                                      R"("a":[1,])", R"("a":{"b"})", R"("a":1 2)"}) {
+    EXPECT_EQ(refusal(with(more), limits), ParseError::NotJson) << more;
+  }
+  EXPECT_EQ(refusal(with(R"("deep":[[[[[[[[[]]]]]]]]])"), limits), ParseError::TooDeep);
+  // Of the seven each stands once all the same, and none may be missing.
+  EXPECT_EQ(refusal(with("\"id\":\"" + encode_hex(event_.id) + "\""), limits),
+            ParseError::DoubleField);
+  EXPECT_EQ(refusal(replaced(json_, "\"id\"", "\"ID\""), limits), ParseError::MissingField);
+}
+
 TEST_F(ParseEvent, RefusesADoubledKeyHiddenByAnEscape) {
   const std::string id = encode_hex(event_.id);
   EXPECT_EQ(refusal(replaced(json_, "{", "{\"\\u0069d\":\"" + id + "\",")),

@@ -1,4 +1,4 @@
-// JSON in six places: the whole message, an event, a filter, a tag's value, a content, a subscription id. What is not JSON is taken
+// JSON in seven places: the whole message, an event, a filter, a tag's value, a content, a member that no event has, a subscription id. What is not JSON is taken
 // nowhere, what is JSON is taken where it means something, and each message gets one answer.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -46,11 +46,16 @@ const kPlaces = {
   }),
   "tag value": (text, parsed) => {
     const { id, pieces } = event_around({ tags: join(['[["t",', text, "]]"]) }, { tags: [["t", text_or_nothing(parsed)]] });
-    return { message: join(pieces), is_right: ([word, of, accepted]) => (parsed && is_text(parsed.value) && Buffer.byteLength(parsed.value) <= 65_536 ? word === "OK" && of === id && accepted : word === "NOTICE" || accepted === false) };
+    return { message: join(pieces), is_right: ([word, of, accepted]) => (parsed && is_text(parsed.value) ? word === "OK" && of === id && accepted : word === "NOTICE" || accepted === false) };
   },
   content: (text, parsed) => {
     const { id, pieces } = event_around({ content: text }, { content: text_or_nothing(parsed) });
     return { message: join(pieces), is_right: ([word, of, accepted]) => (parsed && is_text(parsed.value) ? word === "OK" && of === id && accepted : word === "NOTICE" || accepted === false) };
+  },
+  // Read past, and checked for it: what is too deep or too large to be read may be refused.
+  "other member": (text, parsed) => {
+    const { id, pieces } = event_around({}, {});
+    return { message: join([pieces[0], '"other":', text, ",", ...pieces.slice(1)]), is_right: ([word, of, accepted]) => (parsed ? word === "OK" && of === id : word === "NOTICE" || accepted === false) };
   },
   "subscription id": (text, parsed) => ({
     message: join(['["COUNT",', text, ',{"ids":[]}]']),

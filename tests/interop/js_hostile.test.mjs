@@ -538,8 +538,8 @@ describe("relays and money", { timeout: 60_000, concurrency: 4 }, () => {
   });
 
   it("mute: from all relays ends it soon, as does a refusal; each says so", async () => {
-    await Promise.all([["mute: nobody", "nobody-listens"], ["blocked: no", "not-taken"]].map(async ([text, failure]) => {
-      const rules = { on_message: ([command, event], send) => command === "EVENT" && (send("OK", event.id, false, text), true) };
+    await Promise.all([[false, "mute: nobody", "nobody-listens"], [true, "mute: nobody", "nobody-listens"], [false, "blocked: no", "not-taken"]].map(async ([accepted, text, failure]) => {
+      const rules = { on_message: ([command, event], send) => command === "EVENT" && (send("OK", event.id, accepted, text), true) };
       const { nostril } = await world({ rules });
       const result = await ask(nostril);
       assert.equal(result.failure, failure);

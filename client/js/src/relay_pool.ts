@@ -186,7 +186,8 @@ class Relay {
     if (id === this.#authId) return this.#onAuthAnswer(accepted);
     const publication = this.unanswered.get(id)?.publication;
     if (!publication) return;
-    const good = accepted || reason.startsWith("duplicate:");
+    // Some relays say `mute:` with true, some with false: the event has reached nobody.
+    const good = (accepted && !reason.startsWith("mute:")) || reason.startsWith("duplicate:");
     if (!good && reason.startsWith("auth-required:") && this.#authenticateThen(publication.text)) return;
     this.unanswered.delete(id);
     if (good) return publication.report(true);
