@@ -200,13 +200,12 @@ TEST(HttpRequestParser, RefusesBadRequestLines) {
   }
 }
 
-using std::string_literals::operator""s;
-
 TEST(HttpRequestParser, RefusesBareLineFeedsAndControlBytes) {
   EXPECT_EQ(error_of("GET / HTTP/1.1\nHost: h\r\n\r\n"), HttpError::BadRequestLine);
   EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\n\r\n"), HttpError::BadHeader);
   EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\n\n"), HttpError::BadHeader);
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n"s), HttpError::BadHeader);
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a" + std::string(1, '\0') + "b\r\n\r\n"),
+            HttpError::BadHeader);
   EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n"), HttpError::BadHeader);
   EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\x01\r\n\r\n"), HttpError::BadHeader);
 }
