@@ -14,6 +14,9 @@ namespace nostril {
 namespace {
 
 constexpr const char* kShells[] = {"bash", "zsh", "fish"};
+constexpr const char* kExitStatus =
+    "Exit status: 0 done, 1 an error, 2 the command line is wrong; some commands have more, see "
+    "their --help.";
 
 // CLI11 says "TEXT:{bash,zsh,fish}" for a member of a set, "INT:INT in [1 - 6]" for a range.
 std::vector<std::string> choices_in(std::string_view type) {
@@ -65,7 +68,7 @@ void add_declared(CommandTree& out, const CLI::App& app) {
 }  // namespace
 
 CommandTree command_tree(const CLI::App& app, const std::string& name) {
-  CommandTree out{name, app.get_description(), {}, {}};
+  CommandTree out{name, app.get_description(), app.get_footer(), {}, {}};
   add_declared(out, app);
   return out;
 }
@@ -86,6 +89,26 @@ void add_program_pages(CLI::App& app, const std::string& name) {
         std::fputs(man_page(command_tree(app, name), app.version()).c_str(), stdout);
         throw CLI::Success();
       });
+}
+
+void require_command(CLI::App& app, const CLI::Option& instead) {
+  app.require_subcommand(0, 1);
+  app.final_callback([&app, &instead] {
+    if (app.get_subcommands().empty() && instead.count() == 0) {
+      throw CLI::RequiredError("A command");
+    }
+  });
+}
+
+std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv) {
+  app.footer(kExitStatus);
+  try {
+    app.parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    // CLI11's own numbers (105 to 114) mean nothing to anybody.
+    return app.exit(error) == 0 ? 0 : kWrongUsageStatus;
+  }
 }
 
 }  // namespace nostril

@@ -158,9 +158,15 @@ class Config::Loader {
       if (tables.count() >= tables.count_max) {
         fail(file_, element, fmt::format("more than {} of [[{}]]", tables.count_max, tables.name));
       }
+      const std::size_t index = tables.count();
       Config item;
       tables.declare_new(item);
       Loader(item, file_).load(*table);
+      const auto set = [&](std::string_view key, const std::string& where) {
+        config_.places_.insert_or_assign(table_key(tables.name, index, key), where);
+      };
+      set("", place(file_, element));
+      for (const auto& [key, where] : item.places_) set(key, where);
     }
   }
 
@@ -227,8 +233,15 @@ void Config::load_text(std::string_view toml_text, const std::string& name) {
 }
 
 std::string Config::placed(const std::string& error) const {
-  const auto found = places_.find(std::string_view(error).substr(0, error.find_first_of(": ")));
+  const std::string_view key = std::string_view(error).substr(0, error.find_first_of(": "));
+  auto found = places_.find(key);
+  if (found == places_.end()) found = places_.find(key.substr(0, key.find("].") + 1));
   return found == places_.end() ? error : fmt::format("{}: {}", found->second, error);
+}
+
+std::string Config::table_key(std::string_view name, std::size_t index, std::string_view key) {
+  const std::string table = fmt::format("{}[{}]", name, index);
+  return key.empty() ? table : fmt::format("{}.{}", table, key);
 }
 
 std::string Config::print_field(const Field& field) const {

@@ -74,8 +74,14 @@ class Config {
   void load_text(std::string_view toml, const std::string& name);
 
   /// An error that begins with the key ("section.key") of a field that a file has set, with the
-  /// file's name and the line before it; any other as it is.
+  /// file's name and the line before it; any other as it is. Of arrays of tables the keys are those
+  /// of table_key(), and one that the file has not set has the line of its [[name]].
   [[nodiscard]] std::string placed(const std::string& error) const;
+
+  /// What an error begins with that is about the table `index` of those called `name`:
+  /// "name[1].key".
+  [[nodiscard]] static std::string table_key(std::string_view name, std::size_t index,
+                                             std::string_view key);
 
   /// Keys ("section.key") of fields whose values differ, in the order of their declaration, and
   /// names of arrays of tables that do. `other` has the same declarations (CHECK).

@@ -119,6 +119,7 @@ std::string commands_below(const CommandTree& command) {
   for (const CommandTree& below : command.commands) {
     out +=
         fmt::format(".SS {}\n{}\n{}", usage(below), escaped(below.about), options_of(below, false));
+    if (!below.exit_status.empty()) out += fmt::format(".PP\n{}\n", escaped(below.exit_status));
     out += commands_below(below);
   }
   return out;
@@ -139,6 +140,9 @@ std::string man_page(const CommandTree& program, const std::string& version) {
                                 escaped(program.path), escaped(program.about), usage(program));
   out += ".SH OPTIONS\n" + options_of(program, true);
   if (!program.commands.empty()) out += ".SH COMMANDS\n" + commands_below(program);
+  if (!program.exit_status.empty()) {
+    out += fmt::format(".SH EXIT STATUS\n{}\n", escaped(program.exit_status));
+  }
   std::map<std::string, std::string> variables;
   gather_environment(program, variables);
   if (!variables.empty()) out += ".SH ENVIRONMENT\n";

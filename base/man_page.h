@@ -7,7 +7,7 @@
 namespace nostril {
 
 /// The program's manual page of section 1 in roff's man macros (man(7)), ASCII only: its options,
-/// each command with its own, the environment. The same words as --help has.
+/// each command with its own, exit statuses, the environment. The same words as --help has.
 [[nodiscard]] std::string man_page(const CommandTree& program, const std::string& version);
 
 }  // namespace nostril

@@ -67,8 +67,8 @@ std::string auth_challenge_text(std::string_view challenge) {
   return open_text("AUTH", challenge) + "]";
 }
 
-std::string ok_text(std::string_view event_id_hex, bool accepted, std::string_view message) {
-  std::string out = open_text("OK", event_id_hex);
+std::string ok_text(std::string_view event_id, bool accepted, std::string_view message) {
+  std::string out = open_text("OK", event_id);
   out += accepted ? ",true," : ",false,";
   append_json_string(out, message);
   out += ']';

@@ -76,11 +76,12 @@ using ClientMessage =
                  client_message::NegentropyMessage, client_message::NegentropyClose>;
 
 /// A refusal with what is needed to answer in the protocol's form: OK for an event whose id could
-/// be read, CLOSED for a subscription, NEG-ERR for a reconciliation, NOTICE for all else.
+/// be read, CLOSED for a subscription, NEG-ERR for a reconciliation, NOTICE for all else. Who asked
+/// waits for the id that he wrote: it is repeated as it was, also when it is none, to
+/// kRefusedIdBytesMax. It is text without U+0000, and may hold any other character.
 struct MessageError {
   ParseError error = ParseError::NotJson;
-  std::optional<std::string> event_id;  ///< 64 hex characters of any case as the client wrote them
-  /// As the client wrote it: also one that is empty or too long, to kRefusedIdBytesMax.
+  std::optional<std::string> event_id;  ///< wherever in the event it stands
   std::optional<std::string> subscription;
   std::optional<std::string> negentropy;  ///< the subscription of a NEG-…
 };
@@ -162,7 +163,8 @@ using RelayMessage =
 [[nodiscard]] std::string close_text(std::string_view subscription);
 [[nodiscard]] std::string auth_text(const Event& event);
 [[nodiscard]] std::string auth_challenge_text(std::string_view challenge);
-[[nodiscard]] std::string ok_text(std::string_view event_id_hex, bool accepted,
+/// `event_id`: in hex, or what stood in its place.
+[[nodiscard]] std::string ok_text(std::string_view event_id, bool accepted,
                                   std::string_view message);
 [[nodiscard]] std::string eose_text(std::string_view subscription,
                                     StoredRest rest = StoredRest::Unknown);

@@ -30,11 +30,67 @@ std::string_view trim(std::string_view text) {
 }
 
 // Visible ASCII without what a target may not hold unescaped in any reader's eyes.
-bool is_target(std::string_view text) {
-  if (text.empty() || (text.front() != '/' && text != "*")) return false;
+bool has_target_chars(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) {
     return c > 0x20 && c < 0x7F && c != '#' && c != '"' && c != '<' && c != '>' && c != '\\';
   });
+}
+
+bool is_host_char(char c) {
+  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
+  return std::string_view("-._~%!$&'()*+,;=").find(c) != std::string_view::npos;
+}
+
+// The host of `host [":" port]` (RFC 9110 7.2; may be empty), nothing if that is not its form. A
+// user name has no place in it.
+std::optional<std::string_view> host_in(std::string_view authority) {
+  std::size_t end = std::min(authority.find(':'), authority.size());
+  std::string_view name = authority.substr(0, end);
+  if (authority.starts_with('[')) {
+    end = authority.find(']');
+    if (end == std::string_view::npos) return std::nullopt;
+    name = authority.substr(1, end - 1);
+    const bool fits =
+        std::all_of(name.begin(), name.end(), [](char c) { return c == ':' || is_host_char(c); });
+    if (name.empty() || !fits) return std::nullopt;
+    ++end;
+  } else if (!std::all_of(name.begin(), name.end(), is_host_char)) {
+    return std::nullopt;
+  }
+  std::string_view port = authority.substr(end);
+  if (port.empty()) return name;
+  if (port.front() != ':') return std::nullopt;
+  port.remove_prefix(1);
+  if (!std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; }))
+    return std::nullopt;
+  return name;
+}
+
+// A request target without what it says of where it is.
+struct TargetParts {
+  std::string_view host;  // and port; empty unless the target is absolute
+  std::string_view rest;  // path and query; may be empty only if the target is absolute
+};
+
+std::optional<TargetParts> split_target(std::string_view target) {
+  if (!has_target_chars(target)) return std::nullopt;
+  if (target.starts_with('/') || target == "*") return TargetParts{{}, target};
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
+    target.remove_prefix(scheme.size());
+    const std::size_t end = std::min(target.find_first_of("/?"), target.size());
+    const TargetParts parts{target.substr(0, end), target.substr(end)};
+    if (host_in(parts.host).value_or("").empty()) return std::nullopt;
+    return parts;
+  }
+  return std::nullopt;
+}
+
+// A target without a path means the root; OPTIONS without anything means the server (RFC 9112
+// 3.2.4).
+std::string origin_form(std::string_view method, std::string_view rest) {
+  if (rest.starts_with('/') || rest == "*") return std::string(rest);
+  return rest.empty() && method == "OPTIONS" ? "*" : "/" + std::string(rest);
 }
 
 std::optional<std::uint64_t> parse_number(std::string_view text, int base) {
@@ -87,6 +143,15 @@ void HttpHeaders::add(std::string name, std::string value) {
   fields_.push_back(HttpHeader{std::move(name), std::move(value)});
 }
 
+void HttpHeaders::set(std::string_view name, std::string value) {
+  for (HttpHeader& field : fields_) {
+    if (!equals_ignoring_case(field.name, name)) continue;
+    field.value = std::move(value);
+    return;
+  }
+  add(std::string(name), std::move(value));
+}
+
 std::optional<std::string_view> HttpHeaders::find(std::string_view name) const {
   for (const HttpHeader& field : fields_) {
     if (equals_ignoring_case(field.name, name)) return field.value;
@@ -124,7 +189,7 @@ std::string_view to_string(HttpError error) {
     case HttpError::BadHeader:
       return "bad header field";
     case HttpError::BadHost:
-      return "missing or doubled Host";
+      return "missing, doubled or bad Host";
     case HttpError::HeadTooLarge:
       return "request head too large";
     case HttpError::TooManyHeaders:
@@ -299,6 +364,10 @@ std::optional<HttpError> HttpRequestParser::on_line() {
 
 std::optional<HttpError> HttpRequestParser::request_line() {
   const std::string_view line = line_;
+  if (line.empty() && empty_lines_ < kEmptyLinesMax) {
+    ++empty_lines_;
+    return std::nullopt;
+  }
   const std::size_t first = line.find(' ');
   const std::size_t second = first == std::string_view::npos ? first : line.find(' ', first + 1);
   if (second == std::string_view::npos) return HttpError::BadRequestLine;
@@ -306,17 +375,19 @@ std::optional<HttpError> HttpRequestParser::request_line() {
   const std::string_view target = line.substr(first + 1, second - first - 1);
   const std::string_view version = line.substr(second + 1);
   if (!is_http_token(method)) return HttpError::BadRequestLine;
-  if (!is_target(target)) return HttpError::BadTarget;
+  const std::optional<TargetParts> parts = split_target(target);
+  if (!parts) return HttpError::BadTarget;
   if (version != "HTTP/1.1" && version != "HTTP/1.0") {
     const bool looks_like_http = version.size() == 8 && version.substr(0, 5) == "HTTP/" &&
                                  version.find(' ') == std::string_view::npos;
     return looks_like_http ? HttpError::BadVersion : HttpError::BadRequestLine;
   }
   request_.method = method;
-  request_.target = target;
-  const std::size_t mark = std::min(target.find('?'), target.size());
-  request_.path = target.substr(0, mark);
-  request_.query = target.substr(std::min(mark + 1, target.size()));
+  request_.target = origin_form(method, parts->rest);
+  target_host_ = parts->host;
+  const std::size_t mark = std::min(request_.target.find('?'), request_.target.size());
+  request_.path = request_.target.substr(0, mark);
+  request_.query = request_.target.substr(std::min(mark + 1, request_.target.size()));
   request_.http_1_0 = version == "HTTP/1.0";
   state_ = State::Headers;
   return std::nullopt;
@@ -336,10 +407,22 @@ std::optional<HttpError> HttpRequestParser::header_line() {
   return std::nullopt;
 }
 
-std::optional<HttpError> HttpRequestParser::end_of_head() {
-  const HttpHeaders& headers = request_.headers;
+// What an absolute target says takes the place of the field, so that nobody can ask the wrong one.
+std::optional<HttpError> HttpRequestParser::settle_host() {
+  HttpHeaders& headers = request_.headers;
   const std::size_t hosts = headers.count("Host");
   if (hosts > 1 || (hosts == 0 && !request_.http_1_0)) return HttpError::BadHost;
+  if (hosts == 1 && !host_in(*headers.find("Host"))) return HttpError::BadHost;
+  if (target_host_.empty()) return std::nullopt;
+  if (hosts == 0 && headers.fields().size() >= limits_.headers_count_max)
+    return HttpError::TooManyHeaders;
+  headers.set("Host", std::move(target_host_));
+  return std::nullopt;
+}
+
+std::optional<HttpError> HttpRequestParser::end_of_head() {
+  if (const std::optional<HttpError> error = settle_host()) return error;
+  const HttpHeaders& headers = request_.headers;
   request_.keep_alive = request_.http_1_0 ? headers.has_token("Connection", "keep-alive")
                                           : !headers.has_token("Connection", "close");
   const std::size_t lengths = headers.count("Content-Length");

@@ -26,6 +26,8 @@ class HttpHeaders {
   HttpHeaders(std::initializer_list<HttpHeader> fields) : fields_(fields) {}
 
   void add(std::string name, std::string value);
+  /// In place of the first field of that name; added where there is none.
+  void set(std::string_view name, std::string value);
   /// The first field of that name.
   [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const;
   [[nodiscard]] std::size_t count(std::string_view name) const;
@@ -40,9 +42,11 @@ class HttpHeaders {
 
 struct HttpRequest {
   std::string method;
-  std::string target;  ///< as received: origin form ("/path?query") or "*"
-  std::string path;    ///< target up to '?', not percent-decoded
-  std::string query;   ///< after '?', not decoded
+  /// Origin form ("/path?query") or "*". Of an absolute one ("http://host/path") what follows the
+  /// host, which is the request's Host then, whatever the field said (RFC 9112 3.2.2).
+  std::string target;
+  std::string path;   ///< target up to '?', not percent-decoded
+  std::string query;  ///< after '?', not decoded
   HttpHeaders headers;
   std::string body;
   bool keep_alive = true;  ///< HTTP/1.1 without "Connection: close", or 1.0 with keep-alive
@@ -84,9 +88,13 @@ std::string_view reason_of(int status);
 /// HTTP/1.1 request parser (RFC 9112), fed in pieces cut anywhere. Strict where leniency lets two
 /// readers disagree: lines end in CRLF only, no obs-fold, no space before the colon, no control
 /// bytes, Content-Length digits only and never beside Transfer-Encoding, chunked the only coding,
-/// one Host. Memory: never more than the limits. Pure; one thread.
+/// one Host that is a host. Empty lines before a request are passed over (2.2), kEmptyLinesMax of
+/// them. Memory: never more than the limits. Pure; one thread.
 class HttpRequestParser {
  public:
+  /// Before each request; old clients send one behind the body of the request before.
+  static constexpr int kEmptyLinesMax = 4;
+
   explicit HttpRequestParser(HttpLimits limits) : limits_(limits) {}
 
   /// Reads up to the end of one request and says how many bytes it used; the rest belongs to what
@@ -98,7 +106,7 @@ class HttpRequestParser {
   /// Head read, body outstanding and the client waits for "100 Continue". True once only.
   [[nodiscard]] bool take_continue();
 
-  /// Nothing of a request has arrived yet.
+  /// Nothing of a request has arrived yet, empty lines aside.
   [[nodiscard]] bool idle() const { return state_ == State::RequestLine && line_.empty(); }
 
   /// Of a request that is not complete.
@@ -124,6 +132,7 @@ class HttpRequestParser {
   std::optional<HttpError> on_line();
   std::optional<HttpError> request_line();
   std::optional<HttpError> header_line();
+  std::optional<HttpError> settle_host();
   std::optional<HttpError> end_of_head();
   std::optional<HttpError> chunk_size_line();
   Result<std::size_t, HttpError> failed(HttpError error);
@@ -132,6 +141,8 @@ class HttpRequestParser {
   State state_ = State::RequestLine;
   HttpError error_ = HttpError::BadRequestLine;  // once Failed
   std::string line_;
+  int empty_lines_ = 0;      // before the request line
+  std::string target_host_;  // of an absolute target: host and port
   std::size_t head_bytes_ = 0;
   std::uint64_t left_ = 0;  // of the body or of the chunk
   bool wants_continue_ = false;

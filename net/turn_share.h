@@ -50,7 +50,7 @@ class TurnPart {
   static constexpr std::int64_t kDivisorMax = 100;
 
   std::int64_t divisor_ = kDivisorMin;
-  TurnClock::time_point began_;
+  TurnClock::time_point began_ = TurnClock::now();
   std::int64_t idle_us_ = 0;
   std::int64_t calm_us_ = 0;
   std::int64_t busy_us_ = 0;

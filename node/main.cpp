@@ -323,7 +323,8 @@ int main(int argc, char** argv) {
         "that come through Nostr relays");
     app.set_version_flag("--version", nostril::node::kVersion);
     bool print = false;
-    app.add_flag("--print-config", print, "print the commented default configuration");
+    nostril::require_command(
+        app, *app.add_flag("--print-config", print, "print the commented default configuration"));
     std::string config;
     auto* run = app.add_subcommand(
         "run",
@@ -345,15 +346,12 @@ int main(int argc, char** argv) {
     nostril::node::add_keys(app, keys, command);
     nostril::node::SettleOptions settle;
     nostril::node::add_settle(app, settle, command);
-    app.require_subcommand(0, 1);
     nostril::add_program_pages(app, "nostril-node");
-    CLI11_PARSE(app, argc, argv);
+    if (const auto ended = nostril::parse_command_line(app, argc, argv)) return *ended;
     if (print) return nostril::node::print_config();
     if (*run) return nostril::node::run(config);
     if (*doctor) return nostril::node::doctor(config, json);
-    if (command) return command();
-    fmt::print(stderr, "{}", app.help());
-    return 2;
+    return command();
   } catch (const std::exception& error) {
     fmt::print(stderr, "nostril-node: {}\n", error.what());
     return 1;

@@ -550,26 +550,25 @@ QueryPoolOptions RelayConfig::query_options() const {
 std::vector<MirrorOptions> RelayConfig::mirror_options() const {
   std::vector<MirrorOptions> out;
   for (const MirrorTable& mirror : mirrors) {
+    const auto wrong = [&](std::string_view key, std::string_view what) {
+      return ConfigError(fmt::format("{}: {}", Config::table_key("mirror", out.size(), key), what));
+    };
     const auto address = net::parse_url(mirror.url);
     if (!address ||
         (address->scheme != net::UrlScheme::Ws && address->scheme != net::UrlScheme::Wss)) {
-      throw ConfigError(fmt::format("mirror: url \"{}\" must be ws:// or wss://", mirror.url));
+      throw wrong("url", fmt::format("\"{}\" must be ws:// or wss://", mirror.url));
     }
     const auto direction = sync_direction_from(mirror.direction);
     if (!direction) {
-      throw ConfigError(fmt::format("mirror {}: direction \"{}\" must be down, up or both",
-                                    mirror.url, mirror.direction));
+      throw wrong("direction", fmt::format("\"{}\" must be down, up or both", mirror.direction));
     }
     auto filter = parse_filter(mirror.filter);
-    if (!filter) {
-      throw ConfigError(
-          fmt::format("mirror {}: filter: {}", mirror.url, to_string(filter.error())));
-    }
+    if (!filter) throw wrong("filter", to_string(filter.error()));
     MirrorOptions options{*address,  *direction, std::move(*filter), mirror.sync_every_s,
                           mirror.ca, nullptr};
     if (!mirror.key.empty()) {
       auto key = read_key_file(mirror.key);
-      if (!key) throw ConfigError(fmt::format("mirror {}: key: {}", mirror.url, key.error()));
+      if (!key) throw wrong("key", key.error());
       options.key = std::make_shared<const Keypair>(std::move(*key));
     }
     out.push_back(std::move(options));

@@ -186,12 +186,16 @@ GuardRules GuardConfig::rules() const {
 std::vector<PluginOptions> GuardConfig::plugin_options() const {
   std::vector<PluginOptions> out;
   for (const Plugin& plugin : plugins) {
+    const auto wrong = [&](std::string_view key, std::string_view what) {
+      return ConfigError(
+          fmt::format("{}: {}", Config::table_key("plugins", out.size(), key), what));
+    };
     if (plugin.command.empty() || plugin.command.front().empty()) {
-      throw ConfigError("plugins: each needs a command");
+      throw wrong("command", "must name a program");
     }
     if (plugin.on_failure != "refuse" && plugin.on_failure != "accept") {
-      throw ConfigError(fmt::format("plugins.on_failure: \"{}\" must be \"refuse\" or \"accept\"",
-                                    plugin.on_failure));
+      throw wrong("on_failure",
+                  fmt::format("\"{}\" must be \"refuse\" or \"accept\"", plugin.on_failure));
     }
     out.push_back({plugin.command, plugin.processes, plugin.in_flight_max, plugin.timeout_ms,
                    plugin.on_failure == "accept", plugin.ephemeral});

@@ -163,8 +163,7 @@ int dispatch(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("health")) return health(values);
   if (arguments.config_command == "check" || app.got_subcommand("run")) check(config, values);
   if (arguments.config_command == "check") return check_config(values);
-  if (app.got_subcommand("run")) return run(values, arguments);
-  throw std::runtime_error("say what to do: nostril-relay run, or --help");
+  return run(values, arguments);
 }
 
 void declare_sync(CLI::App& command, SyncArguments& sync) {
@@ -185,8 +184,8 @@ void declare_sync(CLI::App& command, SyncArguments& sync) {
   command.add_option("--ca", sync.ca_path,
                      "PEM file of roots for wss://; the system's if not said");
   command.footer(
-      "Exit status: 0 in sync, 1 an error, 2 the other relay lacks NIP-77, 3 it fell silent, "
-      "4 some events were refused or not given.");
+      "Exit status: 0 in sync, 1 an error, 2 the command line is wrong, 3 the other relay fell "
+      "silent, 4 some events were refused or not given, 5 it lacks NIP-77.");
 }
 
 void declare_cluster(CLI::App& command, ClusterArguments& cluster) {
@@ -196,8 +195,8 @@ void declare_cluster(CLI::App& command, ClusterArguments& cluster) {
   status->add_option("--answer-ms", cluster.answer_ms, "milliseconds to wait for answers")
       ->check(CLI::Range(100, 60'000));
   status->footer(
-      "Exit status: 0 all that answered serve by the same rules, 1 an error, 2 no relay answered, "
-      "3 a relay does not serve, or rules differ.");
+      "Exit status: 0 all that answered serve by the same rules, 1 an error, 2 the command line is "
+      "wrong, 3 a relay does not serve, or rules differ, 4 no relay answered.");
   for (CLI::App* one :
        {command.add_subcommand("drain",
                                "a relay finishes what is under way, sends its clients away and "
@@ -211,8 +210,8 @@ void declare_cluster(CLI::App& command, ClusterArguments& cluster) {
     one->add_option("--wait", cluster.wait_s, "seconds to wait for its end")
         ->check(CLI::Range(1, 86'400));
     one->footer(
-        "Exit status: 0 done, 1 an error, 2 no such relay answered, 3 refused, or not done in "
-        "time.");
+        "Exit status: 0 done, 1 an error, 2 the command line is wrong, 3 refused, or not done in "
+        "time, 4 no such relay answered.");
   }
 }
 
@@ -251,9 +250,9 @@ int main(int argc, char** argv) {
     Arguments arguments;
     arguments.words.assign(argv, argv + argc);
     app.set_version_flag("--version", "nostril-relay " NOSTRIL_VERSION);
-    app.add_flag("--print-config", arguments.print_config,
-                 "print the configuration file with its comments and present values");
-    app.require_subcommand(0, 1);
+    require_command(app, *app.add_flag("--print-config", arguments.print_config,
+                                       "print the configuration file with its comments and "
+                                       "present values"));
     app.fallthrough();
     app.add_option("--config", arguments.config_path, "configuration file (TOML)");
     app.add_option("--data", arguments.data, "directory of the event store");
@@ -313,7 +312,7 @@ int main(int argc, char** argv) {
     dict_command->add_subcommand("stats", "what each has packed");
 
     nostril::add_program_pages(app, "nostril-relay");
-    CLI11_PARSE(app, argc, argv);
+    if (const auto ended = parse_command_line(app, argc, argv)) return *ended;
     return dispatch(app, arguments);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "error: %s\n", error.what());

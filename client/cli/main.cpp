@@ -13,7 +13,6 @@
 namespace {
 
 constexpr const char* kVersion = "0.1.0";
-constexpr int kWrongUsage = 2;
 
 }  // namespace
 
@@ -49,11 +48,7 @@ int main(int argc, char** argv) {
     cli::add_wallet(app, options, run);
     cli::add_lightning(app, options, run);
     nostril::add_program_pages(app, "nostril");
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      return app.exit(error) == 0 ? 0 : kWrongUsage;
-    }
+    if (const auto ended = nostril::parse_command_line(app, argc, argv)) return *ended;
     nostril::set_log_level(nostril::log_level_from(options.log_level));
     cli::Process process;
     return run(process);

@@ -15,13 +15,14 @@ struct ClusterArguments {
   std::int64_t answer_ms = 1'500;  ///< status: relays that answer later are not shown
 };
 
-/// How a command ended: the program's exit status.
+/// How a command ended: the program's exit status. 2 is of wrong command lines
+/// (base/command_tree.h).
 enum class ClusterExit : std::uint8_t {
-  Fine = 0,      ///< status: every relay that answered serves, by the same rules
-  Error = 1,     ///< no connection to the servers, or no such configuration
-  NoAnswer = 2,  ///< status: no relay at all; else: not the one that was named
+  Fine = 0,   ///< status: every relay that answered serves, by the same rules
+  Error = 1,  ///< no connection to the servers, or no such configuration
   Unhealthy =
-      3  ///< status: a relay does not serve, or rules differ; else: refused, or not done yet
+      3,  ///< status: a relay does not serve, or rules differ; else: refused, or not done yet
+  NoAnswer = 4,  ///< status: no relay at all; else: not the one that was named
 };
 
 // `nostril-relay cluster …`: asks the relays of the configuration's cluster, over its servers. No

@@ -21,13 +21,13 @@ struct SyncArguments {
   std::string key_path;  ///< to show where the other relay asks (NIP-42)
 };
 
-/// How `sync` ended: the program's exit status.
+/// How `sync` ended: the program's exit status. 2 is of wrong command lines (base/command_tree.h).
 enum class SyncStatus : std::uint8_t {
   InSync = 0,
   Error = 1,
-  NoNegentropy = 2,
   TimedOut = 3,
   Incomplete = 4,  ///< some events were refused, or not given
+  NoNegentropy = 5,
 };
 
 /// Reconciles this relay's store with another relay. The store is used as by `import`: a relay may

@@ -122,6 +122,24 @@ TEST(Config, ReadsArraysOfTablesEachWithItsDefaults) {
   EXPECT_THAT(load("[[peers]]\n"), HasSubstr("nobody reads peers; nearest: peer;"));
 }
 
+TEST(Config, SaysWhereAnArrayOfTablesSetsWhatIsWrong) {
+  std::vector<Peer> peers;
+  Config config;
+  config.tables("peer", &peers, 3, declare_peer, "Others.");
+  config.load_text("[[peer]]\nname = \"a\"\n\n[[peer]]\n\nport = 7\n", "x.toml");
+  config.load_text("[[peer]]\nname = \"c\"\n", "y.toml");
+  const auto placed = [&](std::size_t index, std::string_view key) {
+    return config.placed(Config::table_key("peer", index, key) + ": no");
+  };
+  EXPECT_EQ(placed(0, "name"), "x.toml:2: peer[0].name: no");
+  EXPECT_EQ(placed(1, "port"), "x.toml:6: peer[1].port: no");
+  EXPECT_EQ(placed(1, "name"), "x.toml:4: peer[1].name: no") << "not set: where its table is";
+  EXPECT_EQ(placed(1, ""), "x.toml:4: peer[1]: no");
+  EXPECT_EQ(placed(2, "name"), "y.toml:2: peer[2].name: no");
+  EXPECT_EQ(placed(3, "name"), "peer[3].name: no");
+  EXPECT_EQ(config.placed("other[0].name: no"), "other[0].name: no");
+}
+
 TEST(Config, RefusesOtherTypes) {
   EXPECT_THAT(error_of("name = 1"), HasSubstr("x.toml:1: name must be a text in quotes"));
   EXPECT_THAT(error_of("[name]"), HasSubstr("name"));

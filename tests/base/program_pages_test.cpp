@@ -27,6 +27,7 @@ class ProgramPages : public Test {
     auto* group = brew->add_option_group("water", "of where");
     group->add_option("--well", text_, "file");
     brew->add_option("cups", cups_, "how many")->required();
+    brew->footer("Exit status: 7 it's cold.");
     auto* pot = brew->add_subcommand("pot", "the pot");
     pot->add_subcommand("clean", "inside");
   }
@@ -74,6 +75,7 @@ TEST_F(ProgramPages, TheManualHasEveryWordInAscii) {
         "\\fB\\-s\\fR, \\fB\\-\\-sort\\fR \\fITEXT\\fR\nwhich: a\\eb; one of green, black; else of "
         "$TEA; required",
         ".SS \\fBtea\\-pot brew pot clean\\fR", "\\fICUPS\\fR...", "how much; default: low",
+        "\n.PP\nExit status: 7 it's cold.\n.SS",
         ".SH ENVIRONMENT\n.TP\n\\fBTEA\\fR\nin place of \\fB\\-\\-sort\\fR"}) {
     EXPECT_NE(page.find(part), std::string::npos) << part << "\n" << page;
   }
@@ -96,6 +98,65 @@ TEST_F(ProgramPages, TheCommandsPrintAndEnd) {
   testing::internal::CaptureStdout();
   EXPECT_THROW(app_.parse("man"), CLI::Success);
   EXPECT_EQ(testing::internal::GetCapturedStdout(), man_page(tree(), "teapot 1.2"));
+}
+
+/// What a program does with a command line: its status, or nothing where it goes on.
+class CommandLine : public ProgramPages {
+ protected:
+  std::optional<int> status_of(std::vector<const char*> words) {
+    words.insert(words.begin(), "tea-pot");
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    const auto status = parse_command_line(app_, static_cast<int>(words.size()), words.data());
+    printed_ = testing::internal::GetCapturedStdout();
+    complained_ = testing::internal::GetCapturedStderr();
+    return status;
+  }
+
+  std::string printed_;
+  std::string complained_;
+};
+
+TEST_F(CommandLine, WhatIsWrongEndsWithTwo) {
+  using Words = std::vector<const char*>;
+  for (const Words& words :
+       {Words{"--nonsense"}, Words{"boil"}, Words{"brew"}, Words{"brew", "--sort"},
+        Words{"brew", "--sort", "white", "1"}, Words{"brew", "--sort", "green", "many"},
+        Words{"brew", "--sort", "green", "1", "--log", "a", "--log", "b"}}) {
+    EXPECT_EQ(status_of(words), kWrongUsageStatus) << words.back();
+    EXPECT_EQ(printed_, "");
+    EXPECT_NE(complained_.find("--help"), std::string::npos) << complained_;
+  }
+}
+
+TEST_F(CommandLine, WhatWasAskedForEndsWithZeroAndAllElseGoesOn) {
+  add_program_pages(app_, "tea-pot");
+  for (const char* word : {"--help", "--version", "man"}) {
+    EXPECT_EQ(status_of({word}), 0) << word;
+    EXPECT_NE(printed_, "") << word;
+    EXPECT_EQ(complained_, "") << word;
+  }
+  EXPECT_EQ(status_of({"brew", "--sort", "green", "1"}), std::nullopt);
+  EXPECT_EQ(complained_, "");
+}
+
+TEST_F(CommandLine, HelpAndManualSayWhatTheStatusMeans) {
+  add_program_pages(app_, "tea-pot");
+  (void)status_of({"--help"});
+  EXPECT_NE(printed_.find("Exit status: 0 done, 1 an error, 2 the command line is wrong"),
+            std::string::npos)
+      << printed_;
+  (void)status_of({"man"});
+  EXPECT_NE(printed_.find(".SH EXIT STATUS\nExit status: 0 done"), std::string::npos) << printed_;
+}
+
+TEST_F(CommandLine, ACommandIsNeededOrWhatStandsForIt) {
+  bool prints = false;
+  require_command(app_, *app_.add_flag("--print", prints));
+  EXPECT_EQ(status_of({}), kWrongUsageStatus);
+  EXPECT_NE(complained_.find("A command is required"), std::string::npos) << complained_;
+  EXPECT_EQ(status_of({"--print"}), std::nullopt);
+  EXPECT_EQ(status_of({"brew", "--sort", "green", "1"}), std::nullopt);
 }
 
 }  // namespace

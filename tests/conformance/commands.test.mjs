@@ -43,8 +43,23 @@ test("a value that is no good is named with its file and line, whatever is wrong
     assert.ok(stderr.startsWith(`error: relay.toml:3: ${says}`), `${line}: ${stderr}`);
     if (!line.startsWith("limits.")) assert.equal(run(["run", "--config", "relay.toml"]).stderr, stderr);
   }
-  const { status, stderr } = check_of("[[plugins]]\ncommand = []\n");
-  assert.deepEqual([status, stderr], [1, "error: plugins: each needs a command\n"]);
+  // Of arrays of tables each is counted, from 0; what is not set has the line of its table.
+  const tables = {
+    '[[plugins]]\ncommand = []\n': "2: plugins[0].command: must name a program",
+    '[[plugins]]\ntimeout_ms = 10\n': "1: plugins[0].command: must name a program",
+    '[[plugins]]\ncommand = ["a"]\n\n[[plugins]]\ncommand = ["b"]\non_failure = "x"\n': '6: plugins[1].on_failure: "x" must be "refuse" or "accept"',
+    '[[mirror]]\nurl = "http://x"\n': '2: mirror[0].url: "http://x" must be ws:// or wss://',
+    '[[mirror]]\ndirection = "up"\n': '1: mirror[0].url: "" must be ws:// or wss://',
+    '[[mirror]]\nurl = "ws://x"\n[[mirror]]\nurl = "ws://y"\n\ndirection = "in"\n': '6: mirror[1].direction: "in" must be down, up or both',
+    '[[mirror]]\nurl = "ws://x"\nfilter = "[]"\n': "3: mirror[0].filter: not an object",
+    '[[mirror]]\nurl = "ws://x"\nkey = "absent"\n': "3: mirror[0].key: absent",
+    '[[mirror]]\nurl = 7\n': "2: url must be a text in quotes",
+  };
+  for (const [text, says] of Object.entries(tables)) {
+    const { status, stderr } = check_of(text);
+    assert.equal(status, 1, text);
+    assert.ok(stderr.startsWith(`error: relay.toml:${says}`), `${text}: ${stderr}`);
+  }
   assert.equal(check_of('listen = "127.0.0.1:0"\nlog_level = "off"\n').status, 0);
 });
 

@@ -60,10 +60,10 @@ test("the monitor finds what no relay may say", async () => {
   await new Promise((resolve) => server.once("listening", resolve));
   const id = "0".repeat(64);
   const event = person().sign(1);
-  const wrong = ["{}", "[]", "x", '["HELLO"]', `["OK","${id}",false,"no"]`, `["OK","${id}",false,""]`, `["OK","${id}",true]`, '["CLOSED","s","sorry"]', '["EOSE","s"]',
+  const wrong = ["{}", "[]", "x", '["HELLO"]', `["OK","${id}",false,"no"]`, `["OK","${id}",false,""]`, `["OK","${id}",true]`, '["OK","id",true,""]', '["OK",1,false,"invalid: x"]', '["CLOSED","s","sorry"]', '["EOSE","s"]',
     JSON.stringify(["EVENT", "s", event]), JSON.stringify(["EVENT", "open", event]), JSON.stringify(["EVENT", "any", { ...event, more: 1 }]),
     JSON.stringify(["EVENT", "any", { ...event, content: "x" }]), '["COUNT","s",{"count":-1}]', '["COUNT","s",{"count":"1"}]', '["NOTICE"]', '["AUTH",1]'];
-  const right = ['["EOSE","open"]', JSON.stringify(["EVENT", "any", event]), `["OK","${id}",true,""]`, `["OK","${id}",false,"invalid: x"]`, '["NOTICE","x"]', '["AUTH","x"]'];
+  const right = ['["EOSE","open"]', JSON.stringify(["EVENT", "any", event]), `["OK","${id}",true,""]`, `["OK","${id}",false,"invalid: x"]`, '["OK","id",false,"invalid: x"]', '["NOTICE","x"]', '["AUTH","x"]'];
   server.on("connection", (socket) => socket.once("message", () => {
     for (const text of [...wrong, ...right, '["EOSE","open"]']) socket.send(text);
     socket.close();

@@ -136,7 +136,8 @@ function flaw_of(message, open) {
     }
     case "OK": {
       const [accepted, text, ...more] = rest;
-      if (more.length > 0 || !/^[0-9a-fA-F]{64}$/.test(first) || typeof accepted !== "boolean" || !is_text(text)) return "OK: id, true or false, text";
+      if (more.length > 0 || !is_text(first) || typeof accepted !== "boolean" || !is_text(text)) return "OK: id, true or false, text";
+      if (accepted && !/^[0-9a-f]{64}$/.test(first)) return "OK true to what is no id";
       if (!kPrefixed.test(text) && !(accepted && /^(info: .+)?$/.test(text))) return "OK without a standard prefix";
       return undefined;
     }

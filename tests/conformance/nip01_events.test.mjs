@@ -16,8 +16,21 @@ async function said_to(client, text, id) {
   return client.take(([word, of]) => (word === "OK" && of === id) || word === "NOTICE");
 }
 
+/** What its author waits for an OK with: any text of at most 1,024 bytes that the event calls its id. */
+function id_in(text) {
+  try {
+    const { id } = JSON.parse(text);
+    return typeof id === "string" && id.isWellFormed() && !id.includes("\0") && Buffer.byteLength(id) <= 1024 ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whatever is wrong: OK with the id that was sent where there is one, else NOTICE. */
 async function is_refused(client, text, id, why = /^invalid: /) {
-  const message = await said_to(client, text, id);
+  const sent = id_in(text);
+  const message = await said_to(client, text, sent ?? id);
+  if (sent !== undefined) assert.deepEqual(message.slice(0, 3), ["OK", sent, false], text.slice(0, 300));
   if (message[0] === "OK") assert.equal(message[2], false, `accepted: ${text.slice(0, 300)}`);
   assert.match(message.at(-1), why);
 }
@@ -384,6 +397,24 @@ test("OK answers each EVENT, in order of arrival of what is refused at once", as
   await client.barrier();
   assert.deepEqual(client.take_all(["OK"]), []);
   assert.equal((await client.ids({ authors: [alice.key] })).length, 300);
+});
+
+test("who sends what is no event gets OK false with the id that he sent, wherever it stands and whatever it is", async () => {
+  const [client, alice] = [await relay.connect(), person()];
+  const { id, ...event } = alice.sign(1, { content: "no event" });
+  const without_end = (value) => JSON.stringify(value).slice(0, -1);
+  for (const [name, text] of Object.entries({
+    "after a bad field": `${without_end({ ...event, kind: "1" })},"id":"${id}"}`, "after what is no JSON": `${without_end(event).replace('"kind":1', '"kind":01')},"id":"${id}"}`,
+    "after a line end in a string": `${without_end(event).replace("no event", "two\nlines")},"id":"${id}"}`, "in another spelling": `${without_end({ ...event, x: 1 })},"\\u0069d":"${id}"}`,
+    "of an event that is too large": `${without_end({ ...event, content: "x".repeat(200_000) })},"id":"${id}"}`, "of one that is never closed": `${without_end(event)},"id":"${id}"`,
+  })) {
+    const [word, of, accepted] = await said_to(client, text, id);
+    assert.deepEqual([word, of, accepted], ["OK", id, false], name);
+  }
+  for (const other of ["", "x", id.toUpperCase(), id.slice(1), `${id}0`, "é".repeat(512), '"],\n\u001b[31m\\', "note1xyz"]) await is_refused(client, JSON.stringify({ ...event, id: other }));
+  for (const other of [`"${"x".repeat(1_025)}"`, '"\\u0000"', "7", "null", `["${id}"]`]) assert.equal((await said_to(client, `{"id":${other}}`, id))[0], "NOTICE", other);
+  client.raw(`["AUTH",{"kind":"x","id":"${id}"}]`);
+  assert.equal((await client.take(["OK", id]))[2], false);
 });
 
 test("EVENT is an array of two", async () => {

@@ -87,3 +87,15 @@ test("groff has nothing to say against the manual pages", { skip: there("groff")
     }
   }
 });
+
+test("a wrong command line ends with 2 and says why; what each status means is in --help and the manual", () => {
+  for (const program of programs) {
+    for (const words of [[], ["--nonsense"], ["nonsense"], ["completion"], ["completion", "csh"], [program === "nostril" ? "key" : program === "nostril-node" ? "manifest" : "cluster"]]) {
+      const { status, stdout, stderr } = spawnSync(path.join(bin, program), words, { encoding: "utf8" });
+      assert.equal(status, 2, `${program} ${words.join(" ")}`);
+      assert.equal(stdout, "");
+      assert.match(stderr, /--help/, `${program} ${words.join(" ")}`);
+    }
+    for (const page of ["--help", "man"]) assert.match(run(program, page), /2 the command line is wrong/, `${program} ${page}`);
+  }
+});

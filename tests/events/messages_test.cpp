@@ -266,8 +266,6 @@ TEST(ClientMessage, NamesTheIdOfARefusedEvent) {
   EXPECT_EQ(named("{", "{\"x\":[[1,{}]],", ParseError::UnknownField), id);  // before the id
   const std::string upper = "AB" + id.substr(2);
   EXPECT_EQ(named(id, upper, ParseError::BadHex), upper);
-  EXPECT_EQ(named(id, id.substr(1), ParseError::BadHex), std::nullopt);
-  EXPECT_EQ(named(id, "zz" + id.substr(2), ParseError::BadHex), std::nullopt);
   EXPECT_EQ(named("\"id\":\"" + id + "\",", "", ParseError::MissingField), std::nullopt);
   EXPECT_EQ(named("\"" + id + "\"", "7", ParseError::BadType), std::nullopt);
 
@@ -276,6 +274,64 @@ TEST(ClientMessage, NamesTheIdOfARefusedEvent) {
   EXPECT_EQ(client_error("[\"EVENT\",\"s\"," + to_json(event) + "]").error,
             ParseError::NotAnObject);
   EXPECT_EQ(client_error("[\"AUTH\",\"challenge\"]").error, ParseError::NotAnObject);
+}
+
+TEST(ClientMessage, NamesWhatStandsForTheIdOfARefusedEventAsItIsWritten) {
+  const Event event = sample();
+  const std::string hex = encode_hex(event.id);
+  const auto named = [&](const std::string& json) {
+    const MessageError error = client_error(replaced(publish_text(event), hex, json));
+    EXPECT_EQ(error.error,
+              json.find("u0000") == std::string::npos ? ParseError::BadHex : ParseError::BadText);
+    return error.event_id;
+  };
+  for (const std::string& id :
+       {std::string(), std::string("x"), hex.substr(1), hex + "0", "zz" + hex.substr(2),
+        std::string("note1 \xC3\xA9"), std::string(kRefusedIdBytesMax, 'x')}) {
+    EXPECT_EQ(named(id), id);
+  }
+  EXPECT_EQ(named(R"(\"],\n\u001b[31m\u2028\\)"), "\"],\n\x1B[31m\xE2\x80\xA8\\");
+  EXPECT_EQ(ok_text("\"],\n\x1B[31m\\", false, "no"), R"(["OK","\"],\n\u001b[31m\\",false,"no"])");
+  EXPECT_EQ(named(std::string(kRefusedIdBytesMax + 1, 'x')), std::nullopt);
+  EXPECT_EQ(named(R"(\u0000)"), std::nullopt);
+}
+
+TEST(ClientMessage, NamesTheIdOfARefusedEventWhereverItStands) {
+  const Event event = sample();
+  const std::string id = "\"id\":\"" + encode_hex(event.id) + "\"";
+  // The id is the last of all members.
+  const std::string text =
+      replaced(replaced(publish_text(event), id + ",", ""), "}]", "," + id + "}]");
+  ASSERT_TRUE(parse_client_message(text, kLimits));
+  const auto named = [&](const std::string& from, const std::string& to) {
+    const auto parsed = parse_client_message(replaced(text, from, to), kLimits);
+    EXPECT_FALSE(parsed) << to;
+    return parsed ? std::nullopt : parsed.error().event_id;
+  };
+  const std::string found = encode_hex(event.id);
+  for (const char* kind : {"\"1\"", "-1", "1.5", "01", "65536", "null", "[]", "{}", "1e999", "tru"})
+    EXPECT_EQ(named("\"kind\":1", "\"kind\":" + std::string(kind)), found) << kind;
+  for (const char* more :
+       {"\"pubkey\":7", "\"sig\":\"z\"", "\"tags\":[[7]]", "\"tags\":[[]]", "\"content\":7",
+        "\"content\":\"\\u0000\"", "\"content\":\"\\ud800\"", "\"content\":\"\\x\"", "\"x\":1",
+        "\"\":[{\"id\":\"other\"}]", "\"created_at\":1,\"created_at\":1", "\"x\":\"a\nb\x01\""}) {
+    EXPECT_EQ(named("{", "{" + std::string(more) + ","), found) << more;
+  }
+  const auto deep = [](std::size_t levels) {
+    return std::string(levels, '[') + std::string(levels, ']');
+  };
+  EXPECT_EQ(named("{", "{\"tags\":" + deep(2'000) + ","), found);
+  EXPECT_EQ(named("\"id\"", "\"\\u0069d\":\"" + found + "\",\"\\u0069\\u0064\""), found);
+  EXPECT_EQ(named("}]", "},1]"), found);
+  EXPECT_EQ(named("}]", "]"), found);
+  EXPECT_EQ(named("}]", "}"), std::nullopt);  // no message at all
+  EXPECT_EQ(named("[\"EVENT\"", "[\n\"EVENT\",\"s\""), std::nullopt);
+  // What follows cannot be read.
+  EXPECT_EQ(named("{", "{x,"), std::nullopt);
+  EXPECT_EQ(named("\"content\":\"", "\"content\":\"\"\""), std::nullopt);
+  const MessageError auth =
+      client_error(replaced(replaced(text, "EVENT", "AUTH"), "\"kind\":1", "\"kind\":x"));
+  EXPECT_EQ(auth.event_id, found);
 }
 
 TEST(RelayMessage, RefusesOtherForms) {

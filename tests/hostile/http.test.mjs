@@ -17,10 +17,10 @@ async function answer_to(...pieces) {
 }
 
 const kRefused = {
-  "no HTTP": ["hello\r\n\r\n", 400], "a frame": [Buffer.concat([frame("x", { mask: Buffer.from("abcd") }), Buffer.from("\r\n\r\n")]), 400], "NUL": ["\0\0\0\0\r\n\r\n", 400], "only line ends": ["\r\n\r\n\r\n\r\n", 400], "TLS": [Buffer.from("16030100a5010000a10303" + "00".repeat(80), "hex"), 0], "HTTP/2": ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505], "an SSH banner": ["SSH-2.0-OpenSSH_9.0\r\n", 400], "SMTP": ["EHLO example.org\r\n", 400],
+  "no HTTP": ["hello\r\n\r\n", 400], "a frame": [Buffer.concat([frame("x", { mask: Buffer.from("abcd") }), Buffer.from("\r\n\r\n")]), 400], "NUL": ["\0\0\0\0\r\n\r\n", 400], "only line ends": ["\r\n".repeat(5), 400], "TLS": [Buffer.from("16030100a5010000a10303" + "00".repeat(80), "hex"), 0], "HTTP/2": ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505], "an SSH banner": ["SSH-2.0-OpenSSH_9.0\r\n", 400], "SMTP": ["EHLO example.org\r\n", 400],
   "HTTP/0.9": ["GET /\r\n\r\n", 400], "HTTP/3": ["GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505], "a version that is none": ["GET / HTTP/1.1x\r\nHost: x\r\n\r\n", 400], "no host": ["GET / HTTP/1.1\r\n\r\n", 400], "two hosts": ["GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400], "a bare line feed": ["GET / HTTP/1.1\nHost: x\n\n", 400],
   "a folded field": [`${get()}X: a\r\n b\r\n\r\n`, 400], "a blank before the colon": [`${get()}X : a\r\n\r\n`, 400], "a field without a colon": [`${get()}X\r\n\r\n`, 400], "a nameless field": [`${get()}: x\r\n\r\n`, 400], "NUL in a field": [`${get()}X: a\0b\r\n\r\n`, 400], "a control character in a name": [`${get()}X\u0001: a\r\n\r\n`, 400],
-  "a bare carriage return": [`${get()}X: a\rY: b\r\n\r\n`, 400], "a target with a blank": ["GET / x HTTP/1.1\r\nHost: x\r\n\r\n", 400], "a target with a fragment": [`${get("/#x")}\r\n`, 400], "a target that is not one": [`${get("x")}\r\n`, 400], "CONNECT": ["CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400], "a full address as target": [`${get("http://x/")}\r\n`, 400],
+  "a bare carriage return": [`${get()}X: a\rY: b\r\n\r\n`, 400], "a target with a blank": ["GET / x HTTP/1.1\r\nHost: x\r\n\r\n", 400], "a target with a fragment": [`${get("/#x")}\r\n`, 400], "a target that is not one": [`${get("x")}\r\n`, 400], "CONNECT": ["CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400], "a full address without a host": [`${get("http:///x")}\r\n`, 400], "one with a user": [`${get("http://x@y/")}\r\n`, 400], "one of another protocol": [`${get("ftp://x/")}\r\n`, 400], "one instead of a host": ["GET http://x/ HTTP/1.1\r\n\r\n", 400], "a host that is none": ["GET / HTTP/1.1\r\nHost: x/y\r\n\r\n", 400],
   "a length that is negative": [`${get()}Content-Length: -1\r\n\r\n`, 400], "a length with a sign": [`${get()}Content-Length: +1\r\n\r\n`, 400], "a length in hex": [`${get()}Content-Length: 0x1\r\n\r\n`, 400], "two lengths": [`${get()}Content-Length: 1\r\nContent-Length: 1\r\n\r\nx`, 400], "a list of lengths": [`${get()}Content-Length: 1, 1\r\n\r\nx`, 400], "a length of 2^64": [`${get()}Content-Length: 18446744073709551616\r\n\r\n`, 400],
   "length and chunks": [`${get()}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400], "chunks twice": [`${get()}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 501], "another coding": [`${get()}Transfer-Encoding: gzip\r\n\r\n`, 501], "chunked, hidden": [`${get()}Transfer-Encoding: x, chunked\r\n\r\n0\r\n\r\n`, 501], "chunks of HTTP/1.0": ["GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400],
   "a chunk that is no number": [`${get()}Transfer-Encoding: chunked\r\n\r\nxyz\r\n`, 400], "a chunk of 2^64": [`${get()}Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n`, 400], "a chunk without an end": [`${get()}Transfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n`, 400], "a huge chunk": [`${get()}Transfer-Encoding: chunked\r\n\r\n7fffffff\r\n`, 413], "a huge body": [`${get()}Content-Length: 1000000000\r\n\r\n`, 413],
@@ -36,6 +36,18 @@ for (const [name, [text, expected]] of Object.entries(kRefused)) {
     assert.ok(errors >= 1 || expected === 0);
   });
 }
+
+test("a full address as target, and an empty line before the request, are taken (RFC 9112 3.2.2, 2.2)", async () => {
+  for (const target of ["http://x/", "http://other:7447", "HTTPS://[::1]/", "http://x?y"]) {
+    const { raw, head, status } = await answer_to(`\r\n${get(target)}Accept: application/nostr+json\r\n\r\n`);
+    assert.equal(status, 200, target);
+    assert.match(head, /application\/nostr\+json/);
+    raw.destroy();
+  }
+  const { raw, status } = await answer_to("\r\n", handshake({ path: "http://x/" }));
+  assert.equal(status, 101);
+  raw.destroy();
+});
 
 /** Upgrades that are none. */
 const kNoUpgrades = {

@@ -97,15 +97,100 @@ TEST(HttpRequestParser, KnowsWhoStays) {
   EXPECT_TRUE(parse("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")->keep_alive);
 }
 
+TEST(HttpRequestParser, TakesAbsoluteTargetsAndTheirHost) {
+  struct Case {
+    const char* target;
+    const char* origin;
+    const char* host;
+  };
+
+  for (const Case& one :
+       {Case{"http://example.com/a?b", "/a?b", "example.com"},
+        Case{"HTTPS://Example.com:8443/", "/", "Example.com:8443"},
+        Case{"http://[2001:db8::1]:80/x", "/x", "[2001:db8::1]:80"}, Case{"http://h", "/", "h"},
+        Case{"http://h?q=/", "/?q=/", "h"}, Case{"http://h:/a//b", "/a//b", "h:"},
+        Case{"http://h/http://other/", "/http://other/", "h"}}) {
+    SCOPED_TRACE(one.target);
+    for (const std::size_t piece : {1U, 1'000U}) {
+      const auto request = parse(
+          "GET " + std::string(one.target) + " HTTP/1.1\r\nA: 1\r\nhost: other\r\n\r\n", piece);
+      ASSERT_TRUE(request);
+      EXPECT_EQ(request->target, one.origin);
+      EXPECT_EQ(request->query.empty() ? request->path : request->path + "?" + request->query,
+                one.origin);
+      EXPECT_EQ(request->headers.find("Host"), one.host);
+      EXPECT_EQ(request->headers.fields().size(), 2U);
+    }
+  }
+  EXPECT_EQ(parse("OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n")->target, "*");
+  EXPECT_EQ(parse("OPTIONS http://h/ HTTP/1.1\r\nHost: h\r\n\r\n")->target, "/");
+  EXPECT_EQ(parse("GET http://h/ HTTP/1.0\r\n\r\n")->headers.find("Host"), "h");
+}
+
+TEST(HttpRequestParser, AnAbsoluteTargetDoesNotExcuseTheHostField) {
+  EXPECT_EQ(error_of("GET http://h/ HTTP/1.1\r\n\r\n"), HttpError::BadHost);
+  EXPECT_EQ(error_of("GET http://h/ HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n"), HttpError::BadHost);
+  EXPECT_EQ(error_of("GET http://h/ HTTP/1.1\r\nHost: a b\r\n\r\n"), HttpError::BadHost);
+  // One field more than came.
+  const std::string five = "A: 1\r\nB: 1\r\nC: 1\r\nD: 1\r\nE: 1\r\n\r\n";
+  EXPECT_TRUE(parse("GET / HTTP/1.0\r\n" + five, 1'000, small()));
+  EXPECT_EQ(error_of("GET http://h/ HTTP/1.0\r\n" + five, small()), HttpError::TooManyHeaders);
+}
+
+TEST(HttpRequestParser, PassesOverAFewEmptyLinesBeforeARequest) {
+  const std::string get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  std::string empty;
+  for (int lines = 0; lines <= HttpRequestParser::kEmptyLinesMax; ++lines, empty += "\r\n") {
+    for (const std::size_t piece : {1U, 1'000U}) EXPECT_TRUE(parse(empty + get, piece)) << lines;
+  }
+  EXPECT_EQ(error_of(empty + get), HttpError::BadRequestLine);
+  EXPECT_EQ(error_of("\n" + get), HttpError::BadRequestLine);
+  EXPECT_EQ(error_of("\r\r\n" + get), HttpError::BadRequestLine);
+
+  // Each request has as many before it; between two nothing has begun.
+  HttpRequestParser parser{HttpLimits{}};
+  const std::string few(empty, 2);
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_TRUE(parser.feed(few));
+    EXPECT_TRUE(parser.idle());
+    ASSERT_TRUE(parser.feed(get));
+    ASSERT_TRUE(parser.done());
+    (void)parser.take();
+  }
+}
+
 TEST(HttpRequestParser, RefusesBadRequestLines) {
   for (const char* line :
        {"GET", "GET /", "GET  / HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ", "G(T / HTTP/1.1",
-        "GET / http/1.1", "GET / HTTP/1.1 x", "", "GET\t/\tHTTP/1.1"}) {
+        "GET / http/1.1", "GET / HTTP/1.1 x", "GET\t/\tHTTP/1.1"}) {
     const HttpError error = error_of(std::string(line) + "\r\nHost: h\r\n\r\n");
     EXPECT_TRUE(error == HttpError::BadRequestLine || error == HttpError::BadTarget) << line;
   }
-  for (const char* target : {"example.com", "http://h/", "/a b", "/\x7F", "/\xC3\xA9", "/#x",
-                             "/a\\b", "/\"", "**", ""}) {
+  for (const char* target : {"example.com",
+                             "example.com:80",
+                             "/a b",
+                             "/\x7F",
+                             "/\xC3\xA9",
+                             "/#x",
+                             "/a\\b",
+                             "/\"",
+                             "**",
+                             "",
+                             "http:",
+                             "http:/h/",
+                             "http://",
+                             "http:///a",
+                             "http://:80/",
+                             "http://a@h/",
+                             "http://h:8o/",
+                             "http://h:80:",
+                             "http://[/",
+                             "http://[]/",
+                             "http://[::1]a/",
+                             "http://h#",
+                             "ws://h/",
+                             "http//h/",
+                             "http://h\\x/"}) {
     const HttpError error = error_of("GET " + std::string(target) + " HTTP/1.1\r\nHost: h\r\n\r\n");
     EXPECT_TRUE(error == HttpError::BadRequestLine || error == HttpError::BadTarget) << target;
   }
@@ -115,13 +200,12 @@ TEST(HttpRequestParser, RefusesBadRequestLines) {
   }
 }
 
-using std::string_literals::operator""s;
-
 TEST(HttpRequestParser, RefusesBareLineFeedsAndControlBytes) {
   EXPECT_EQ(error_of("GET / HTTP/1.1\nHost: h\r\n\r\n"), HttpError::BadRequestLine);
   EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\n\r\n"), HttpError::BadHeader);
   EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\n\n"), HttpError::BadHeader);
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n"s), HttpError::BadHeader);
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a" + std::string(1, '\0') + "b\r\n\r\n"),
+            HttpError::BadHeader);
   EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n"), HttpError::BadHeader);
   EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: h\r\nX: a\x01\r\n\r\n"), HttpError::BadHeader);
 }
@@ -140,6 +224,13 @@ TEST(HttpRequestParser, RefusesFieldsThatReadersDisagreeAbout) {
 TEST(HttpRequestParser, WantsExactlyOneHost) {
   EXPECT_EQ(error_of("GET / HTTP/1.1\r\n\r\n"), HttpError::BadHost);
   EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), HttpError::BadHost);
+  for (const char* host :
+       {"a b", "a, b", "a/b", "u@a", "a:b", "a:1:2", "[::1", "[]", "[a]b", "\xC3\xA9"})
+    EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n"),
+              HttpError::BadHost)
+        << host;
+  for (const char* host : {"", "a", "a_b.example", "a:80", "a:", "[::1]", "[::1]:80", "127.0.0.1"})
+    EXPECT_TRUE(parse("GET / HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n")) << host;
   EXPECT_TRUE(parse("GET / HTTP/1.0\r\n\r\n"));
 }
 

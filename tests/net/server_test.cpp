@@ -555,6 +555,22 @@ TEST_F(WebSocket, SurvivesResetsAtAnyMoment) {
   EXPECT_TRUE(handler_.saw("close", 30));
 }
 
+TEST_F(Http, PassesOverEmptyLinesAndTakesAbsoluteTargets) {
+  start();
+  Peer peer(port_);
+  const auto ask = [&](std::string_view before, std::string_view target) {
+    EXPECT_TRUE(peer.send(std::string(before) + "GET " + std::string(target) +
+                          " HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\n\r\n!"));
+    EXPECT_NE(peer.read_until("hello !").find("200"), std::string::npos) << target;
+  };
+  ask("\r\n", "/hello");
+  ask("\r\n\r\n", "http://example.com:7447/hello");
+  ask("", "http://test/hello?x");
+  EXPECT_TRUE(handler_.saw("http GET /hello", 2));
+  EXPECT_TRUE(handler_.saw("http GET /hello?x"));
+  EXPECT_EQ(server_->counters().connections_accepted.read(), 1U);
+}
+
 TEST_F(Http, AnswersAndKeepsTheConnection) {
   start();
   Peer peer(port_);

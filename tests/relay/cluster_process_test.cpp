@@ -131,12 +131,12 @@ TEST_F(ClusterProcessTest, StatusSaysHowEachRelayIs) {
   EXPECT_EQ(table.status, 0) << table.output;
   EXPECT_NE(table.output.find("\na "), std::string::npos) << table.output;
   EXPECT_NE(table.output.find("\nb "), std::string::npos);
-  EXPECT_EQ(cluster({"drain", "nobody"}).status, 2);
+  EXPECT_EQ(cluster({"drain", "nobody"}).status, 4);
   EXPECT_EQ(cluster({"resnapshot", "no.name"}).status, 1);
   stop(*b);
   EXPECT_EQ(cluster({"status"}).status, 0);
   stop(*a);
-  EXPECT_EQ(cluster({"status"}).status, 2);
+  EXPECT_EQ(cluster({"status"}).status, 4);
   server->kill();
   EXPECT_EQ(cluster({"status"}).status, 1);
   server->start();

@@ -1,4 +1,5 @@
 // `nostril-relay sync` between real relays, over real sockets; and against sides that misbehave.
+#include "base/command_tree.h"
 #include "tests/relay/relay_support.h"
 #include "tests/relay/scripted_relay.h"
 
@@ -213,7 +214,7 @@ TEST_F(SyncWithAStrangerTest, WhoLacksTheProtocolIsNamed) {
   for (const std::string answer :
        {R"(["NOTICE","ERROR: bad msg: unknown cmd"])", R"(["NOTICE","something of no help"])",
         R"(["CLOSED","sync","unsupported"])", R"(["NEG-MSG","sync","60"])"}) {
-    EXPECT_EQ(sync_with([&](const std::string&) { return Texts{answer}; }).status, 2) << answer;
+    EXPECT_EQ(sync_with([&](const std::string&) { return Texts{answer}; }).status, 5) << answer;
   }
 }
 
@@ -333,7 +334,7 @@ TEST_F(SyncTest, DeleteRemovesWhatMatchesBesideARunningRelay) {
   ASSERT_TRUE(client.wait_open());
   EXPECT_EQ(client.query("s", "{}").size(), 3U);
   EXPECT_EQ(run({"check", "--data", data}).status, 0);
-  EXPECT_EQ(run({"delete", "--data", data}).status, 106);  // CLI11: a required option
+  EXPECT_EQ(run({"delete", "--data", data}).status, kWrongUsageStatus);
   EXPECT_EQ(run({"delete", "--data", data, "--filter", "{"}).status, 1);
   EXPECT_EQ(run({"delete", "--data", (here.path() / "none").string(), "--filter", "{}"}).status, 1);
 }

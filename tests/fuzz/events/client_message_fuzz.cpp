@@ -1,6 +1,8 @@
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/json.h"
 #include "events/messages.h"
+#include "events/text.h"
 
 #include <string>
 
@@ -50,7 +52,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto first = parse_client_message(as_text({data, size}), limits);
   if (!first) {
     const MessageError& error = first.error();
-    CHECK(!error.event_id || error.event_id->size() == 64);
+    CHECK(!error.event_id || error.event_id->size() <= kRefusedIdBytesMax);
+    // What the client is told stays one message, whatever he called his event.
+    if (error.event_id) CHECK(is_event_text(*error.event_id));
+    if (error.event_id) CHECK(Json::parse(ok_text(*error.event_id, false, "x")).has_value());
     CHECK(!error.subscription || error.subscription->size() <= kRefusedIdBytesMax);
     CHECK(!error.negentropy || error.negentropy->size() <= kRefusedIdBytesMax);
     CHECK(error.event_id.has_value() + error.subscription.has_value() +

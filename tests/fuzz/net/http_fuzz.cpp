@@ -1,4 +1,5 @@
-// HTTP requests: never more memory than the limits, and the same outcome however the bytes are cut.
+// HTTP requests: never more memory than the limits, the same outcome however the bytes are cut, and
+// whatever form the target had, a path and a host for who answers.
 #include "net/http.h"
 
 #include "base/check.h"
@@ -28,6 +29,9 @@ std::string outcome(std::string_view bytes, std::size_t piece) {
     const HttpRequest request = parser.take();
     CHECK(request.body.size() <= kLimits.body_bytes_max);
     CHECK(request.headers.fields().size() <= kLimits.headers_count_max);
+    CHECK(request.target.starts_with('/') || request.target == "*");
+    CHECK(request.target == request.path || request.target == request.path + "?" + request.query);
+    CHECK(request.headers.count("Host") == 1 || request.http_1_0);
     out += request.method + " " + request.path + "?" + request.query + "\n";
     for (const auto& field : request.headers.fields()) {
       CHECK(nostril::net::is_http_token(field.name) &&
