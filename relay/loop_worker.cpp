@@ -405,8 +405,7 @@ void LoopWorker::on(std::shared_ptr<const Ephemeral>&& ephemeral) {
   if (mine->origin.loop != index_) return;
   if (!mine->is_heard) metrics_.ephemeral_unheard.add();
   if (Session* session = find(mine->origin.connection)) {
-    // True also for nobody: nothing is wrong with the event, and libraries throw at a false.
-    session->on_answer(mine->event->id, true,
+    session->on_answer(mine->event->id, mine->is_heard,
                        mine->is_heard ? "" : "mute: nobody is subscribed to this event");
   }
 }

@@ -141,7 +141,7 @@ export class FakeRelay {
       own?.delete(name);
     } else if (command === "EVENT") {
       const listeners = this.pass(name);
-      send("OK", name.id, true, listeners > 0 ? "" : "mute: nobody listens");
+      send("OK", name.id, listeners > 0, listeners > 0 ? "" : "mute: nobody listens");
     }
   }
 

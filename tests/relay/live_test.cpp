@@ -117,7 +117,7 @@ TEST_F(LiveTest, AnEphemeralEventForNobodyIsMuteFromEveryLoop) {
   ASSERT_NO_FATAL_FAILURE(subscribe_each(readers, 8));
   for (Client* reader : readers) {
     const Event event = event_for(kEphemeral, 1'000);
-    EXPECT_EQ(reader->publish(event), "true mute: nobody is subscribed to this event");
+    EXPECT_EQ(reader->publish(event), "false mute: nobody is subscribed to this event");
   }
 }
 

@@ -142,7 +142,7 @@ void TestRelay::publish(net::ConnectionId id, const Event& event) {
     return answer(false, "invalid: signature");
   }
   if (kind_class(event.kind) == KindClass::Ephemeral) {
-    if (!somebody_listens(event)) return answer(true, "mute: nobody listens");
+    if (!somebody_listens(event)) return answer(false, "mute: nobody listens");
     answer(true, "");
     if (event.kind == kinds::kFrame) {
       fan_out_frame(event);
