@@ -405,7 +405,7 @@ test("who sends what is no event gets OK false with the id that he sent, whereve
   const without_end = (value) => JSON.stringify(value).slice(0, -1);
   for (const [name, text] of Object.entries({
     "after a bad field": `${without_end({ ...event, kind: "1" })},"id":"${id}"}`, "after what is no JSON": `${without_end(event).replace('"kind":1', '"kind":01')},"id":"${id}"}`,
-    "after a line end in a string": `${without_end(event).replace("no event", "two\nlines")},"id":"${id}"}`, "in another spelling": `${without_end({ ...event, x: 1 })},"\\u0069d":"${id}"}`,
+    "after a line end in a string": `${without_end(event).replace("no event", "two\nlines")},"id":"${id}"}`, "in another spelling": `${without_end({ ...event, kind: "1" })},"\\u0069d":"${id}"}`,
     "of an event that is too large": `${without_end({ ...event, content: "x".repeat(200_000) })},"id":"${id}"}`, "of one that is never closed": `${without_end(event)},"id":"${id}"`,
   })) {
     const [word, of, accepted] = await said_to(client, text, id);

@@ -167,9 +167,10 @@ TEST_F(SessionTest, AnswersBadMessagesInTheProtocolsForm) {
   };
   for (const char* text : {"", "{", "[]", "{}", "null", "[1]", R"(["NOPE"])", R"(["EVENT"])",
                            R"(["REQ"])", R"(["CLOSE"])", R"(["CLOSE",""])", R"(["EVENT",{}])",
-                           R"(["EVENT",{"id":"x"}])", R"(["NEG-OPEN"])", R"(["NEG-CLOSE",1])"}) {
+                           R"(["EVENT",{"id":7}])", R"(["NEG-OPEN"])", R"(["NEG-CLOSE",1])"}) {
     EXPECT_THAT(answer(text), StartsWith(R"(["NOTICE","invalid: )")) << text;
   }
+  EXPECT_THAT(answer(R"(["EVENT",{"id":"x"}])"), StartsWith(R"(["OK","x",false,"invalid: )"));
   for (const char* text : {R"(["REQ","s"])", R"(["REQ","s",{"nope":1}])",
                            R"(["REQ","s",{"ids":[1]}])", R"(["COUNT","s",{"search":1}])"}) {
     EXPECT_THAT(answer(text), StartsWith(R"(["CLOSED","s","invalid: )")) << text;
