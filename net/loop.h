@@ -78,8 +78,8 @@ class Loop {
   /// Milliseconds of a clock that never goes back, as of the start of this turn.
   [[nodiscard]] std::uint64_t now_ms() const;
 
-  /// Of the time since this was last asked, this turn at most: how long the thread neither worked
-  /// nor waited for something to do. Others had its processor, or it waited for the disk.
+  /// Of the time since this was last asked, or the loop last gave way to others: how long it had
+  /// something to do and did nothing. Others had its processor, or it waited for the disk.
   [[nodiscard]] std::int64_t take_stolen_us();
 
   /// How long the loop has waited for something to do, in all.
