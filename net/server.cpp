@@ -205,6 +205,8 @@ struct Server::Impl {
   void apply_reading(Connection& connection);
   void revisit_later(Connection& connection);
   void revisit(Connection& connection);
+  template <typename Serve, typename GoesOn>
+  void serve_in_turn(std::vector<ConnectionId>& waiting, Serve serve, GoesOn goes_on);
   void revisit_all();
 
   // Memory over all connections.
@@ -825,61 +827,48 @@ void Server::Impl::revisit(Connection& connection) {
   (void)fits_memory(connection, 0);
 }
 
-// First those that take little, then the busy ones in turn until their time is over. Those that are
-// left are the first of them next time.
-void Server::Impl::revisit_all() {
+// Serves those of `waiting` first that take little, then the busy ones while `goes_on(for how
+// long)`, one at least. Those that are left are the first of them next time.
+template <typename Serve, typename GoesOn>
+void Server::Impl::serve_in_turn(std::vector<ConnectionId>& waiting, Serve serve, GoesOn goes_on) {
   batch.clear();
-  batch.swap(revisits);
-  const Stopwatch watch;
+  batch.swap(waiting);
+  const auto began = TurnClock::now();
   std::size_t busy_count = 0;
   for (const ConnectionId id : batch) {
     Connection* connection = any(id);
     if (connection == nullptr) continue;
-    if (is_busy(*connection, watch.began())) {
+    if (is_busy(*connection, began)) {
       batch[busy_count++] = id;
     } else {
-      revisit(*connection);
+      serve(*connection);
     }
   }
   batch.resize(busy_count);
   const Stopwatch busy_watch;
   std::size_t done = 0;
-  const auto goes_on = [&] {
-    return done == 0 || (busy_watch.us() < kBusyUsATurnMax && !has_news(loop));
-  };
-  for (; done < batch.size() && goes_on(); ++done) {
-    if (Connection* connection = any(batch[done])) revisit(*connection);
+  for (; done < batch.size() && (done == 0 || goes_on(busy_watch.us())); ++done) {
+    if (Connection* connection = any(batch[done])) serve(*connection);
   }
-  revisits.insert(revisits.begin(), batch.begin() + static_cast<std::ptrdiff_t>(done), batch.end());
+  waiting.insert(waiting.begin(), batch.begin() + static_cast<std::ptrdiff_t>(done), batch.end());
 }
 
-// As revisit_all(): nobody waits for the copies that a busy one's socket takes.
+void Server::Impl::revisit_all() {
+  serve_in_turn(
+      revisits, [this](Connection& connection) { revisit(connection); },
+      [this](std::int64_t us) { return us < kBusyUsATurnMax && !has_news(loop); });
+}
+
+// Nobody waits for the copies that a busy one's socket takes.
 void Server::Impl::flush_all() {
-  batch.clear();
-  batch.swap(dirty);
-  const auto flush_one = [this](Connection& connection) {
-    connection.dirty = false;
-    flush(connection);
-    (void)fits_memory(connection, 0);
-  };
-  const Stopwatch watch;
-  std::size_t busy_count = 0;
-  for (const ConnectionId id : batch) {
-    Connection* connection = any(id);
-    if (connection == nullptr) continue;
-    if (is_busy(*connection, watch.began())) {
-      batch[busy_count++] = id;
-    } else {
-      flush_one(*connection);
-    }
-  }
-  batch.resize(busy_count);
-  const Stopwatch busy_watch;
-  std::size_t done = 0;
-  for (; done < batch.size() && (done == 0 || busy_watch.us() < kBusyUsATurnMax); ++done) {
-    if (Connection* connection = any(batch[done])) flush_one(*connection);
-  }
-  dirty.insert(dirty.begin(), batch.begin() + static_cast<std::ptrdiff_t>(done), batch.end());
+  serve_in_turn(
+      dirty,
+      [this](Connection& connection) {
+        connection.dirty = false;
+        flush(connection);
+        (void)fits_memory(connection, 0);
+      },
+      [](std::int64_t us) { return us < kBusyUsATurnMax; });
 }
 
 void Server::Impl::end_turn() {
