@@ -236,6 +236,8 @@ struct Server::Impl {
   void end_turn();
   void end_turn_comes();
   void charge(Connection& connection, const Stopwatch& watch);
+  [[nodiscard]] static bool has_input(const Connection& connection);
+  [[nodiscard]] static bool is_inflating(const Connection& connection);
   [[nodiscard]] bool is_busy(const Connection& connection, TurnClock::time_point now) const;
   void sweep();
   void sweep_one(Connection& connection, std::uint64_t now);
@@ -248,7 +250,7 @@ struct Server::Impl {
   const AddressRanges proxies;
   const WsDeflateOptions deflate_options;
   WsSharedForms deflated;
-  WsInflater inflater{false};
+  WsInflaters inflaters{false};
   std::string deflate_scratch;
   std::shared_ptr<TlsContext> tls;
   std::vector<Slot> slots;
@@ -479,7 +481,7 @@ void Server::Impl::greet(Connection& connection, std::span<std::uint8_t> bytes) 
 void Server::Impl::take(Connection& connection, std::span<std::uint8_t> bytes) {
   if (connection.state == State::Closing || connection.state == State::Dead) return;
   // What waits is looked at in its turn, and so is a busy peer's.
-  const bool is_now = connection.held.empty() && !is_busy(connection, TurnClock::now());
+  const bool is_now = !has_input(connection) && !is_busy(connection, TurnClock::now());
   if (is_now) bytes = consume(connection, bytes);
   if (connection.state == State::Closing || connection.state == State::Dead) return;
   if (!bytes.empty()) {
@@ -494,7 +496,7 @@ void Server::Impl::take(Connection& connection, std::span<std::uint8_t> bytes) {
 std::span<std::uint8_t> Server::Impl::consume(Connection& connection,
                                               std::span<std::uint8_t> bytes) {
   const Stopwatch watch;
-  while (!bytes.empty() && !connection.paused) {
+  while ((!bytes.empty() || is_inflating(connection)) && !connection.paused) {
     if (connection.state == State::Request) {
       // One answer after the other: who asks on without reading them gets no more of them.
       if (connection.wants_drained) break;
@@ -566,7 +568,7 @@ void Server::Impl::upgrade(Connection& connection, const HttpRequest& request) {
   connection.state = State::Open;
   connection.parser.reset();
   connection.decoder = std::make_unique<WsDecoder>(WsRole::Server, limits.message_bytes_max,
-                                                   answer->deflate ? &inflater : nullptr);
+                                                   answer->deflate ? &inflaters : nullptr);
   if (answer->deflate)
     connection.deflate_window_bits = static_cast<std::uint8_t>(answer->deflate->server_window_bits);
   queued(connection);
@@ -591,7 +593,7 @@ std::span<std::uint8_t> Server::Impl::consume_frames(Connection& connection,
       revisit_later(connection);
       break;
     }
-    const Result<std::optional<WsEvent>, WsError> next = connection.decoder->next(bytes);
+    const Result<std::optional<WsEvent>, WsError> next = connection.decoder->next_piece(bytes);
     if (!next) {
       fail_frames(connection, next.error());
       return {};
@@ -600,8 +602,11 @@ std::span<std::uint8_t> Server::Impl::consume_frames(Connection& connection,
       handler.on_ws_small_fragments(connection.id, count);
       if (connection.state != State::Open) return {};
     }
-    if (!*next) return {};
-    on_event(connection, **next);
+    if (*next) {
+      on_event(connection, **next);
+    } else if (!connection.decoder->is_inflating()) {
+      return {};
+    }
   }
   return connection.state == State::Open ? bytes : std::span<std::uint8_t>{};
 }
@@ -676,6 +681,15 @@ void Server::Impl::revisit_later(Connection& connection) {
 // made itself: to wake the loop for that would look like news.
 void Server::Impl::end_turn_comes() {
   if (!in_end_turn && loop.hook_has_begun(hook)) loop.wake();
+}
+
+// Of what has come, something is not looked at yet.
+bool Server::Impl::has_input(const Connection& connection) {
+  return !connection.held.empty() || is_inflating(connection);
+}
+
+bool Server::Impl::is_inflating(const Connection& connection) {
+  return connection.decoder && connection.decoder->is_inflating();
 }
 
 bool Server::Impl::is_busy(const Connection& connection, TurnClock::time_point now) const {
@@ -794,7 +808,7 @@ void Server::Impl::flush(Connection& connection) {
       socket.finish_output();
     }
   } else if (!connection.told) {
-    if (!connection.held.empty()) revisit_later(connection);
+    if (has_input(connection)) revisit_later(connection);
     handler.on_drained(connection.id);
   }
 }
@@ -814,7 +828,7 @@ void Server::Impl::answered(Connection& connection) {
 
 void Server::Impl::revisit(Connection& connection) {
   connection.revisit = false;
-  if (connection.held.empty() || connection.state == State::Closing ||
+  if (!has_input(connection) || connection.state == State::Closing ||
       connection.state == State::Dead)
     return;
   std::string held = std::exchange(connection.held, {});
@@ -1072,7 +1086,7 @@ bool Server::resume_reading(ConnectionId id) {
   connection->paused = false;
   connection->heard_ms = impl_->loop.now_ms();  // its silence was ours
   impl_->apply_reading(*connection);
-  if (!connection->held.empty()) impl_->revisit_later(*connection);
+  if (Impl::has_input(*connection)) impl_->revisit_later(*connection);
   return true;
 }
 

@@ -72,7 +72,7 @@ struct WsClient::Impl final : RawSocketOwner, std::enable_shared_from_this<Impl>
   std::shared_ptr<TlsContext> tls;
   std::unique_ptr<Connector> connector;
   std::unique_ptr<RawSocket> socket;
-  std::unique_ptr<WsInflater> inflater;  // these two: when agreed on
+  std::unique_ptr<WsInflaters> inflaters;  // these two: when agreed on
   std::unique_ptr<WsDeflater> deflater;
   std::string deflated;
   std::unique_ptr<WsDecoder> decoder;
@@ -199,16 +199,16 @@ bool WsClient::Impl::read_handshake(std::span<std::uint8_t>& bytes) {
 }
 
 void WsClient::Impl::begin_frames(const std::optional<WsDeflateAgreement>& agreed) {
-  inflater.reset();
+  inflaters.reset();
   deflater.reset();
   if (agreed) {
-    inflater = std::make_unique<WsInflater>(!agreed->server_no_context_takeover);
+    inflaters = std::make_unique<WsInflaters>(!agreed->server_no_context_takeover);
     const int bits = std::min(deflate.window_bits, agreed->client_window_bits);
     // zlib makes no window of 2^8 bytes: then what we send is not compressed.
     if (bits >= 9)
       deflater = std::make_unique<WsDeflater>(deflate, bits, !agreed->client_no_context_takeover);
   }
-  decoder = std::make_unique<WsDecoder>(WsRole::Client, limits.message_bytes_max, inflater.get());
+  decoder = std::make_unique<WsDecoder>(WsRole::Client, limits.message_bytes_max, inflaters.get());
 }
 
 void WsClient::Impl::read_frames(std::span<std::uint8_t> bytes) {

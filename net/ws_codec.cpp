@@ -112,6 +112,14 @@ bool is_ws_close_code(std::uint16_t code) {
 }
 
 Result<std::optional<WsEvent>, WsError> WsDecoder::next(std::span<std::uint8_t>& input) {
+  for (;;) {
+    auto event = next_piece(input);
+    if (!is_inflating()) return event;
+  }
+}
+
+Result<std::optional<WsEvent>, WsError> WsDecoder::next_piece(std::span<std::uint8_t>& input) {
+  if (inflater_) return inflate(std::string_view(message_).substr(inflated_bytes_));
   if (deliver_from_message_) {  // the event delivered last time was in message_
     message_.clear();
     if (message_.capacity() > 4'096) message_.shrink_to_fit();
@@ -175,7 +183,7 @@ Result<bool, WsError> WsDecoder::read_header(std::span<std::uint8_t>& input) {
 std::optional<WsError> WsDecoder::check_first_bytes() {
   const std::uint8_t opcode = header_[0] & 0x0FU;
   // RSV1: on the first frame of a message only (RFC 7692 6).
-  const bool may_be_compressed = inflater_ != nullptr && (opcode == 0x1 || opcode == 0x2);
+  const bool may_be_compressed = inflaters_ != nullptr && (opcode == 0x1 || opcode == 0x2);
   const bool compressed = may_be_compressed && (header_[0] & 0x40U) != 0;
   if ((header_[0] & (compressed ? 0x30U : 0x70U)) != 0) return WsError::ReservedBits;
   if (!is_known(opcode)) return WsError::UnknownOpcode;
@@ -221,21 +229,35 @@ std::optional<WsError> WsDecoder::check_length(std::size_t header_bytes) {
 
 Result<std::optional<WsEvent>, WsError> WsDecoder::finish(std::string_view payload, bool direct) {
   if (is_control(frame_opcode_)) return finish_control(payload, direct);
-  WsEvent event;
-  event.kind = kind_of(message_opcode_);
-  event.payload = payload;
+  message_kind_ = kind_of(message_opcode_);
   message_opcode_ = WsOpcode::Continuation;
   deliver_from_message_ = !direct;
-  if (message_compressed_) {
-    const auto inflated = inflater_->inflate(payload, message_bytes_max_);
-    if (!inflated) {
-      return failure(inflated.error() == WsInflateError::TooBig ? WsError::MessageTooBig
-                                                                : WsError::BadDeflate);
-    }
-    event.payload = *inflated;
+  if (!message_compressed_) return deliver(message_kind_, payload);
+  inflater_ = inflaters_->take();
+  inflater_->begin(payload.size(), message_bytes_max_);
+  return inflate(payload);
+}
+
+// Another piece. `payload` is what is left of message_, or of the input if it came in one piece.
+Result<std::optional<WsEvent>, WsError> WsDecoder::inflate(std::string_view payload) {
+  const Result<bool, WsInflateError> is_whole = inflater_->step(payload);
+  if (is_whole && !*is_whole) {
+    if (!deliver_from_message_) message_.assign(payload);
+    deliver_from_message_ = true;
+    inflated_bytes_ = message_.size() - payload.size();
+    return std::optional<WsEvent>{};
   }
-  if (event.kind == WsEventKind::Text && !is_utf8(event.payload)) return failure(WsError::BadUtf8);
-  return std::optional(event);
+  const std::string_view text = inflater_->text();
+  inflaters_->give_back(std::move(inflater_));
+  if (is_whole) return deliver(message_kind_, text);
+  return failure(is_whole.error() == WsInflateError::TooBig ? WsError::MessageTooBig
+                                                            : WsError::BadDeflate);
+}
+
+Result<std::optional<WsEvent>, WsError> WsDecoder::deliver(WsEventKind kind,
+                                                           std::string_view payload) {
+  if (kind == WsEventKind::Text && !is_utf8(payload)) return failure(WsError::BadUtf8);
+  return std::optional(WsEvent{kind, payload});
 }
 
 Result<std::optional<WsEvent>, WsError> WsDecoder::finish_control(std::string_view payload,

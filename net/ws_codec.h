@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,7 +38,7 @@ enum class WsEventKind : std::uint8_t { Text, Binary, Ping, Pong, Close };
 struct WsEvent {
   WsEventKind kind = WsEventKind::Text;
   /// For Close: the reason text. Valid until the next call; of a compressed message, until the next
-  /// call of any decoder with the same inflater.
+  /// call of any decoder with the same inflaters.
   std::string_view payload;
   std::uint16_t close_code = 0;  ///< Close only; 1005 when the peer gave none
 };
@@ -80,24 +81,33 @@ inline constexpr std::size_t kWsSmallFragmentBytes = 256;
 /// one piece is unmasked in place and delivered without a copy. Text is checked as UTF-8 when the
 /// message is complete. A compressed message is joined as it came and inflated when it is complete.
 /// Memory: at most `message_bytes_max` (an eighth more where compressed) and 125 bytes, allocated
-/// only as bytes arrive; the inflater's is its own.
+/// only as bytes arrive; and an inflater while that is at work.
 class WsDecoder {
  public:
-  /// With an `inflater` (outlives the decoder) messages may be compressed: agreed on by handshake.
-  WsDecoder(WsRole role, std::size_t message_bytes_max, WsInflater* inflater = nullptr)
-      : message_bytes_max_(message_bytes_max), inflater_(inflater), role_(role) {}
+  /// With `inflaters` (outlive the decoder) messages may be compressed: agreed on by handshake.
+  WsDecoder(WsRole role, std::size_t message_bytes_max, WsInflaters* inflaters = nullptr)
+      : message_bytes_max_(message_bytes_max), inflaters_(inflaters), role_(role) {}
 
   /// Takes bytes off the front of `input` (and unmasks in it) until one event is complete or the
   /// input is used up (nothing). Call again until it returns nothing. After an error or a Close
   /// event the decoder must not be used further.
   Result<std::optional<WsEvent>, WsError> next(std::span<std::uint8_t>& input);
 
+  /// The same for who has others to serve: returns nothing also when a piece of a compressed
+  /// message has been inflated, some 0.2 ms of work. Then it is_inflating(), and the next call
+  /// takes no input but goes on with it.
+  Result<std::optional<WsEvent>, WsError> next_piece(std::span<std::uint8_t>& input);
+
+  [[nodiscard]] bool is_inflating() const { return inflater_ != nullptr; }
+
   /// Frames below kWsSmallFragmentBytes that did not end their message, since the last call: of
   /// messages that are under way, too.
   [[nodiscard]] std::size_t take_small_fragments() { return std::exchange(small_fragments_, 0); }
 
   /// Of a message that is not complete.
-  [[nodiscard]] std::size_t held_bytes() const { return message_.size() + control_.size(); }
+  [[nodiscard]] std::size_t held_bytes() const {
+    return message_.size() + control_.size() + (inflater_ ? inflater_->held_bytes() : 0);
+  }
 
  private:
   Result<bool, WsError> read_header(std::span<std::uint8_t>& input);
@@ -105,11 +115,16 @@ class WsDecoder {
   std::optional<WsError> check_length(std::size_t header_bytes);
   Result<std::optional<WsEvent>, WsError> finish(std::string_view payload, bool direct);
   Result<std::optional<WsEvent>, WsError> finish_control(std::string_view payload, bool direct);
+  Result<std::optional<WsEvent>, WsError> inflate(std::string_view payload);
+  static Result<std::optional<WsEvent>, WsError> deliver(WsEventKind kind,
+                                                         std::string_view payload);
 
   std::size_t message_bytes_max_;
-  WsInflater* inflater_;
-  std::string message_;  // joined payload of the data message under way
-  std::string control_;  // payload of a control frame that came in pieces
+  WsInflaters* inflaters_;
+  std::unique_ptr<WsInflater> inflater_;  // while a message is inflated in part
+  std::size_t inflated_bytes_ = 0;        // of message_, then
+  std::string message_;                   // joined payload of the data message under way
+  std::string control_;                   // payload of a control frame that came in pieces
   std::uint64_t frame_left_ = 0;
   std::size_t small_fragments_ = 0;
   std::array<std::uint8_t, 14> header_{};
@@ -119,6 +134,7 @@ class WsDecoder {
   WsRole role_;
   WsOpcode frame_opcode_ = WsOpcode::Text;
   WsOpcode message_opcode_ = WsOpcode::Continuation;  // Continuation: no message under way
+  WsEventKind message_kind_ = WsEventKind::Text;      // of one that is complete
   bool frame_final_ = false;
   bool in_payload_ = false;
   bool message_compressed_ = false;

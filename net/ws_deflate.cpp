@@ -17,6 +17,10 @@ constexpr std::string_view kTail("\x00\x00\xff\xff", 4);
 // Hash table of 64 KiB; zlib's own default. Smaller ones are slower: they are shared by all.
 constexpr int kMemoryLevel = 8;
 constexpr std::size_t kBufferBytesKept = 64 << 10;
+// Of one step. The dearest input is blocks of eleven bytes that hold nothing but the tables of
+// their codes, 0.5 us each; the dearest output is one byte over and over, 2.4 us a KiB.
+constexpr std::size_t kStepBytesIn = 2 << 10;
+constexpr std::size_t kStepBytesOut = 64 << 10;
 // z_stream's data_type after inflate(): at the border of a block, no bit left over (zlib.h).
 constexpr int kAtBlockBorder = 128;
 
@@ -95,9 +99,7 @@ WsInflater::~WsInflater() {
   if (stream_) inflateEnd(stream_.get());
 }
 
-Result<std::string_view, WsInflateError> WsInflater::inflate(std::string_view payload,
-                                                             std::size_t bytes_max) {
-  CHECK(payload.size() <= std::numeric_limits<uInt>::max());
+void WsInflater::begin(std::size_t payload_bytes, std::size_t bytes_max) {
   if (!stream_) {
     auto stream = std::make_unique<z_stream>();
     check_result(inflateInit2(stream.get(), -15));
@@ -105,39 +107,72 @@ Result<std::string_view, WsInflateError> WsInflater::inflate(std::string_view pa
   } else if (!context_takeover_) {
     check_result(inflateReset(stream_.get()));
   }
-  const std::size_t allowed =
-      std::min(bytes_max, std::max(kInflateFreeBytes, payload.size() <= bytes_max / kInflateRatioMax
-                                                          ? payload.size() * kInflateRatioMax
-                                                          : bytes_max));
+  const std::size_t by_ratio =
+      payload_bytes <= bytes_max / kInflateRatioMax ? payload_bytes * kInflateRatioMax : bytes_max;
+  allowed_ = std::min(bytes_max, std::max(kInflateFreeBytes, by_ratio));
   if (buffer_.size() > kBufferBytesKept) std::string().swap(buffer_);
-  std::size_t size = 0;
+  size_ = 0;
+}
+
+Result<bool, WsInflateError> WsInflater::step(std::string_view& payload) {
+  const std::string_view piece = payload.substr(0, kStepBytesIn);
+  std::string_view left = piece;
+  const Result<bool, WsInflateError> used_up = feed(left, kStepBytesOut);
+  if (!used_up) return failure(used_up.error());
+  payload.remove_prefix(piece.size() - left.size());
+  if (!*used_up || !payload.empty()) return false;
+
+  std::string_view tail = kTail;
+  const Result<bool, WsInflateError> ended = feed(tail, allowed_ + 1);
+  if (!ended) return failure(ended.error());
+  if (stream_->data_type != kAtBlockBorder) return failure(WsInflateError::BadData);
+  return true;
+}
+
+// True: the input is used up, and all that it makes is in the buffer. False: `bytes_max` came of it
+// before.
+Result<bool, WsInflateError> WsInflater::feed(std::string_view& input, std::size_t bytes_max) {
   z_stream& stream = *stream_;
-  for (const std::string_view input : {payload, kTail}) {
-    stream.next_in = input_of(input);
-    stream.avail_in = static_cast<uInt>(input.size());
-    for (;;) {
-      // One byte more than allowed: then it is known to be too much.
-      if (size == buffer_.size())
-        buffer_.resize(std::min(allowed + 1, std::max<std::size_t>(4'096, size * 2)));
-      const std::size_t room = std::min(buffer_.size(), allowed + 1) - size;
-      stream.next_out = reinterpret_cast<Bytef*>(buffer_.data() + size);
-      stream.avail_out = static_cast<uInt>(room);
-      const int result = ::inflate(&stream, Z_SYNC_FLUSH);
-      size += room - stream.avail_out;
-      if (size > allowed) return failure(WsInflateError::TooBig);
-      if (result == Z_MEM_ERROR) throw std::bad_alloc();
-      if (result == Z_STREAM_END) {
-        // A block marked as the last (RFC 7692 7.2.3.4): blocks go on behind it, over the same
-        // history.
-        check_result(inflateResetKeep(&stream));
-        continue;
-      }
-      if (result != Z_OK && result != Z_BUF_ERROR) return failure(WsInflateError::BadData);
-      if (stream.avail_out > 0) break;  // the input is used up
+  stream.next_in = input_of(input);
+  stream.avail_in = static_cast<uInt>(input.size());
+  const std::size_t end = size_ + bytes_max;
+  for (;;) {
+    // One byte more than allowed: then it is known to be too much.
+    if (size_ == buffer_.size())
+      buffer_.resize(std::min(allowed_ + 1, std::max<std::size_t>(4'096, size_ * 2)));
+    const std::size_t room = std::min({buffer_.size(), allowed_ + 1, end}) - size_;
+    stream.next_out = reinterpret_cast<Bytef*>(buffer_.data() + size_);
+    stream.avail_out = static_cast<uInt>(room);
+    const int result = ::inflate(&stream, Z_SYNC_FLUSH);
+    size_ += room - stream.avail_out;
+    input.remove_prefix(input.size() - stream.avail_in);
+    if (size_ > allowed_) return failure(WsInflateError::TooBig);
+    if (result == Z_MEM_ERROR) throw std::bad_alloc();
+    if (result == Z_STREAM_END) {
+      // A block marked as the last (RFC 7692 7.2.3.4): blocks go on behind it, over the same
+      // history.
+      check_result(inflateResetKeep(&stream));
+    } else if (result != Z_OK && result != Z_BUF_ERROR) {
+      return failure(WsInflateError::BadData);
+    } else if (stream.avail_out > 0) {
+      return true;
     }
+    if (size_ == end) return false;
   }
-  if (stream.data_type != kAtBlockBorder) return failure(WsInflateError::BadData);
-  return std::string_view(buffer_).substr(0, size);
+}
+
+Result<std::string_view, WsInflateError> WsInflater::inflate(std::string_view payload,
+                                                             std::size_t bytes_max) {
+  begin(payload.size(), bytes_max);
+  for (;;) {
+    const Result<bool, WsInflateError> is_whole = step(payload);
+    if (!is_whole) return failure(is_whole.error());
+    if (*is_whole) return text();
+  }
+}
+
+std::unique_ptr<WsInflater> WsInflaters::take() {
+  return spare_ ? std::move(spare_) : std::make_unique<WsInflater>(context_takeover_);
 }
 
 WsSharedForms::WsSharedForms(const WsDeflateOptions& options)

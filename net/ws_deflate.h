@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 struct z_stream_s;
@@ -85,9 +86,10 @@ constexpr std::size_t deflated_bytes_max(std::size_t bytes) {
   return bytes + bytes / 8 + 64;
 }
 
-/// Inflates whole messages into a buffer of its own. Without context takeover nothing of a message
-/// stays: one inflater serves all connections of a thread. Memory: 40 KiB from the first use on,
-/// and what bytes_max allows while a message is looked at (64 KiB stay).
+/// Inflates messages into a buffer of its own, a piece at a time: blocks that make no text, or text
+/// that takes no blocks, are worth milliseconds in half a megabyte, and others wait meanwhile.
+/// Memory: 40 KiB from the first use on, and what bytes_max allows while a message is looked at
+/// (64 KiB stay).
 class WsInflater {
  public:
   explicit WsInflater(bool context_takeover);
@@ -97,13 +99,45 @@ class WsInflater {
   WsInflater(WsInflater&&) = delete;
   WsInflater& operator=(WsInflater&&) = delete;
 
-  /// The message of a compressed payload (all its fragments), valid until the next call. Stops as
-  /// soon as a bound is passed. After an error with context takeover the connection must end.
+  /// A message whose compressed payload has so many bytes, all its fragments together. What is left
+  /// of the one before is forgotten; without context takeover nothing of it stays.
+  void begin(std::size_t payload_bytes, std::size_t bytes_max);
+  /// Takes some off the front of `payload`, for 0.2 ms at most. True: it was all, and text() is the
+  /// message. Stops as soon as a bound is passed. After an error with context takeover the
+  /// connection must end.
+  Result<bool, WsInflateError> step(std::string_view& payload);
+
+  /// Valid until begin().
+  [[nodiscard]] std::string_view text() const { return std::string_view(buffer_).substr(0, size_); }
+
+  /// The message of a payload, in one go.
   Result<std::string_view, WsInflateError> inflate(std::string_view payload, std::size_t bytes_max);
 
+  [[nodiscard]] std::size_t held_bytes() const { return buffer_.size(); }
+
  private:
+  Result<bool, WsInflateError> feed(std::string_view& input, std::size_t bytes_max);
+
   std::unique_ptr<z_stream_s> stream_;
   std::string buffer_;  // its size is room, not content
+  std::size_t size_ = 0;
+  std::size_t allowed_ = 0;
+  bool context_takeover_;
+};
+
+/// The inflaters of one thread. Without context takeover one serves all its connections as long as
+/// no message is left half done; with it, one connection has its own WsInflaters.
+class WsInflaters {
+ public:
+  explicit WsInflaters(bool context_takeover) : context_takeover_(context_takeover) {}
+
+  std::unique_ptr<WsInflater> take();
+
+  /// Its text() stays until the next take().
+  void give_back(std::unique_ptr<WsInflater> inflater) { spare_ = std::move(inflater); }
+
+ private:
+  std::unique_ptr<WsInflater> spare_;
   bool context_takeover_;
 };
 

@@ -182,7 +182,7 @@ class Peer {
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     if (!extensions.empty()) {
       request.append("Sec-WebSocket-Extensions: ").append(extensions).append("\r\n");
-      decoder_ = WsDecoder(WsRole::Client, kMessageBytesMax, &inflater_);
+      decoder_ = WsDecoder(WsRole::Client, kMessageBytesMax, &inflaters_);
     }
     request.append(more_headers).append("\r\n").append(with);
     if (!send(request)) return false;
@@ -227,8 +227,35 @@ class Peer {
   std::vector<std::uint8_t> input_;
   static constexpr std::size_t kMessageBytesMax = 64 << 20;
   std::string head_;
-  WsInflater inflater_{false};
+  WsInflaters inflaters_{false};
   WsDecoder decoder_{WsRole::Client, kMessageBytesMax};
 };
+
+/// Bytes of a DEFLATE stream (RFC 1951) that are dear to read and stand for nothing: `count` times
+/// four blocks of 90 bits that hold the tables of their codes and the end, 45 bytes.
+inline std::string empty_deflate_blocks(std::size_t count) {
+  std::vector<bool> bits;
+  const auto put = [&](unsigned value, int width) {
+    for (int i = 0; i < width; ++i) bits.push_back((value >> i & 1U) != 0);
+  };
+  for (int i = 0; i < 4; ++i) {
+    put(0b100, 3);   // not the last, codes of its own
+    put(0, 5 + 5);   // 257 literals and lengths, one distance
+    put(18 - 4, 4);  // of 18 lengths of codes, in this order: 16, 17, 18, 0, 8 … 14, 1
+    for (int j = 0; j < 18; ++j) put(j == 2 || j == 17 ? 1 : 0, 3);  // 1: code 0, 18: code 1
+    for (const unsigned zeros : {138U, 118U}) {                      // no literal
+      put(1, 1);
+      put(zeros - 11, 7);
+    }
+    put(0, 1 + 1 + 1);  // 256 (the end) and the distance: one bit each; and the end
+  }
+  std::string four(bits.size() / 8, '\0');
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    if (bits[i]) four[i / 8] = static_cast<char>(four[i / 8] | 1 << i % 8);
+  }
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i) out += four;
+  return out;
+}
 
 }  // namespace nostril::net

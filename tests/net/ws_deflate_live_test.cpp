@@ -24,6 +24,7 @@ class EchoHandler final : public ServerHandler {
   }
 
   void on_ws_text(ConnectionId id, std::string_view message) override {
+    texts.emplace_back(message);
     server->send_text(id, message);
   }
 
@@ -31,6 +32,7 @@ class EchoHandler final : public ServerHandler {
 
   Server* server = nullptr;
   std::vector<ConnectionId> open;
+  std::vector<std::string> texts;
   std::vector<ServerError> errors;
 };
 
@@ -224,6 +226,27 @@ TEST_F(DeflateLive, RefusesDamagedAndExplodingMessages) {
   });
 }
 
+TEST_F(DeflateLive, OthersDoNotWaitForAMessageThatIsDearToInflate) {
+  constexpr std::size_t kBlocks = 400'000;  // a fifth of a second at least
+  start([](ListenConfig&, ServerLimits& limits) { limits.message_bytes_max = 45 * kBlocks + 10; });
+  Peer dear(server_->local_port());
+  Peer other(server_->local_port());
+  ASSERT_TRUE(dear.upgrade({}, kOffer));
+  ASSERT_TRUE(other.upgrade({}, kOffer));
+  const std::string payload =
+      empty_deflate_blocks(kBlocks) + std::string("\xf2\x48\xcd\xc9\xc9\x07\x00", 7);
+  std::string frame;
+  append_ws_frame(frame, WsOpcode::Text, payload, std::array<std::uint8_t, 4>{1, 2, 3, 4},
+                  WsPayload::Compressed);
+  ASSERT_TRUE(dear.send(frame));
+  ASSERT_TRUE(other.send_frame(WsOpcode::Text, "meanwhile"));
+  EXPECT_EQ(other.read_frame()->payload, "meanwhile");
+  EXPECT_EQ(dear.read_frame()->payload, "Hello");
+  thread_.call([&] {
+    EXPECT_EQ(handler_.texts, (std::vector<std::string>{"meanwhile", "Hello"}));
+  });
+}
+
 TEST_F(DeflateLive, RefusesAMalformedOffer) {
   start();
   Peer peer(server_->local_port());
@@ -277,9 +300,9 @@ class TakeoverServer {
         "HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
         ws_accept_key(head.substr(key, 24)) +
         "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=11\r\n\r\n");
-    WsInflater inflater(true);
+    WsInflaters inflaters(true);
     WsDeflater deflater({}, 15, true);
-    WsDecoder decoder(WsRole::Server, 1 << 20, &inflater);
+    WsDecoder decoder(WsRole::Server, 1 << 20, &inflaters);
     while (count > 0) {
       std::string byte = peer.read_exactly(1);
       if (byte.empty()) return;

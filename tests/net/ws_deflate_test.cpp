@@ -1,6 +1,7 @@
 #include "net/ws_deflate.h"
 
 #include "net/ws_codec.h"
+#include "tests/net/support.h"
 
 #include <gtest/gtest.h>
 
@@ -202,6 +203,40 @@ TEST(WsInflater, RefusesWhatGrowsBeyondReason) {
   EXPECT_EQ(inflated(inflater, deflated(large), 64 << 20), large);
 }
 
+TEST(WsInflater, DoesALittleAtATime) {
+  WsInflater inflater(false);
+  const std::string hello = bytes_of({0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00});
+  const std::string dear_to_read = empty_deflate_blocks(10'000) + hello;
+  const std::string much_text = deflated(std::string(500'000, '['));
+  for (const std::string& payload : {dear_to_read, much_text}) {
+    inflater.begin(payload.size(), kBytesMax);
+    std::string_view left = payload;
+    std::size_t text_before = 0;
+    for (int steps = 1;; ++steps) {
+      const std::size_t left_before = left.size();
+      const auto is_whole = inflater.step(left);
+      ASSERT_TRUE(is_whole);
+      EXPECT_LE(left_before - left.size(), 2'048U);
+      EXPECT_LE(inflater.text().size() - text_before, 65'536U + 8'192U);
+      text_before = inflater.text().size();
+      if (!*is_whole) continue;
+      EXPECT_GE(steps, 7);
+      break;
+    }
+    EXPECT_TRUE(left.empty());
+    EXPECT_EQ(inflater.text(), payload == much_text ? std::string(500'000, '[') : "Hello");
+  }
+}
+
+TEST(WsInflater, AMessageThatIsGivenUpLeavesNothingBehind) {
+  WsInflater inflater(false);
+  const std::string much_text = deflated(std::string(500'000, '['));
+  inflater.begin(much_text.size(), kBytesMax);
+  std::string_view left = much_text;
+  ASSERT_FALSE(*inflater.step(left));
+  EXPECT_EQ(inflated(inflater, deflated("another")), "another");
+}
+
 TEST(WsInflater, RefusesEveryTruncation) {
   // 0xff of a swallowed tail is no UTF-8: where the cut still inflates, the text check refuses it.
   std::mt19937 random(5);
@@ -209,8 +244,8 @@ TEST(WsInflater, RefusesEveryTruncation) {
     const std::string text = random_text(random, bytes);
     const std::string payload = deflated(text);
     for (std::size_t cut = 0; cut < payload.size(); ++cut) {
-      WsInflater inflater(false);
-      WsDecoder decoder(WsRole::Server, kBytesMax, &inflater);
+      WsInflaters inflaters(false);
+      WsDecoder decoder(WsRole::Server, kBytesMax, &inflaters);
       std::string frame;
       append_ws_frame(frame, WsOpcode::Text, payload.substr(0, cut), kMask, WsPayload::Compressed);
       std::span<std::uint8_t> input(reinterpret_cast<std::uint8_t*>(frame.data()), frame.size());
@@ -293,9 +328,9 @@ TEST(WsSharedForms, SaysWhenItIsNotWorthIt) {
 
 /// Everything a decoder makes of `bytes`, cut by `next_piece`.
 std::vector<std::string> decode(
-    std::string bytes, WsInflater* inflater, std::size_t bytes_max = kBytesMax,
+    std::string bytes, WsInflaters* inflaters, std::size_t bytes_max = kBytesMax,
     const std::function<std::size_t()>& next_piece = [] { return std::size_t{1} << 30; }) {
-  WsDecoder decoder(WsRole::Server, bytes_max, inflater);
+  WsDecoder decoder(WsRole::Server, bytes_max, inflaters);
   std::vector<std::string> out;
   std::span<std::uint8_t> rest(reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size());
   while (!rest.empty()) {
@@ -324,47 +359,77 @@ std::string frame(std::uint8_t first, std::string_view payload) {
 using Events = std::vector<std::string>;
 
 TEST(WsDecoderDeflate, ReadsTheFragmentsOfTheRfcWithControlFramesBetween) {
-  WsInflater inflater(false);
+  WsInflaters inflaters(false);
   const std::string first = frame(0x41, bytes_of({0xf2, 0x48, 0xcd}));
   const std::string second = frame(0x80, bytes_of({0xc9, 0xc9, 0x07, 0x00}));
-  EXPECT_EQ(decode(first + second, &inflater), Events{"Hello"});
-  EXPECT_EQ(decode(first + frame(0x89, "") + second, &inflater), (Events{"ping", "Hello"}));
-  EXPECT_EQ(decode(first + frame(0x00, "") + second + frame(0x81, "plain"), &inflater),
+  EXPECT_EQ(decode(first + second, &inflaters), Events{"Hello"});
+  EXPECT_EQ(decode(first + frame(0x89, "") + second, &inflaters), (Events{"ping", "Hello"}));
+  EXPECT_EQ(decode(first + frame(0x00, "") + second + frame(0x81, "plain"), &inflaters),
             (Events{"Hello", "plain"}));
 }
 
 TEST(WsDecoderDeflate, TakesTheMarkOnTheFirstFrameOfAMessageOnly) {
-  WsInflater inflater(false);
+  WsInflaters inflaters(false);
   const std::string hello = bytes_of({0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00});
   const Events refused{"reserved bits set"};
   EXPECT_EQ(decode(frame(0xc1, hello), nullptr), refused) << "not agreed on";
-  EXPECT_EQ(decode(frame(0xc1, hello), &inflater), Events{"Hello"});
-  EXPECT_EQ(decode(frame(0xc2, hello), &inflater), Events{"Hello"});
-  EXPECT_EQ(decode(frame(0x41, hello) + frame(0xc0, ""), &inflater), refused);
-  EXPECT_EQ(decode(frame(0x01, hello) + frame(0xc0, ""), &inflater), refused);
+  EXPECT_EQ(decode(frame(0xc1, hello), &inflaters), Events{"Hello"});
+  EXPECT_EQ(decode(frame(0xc2, hello), &inflaters), Events{"Hello"});
+  EXPECT_EQ(decode(frame(0x41, hello) + frame(0xc0, ""), &inflaters), refused);
+  EXPECT_EQ(decode(frame(0x01, hello) + frame(0xc0, ""), &inflaters), refused);
   for (const int first : {0xc8, 0xc9, 0xca, 0xe1, 0xd1, 0xa1, 0x91, 0xf1, 0xc3, 0xcb})
-    EXPECT_EQ(decode(frame(static_cast<std::uint8_t>(first), ""), &inflater), refused) << first;
+    EXPECT_EQ(decode(frame(static_cast<std::uint8_t>(first), ""), &inflaters), refused) << first;
 }
 
 TEST(WsDecoderDeflate, ChecksUtf8OfWhatWasInflated) {
-  WsInflater inflater(false);
+  WsInflaters inflaters(false);
   const std::string bad = deflated("abc\xff");
-  EXPECT_EQ(decode(frame(0xc1, bad), &inflater), Events{"invalid UTF-8"});
-  EXPECT_EQ(decode(frame(0xc2, bad), &inflater), Events{"abc\xff"});
-  EXPECT_EQ(decode(frame(0xc1, deflated("\xc3\xa4")), &inflater), Events{"\xc3\xa4"});
+  EXPECT_EQ(decode(frame(0xc1, bad), &inflaters), Events{"invalid UTF-8"});
+  EXPECT_EQ(decode(frame(0xc2, bad), &inflaters), Events{"abc\xff"});
+  EXPECT_EQ(decode(frame(0xc1, deflated("\xc3\xa4")), &inflaters), Events{"\xc3\xa4"});
 }
 
 TEST(WsDecoderDeflate, BoundsTheMessageBeforeAndAfterInflating) {
-  WsInflater inflater(false);
+  WsInflaters inflaters(false);
   const std::string text(1'000, 'z');
-  EXPECT_EQ(decode(frame(0xc1, deflated(text)), &inflater, 1'000), Events{text});
-  EXPECT_EQ(decode(frame(0xc1, deflated(text)), &inflater, 999), Events{"message too big"});
+  EXPECT_EQ(decode(frame(0xc1, deflated(text)), &inflaters, 1'000), Events{text});
+  EXPECT_EQ(decode(frame(0xc1, deflated(text)), &inflaters, 999), Events{"message too big"});
   // Refused by its length alone, before a byte of it came.
   const std::string long_frame = frame(0xc1, std::string(deflated_bytes_max(1'000) + 1, 'x'));
-  EXPECT_EQ(decode(long_frame.substr(0, 8), &inflater, 1'000), Events{"message too big"});
-  EXPECT_EQ(decode(frame(0xc1, "\xff\xff"), &inflater), Events{"compressed data damaged"});
+  EXPECT_EQ(decode(long_frame.substr(0, 8), &inflaters, 1'000), Events{"message too big"});
+  EXPECT_EQ(decode(frame(0xc1, "\xff\xff"), &inflaters), Events{"compressed data damaged"});
   EXPECT_EQ(close_code_of(WsError::BadDeflate), kWsCloseBadData);
   EXPECT_EQ(close_code_of(WsError::MessageTooBig), kWsCloseTooBig);
+}
+
+TEST(WsDecoderDeflate, ThoseOfAThreadMayStopInTheMiddleOfAMessage) {
+  WsInflaters inflaters(false);
+  const std::string texts[] = {std::string(400'000, 'a'), std::string(300'000, 'b'), "short"};
+  std::vector<WsDecoder> decoders;
+  std::vector<std::string> wires;
+  for (const std::string& text : texts) {
+    decoders.emplace_back(WsRole::Server, kBytesMax, &inflaters);
+    const std::string payload = deflated(text);
+    // The first in one frame, the others in two: its bytes stay where they are, theirs are joined.
+    wires.push_back(wires.empty()
+                        ? frame(0xc1, payload)
+                        : frame(0x41, payload.substr(0, 3)) + frame(0x80, payload.substr(3)));
+  }
+  std::array<std::span<std::uint8_t>, 3> inputs;
+  for (std::size_t i = 0; i < 3; ++i)
+    inputs[i] = {reinterpret_cast<std::uint8_t*>(wires[i].data()), wires[i].size()};
+  Events events;
+  for (int round = 0; round < 1'000 && events.size() < 3; ++round) {
+    for (std::size_t i = 0; i < 3; ++i) {
+      const auto next = decoders[i].next_piece(inputs[i]);
+      ASSERT_TRUE(next);
+      if (*next) events.emplace_back((*next)->payload);
+      EXPECT_TRUE(inputs[i].empty());
+      std::ranges::fill(wires[i], '!');  // nobody looks there any more
+    }
+  }
+  EXPECT_EQ(events, (Events{texts[2], texts[1], texts[0]}));
+  for (const WsDecoder& decoder : decoders) EXPECT_FALSE(decoder.is_inflating());
 }
 
 TEST(WsDecoderDeflate, RandomMessagesCutAndFragmentedAnyhowComeBack) {
@@ -374,7 +439,7 @@ TEST(WsDecoderDeflate, RandomMessagesCutAndFragmentedAnyhowComeBack) {
   for (int round = 0; round < 60; ++round) {
     const bool takeover = round % 2 == 0;
     WsDeflater deflater({}, 15, takeover);
-    WsInflater inflater(takeover);
+    WsInflaters inflaters(takeover);
     std::string wire;
     Events expected;
     for (int i = 0; i < 6; ++i) {
@@ -400,7 +465,7 @@ TEST(WsDecoderDeflate, RandomMessagesCutAndFragmentedAnyhowComeBack) {
       wire += frame(static_cast<std::uint8_t>(first | 0x80U), rest);
       expected.push_back(text);
     }
-    ASSERT_EQ(decode(wire, &inflater, kBytesMax, [&] { return 1 + random() % 700; }), expected);
+    ASSERT_EQ(decode(wire, &inflaters, kBytesMax, [&] { return 1 + random() % 700; }), expected);
   }
 }
 

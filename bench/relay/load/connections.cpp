@@ -203,14 +203,14 @@ std::span<std::uint8_t> Connections::finish_handshake(std::size_t index,
     fail(agreed ? "the relay does not compress" : std::string(net::to_string(agreed.error())));
     return {};
   }
-  net::WsInflater* inflater = nullptr;
+  net::WsInflaters* inflaters = nullptr;
   if (deflate_) {
     const bool takes_over = !(*agreed)->server_no_context_takeover;
-    if (takes_over) connection.inflater = std::make_unique<net::WsInflater>(true);
-    inflater = takes_over ? connection.inflater.get() : &inflater_;
+    if (takes_over) connection.inflaters = std::make_unique<net::WsInflaters>(true);
+    inflaters = takes_over ? connection.inflaters.get() : &inflaters_;
   }
   connection.decoder =
-      std::make_unique<net::WsDecoder>(net::WsRole::Client, kMessageBytesMax, inflater);
+      std::make_unique<net::WsDecoder>(net::WsRole::Client, kMessageBytesMax, inflaters);
   connection.open = true;
   const std::size_t used = connection.head.size() - before;
   connection.head = std::string();

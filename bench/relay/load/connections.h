@@ -53,9 +53,9 @@ class Connections {
  private:
   struct Connection {
     UniqueFd socket;
-    std::unique_ptr<net::WsInflater> inflater;  // its own where context is taken over
-    std::unique_ptr<net::WsDecoder> decoder;    // once open
-    std::string head;                           // of the handshake's answer, until it is complete
+    std::unique_ptr<net::WsInflaters> inflaters;  // its own where context is taken over
+    std::unique_ptr<net::WsDecoder> decoder;      // once open
+    std::string head;                             // of the handshake's answer, until it is complete
     std::string out;
     bool open = false;
     bool dirty = false;
@@ -75,7 +75,7 @@ class Connections {
 
   const net::Url url_;
   const bool deflate_;
-  net::WsInflater inflater_{false};
+  net::WsInflaters inflaters_{false};
   std::vector<std::uint8_t> address_;  // a sockaddr
   UniqueFd epoll_;
   UniqueFd timer_;

@@ -17,8 +17,8 @@ constexpr std::size_t kMessageBytesMax = 20'000;
 
 std::string outcome(const std::vector<std::uint8_t>& bytes, WsRole role, bool takeover,
                     std::size_t piece_bytes) {
-  WsInflater inflater(takeover);
-  return events_of(WsDecoder(role, kMessageBytesMax, &inflater), kMessageBytesMax, bytes,
+  WsInflaters inflaters(takeover);
+  return events_of(WsDecoder(role, kMessageBytesMax, &inflaters), kMessageBytesMax, bytes,
                    piece_bytes);
 }
 
