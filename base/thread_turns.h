@@ -16,4 +16,26 @@ bool set_thread_slice(std::chrono::microseconds slice);
 /// that is the most that it loses.
 void give_way();
 
+/// Gives way for a thread with a queue of work: once it has worked for a while without a rest, not
+/// after each piece. Between pieces of 10 us everybody else's turn would come, which is longer.
+class WorkTurns {
+ public:
+  explicit WorkTurns(std::chrono::microseconds worked_max) : worked_max_(worked_max) {}
+
+  void begin_piece() { began_ = std::chrono::steady_clock::now(); }
+
+  /// `has_more`: the next one waits already.
+  void end_piece(bool has_more) {
+    worked_ += std::chrono::steady_clock::now() - began_;
+    const bool is_due = has_more && worked_ >= worked_max_;
+    if (is_due) give_way();
+    if (is_due || !has_more) worked_ = {};
+  }
+
+ private:
+  std::chrono::steady_clock::duration worked_max_;
+  std::chrono::steady_clock::duration worked_{};
+  std::chrono::steady_clock::time_point began_;
+};
+
 }  // namespace nostril

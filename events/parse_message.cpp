@@ -215,12 +215,30 @@ class MessageReader {
   std::optional<std::string> refused_subscription_;
 };
 
+bool is_blank(char c) {
+  return static_cast<unsigned char>(c) <= ' ';
+}
+
+/// Whether a text that may be no JSON begins as an EVENT or AUTH does.
+bool begins_as_event(std::string_view text) {
+  const auto skip_blanks = [&] {
+    text.remove_prefix(
+        static_cast<std::size_t>(std::ranges::find_if_not(text, is_blank) - text.begin()));
+  };
+  skip_blanks();
+  if (!text.starts_with('[')) return false;
+  text.remove_prefix(1);
+  skip_blanks();
+  return text.starts_with(R"("EVENT")") || text.starts_with(R"("AUTH")");
+}
+
 /// The id of a refused event, so that its author gets an OK false that he can match. Reads the text
 /// a second time: it may have failed before its id was reached. Line ends inside a string, the
 /// usual fault of who writes JSON by hand, are no reason not to find it.
-std::optional<std::string> find_event_id(std::string text) {
-  std::ranges::replace_if(
-      text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+std::optional<std::string> find_event_id(std::string_view refused) {
+  if (!begins_as_event(refused)) return std::nullopt;  // half a megabyte of it may have come
+  std::string text(refused);
+  std::ranges::replace_if(text, is_blank, ' ');
   Input& input = Input::of_this_thread();
   if (!input.open(text)) return std::nullopt;
   const auto array = input.array();
@@ -229,8 +247,6 @@ std::optional<std::string> find_event_id(std::string text) {
   od::value value;
   auto more = elements.next(value);
   if (!more || !*more) return std::nullopt;
-  const auto command = read_text(value);
-  if (!command || (*command != "EVENT" && *command != "AUTH")) return std::nullopt;
   more = elements.next(value);
   if (!more || !*more) return std::nullopt;
   auto object = read_object(value);
@@ -252,7 +268,7 @@ MessageError plain_error(ParseError error) {
 }
 
 MessageError event_error(ParseError error, std::string_view text) {
-  return MessageError{error, find_event_id(std::string(text)), std::nullopt, std::nullopt};
+  return MessageError{error, find_event_id(text), std::nullopt, std::nullopt};
 }
 
 template <typename Message>

@@ -205,9 +205,10 @@ struct Server::Impl {
   void apply_reading(Connection& connection);
   void revisit_later(Connection& connection);
   void revisit(Connection& connection);
+  template <typename Serve>
+  void serve_calm(std::vector<ConnectionId>& waiting, Serve serve);
   template <typename Serve, typename GoesOn>
-  void serve_in_turn(std::vector<ConnectionId>& waiting, Serve serve, GoesOn goes_on);
-  void revisit_all();
+  void serve_busy(std::vector<ConnectionId>& waiting, Serve serve, GoesOn goes_on);
 
   // Memory over all connections.
   bool fits_memory(Connection& connection, std::size_t more);
@@ -232,7 +233,6 @@ struct Server::Impl {
   void flush(Connection& connection);
   void answered(Connection& connection);
 
-  void flush_all();
   void end_turn();
   void end_turn_comes();
   void charge(Connection& connection, const Stopwatch& watch);
@@ -693,7 +693,7 @@ bool Server::Impl::is_inflating(const Connection& connection) {
 }
 
 bool Server::Impl::is_busy(const Connection& connection, TurnClock::time_point now) const {
-  return connection.share.is_busy(now, part);
+  return connection.share.is_busy(now);
 }
 
 // Nobody pays for what other threads did meanwhile. To look is dear, and what is short has hardly
@@ -701,7 +701,6 @@ bool Server::Impl::is_busy(const Connection& connection, TurnClock::time_point n
 void Server::Impl::charge(Connection& connection, const Stopwatch& watch) {
   std::int64_t us = watch.us();
   if (us >= kLongUs) us -= std::min(us, loop.take_stolen_us());
-  part.charge(us, is_busy(connection, watch.began()));
   connection.share.charge(us, watch.began(), part);
 }
 
@@ -841,10 +840,10 @@ void Server::Impl::revisit(Connection& connection) {
   (void)fits_memory(connection, 0);
 }
 
-// Serves those of `waiting` first that take little, then the busy ones while `goes_on(for how
-// long)`, one at least. Those that are left are the first of them next time.
-template <typename Serve, typename GoesOn>
-void Server::Impl::serve_in_turn(std::vector<ConnectionId>& waiting, Serve serve, GoesOn goes_on) {
+// Those of `waiting` that take little; the busy ones stay.
+template <typename Serve>
+void Server::Impl::serve_calm(std::vector<ConnectionId>& waiting, Serve serve) {
+  if (waiting.empty()) return;
   batch.clear();
   batch.swap(waiting);
   const auto began = TurnClock::now();
@@ -858,38 +857,40 @@ void Server::Impl::serve_in_turn(std::vector<ConnectionId>& waiting, Serve serve
       serve(*connection);
     }
   }
-  batch.resize(busy_count);
-  const Stopwatch busy_watch;
+  waiting.insert(waiting.begin(), batch.begin(),
+                 batch.begin() + static_cast<std::ptrdiff_t>(busy_count));
+}
+
+// One at least, and more while `goes_on(for how long)`. Those that are left are the first of them
+// next time.
+template <typename Serve, typename GoesOn>
+void Server::Impl::serve_busy(std::vector<ConnectionId>& waiting, Serve serve, GoesOn goes_on) {
+  if (waiting.empty()) return;
+  batch.clear();
+  batch.swap(waiting);
+  const Stopwatch watch;
   std::size_t done = 0;
-  for (; done < batch.size() && (done == 0 || goes_on(busy_watch.us())); ++done) {
+  for (; done < batch.size() && (done == 0 || goes_on(watch.us())); ++done) {
     if (Connection* connection = any(batch[done])) serve(*connection);
   }
   waiting.insert(waiting.begin(), batch.begin() + static_cast<std::ptrdiff_t>(done), batch.end());
 }
 
-void Server::Impl::revisit_all() {
-  serve_in_turn(
-      revisits, [this](Connection& connection) { revisit(connection); },
-      [this](std::int64_t us) { return us < kBusyUsATurnMax && !has_news(loop); });
-}
-
-// Nobody waits for the copies that a busy one's socket takes.
-void Server::Impl::flush_all() {
-  serve_in_turn(
-      dirty,
-      [this](Connection& connection) {
-        connection.dirty = false;
-        flush(connection);
-        (void)fits_memory(connection, 0);
-      },
-      [](std::int64_t us) { return us < kBusyUsATurnMax; });
-}
-
 void Server::Impl::end_turn() {
   in_end_turn = true;
-  revisit_all();
-
-  flush_all();
+  const auto take_input = [this](Connection& connection) { revisit(connection); };
+  const auto send_output = [this](Connection& connection) {
+    connection.dirty = false;
+    flush(connection);
+    (void)fits_memory(connection, 0);
+  };
+  // No answer waits for the busy ones' input, and no other for the copies that their sockets take.
+  serve_calm(revisits, take_input);
+  serve_calm(dirty, send_output);
+  serve_busy(revisits, take_input,
+             [this](std::int64_t us) { return us < kBusyUsATurnMax && !has_news(loop); });
+  serve_calm(dirty, send_output);
+  serve_busy(dirty, send_output, [](std::int64_t us) { return us < kBusyUsATurnMax; });
 
   batch.clear();
   batch.swap(endings);
@@ -1121,9 +1122,7 @@ std::int64_t Server::due_us(ConnectionId id) const {
 
 void Server::charge(ConnectionId id, std::int64_t us) {
   if (Impl::Connection* connection = impl_->live(id)) {
-    const auto now = TurnClock::now();
-    impl_->part.charge_elsewhere(us, impl_->is_busy(*connection, now));
-    connection->share.charge(us, now, impl_->part);
+    connection->share.charge_elsewhere(us, TurnClock::now(), impl_->part);
   }
 }
 

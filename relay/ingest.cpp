@@ -15,6 +15,8 @@ namespace {
 
 // Of a verifier: longer than what the loops and the writer have, who have little to do at a time.
 constexpr std::chrono::microseconds kSlice{1'000};
+// Of one verifier before it gives way.
+constexpr std::chrono::microseconds kWorkMax{500};
 
 WriterOptions with_queue(WriterOptions options, std::int64_t queue_max) {
   options.queue_events_max = static_cast<std::size_t>(queue_max);
@@ -138,7 +140,9 @@ Offer Ingest::queue_copy(VerifiedEvent event, SessionId origin) {
 void Ingest::run(VerifierMetrics& metrics) {
   Verifier verifier;
   std::vector<UnverifiedEvent> events;
+  WorkTurns turns(kWorkMax);
   while (auto jobs = queue_.wait_all(options_.verify_batch_max)) {
+    turns.begin_piece();
     events.clear();
     for (Job& job : *jobs) events.push_back(std::move(job.event));
     std::vector<EventId> ids;
@@ -163,7 +167,7 @@ void Ingest::run(VerifierMetrics& metrics) {
       }
     }
     verifying_.fetch_sub(static_cast<std::int64_t>(jobs->size()));
-    if (queue_.size() > 0) give_way();
+    turns.end_piece(queue_.size() > 0);
   }
 }
 

@@ -15,6 +15,8 @@ namespace {
 
 // Longer than what the loops and the writer have, who have little to do at a time.
 constexpr std::chrono::microseconds kSlice{1'000};
+// Of one worker before it gives way.
+constexpr std::chrono::microseconds kWorkMax{500};
 
 // Where a thread writes its steps: memory that is warm, and as large as the largest was.
 TextBuffer& step_text() {
@@ -85,7 +87,9 @@ bool QueryPool::submit(std::shared_ptr<Query>& query) {
 }
 
 void QueryPool::run(QueryMetrics& metrics) {
+  WorkTurns turns(kWorkMax);
   while (auto batch = queue_.wait_all(1)) {
+    turns.begin_piece();
     for (auto& query : *batch) {
       if (wait_for_commit(*query, metrics)) {
         on_step_(step(std::move(query), options_.budget, metrics, nullptr));
@@ -97,7 +101,7 @@ void QueryPool::run(QueryMetrics& metrics) {
         on_step_(std::move(failed));
       }
     }
-    if (queue_.size() > 0) give_way();
+    turns.end_piece(queue_.size() > 0);
   }
 }
 

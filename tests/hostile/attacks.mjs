@@ -41,6 +41,8 @@ const in_turn = (chunks) => {
   return () => chunks[at++ % chunks.length];
 };
 const deflated = (plain) => zlib.deflateRawSync(plain, { finishFlush: zlib.constants.Z_SYNC_FLUSH }).subarray(0, -4);
+// Four blocks that hold the tables of their codes and no byte of text (tests/net/support.h).
+const kEmptyDeflateBlocks = Buffer.from("04c081000000000090ff6b100007020000000040feaf41001c080000000000f9bf060170200000000000e4ff1a", "hex");
 const forge = (event, i) => ({ ...event, sig: sha256(`${i}`) + sha256(event.id) });
 const authors = Array.from({ length: 4_000 }, (_, i) => sha256(`author${i}`));
 
@@ -62,6 +64,12 @@ export const kAttacks = {
   "deflate bombs": () => {
     const headers = { "Sec-WebSocket-Extensions": "permessage-deflate; client_no_context_takeover; server_no_context_takeover" };
     const chunk = repeat(20, () => frame(deflated(Buffer.alloc(500_000, "[")), { rsv: 4 }));
+    return (port) => many(4, () => flood(port, () => chunk, { headers }));
+  },
+  "deflate tables": () => {
+    const headers = { "Sec-WebSocket-Extensions": "permessage-deflate; client_no_context_takeover; server_no_context_takeover" };
+    const half = Buffer.concat([repeat(11_000, () => kEmptyDeflateBlocks), deflated("[]")]);
+    const chunk = frame(half, { rsv: 4 });
     return (port) => many(4, () => flood(port, () => chunk, { headers }));
   },
   "REQ and CLOSE": () => {

@@ -41,7 +41,9 @@ class Bystander {
   #waiting = [];
 
   constructor(relay) {
-    this.worker = new Worker(new URL("bystander.mjs", import.meta.url), { workerData: { url: relay.url, pid: relay.pid, rest_ms: kRestMs } });
+    this.worker = new Worker(new URL("bystander.mjs", import.meta.url), {
+      workerData: { url: relay.url, pid: relay.pid, rest_ms: kRestMs, is_first: can_separate && is_root },
+    });
     this.worker.on("message", (message) => {
       if (message.failure) this.failure ??= message.failure;
       else this.#waiting.shift()?.resolve(message);

@@ -11,32 +11,32 @@ namespace {
 using std::chrono::milliseconds;
 
 TEST(TurnShare, WhoTakesMoreThanATenthIsBusyUntilItIsPaidFor) {
-  const TurnPart part;
+  TurnPart part;
   TurnShare share;
   const auto began = TurnClock::now();
-  EXPECT_FALSE(share.is_busy(began, part));
+  EXPECT_FALSE(share.is_busy(began));
   share.charge(2'000, began, part);
-  EXPECT_FALSE(share.is_busy(began, part)) << "what was saved";
+  EXPECT_FALSE(share.is_busy(began)) << "what was saved";
   share.charge(100, began, part);
-  EXPECT_TRUE(share.is_busy(began, part));
-  EXPECT_FALSE(share.is_busy(began + milliseconds(2), part));
+  EXPECT_TRUE(share.is_busy(began));
+  EXPECT_FALSE(share.is_busy(began + milliseconds(2)));
   for (int i = 0; i < 1'000; ++i) share.charge(90, began + milliseconds(100 + i), part);
-  EXPECT_FALSE(share.is_busy(began + milliseconds(1'100), part)) << "less than a tenth, for ever";
+  EXPECT_FALSE(share.is_busy(began + milliseconds(1'100))) << "less than a tenth, for ever";
   for (int i = 0; i < 100; ++i) share.charge(200, began + milliseconds(1'100 + i), part);
-  EXPECT_TRUE(share.is_busy(began + milliseconds(1'200), part)) << "a fifth";
+  EXPECT_TRUE(share.is_busy(began + milliseconds(1'200))) << "a fifth";
 }
 
 TEST(TurnShare, AnyDebtIsForgottenSoon) {
-  const TurnPart part;
+  TurnPart part;
   TurnShare share;
   const auto began = TurnClock::now();
   share.charge(std::int64_t{3'600} * 1'000'000, began, part);
-  EXPECT_TRUE(share.is_busy(began + milliseconds(400), part));
-  EXPECT_FALSE(share.is_busy(began + milliseconds(500), part));
+  EXPECT_TRUE(share.is_busy(began + milliseconds(400)));
+  EXPECT_FALSE(share.is_busy(began + milliseconds(500)));
 }
 
 TEST(TurnShare, IsDueLaterTheMoreItHasHad) {
-  const TurnPart part;
+  TurnPart part;
   const auto now = TurnClock::now();
   TurnShare idle;
   TurnShare light;
@@ -57,13 +57,12 @@ std::array<bool, kCount> busy_after(const std::array<double, kCount>& parts, Tur
     now += milliseconds(1);
     for (std::size_t i = 0; i < kCount; ++i) {
       const auto us = static_cast<std::int64_t>(parts[i] * 1'000);
-      part.charge(us, shares[i].is_busy(now, part));
       shares[i].charge(us, now, part);
     }
     part.look(now, 0);
   }
   std::array<bool, kCount> out{};
-  for (std::size_t i = 0; i < kCount; ++i) out[i] = shares[i].is_busy(now, part);
+  for (std::size_t i = 0; i < kCount; ++i) out[i] = shares[i].is_busy(now);
   return out;
 }
 
@@ -88,12 +87,39 @@ TEST(TurnPart, IsATenthAgainOnceThereIsEnough) {
   EXPECT_EQ(part.divisor(), 10);
 }
 
+TEST(TurnPart, WhoFilledTheLoopStaysBusyWhileItIsFull) {
+  TurnPart part;
+  std::array<TurnShare, 20> shares;
+  const auto began = TurnClock::now();
+  std::ptrdiff_t fewest = 20;
+  for (int ms = 1; ms < 5'000; ++ms) {
+    const auto now = began + milliseconds(ms);
+    for (TurnShare& share : shares) share.charge(&share == &shares[0] ? 15 : 50, now, part);
+    part.look(now, 0);
+    const auto is_busy = [&](const TurnShare& share) { return share.is_busy(now); };
+    EXPECT_FALSE(is_busy(shares[0])) << ms;
+    if (ms > 500) fewest = std::min(fewest, std::ranges::count_if(shares, is_busy));
+  }
+  EXPECT_EQ(fewest, 19);
+}
+
+TEST(TurnPart, ManyWhoTakeHardlyAnythingDoNotMakeItSmaller) {
+  std::array<double, 1'000> parts{};
+  parts.fill(0.0002);
+  std::fill_n(parts.begin(), 20, 0.04);
+  TurnPart part;
+  const auto busy = busy_after(parts, part);
+  EXPECT_EQ(std::count(busy.begin(), busy.end(), true), 20) << part.divisor();
+  EXPECT_LT(part.divisor(), 80);
+}
+
 TEST(TurnPart, WhoAllStayWithinATenthOfAFreeLoopKeepIt) {
   TurnPart part;
+  std::array<TurnShare, 10> shares;
   auto now = TurnClock::now();
   std::int64_t idle_us = 0;
   for (int i = 0; i < 1'000; ++i) {
-    part.charge(500, false);
+    for (TurnShare& share : shares) share.charge(50, now, part);
     part.look(now += milliseconds(1), idle_us += 500);
   }
   EXPECT_EQ(part.divisor(), 10);
@@ -101,10 +127,11 @@ TEST(TurnPart, WhoAllStayWithinATenthOfAFreeLoopKeepIt) {
 
 TEST(TurnPart, WorkersThatTheCalmFillCountAsALoopDoes) {
   TurnPart part;
+  std::array<TurnShare, 10> shares;
   auto now = TurnClock::now();
   std::int64_t idle_us = 0;
   for (int i = 0; i < 100; ++i) {
-    part.charge_elsewhere(900, false);
+    for (TurnShare& share : shares) share.charge_elsewhere(90, now, part);
     part.look(now += milliseconds(1), idle_us += 900);
   }
   EXPECT_GT(part.divisor(), 10);
