@@ -265,6 +265,8 @@ struct Server::Impl {
   TurnPart part;
   HookId hook = HookId::None;
   bool in_end_turn = false;
+  const std::uint64_t sweep_ms;  // from one sweep to the next
+  std::uint64_t late_ms = 0;     // a sweep by then is late
   TimerId sweeper = TimerId::None;
   std::vector<std::unique_ptr<Listener>> listeners;  // one, or those that came with the start
 };
@@ -276,7 +278,9 @@ Server::Impl::Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfi
       limits(std::move(the_limits)),
       proxies(listen.proxies),
       deflate_options(listen.deflate),
-      deflated(listen.deflate) {
+      deflated(listen.deflate),
+      sweep_ms(sweep_period_ms(limits)),
+      late_ms(loop.now_ms() + 2 * sweep_ms) {
   if (listen.tls.context) {
     tls = listen.tls.context;
   } else if (listen.tls.enabled()) {
@@ -295,7 +299,7 @@ Server::Impl::Impl(Loop& the_loop, ServerHandler& the_handler, const ListenConfi
                                                    listen.backlog, on_accept));
   }
   hook = loop.on_turn_end([this] { end_turn(); });
-  sweeper = loop.every(sweep_period_ms(limits), [this] { sweep(); });
+  sweeper = loop.every(sweep_ms, [this] { sweep(); });
 }
 
 Server::Impl::~Impl() {
@@ -909,8 +913,13 @@ void Server::Impl::end_turn() {
   if (!revisits.empty() || !dirty.empty() || !endings.empty()) loop.wake();
 }
 
+// Timers come before sockets. Where the loop had no processor for long, what its peers have sent
+// meanwhile is not read yet: nobody is late for that until the next sweep.
 void Server::Impl::sweep() {
   const std::uint64_t now = loop.now_ms();
+  const bool is_late = now >= late_ms;
+  late_ms = is_late ? UINT64_MAX : now + 2 * sweep_ms;
+  if (is_late) return;
   for (Slot& slot : slots) {
     if (slot.connection) sweep_one(*slot.connection, now);
   }

@@ -43,6 +43,8 @@ export class Raw {
   bytes = Buffer.alloc(0);
   ended = false;
   frames = [];
+  #messages = [];
+  #frames_told = 0;
   #at = 0;
   #waiting = [];
 
@@ -80,7 +82,8 @@ export class Raw {
     return this.socket.write(Buffer.concat(pieces.map((piece) => Buffer.from(piece))));
   }
 
-  async #until(what, probe, ms = kWaitMs) {
+  async #until(what, probe, ms_max = 20_000) {
+    const ms = ms_max * kPatience;
     let [is_late, timer] = [false, undefined];
     for (;;) {
       const value = probe();
@@ -141,7 +144,14 @@ export class Raw {
     }
   }
 
-  get messages() { return this.frames.filter(({ opcode }) => opcode === kOpcode.text).map(({ payload }) => JSON.parse(payload)); }
+  /** Each is parsed once: who waits for the last of thousands asks with every piece that comes. */
+  get messages() {
+    for (; this.#frames_told < this.frames.length; this.#frames_told++) {
+      const { opcode, payload } = this.frames[this.#frames_told];
+      if (opcode === kOpcode.text) this.#messages.push(JSON.parse(payload));
+    }
+    return this.#messages;
+  }
 
   message(fits, ms) { return this.#until("a message", () => this.messages.find(fits) ?? (this.ended ? null : undefined), ms); }
 

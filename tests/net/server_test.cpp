@@ -741,6 +741,24 @@ TEST_F(Http, ClosesAConnectionThatSaysNothingOrTooLittle) {
   EXPECT_EQ(handler_.times("error handshake_timeout"), 2);
 }
 
+// The machine was asleep, or had others to serve.
+TEST_F(Http, WhatCameWhileTheLoopHadNoProcessorIsInTime) {
+  ServerLimits limits;
+  limits.http_idle_ms_max = 1'000;
+  start(limits);
+  constexpr std::string_view kRequest = "GET /hello HTTP/1.1\r\nHost: t\r\n\r\n";
+  Peer peer(port_);
+  handler_.on_request = [&](ConnectionId id, const HttpRequest&) {
+    server_->respond(id, {200, {}, "hello"});
+    if (handler_.times("http GET /hello") > 1) return;
+    EXPECT_TRUE(peer.send(kRequest));  // the next one
+    std::this_thread::sleep_for(std::chrono::milliseconds(2 * limits.http_idle_ms_max));
+  };
+  ASSERT_TRUE(peer.send(kRequest));
+  EXPECT_FALSE(peer.read_until("hello").empty());
+  EXPECT_FALSE(peer.read_until("hello").empty());
+}
+
 TEST_F(Http, RefusesConnectionsAboveTheLimit) {
   ServerLimits limits;
   limits.connections_count_max = 2;
