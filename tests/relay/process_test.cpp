@@ -575,7 +575,7 @@ TEST_F(RelayTest, TellsAboutItself) {
   EXPECT_EQ(json->find_string("name"), "Test <relay>");
   std::vector<std::int64_t> nips;
   for (const Json& nip : json->find("supported_nips")->items()) nips.push_back(*nip.integer());
-  EXPECT_EQ(nips, (std::vector<std::int64_t>{1, 9, 11, 40, 45, 50, 65, 77}));
+  EXPECT_EQ(nips, (std::vector<std::int64_t>{1, 9, 11, 17, 40, 42, 45, 50, 59, 62, 65, 70, 77}));
   EXPECT_EQ(json->find("limitation")->find_integer("max_subscriptions"), 7);
   EXPECT_EQ(json->find("limitation")->find_integer("max_subid_length"), 64);
   const auto page = http_get(world, relay->http_url());
