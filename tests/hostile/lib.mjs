@@ -141,7 +141,8 @@ export class Raw {
     }
   }
 
-  get messages() { return this.frames.filter(({ opcode }) => opcode === kOpcode.text).map(({ payload }) => JSON.parse(payload)); }
+  /** What the relay has answered; the challenge of NIP-42, which every connection gets first, is no answer. */
+  get messages() { return this.frames.filter(({ opcode }) => opcode === kOpcode.text).map(({ payload }) => JSON.parse(payload)).filter(([word]) => word !== "AUTH"); }
 
   message(fits, ms) { return this.#until("a message", () => this.messages.find(fits) ?? (this.ended ? null : undefined), ms); }
 
