@@ -2,7 +2,8 @@
 
 #include "base/hex.h"
 #include "events/kinds.h"
-#include "net/url.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -23,13 +24,6 @@ std::optional<std::string_view> only_value(const Event& event, std::string_view 
     found = tag.value();
   }
   return found;
-}
-
-// NIP-42 lets a relay compare the host alone: which scheme and path stand before a proxy, it can't
-// know.
-bool is_url_of(std::string_view url, std::string_view host) {
-  const auto parsed = net::parse_url(url);
-  return parsed && parsed->authority() == host;
 }
 
 }  // namespace
@@ -68,11 +62,18 @@ Result<PublicKey, AuthError> Authentication::key_of(UnverifiedEvent&& event,
   }
   if (only_value(shown, "challenge") != challenge) return failure(AuthError::WrongChallenge);
   const auto relay = only_value(shown, "relay");
-  if (!relay || !is_url_of(*relay, rules_->host)) return failure(AuthError::WrongRelay);
+  if (!relay || !rules_->address->has_host_of(*relay)) return failure(AuthError::WrongRelay);
   Verifier verifier(0);
   const auto verified = VerifiedEvent::verify(std::move(event), verifier);
   if (!verified) return failure(AuthError::WrongSignature);
   return verified->event().pubkey;
+}
+
+std::string Authentication::text_of(AuthError error) const {
+  const std::string_view text = message_of(error);
+  if (error != AuthError::WrongRelay || rules_->port_url.empty()) return std::string(text);
+  return fmt::format("{}: this one is called {}, until its operator sets `url`", text,
+                     rules_->port_url);
 }
 
 bool Authentication::is_private(std::uint32_t kind) const {

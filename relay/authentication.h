@@ -3,11 +3,13 @@
 #include "base/result.h"
 #include "events/event.h"
 #include "events/filter.h"
+#include "relay/relay_address.h"
 #include "relay/store/record.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,9 +33,11 @@ enum class AuthError : std::uint8_t {
 std::string_view message_of(AuthError error);
 
 struct AuthRules {
-  /// Host of the relay's public URL, with the port unless it is the scheme's own. Empty: nobody is
-  /// asked who he is, and private kinds are kinds like any other.
-  std::string host;
+  /// Whose a client's proof must be. Nothing: nobody is asked who he is, and private kinds are
+  /// kinds like any other.
+  std::optional<RelayAddress> address;
+  /// What it is called where its operator has set no `url`, for clients that call it otherwise.
+  std::string port_url;
   /// Shown to their author and to those in their `p` tags only (NIP-04, NIP-17, NIP-59); sorted.
   std::vector<std::uint32_t> private_kinds;
   bool is_needed_to_read = false;
@@ -50,7 +54,7 @@ class Authentication {
   explicit Authentication(AuthRules rules)
       : rules_(std::make_shared<const AuthRules>(std::move(rules))) {}
 
-  [[nodiscard]] bool is_offered() const { return !rules_->host.empty(); }
+  [[nodiscard]] bool is_offered() const { return rules_->address.has_value(); }
 
   [[nodiscard]] const AuthRules& rules() const { return *rules_; }
 
@@ -58,6 +62,9 @@ class Authentication {
   [[nodiscard]] Result<PublicKey, AuthError> key_of(UnverifiedEvent&& event,
                                                     std::string_view challenge,
                                                     std::int64_t now_s) const;
+
+  /// message_of(), and what this relay is called where that is not what its operator has said.
+  [[nodiscard]] std::string text_of(AuthError error) const;
 
   [[nodiscard]] bool is_private(std::uint32_t kind) const;
   [[nodiscard]] Sought sought_by(const std::vector<Filter>& filters) const;

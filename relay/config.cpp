@@ -28,6 +28,23 @@ constexpr std::int64_t kMany = 1'000'000'000;
 constexpr std::array kSecureSchemes = {"https", "wss"};
 constexpr std::array kPlainSchemes = {"http", "ws"};
 
+// Behind "needs `url`": why it is not known by itself.
+constexpr std::string_view kWhyUrl =
+    " where others than this machine reach the relay, or a proxy or cluster is before it";
+
+// As a request (NIP-98) to the relay of that URL may name it.
+void add_signed_urls(const std::string& url, std::vector<std::string>& out) {
+  const std::string tail = url.substr(url.find("://"));
+  for (const char* scheme : url.starts_with("wss") ? kSecureSchemes : kPlainSchemes) {
+    out.push_back(scheme + tail);
+    // Without a path, a slash says nothing; and with one the relay answers at "/" as well.
+    const std::string host = scheme + tail.substr(0, tail.find('/', 3));
+    for (const std::string& same : {host, host + "/"}) {
+      if (same != out.back()) out.push_back(same);
+    }
+  }
+}
+
 unsigned threads_or_cores(std::int64_t count) {
   if (count > 0) return static_cast<unsigned>(count);
   return std::max(1U, std::thread::hardware_concurrency());
@@ -163,8 +180,10 @@ void RelayConfig::declare(Config& config) {
   config.text("listen", &listen,
               "address:port to serve on; [::]:port takes IPv6 and IPv4; port 0: any free one");
   config.text("data", &data, "directory of the event store; made when missing");
-  config.text("url", &url,
-              "what clients call this relay, e.g. wss://relay.example.org; empty: unknown");
+  config.text(
+      "url", &url,
+      "what clients call this relay, e.g. wss://relay.example.org; empty: ws://127.0.0.1:PORT "
+      "where only this machine reaches it (`listen`, no [proxy], no [cluster]), else unknown");
   config.text("tls_certificate", &tls_certificate,
               "PEM file of the certificate and those up to its root: serves wss://, not ws://");
   config.text("tls_key", &tls_key, "PEM file of its private key");
@@ -297,14 +316,16 @@ void RelayConfig::declare(Config& config) {
               "an index of words; made of all events when it is switched on");
 
   config.section(
-      "auth", "Clients prove who they are (NIP-42). Offered when `url` is set: a proof names it.");
+      "auth",
+      "Clients prove who they are (NIP-42). Offered where `url` is known: a proof names it.");
   config.list("private_kinds", &auth.private_kinds,
               "events of these are shown to their author and receivers only (NIP-17, NIP-59)");
   config.flag("to_read", &auth.to_read, "nobody else may ask for events");
   config.flag("to_write", &auth.to_write, "nobody else may publish");
 
-  config.section("admin",
-                 "Managing the relay while it runs: NIP-86, and the page at /admin. Needs `url`.");
+  config.section(
+      "admin",
+      "Managing the relay while it runs: NIP-86, and the page at /admin. Needs a known `url`.");
   config.list("keys", &admin.keys, "the operator's public keys, 64 hex characters; empty: nobody");
   config.flag("ban_deletes", &admin.ban_deletes,
               "banpubkey removes what the key has stored; banevent always removes its event");
@@ -312,7 +333,7 @@ void RelayConfig::declare(Config& config) {
   config.section(
       "membership",
       "Members only may write (NIP-43): who shows an invite code becomes one, and who is on "
-      "the list of allowed keys (NIP-86). Needs `url`.");
+      "the list of allowed keys (NIP-86). Needs a known `url`.");
   config.flag("enabled", &membership.enabled,
               "the relay gets a key of its own, DIRECTORY/relay.key");
   config.text("invites", &membership.invites,
@@ -433,20 +454,54 @@ AdmissionRules RelayConfig::admission_rules() const {
   return out;
 }
 
+// Where the relay has one port, which only this machine reaches, and nobody has named it.
+std::optional<net::HostPort> RelayConfig::only_local() const {
+  if (!url.empty() || !guard.proxy.trusted.empty() || !cluster.name.empty()) return std::nullopt;
+  std::vector<net::HostPort> places = listening;
+  if (places.empty()) {
+    const net::ListenConfig wanted = listen_config();
+    places.push_back({wanted.host, wanted.port});
+  }
+  const bool is_local = std::ranges::all_of(places, [&](const net::HostPort& place) {
+    return net::is_loopback(place.host) && place.port == places.front().port;
+  });
+  return is_local ? std::optional(places.front()) : std::nullopt;
+}
+
+std::optional<RelayAddress> RelayConfig::address() const {
+  if (const auto local = only_local()) return RelayAddress::on_loopback(local->port);
+  return RelayAddress::of(url);
+}
+
+std::vector<std::string> RelayConfig::urls() const {
+  if (!url.empty()) return {url};
+  std::vector<std::string> out;
+  const auto local = only_local();
+  if (!local) return out;
+  for (const std::string& host :
+       {local->host, std::string("127.0.0.1"), std::string("localhost"), std::string("::1")}) {
+    net::Url one{tls_certificate.empty() ? net::UrlScheme::Ws : net::UrlScheme::Wss, host,
+                 local->port, ""};
+    std::string text = one.to_string();
+    if (std::ranges::find(out, text) == out.end()) out.push_back(std::move(text));
+  }
+  return out;
+}
+
 AuthRules RelayConfig::auth_rules() const {
   AuthRules out;
-  if (!url.empty()) {
-    const auto parsed = net::parse_url(url);
-    if (!parsed ||
-        (parsed->scheme != net::UrlScheme::Ws && parsed->scheme != net::UrlScheme::Wss)) {
-      throw ConfigError(
-          fmt::format("url: \"{}\" must be ws:// or wss:// and what clients call this relay", url));
-    }
-    out.host = parsed->authority();
+  out.address = address();
+  if (!url.empty() && !out.address) {
+    throw ConfigError(
+        fmt::format("url: \"{}\" must be ws:// or wss:// and what clients call this relay", url));
   }
-  if (out.host.empty() && (auth.to_read || auth.to_write)) {
-    throw ConfigError("auth.to_read and auth.to_write need `url`: a client's proof names it");
+  if (!out.address && (auth.to_read || auth.to_write)) {
+    throw ConfigError(
+        fmt::format("auth.to_read and auth.to_write need `url`{}: a client's proof "
+                    "names it",
+                    kWhyUrl));
   }
+  if (url.empty() && out.address) out.port_url = urls().front();
   for (const auto& text : auth.private_kinds) {
     out.private_kinds.push_back(parse_number<std::uint16_t>(text, "auth.private_kinds"));
   }
@@ -461,16 +516,10 @@ AdminRules RelayConfig::admin_rules() const {
   out.keys = parse_authors(admin.keys, "admin.keys");
   out.ban_deletes = admin.ban_deletes;
   if (!out.enabled()) return out;
-  if (url.empty()) throw ConfigError("admin.keys need `url`: a signed request names it");
-  const std::string tail = url.substr(url.find("://"));
-  for (const char* scheme : url.starts_with("wss") ? kSecureSchemes : kPlainSchemes) {
-    out.urls.push_back(scheme + tail);
-    // Without a path, a slash says nothing; and with one the relay answers at "/" as well.
-    const std::string host = scheme + tail.substr(0, tail.find('/', 3));
-    for (const std::string& same : {host, host + "/"}) {
-      if (same != out.urls.back()) out.urls.push_back(same);
-    }
+  if (!address()) {
+    throw ConfigError(fmt::format("admin.keys need `url`{}: a signed request names it", kWhyUrl));
   }
+  for (const std::string& own : urls()) add_signed_urls(own, out.urls);
   return out;
 }
 
@@ -502,8 +551,9 @@ MembershipRules RelayConfig::membership_rules() const {
   using Inviters = MembershipRules::Inviters;
   MembershipRules out;
   out.enabled = membership.enabled;
-  if (out.enabled && url.empty()) {
-    throw ConfigError("membership.enabled needs `url`: who joins proves his key to it");
+  if (out.enabled && !address()) {
+    throw ConfigError(
+        fmt::format("membership.enabled needs `url`{}: who joins proves his key to it", kWhyUrl));
   }
   if (membership.invites == "nobody") {
     out.inviters = Inviters::Nobody;
@@ -514,7 +564,7 @@ MembershipRules RelayConfig::membership_rules() const {
                                   membership.invites));
   }
   out.invite_s = membership.invite_hours * 3'600;
-  out.url = url;
+  out.url = url.empty() ? "this relay" : url;  // before it listens its port may be any
   out.founders = parse_authors(policy.allowed_authors, "policy.allowed_authors");
   out.founders.merge(parse_authors(admin.keys, "admin.keys"));
   return out;

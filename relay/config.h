@@ -2,6 +2,7 @@
 
 #include "base/config.h"
 #include "net/server.h"
+#include "net/url.h"
 #include "relay/admin_rules.h"
 #include "relay/admission.h"
 #include "relay/authentication.h"
@@ -11,10 +12,12 @@
 #include "relay/ingest.h"
 #include "relay/membership.h"
 #include "relay/query_pool.h"
+#include "relay/relay_address.h"
 #include "relay/session.h"
 #include "relay/sync/mirror.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -164,6 +167,10 @@ struct RelayConfig {
 
   GuardConfig guard;
 
+  /// No setting: where its sockets listen. The relay knows it when they do; empty: as `listen`
+  /// says.
+  std::vector<net::HostPort> listening;
+
   /// Declares the fields; `config` must not outlive this object.
   void declare(Config& config);
 
@@ -185,8 +192,18 @@ struct RelayConfig {
 
   [[nodiscard]] GuardRules guard_rules() const { return guard.rules(); }
 
+  /// What the relay is called in requests that name it: `url`. Where that is empty, sockets on
+  /// loopback only and neither trusted proxies nor a cluster: any loopback name with their port.
+  /// Nothing: it can't know, and offers no authentication.
+  [[nodiscard]] std::optional<RelayAddress> address() const;
+  /// The same as URLs, the first one to be shown; empty: there is none.
+  [[nodiscard]] std::vector<std::string> urls() const;
+
   /// All of these, for what they throw.
   void check() const;
+
+ private:
+  [[nodiscard]] std::optional<net::HostPort> only_local() const;
 };
 
 }  // namespace nostril::relay

@@ -36,9 +36,11 @@ std::vector<int> nips_of(const RelayConfig& config) {
   if (config.net.eose_hints) out.push_back(67);
   if (config.policy.work_bits_min > 0) out.push_back(13);
   if (!config.admin.keys.empty()) out.insert(out.end(), {86, 98});
-  if (!config.url.empty()) out.insert(out.end(), {42, 70});
-  if (!config.url.empty() && takes(config, kinds::kVanish)) out.push_back(62);
-  if (!config.url.empty() && !config.auth.private_kinds.empty()) out.insert(out.end(), {17, 59});
+  if (config.address()) {
+    out.insert(out.end(), {42, 70});
+    if (takes(config, kinds::kVanish)) out.push_back(62);
+    if (!config.auth.private_kinds.empty()) out.insert(out.end(), {17, 59});
+  }
   if (config.negentropy.events_max > 0) out.push_back(77);
   std::ranges::sort(out);
   return out;

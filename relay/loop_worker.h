@@ -71,6 +71,9 @@ class LoopWorker final : private net::ServerHandler, private SessionHost {
   LoopWorker(LoopWorker&&) = delete;
   LoopWorker& operator=(LoopWorker&&) = delete;
 
+  /// Before start().
+  void use(const LiveSettings& settings) { apply(settings); }
+
   void start();
   void mail(LoopMail&& mail);
 

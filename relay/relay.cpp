@@ -1,6 +1,7 @@
 #include "relay/relay.h"
 
 #include "base/log.h"
+#include "net/local_address.h"
 #include "net/service_notify.h"
 #include "net/tls_identity.h"
 #include "relay/store_search.h"
@@ -188,10 +189,16 @@ Relay::Relay(const RelayConfig& config, const Clock& clock, Rng& rng,
       for (UniqueFd& socket : loop->duplicate_listeners()) listening_.push_back(std::move(socket));
     }
   }
+  // What the relay is called may be known only now, and so what depends on it.
+  config_.listening = net::local_addresses(listening_);
+  config_.check();
+  keep_address(config_);
+  const LiveSettings named = settings_of(config_);
+  for (auto& loop : loops_) loop->use(named);
   if (const auto mirrors = config.mirror_options(); !mirrors.empty()) {
     mirror_ = std::make_unique<Mirror>(
         mirrors,
-        MirrorContext{*store_, *ingest_, [this] { return admission(); }, config.auth_rules(),
+        MirrorContext{*store_, *ingest_, [this] { return admission(); }, config_.auth_rules(),
                       config.session_limits().message, guard_, clock});
   }
 }
@@ -260,9 +267,11 @@ std::string Relay::listen_url() const {
   return fmt::format("{}://{}:{}", listen_.tls.enabled() ? "wss" : "ws", host, port());
 }
 
-void Relay::reconfigure(const RelayConfig& next) {
-  next.check();
+void Relay::reconfigure(const RelayConfig& wanted) {
   const std::lock_guard changing(change_mutex_);
+  RelayConfig next = wanted;
+  next.listening = present_config().listening;
+  next.check();
   auto settings = std::make_shared<LiveSettings>(settings_of(next));
   if (listen_.tls.enabled()) {
     settings->tls = net::TlsIdentity::load(next.tls_certificate, next.tls_key).server_context();
@@ -271,12 +280,15 @@ void Relay::reconfigure(const RelayConfig& next) {
     const std::lock_guard lock(config_mutex_);
     config_ = next;
   }
-  if (const auto address = RelayAddress::of(next.url)) {
-    if (const auto kept = store_->set_address(*address); !kept) {
-      log(LogLevel::Error, "the relay's address: {}", public_text(kept.error().text));
-    }
-  }
+  keep_address(next);
   give_to_loops(settings);
+}
+
+// A failure is the disk's: requests to vanish then count by what the store has.
+void Relay::keep_address(const RelayConfig& config) {
+  if (const auto kept = store_->set_address(config.address()); !kept) {
+    log(LogLevel::Error, "the relay's address: {}", public_text(kept.error().text));
+  }
 }
 
 LiveSettings Relay::settings_of(const RelayConfig& config) {

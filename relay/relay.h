@@ -57,7 +57,7 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   /// Goes by this from now on: as it holds, all of it may change (plan_reload()). The files of the
   /// certificate are read again. Throws ConfigError or std::runtime_error, and nothing has changed.
   /// Threads: the one that controls it.
-  void reconfigure(const RelayConfig& next);
+  void reconfigure(const RelayConfig& wanted);
 
   /// What it wants of the one that controls it, e.g. because an operator of its cluster has asked.
   [[nodiscard]] ClusterMember::Wish wish() const {
@@ -106,6 +106,7 @@ class Relay final : public Deliveries, private ManagedRelay, private ClusterHost
   std::vector<EventId> announce_members();
   void await_stored(std::vector<EventId> ids);
   [[nodiscard]] LiveSettings settings_of(const RelayConfig& config);
+  void keep_address(const RelayConfig& config);
   void give_to_loops(const std::shared_ptr<const LiveSettings>& settings);
   void end(bool for_restart);
 

@@ -253,7 +253,7 @@ void Session::on(client_message::Auth&& message) {
   const auto key = authenticate(std::move(message.event));
   if (!key) {
     context_.metrics.authentications_refused.add();
-    send(ok_text(encode_hex(id), false, message_of(key.error())));
+    send(ok_text(encode_hex(id), false, context_.authentication.text_of(key.error())));
     on_fault(key.error() == AuthError::WrongSignature ? kForgeryFaults : 1);
     return;
   }

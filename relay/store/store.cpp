@@ -118,7 +118,7 @@ Result<std::unique_ptr<Store>, StoreError> Store::open(const std::filesystem::pa
   if (*is_ahead) done = (*store)->apply_log();
   if (done && options.log_bytes > 0) done = (*store)->make_log(options.log_bytes);
   if (done && options.address && !options.read_only) {
-    done = (*store)->set_address(*options.address);
+    done = (*store)->set_address(options.address);
   }
   if (done && !options.read_only) done = (*store)->upgrade();
   if (done && options.search && !options.read_only) done = (*store)->set_search(*options.search);
@@ -302,11 +302,16 @@ Result<void, StoreError> Store::make_log(std::size_t bytes) {
 }
 
 // After what the log holds, whose writer has the lock: that was judged with the address before.
-Result<void, StoreError> Store::set_address(const RelayAddress& address) {
+Result<void, StoreError> Store::set_address(const std::optional<RelayAddress>& address) {
   lmdb::WriteTxn txn(*env_);
   const auto known = txn.get(tables_.meta, as_bytes(kAddressKey));
-  if (known && as_text(*known) == address.text) return {};
-  txn.put(tables_.meta, as_bytes(kAddressKey), as_bytes(address.text));
+  if (!known && !address) return {};
+  if (known && address && as_text(*known) == address->text()) return {};
+  if (address) {
+    txn.put(tables_.meta, as_bytes(kAddressKey), as_bytes(address->text()));
+  } else {
+    txn.erase(tables_.meta, as_bytes(kAddressKey));
+  }
   if (auto committed = txn.commit(); !committed) {
     return failure(StoreError{committed.error().text()});
   }

@@ -206,8 +206,8 @@ class Store {
   /// Removes events without a trace (moderation); they may come back. How many were there.
   [[nodiscard]] Result<std::size_t, StoreError> erase(std::span<const EventId> ids);
 
-  /// From now on, StoreOptions::address.
-  [[nodiscard]] Result<void, StoreError> set_address(const RelayAddress& address);
+  /// From now on, StoreOptions::address; nothing: the relay has none, and no request names it.
+  [[nodiscard]] Result<void, StoreError> set_address(const std::optional<RelayAddress>& address);
 
   /// How far it is in the stream of its cluster, in the tables; nothing: it is of none.
   [[nodiscard]] std::optional<StreamPosition> stream_position();

@@ -97,12 +97,12 @@ bool is_left_by_vanished(lmdb::Txn& txn, const Tables& tables, const Event& stor
 bool Editor::is_addressed_here(const Event& request) {
   std::optional<RelayAddress> here;
   if (const auto known = txn_.get(tables_.meta, as_bytes(kAddressKey))) {
-    here = RelayAddress{std::string(as_text(*known))};
+    here = RelayAddress::from_text(std::string(as_text(*known)));
   }
   for (const Tags::View tag : request.tags) {
     if (tag.name() != "relay" || !tag.value()) continue;
     if (*tag.value() == kEveryRelay) return true;
-    if (here && RelayAddress::of(*tag.value()) == here) return true;
+    if (here && here->is_named_by(*tag.value())) return true;
   }
   return false;
 }

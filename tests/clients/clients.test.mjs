@@ -127,8 +127,10 @@ test("rx-nostr", async () => {
 });
 
 test("welshman", async () => {
-  const { publish, PublishStatus, request } = await import("@welshman/net");
+  const { defaultSocketPolicies, makeSocketPolicyAuth, publish, PublishStatus, request } = await import("@welshman/net");
   const [who, live] = [person(), []];
+  // It keeps EOSE to itself from a challenge (NIP-42) until it has logged in: its applications say how.
+  defaultSocketPolicies.push(makeSocketPolicyAuth({ sign: async ({ kind, ...proof }) => who.sign(kind, proof) }));
   const [first, second] = [who.sign(1, { content: "first" }), who.sign(1, { content: "second" })];
   const status_of = async (event) => Object.values(await publish({ event, relays: [relay.url], timeout: kMs }))[0];
   assert.equal((await status_of(first)).status, PublishStatus.Success);

@@ -33,7 +33,7 @@ test("a value that is no good is named with its file and line, whatever is wrong
     'admin.keys = ["x"]': "admin.keys: ",
     'proxy.trusted = ["x"]': "proxy.trusted: ",
     'content.tags_max = ["x"]': "content.tags_max: ",
-    "membership.enabled = true": "membership.enabled needs ",
+    'membership.enabled = true\nproxy.trusted = ["192.0.2.1"]': "membership.enabled needs ",
     "limits.subscriptions_max = 0": "subscriptions_max must be ",
     "limits.nonsense = 0": "nobody reads limits.nonsense",
   };

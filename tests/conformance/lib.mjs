@@ -27,6 +27,9 @@ export const kPrefixes = ["duplicate", "pow", "blocked", "rate-limited", "invali
 const kPrefixed = new RegExp(`^(${kPrefixes.join("|")}): \\S`);
 const kMembers = ["content", "created_at", "id", "kind", "pubkey", "sig", "tags"];
 
+/** Of a relay that can't know what it is called: `url` is not set, and there is a proxy. */
+export const kNameless = { sections: { proxy: { trusted: ["192.0.2.1"] } } };
+
 export const now = () => Math.floor(Date.now() / 1000);
 export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 /** What NIP-01 hashes; for text that is UTF-8 it is what JSON.stringify writes. */

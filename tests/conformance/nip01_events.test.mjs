@@ -267,9 +267,9 @@ test("created_at of any age is taken, far ahead of the clock is not", async () =
 // --- Kinds.
 
 test("the bounds of the ranges are where NIP-01 has them", async () => {
-  const client = await relay.connect();
   const kept_of_two = async (kind, tags = []) => {
-    const alice = person();
+    const [client, alice] = [await relay.connect(), person()];
+    await client.authenticate(alice, relay.url);  // direct messages are shown to nobody else
     const [older, newer] = [alice.sign(kind, { created_at: now() - 10, content: "old", tags }), alice.sign(kind, { content: "new", tags })];
     await client.publish(older);
     await client.publish(newer);

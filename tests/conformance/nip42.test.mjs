@@ -1,7 +1,7 @@
 // NIP-42: proofs, their challenge, relay and time; several keys; kind 22242 goes nowhere.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { now, person, relay_under_test, with_relay } from "./lib.mjs";
+import { kNameless, now, person, relay_under_test, with_relay } from "./lib.mjs";
 
 const kUrl = "wss://relay.example/";
 const relay = relay_under_test({ settings: { url: kUrl }, sections: { auth: { to_write: true } } });
@@ -125,7 +125,7 @@ test("reading, where the relay wants to know who reads", async () => {
 });
 
 test("a relay that offers none says so to who tries", async () => {
-  await with_relay({}, async (plain) => {
+  await with_relay(kNameless, async (plain) => {
     const client = await plain.connect();
     await client.barrier();
     assert.deepEqual(client.take_all(["AUTH"]), []);

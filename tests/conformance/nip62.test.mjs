@@ -1,7 +1,7 @@
 // NIP-62: who asks to vanish is forgotten, and stays so.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { information_at, now, person, relay_under_test, with_relay } from "./lib.mjs";
+import { information_at, kNameless, now, person, relay_under_test, with_relay } from "./lib.mjs";
 
 const kUrl = "wss://here.example/";
 const options = { settings: { url: kUrl } };
@@ -10,7 +10,7 @@ const vanish = (who, relays, change = {}) => who.sign(62, { tags: relays.map((ur
 
 test("it is offered where the relay knows its name", async () => {
   assert.ok((await information_at(relay.http)).supported_nips.includes(62));
-  await with_relay({}, async (nameless) => assert.ok(!(await information_at(nameless.http)).supported_nips.includes(62)));
+  await with_relay(kNameless, async (nameless) => assert.ok(!(await information_at(nameless.http)).supported_nips.includes(62)));
 });
 
 for (const target of [kUrl, "ALL_RELAYS", "ws://HERE.example"]) {

@@ -2,9 +2,10 @@
 // take no EOSE of three elements.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { information_at, now, person, relay_under_test, with_relay } from "./lib.mjs";
+import { information_at, kNameless, now, person, relay_under_test, with_relay } from "./lib.mjs";
 
-const relay = relay_under_test({ sections: { net: { eose_hints: true }, limits: { limit_max: 20, limit_default: 10 } } });
+const sections = { net: { eose_hints: true }, limits: { limit_max: 20, limit_default: 10 } };
+const relay = relay_under_test({ sections: { ...kNameless.sections, ...sections } });
 
 test("finish and more are what a client would find out", async () => {
   assert.ok((await information_at(relay.http)).supported_nips.includes(67));
@@ -24,6 +25,18 @@ test("finish and more are what a client would find out", async () => {
   assert.deepEqual(await hint({ ...of, kinds: [1], limit: 500 }), ["finish"], "20 of 20");
   assert.deepEqual(await hint({ ids: ["0".repeat(64)] }), ["finish"]);
   assert.equal(await hint({ ...of, limit: 0 }), undefined, "nothing was looked at");
+});
+
+// What is left may be a message that the client may not see: where kinds could be private, "more" is not said.
+test("a hint does not promise what is hidden", async () => {
+  await with_relay({ sections }, async (own) => {
+    const [client, alice] = [await own.connect(), person()];
+    await client.accepts(...Array.from({ length: 3 }, (_, i) => alice.sign(1, { created_at: now() - i })), alice.sign(1059, { tags: [["p", alice.key]], created_at: now() - 9 }));
+    const hint = async (more) => (await client.subscribe({ authors: [alice.key], ...more })).eose[2];
+    assert.deepEqual(await hint({ kinds: [1], limit: 2 }), ["more"]);
+    assert.equal(await hint({ limit: 3 }), undefined);
+    assert.deepEqual(await hint({ limit: 4 }), ["finish"]);
+  });
 });
 
 test("where it is off, EOSE has two elements and 67 is not listed", async () => {

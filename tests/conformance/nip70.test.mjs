@@ -1,7 +1,7 @@
 // NIP-70: protected events come from their author only; reposts may not carry them further.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { person, relay_under_test, with_relay } from "./lib.mjs";
+import { kNameless, person, relay_under_test, with_relay } from "./lib.mjs";
 
 const kUrl = "wss://relay.example/";
 const relay = relay_under_test({ settings: { url: kUrl } });
@@ -25,7 +25,7 @@ test("of every kind, also ephemeral ones", async () => {
 });
 
 test("a relay that knows nobody takes none", async () => {
-  await with_relay({}, async (plain) => {
+  await with_relay(kNameless, async (plain) => {
     await (await plain.connect()).refuses(guarded(person()), /^(blocked|restricted|invalid|auth-required): /);
     assert.ok(!(await plain.information()).supported_nips.includes(42));
   });

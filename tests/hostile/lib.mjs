@@ -144,11 +144,16 @@ export class Raw {
     }
   }
 
-  /** Each is parsed once: who waits for the last of thousands asks with every piece that comes. */
+  /**
+   * What the relay has answered; the challenge of NIP-42, which every connection gets first, is no answer. Each is parsed once: who
+   * waits for the last of thousands asks with every piece that comes.
+   */
   get messages() {
     for (; this.#frames_told < this.frames.length; this.#frames_told++) {
       const { opcode, payload } = this.frames[this.#frames_told];
-      if (opcode === kOpcode.text) this.#messages.push(JSON.parse(payload));
+      if (opcode !== kOpcode.text) continue;
+      const message = JSON.parse(payload);
+      if (message[0] !== "AUTH") this.#messages.push(message);
     }
     return this.#messages;
   }

@@ -75,6 +75,7 @@ function reconcile(negentropy, open) {
     socket.on("open", () => socket.send(JSON.stringify(open(negentropy.initiate()))));
     socket.on("message", (data) => {
       const message = JSON.parse(data.toString());
+      if (message[0] === "AUTH") return undefined;
       if (message[0] !== "NEG-MSG") return reject(new Error(data.toString()));
       ++rounds;
       const next = negentropy.reconcile(message[2], (id) => have.push(id), (id) => need.push(id));

@@ -132,7 +132,7 @@ test("a wrong signature is refused, NIP-11 says what is enforced", async () => {
   const answer = await fetch(url.replace(/^ws/, "http"), { headers: { Accept: "application/nostr+json" } });
   assert.equal(answer.headers.get("access-control-allow-origin"), "*");
   const info = await answer.json();
-  assert.deepEqual(info.supported_nips, [1, 9, 11, 40, 45, 50, 65, 77]);
+  assert.deepEqual(info.supported_nips, [1, 9, 11, 17, 40, 42, 45, 50, 59, 62, 65, 70, 77]);
   const events = await query({ kinds: [1], limit: info.limitation.max_limit + 1 });
   assert.ok(events.length <= info.limitation.max_limit);
 });

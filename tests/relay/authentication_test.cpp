@@ -19,7 +19,9 @@ using Texts = std::vector<std::string>;
 constexpr std::string_view kChallenge = "0123456789abcdef0123456789abcdef";
 
 AuthRules rules() {
-  return {.host = "relay.example.org", .private_kinds = {4, 1059, 21059}};
+  return {.address = RelayAddress::of("wss://relay.example.org"),
+          .port_url = "",
+          .private_kinds = {4, 1059, 21059}};
 }
 
 Tags proof(std::string_view challenge = kChallenge,
@@ -51,6 +53,28 @@ TEST_F(AuthenticationTest, TakesAProofForThisRelayAndThisConnection) {
   }
   EXPECT_EQ(error_of(alice.sign(22242, "", proof(), 590)), std::nullopt);
   EXPECT_EQ(error_of(alice.sign(22242, "", proof(), -590)), std::nullopt);
+}
+
+TEST_F(AuthenticationTest, OfARelayWithoutANameTakesEveryLoopbackNameOfItsPort) {
+  AuthRules local = rules();
+  local.address = RelayAddress::on_loopback(7447);
+  local.port_url = "ws://127.0.0.1:7447";
+  for (const std::string_view url :
+       {"ws://127.0.0.1:7447", "ws://localhost:7447/", "ws://[::1]:7447/inbox"}) {
+    EXPECT_EQ(error_of(alice.sign(22242, "", proof(kChallenge, url)), local), std::nullopt) << url;
+  }
+  for (const std::string_view url : {"wss://relay.example.org", "ws://localhost:7448",
+                                     "ws://localhost", "wss://evil.example:7447"}) {
+    EXPECT_EQ(error_of(alice.sign(22242, "", proof(kChallenge, url)), local), AuthError::WrongRelay)
+        << url;
+  }
+  // Who set no `url` learns of it here.
+  EXPECT_EQ(Authentication(local).text_of(AuthError::WrongRelay),
+            "invalid: the event was made for another relay: this one is called "
+            "ws://127.0.0.1:7447, until its operator sets `url`");
+  EXPECT_EQ(Authentication(local).text_of(AuthError::WrongKind), message_of(AuthError::WrongKind));
+  EXPECT_EQ(Authentication(rules()).text_of(AuthError::WrongRelay),
+            message_of(AuthError::WrongRelay));
 }
 
 TEST_F(AuthenticationTest, RefusesEverythingElse) {
@@ -137,7 +161,7 @@ class AuthSessionTest : public testing::Test {
     bed = std::make_unique<SessionBed>(SessionLimits{}, admission, auth);
     bed->session->open();
     const Texts said = take();
-    ASSERT_EQ(said.size(), auth.host.empty() ? 0U : 1U);
+    ASSERT_EQ(said.size(), auth.address ? 1U : 0U);
     if (said.empty()) return;
     const auto message = parse_relay_message(said[0], {});
     ASSERT_TRUE(message);

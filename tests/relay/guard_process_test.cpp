@@ -32,14 +32,15 @@ class RawClient {
 
   void send(std::string_view text) { EXPECT_TRUE(peer_.send_frame(WsOpcode::Text, text)); }
 
-  /// The next message but EVENTs.
+  /// The next message but EVENTs and the challenge that each connection gets first.
   std::string next() {
     while (true) {
       const auto frame = peer_.read_frame();
       if (!frame) return "closed";
       if (frame->kind == net::WsEventKind::Ping) continue;
       if (frame->kind != net::WsEventKind::Text) return "closed";
-      if (!frame->payload.starts_with("[\"EVENT\"")) return frame->payload;
+      const std::string& text = frame->payload;
+      if (!text.starts_with("[\"EVENT\"") && !text.starts_with("[\"AUTH\"")) return text;
     }
   }
 

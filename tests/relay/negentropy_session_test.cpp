@@ -200,7 +200,7 @@ TEST_F(NegentropySessionTest, PrivateEventsAreTheirPartiesAlone) {
   const auto shown = items;
   store_events(5, 1059);
   AuthRules auth;
-  auth.host = "relay.example.org";
+  auth.address = RelayAddress::of("wss://relay.example.org");
   auth.private_kinds = {1059};
   begin(auth);
   EXPECT_EQ(open("n", "{}", negentropy::Set(shown)), Texts{R"(["NEG-MSG","n","61"])"});

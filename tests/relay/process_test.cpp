@@ -207,7 +207,7 @@ TEST_F(RelayTest, NeverShowsAuthEventsNorExpiredOnes) {
   const auto now = SystemClock().unix_s();
   EXPECT_EQ(client->publish(alice.sign(1, "x", {{"expiration", std::to_string(now - 1)}})),
             "false invalid: the event has expired");
-  EXPECT_EQ(client->publish(alice.sign(1, "x", {{"-"}})).substr(0, 14), "false blocked:");
+  EXPECT_EQ(client->publish(alice.sign(1, "x", {{"-"}})).substr(0, 20), "false auth-required:");
   const Event brief = alice.sign(1, "x", {{"expiration", std::to_string(now + 2)}});
   EXPECT_EQ(client->publish(brief), "true ");
   EXPECT_EQ(client->next_event("s"), hex(brief));
@@ -258,6 +258,7 @@ TEST_F(RelayTest, BadInputIsAnsweredAndDisturbsNobody) {
   start();
   auto good = connect();
   auto bad = connect();
+  EXPECT_TRUE(good->take("AUTH"));
   EXPECT_EQ(good->query("s", R"({"kinds":[1]})"), Ids{});
   const auto notice = [&](std::string_view text) {
     bad->send(text);
@@ -283,7 +284,7 @@ TEST_F(RelayTest, BadInputIsAnsweredAndDisturbsNobody) {
   EXPECT_TRUE(bad->take("CLOSED", "n"));
   const Event auth = alice.sign(22242);
   bad->send(auth_text(auth));
-  EXPECT_EQ(bad->answer_to(hex(auth)).substr(0, 12), "false error:");
+  EXPECT_EQ(bad->answer_to(hex(auth)).substr(0, 14), "false invalid:");
   EXPECT_TRUE(bad->socket().send_binary("binary"));
   EXPECT_TRUE(bad->take("NOTICE"));
   bad->send(std::string(600 << 10, ' '));  // above message_bytes_max
@@ -575,7 +576,7 @@ TEST_F(RelayTest, TellsAboutItself) {
   EXPECT_EQ(json->find_string("name"), "Test <relay>");
   std::vector<std::int64_t> nips;
   for (const Json& nip : json->find("supported_nips")->items()) nips.push_back(*nip.integer());
-  EXPECT_EQ(nips, (std::vector<std::int64_t>{1, 9, 11, 40, 45, 50, 65, 77}));
+  EXPECT_EQ(nips, (std::vector<std::int64_t>{1, 9, 11, 17, 40, 42, 45, 50, 59, 62, 65, 70, 77}));
   EXPECT_EQ(json->find("limitation")->find_integer("max_subscriptions"), 7);
   EXPECT_EQ(json->find("limitation")->find_integer("max_subid_length"), 64);
   const auto page = http_get(world, relay->http_url());

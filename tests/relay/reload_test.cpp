@@ -76,6 +76,42 @@ TEST(PlanReload, AnEqualFileChangesNothing) {
   EXPECT_EQ(change.needs_restart, Keys{});
 }
 
+TEST(RelayConfig, HasTheAddressOfItsPortWhereOnlyThisMachineReachesIt) {
+  using Places = std::vector<net::HostPort>;
+  const auto address_of = [](const std::string& toml, Places listening = {}) {
+    RelayConfig config = read(toml);
+    config.listening = std::move(listening);
+    return config.address();
+  };
+  const auto local = RelayAddress::on_loopback(7447);
+  EXPECT_EQ(address_of(""), local);
+  EXPECT_EQ(address_of("listen = \"localhost:7447\"\n"), local);
+  EXPECT_EQ(address_of("listen = \"[::1]:7447\"\n"), local);
+  EXPECT_EQ(address_of("url = \"wss://r.example\"\n"), RelayAddress::of("wss://r.example"));
+  // What others reach, and what somebody stands before.
+  for (const char* toml :
+       {"listen = \"0.0.0.0:7447\"\n", "listen = \"[::]:7447\"\n", "listen = \"10.0.0.1:7447\"\n",
+        "[proxy]\ntrusted = [\"127.0.0.1\"]\n", "[cluster]\nname = \"one\"\n"}) {
+    EXPECT_EQ(address_of(toml), std::nullopt) << toml;
+  }
+  // The sockets say it, not the file: of those that the relay was started with it knows nothing.
+  EXPECT_EQ(address_of("listen = \"127.0.0.1:0\"\n", {{"127.0.0.1", 7447}}), local);
+  EXPECT_EQ(address_of("listen = \"0.0.0.0:1\"\n", {{"127.0.0.1", 7447}, {"::1", 7447}}), local);
+  EXPECT_EQ(address_of("", {{"127.0.0.1", 7447}, {"::", 7447}}), std::nullopt);
+  EXPECT_EQ(address_of("", {{"127.0.0.1", 7447}, {"127.0.0.1", 7448}}), std::nullopt);
+}
+
+TEST(RelayConfig, RefusesWhatNeedsAnAddressWithoutOne) {
+  const std::string key = "[admin]\nkeys = [\"" + std::string(64, 'a') + "\"]\n";
+  for (const std::string& toml : {std::string("[auth]\nto_read = true\n"),
+                                  std::string("[membership]\nenabled = true\n"), key}) {
+    EXPECT_NO_THROW(read(toml).check()) << toml;
+    EXPECT_THROW(read("listen = \"0.0.0.0:7447\"\n" + toml).check(), ConfigError) << toml;
+    EXPECT_NO_THROW(read("listen = \"0.0.0.0:7447\"\nurl = \"wss://r.example\"\n" + toml).check())
+        << toml;
+  }
+}
+
 TEST(AdminRules, NamesTheRelayAsSignersMay) {
   const std::string key = "[admin]\nkeys = [\"" + std::string(64, 'a') + "\"]\n";
   EXPECT_EQ(
@@ -84,7 +120,12 @@ TEST(AdminRules, NamesTheRelayAsSignersMay) {
   EXPECT_EQ(read("url = \"ws://r.example:7/a\"\n" + key).admin_rules().urls,
             (Keys{"http://r.example:7/a", "http://r.example:7", "http://r.example:7/",
                   "ws://r.example:7/a", "ws://r.example:7", "ws://r.example:7/"}));
-  EXPECT_THROW((void)read(key).admin_rules(), ConfigError);
+  EXPECT_EQ(
+      read("listen = \"[::1]:7\"\n" + key).admin_rules().urls,
+      (Keys{"http://[::1]:7", "http://[::1]:7/", "ws://[::1]:7", "ws://[::1]:7/",
+            "http://127.0.0.1:7", "http://127.0.0.1:7/", "ws://127.0.0.1:7", "ws://127.0.0.1:7/",
+            "http://localhost:7", "http://localhost:7/", "ws://localhost:7", "ws://localhost:7/"}));
+  EXPECT_THROW((void)read("listen = \"[::]:7\"\n" + key).admin_rules(), ConfigError);
   EXPECT_THROW((void)read("[admin]\nkeys = [\"npub1x\"]\n").admin_rules(), ConfigError);
   EXPECT_FALSE(read("").admin_rules().enabled());
 }

@@ -360,6 +360,27 @@ TEST_F(StoreTest, ARequestToVanishIsForTheRelaysItNames) {
   EXPECT_FALSE(has(note));
 }
 
+TEST_F(StoreTest, ARequestToVanishMayNameALoopbackAddressWhereTheRelayHasOne) {
+  ASSERT_TRUE(store_->set_address(RelayAddress::on_loopback(7447)));
+  const Event first = make_event(1, 100, 1);
+  put(*store_, first);
+  for (const char* other : {"ws://localhost:7448", "ws://127.0.0.1:7447/path", test::kOwnUrl}) {
+    EXPECT_EQ(put(*store_, vanish(1, 203, other)), PutResult::Stored) << other;
+  }
+  EXPECT_TRUE(has(first));
+  EXPECT_EQ(put(*store_, vanish(1, 204, "ws://localhost:7447/")), PutResult::Stored);
+  EXPECT_FALSE(has(first));
+  // Nobody's address any more: also not when the file is opened again.
+  ASSERT_TRUE(store_->set_address(std::nullopt));
+  StoreOptions nameless = test::test_options();
+  nameless.address.reset();
+  reopen(nameless);
+  const Event second = make_event(2, 100, 1);
+  put(*store_, second);
+  EXPECT_EQ(put(*store_, vanish(2, 204, "ws://localhost:7447/")), PutResult::Stored);
+  EXPECT_TRUE(has(second));
+}
+
 // What a deletion has marked is a trace too; but a later deletion still holds.
 TEST_F(StoreTest, ForgetsTheDeletionsOfWhoVanished) {
   const Event kept = make_event(1, 300, 1);

@@ -146,7 +146,7 @@ TEST_F(SyncTest, WithholdsWhatIsNotForOthers) {
   store(here, make(2));
   store(here, make(3, 1, {{"-"}}));
   store(here, make(4, 1059));
-  start();
+  start("[proxy]\ntrusted = [\"192.0.2.1\"]\n");  // it asks nobody who he is
   const RunResult result = sync({"--dir", "up"});
   EXPECT_EQ(result.status, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("lacking there 9: 2 taken, 0 refused, 7 withheld"));
