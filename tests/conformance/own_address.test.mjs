@@ -149,3 +149,18 @@ test("a name that is no longer its own is forgotten", async () => {
     assert.equal((await client.ids({ authors: [alice.key], kinds: [1] })).length, 1);
   });
 });
+
+test("what was acknowledged by that name holds after kill -9", async () => {
+  await with_relay({}, async (own) => {
+    const [client, alice, bob] = [await own.connect(), person(), person()];
+    const [gone, vanished] = [alice, bob].map((who) => who.sign(1, { created_at: now() - 9 }));
+    await client.accepts(gone, vanished);
+    await client.accepts(alice.sign(5, { tags: [["e", gone.id]] }), bob.sign(62, { tags: [["relay", names_of(own)[2]]] }));
+    const { port, data, program } = own.started;
+    await program.kill("SIGKILL");
+    own.started = await own.bed.relay({ port, data });
+    const again = await own.connect();
+    assert.deepEqual(await again.ids({ ids: [gone.id, vanished.id] }), []);
+    for (const event of [gone, vanished, bob.sign(1, { created_at: now() - 99 })]) await again.refuses(event, /^blocked: /);
+  });
+});
