@@ -36,6 +36,10 @@ endif()
 if(NOSTRIL_SANITIZE)
   target_compile_options(nostril_options INTERFACE -fsanitize=${NOSTRIL_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(nostril_options INTERFACE -fsanitize=${NOSTRIL_SANITIZE})
+  if(NOSTRIL_SANITIZE MATCHES address AND NOSTRIL_SANITIZE MATCHES undefined AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # Beside a shared libasan, a shared libubsan asks that one to write its reports to a file, and then finds none itself.
+    target_link_options(nostril_options INTERFACE -static-libubsan)
+  endif()
   # What stands before each test's command.
   set(CMAKE_CROSSCOMPILING_EMULATOR ${PROJECT_SOURCE_DIR}/tests/support/sanitized ${CMAKE_BINARY_DIR}/sanitizer)
 endif()
