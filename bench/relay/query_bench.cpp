@@ -116,7 +116,7 @@ class Served {
     callbacks.on_text = [this](std::string_view text) {
       if (text.starts_with("[\"EVENT\"")) {
         ++events_;
-      } else {
+      } else if (!text.starts_with("[\"AUTH\"")) {
         CHECK(text.starts_with("[\"EOSE\""));
         loop_.stop();
       }
