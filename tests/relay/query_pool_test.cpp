@@ -26,7 +26,8 @@ class QueryPoolTest : public testing::Test {
 
   void TearDown() override { gate_.open(); }
 
-  void start(const QueryPoolOptions& options, bool is_gated = false) {
+  void start(QueryPoolOptions options, bool is_gated = false) {
+    options.budget.time_us_max = 60'000'000;  // a step ends by what it has seen
     pool_ = std::make_unique<QueryPool>(
         *store_, commit_gate_, options, [this] { return commits_.load(); },
         [this, is_gated](QueryStep&& step) {
