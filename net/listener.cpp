@@ -1,6 +1,7 @@
 #include "net/listener.h"
 
 #include "base/check.h"
+#include "net/local_address.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -102,10 +103,7 @@ void Listener::watch(UniqueFd fd) {
   auto watch = std::make_unique<Watch>();
   watch->fd = std::move(fd);
   watch->listener = this;
-  Address bound;
-  bound.bytes = sizeof bound.storage;
-  CHECK(::getsockname(watch->fd.get(), bound.get(), &bound.bytes) == 0);
-  local_port_ = PeerAddress::from(*bound.get()).port;
+  local_port_ = local_address(watch->fd).port;
   CHECK(uv_poll_init(loop_.uv(), &watch->handle, watch->fd.get()) == 0);
   watch->handle.data = watch.get();
   watch_ = watch.release();

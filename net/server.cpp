@@ -266,7 +266,7 @@ struct Server::Impl {
   HookId hook = HookId::None;
   bool in_end_turn = false;
   const std::uint64_t sweep_ms;  // from one sweep to the next
-  std::uint64_t late_ms = 0;     // a sweep by then is late
+  std::uint64_t late_ms;         // a sweep by then is late
   TimerId sweeper = TimerId::None;
   std::vector<std::unique_ptr<Listener>> listeners;  // one, or those that came with the start
 };
@@ -705,7 +705,7 @@ bool Server::Impl::is_busy(const Connection& connection, TurnClock::time_point n
 void Server::Impl::charge(Connection& connection, const Stopwatch& watch) {
   std::int64_t us = watch.us();
   if (us >= kLongUs) us -= std::min(us, loop.take_stolen_us());
-  connection.share.charge(us, watch.began(), part);
+  connection.share.charge(us, TurnPlace::Loop, watch.began(), part);
 }
 
 // Replaces the message by its compressed form where that is shorter. Distances are shorter than the
@@ -1131,7 +1131,7 @@ std::int64_t Server::due_us(ConnectionId id) const {
 
 void Server::charge(ConnectionId id, std::int64_t us) {
   if (Impl::Connection* connection = impl_->live(id)) {
-    connection->share.charge_elsewhere(us, TurnClock::now(), impl_->part);
+    connection->share.charge(us, TurnPlace::Elsewhere, TurnClock::now(), impl_->part);
   }
 }
 

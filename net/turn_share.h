@@ -8,6 +8,10 @@ namespace nostril::net {
 
 using TurnClock = std::chrono::steady_clock;
 
+/// Whose time was spent: the loop's, or other threads', of which each loop has about one for
+/// itself.
+enum class TurnPlace : std::uint8_t { Loop, Elsewhere };
+
 /// What part of a loop's time is each connection's own: a tenth; or less while those who take no
 /// more than their part use up the loop together: half of what such a one takes, down to a
 /// hundredth. So twenty that each take a twentieth do not stand in the way of one who takes a
@@ -23,15 +27,10 @@ class TurnPart {
   /// One in so many.
   [[nodiscard]] std::int64_t divisor() const { return divisor_; }
 
-  /// Time of the loop for one who `is_busy` (TurnShare) or is not.
-  void charge(std::int64_t us, bool is_busy, Use& use) {
-    (is_busy ? busy_us_ : calm_us_) += us;
-    if (!is_busy) add(us, use);
-  }
-
-  /// Time of other threads, of which each loop has about one for itself.
-  void charge_elsewhere(std::int64_t us, bool is_busy, Use& use) {
-    (is_busy ? busy_elsewhere_us_ : calm_elsewhere_us_) += us;
+  /// Time that went to one who `is_busy` (TurnShare) or is not.
+  void charge(std::int64_t us, TurnPlace place, bool is_busy, Use& use) {
+    Spent& spent = place == TurnPlace::Loop ? here_ : elsewhere_;
+    (is_busy ? spent.busy_us : spent.calm_us) += us;
     if (!is_busy) add(us, use);
   }
 
@@ -41,15 +40,16 @@ class TurnPart {
         std::chrono::duration_cast<std::chrono::microseconds>(now - began_).count();
     if (window_us < kWindowUs) return;
     const std::int64_t rested_us = idle_us - idle_us_;
-    const std::int64_t calm_us = calm_us_ + calm_elsewhere_us_;
-    const std::int64_t busy_us = busy_us_ + busy_elsewhere_us_;
-    const std::int64_t elsewhere_us = calm_elsewhere_us_ + busy_elsewhere_us_;
+    const std::int64_t calm_us = here_.calm_us + elsewhere_.calm_us;
+    const std::int64_t busy_us = here_.busy_us + elsewhere_.busy_us;
+    const std::int64_t elsewhere_us = elsewhere_.calm_us + elsewhere_.busy_us;
     // Without a rest, or with rests only while others work on the same processor; or they are full.
     const bool is_full = rested_us < window_us / 10 || calm_us + busy_us > window_us / 10 * 9 ||
                          elsewhere_us > window_us / 2;
     const bool calm_fill_it = is_full && calm_us > busy_us;
-    const bool calm_fill_others = calm_elsewhere_us_ > window_us / 2;
-    const bool calm_have_little = calm_us_ < window_us / 8 && calm_elsewhere_us_ < window_us / 8;
+    const bool calm_fill_others = elsewhere_.calm_us > window_us / 2;
+    const bool calm_have_little =
+        here_.calm_us < window_us / 8 && elsewhere_.calm_us < window_us / 8;
     ++window_;
     if (calm_fill_it || calm_fill_others) {
       shrink_below(static_cast<std::int64_t>(squares_ / static_cast<double>(calm_us)), window_us);
@@ -61,11 +61,16 @@ class TurnPart {
     }
     began_ = now;
     idle_us_ = idle_us;
-    calm_us_ = busy_us_ = calm_elsewhere_us_ = busy_elsewhere_us_ = 0;
+    here_ = elsewhere_ = {};
     squares_ = 0;
   }
 
  private:
+  struct Spent {
+    std::int64_t calm_us = 0;
+    std::int64_t busy_us = 0;
+  };
+
   static constexpr std::int64_t kWindowUs = 20'000;
   static constexpr std::int64_t kDivisorMin = 10;
   static constexpr std::int64_t kDivisorMax = 100;
@@ -88,10 +93,8 @@ class TurnPart {
   std::int64_t divisor_ = kDivisorMin;
   TurnClock::time_point began_ = TurnClock::now();
   std::int64_t idle_us_ = 0;
-  std::int64_t calm_us_ = 0;
-  std::int64_t busy_us_ = 0;
-  std::int64_t calm_elsewhere_us_ = 0;
-  std::int64_t busy_elsewhere_us_ = 0;
+  Spent here_;
+  Spent elsewhere_;
   double squares_ = 0;  // of what each of the calm has had in this window
   std::uint32_t window_ = 1;
 };
@@ -101,16 +104,12 @@ class TurnPart {
 /// Nothing is refused, and while nobody else wants anything a busy one has all.
 class TurnShare {
  public:
-  /// Time of the loop.
-  void charge(std::int64_t us, TurnClock::time_point now, TurnPart& part) {
-    part.charge(us, is_busy(now), use_);
-    take(us, now, part);
-  }
-
-  /// Time of other threads.
-  void charge_elsewhere(std::int64_t us, TurnClock::time_point now, TurnPart& part) {
-    part.charge_elsewhere(us, is_busy(now), use_);
-    take(us, now, part);
+  void charge(std::int64_t us, TurnPlace place, TurnClock::time_point now, TurnPart& part) {
+    part.charge(us, place, is_busy(now), use_);
+    const std::int64_t now_us = us_of(now);
+    // However much it was: who has stopped goes first again soon.
+    paid_at_us_ =
+        std::min(std::max(paid_at_us_, now_us) + us * part.divisor(), now_us + kDebtUsMax);
   }
 
   [[nodiscard]] bool is_busy(TurnClock::time_point now) const {
@@ -128,13 +127,6 @@ class TurnShare {
 
   static std::int64_t us_of(TurnClock::time_point at) {
     return std::chrono::duration_cast<std::chrono::microseconds>(at.time_since_epoch()).count();
-  }
-
-  void take(std::int64_t us, TurnClock::time_point now, const TurnPart& part) {
-    const std::int64_t now_us = us_of(now);
-    // However much it was: who has stopped goes first again soon.
-    paid_at_us_ =
-        std::min(std::max(paid_at_us_, now_us) + us * part.divisor(), now_us + kDebtUsMax);
   }
 
   std::int64_t paid_at_us_ = 0;  // when all that it has had was its own

@@ -15,14 +15,16 @@ TEST(TurnShare, WhoTakesMoreThanATenthIsBusyUntilItIsPaidFor) {
   TurnShare share;
   const auto began = TurnClock::now();
   EXPECT_FALSE(share.is_busy(began));
-  share.charge(2'000, began, part);
+  share.charge(2'000, TurnPlace::Loop, began, part);
   EXPECT_FALSE(share.is_busy(began)) << "what was saved";
-  share.charge(100, began, part);
+  share.charge(100, TurnPlace::Loop, began, part);
   EXPECT_TRUE(share.is_busy(began));
   EXPECT_FALSE(share.is_busy(began + milliseconds(2)));
-  for (int i = 0; i < 1'000; ++i) share.charge(90, began + milliseconds(100 + i), part);
+  for (int i = 0; i < 1'000; ++i)
+    share.charge(90, TurnPlace::Loop, began + milliseconds(100 + i), part);
   EXPECT_FALSE(share.is_busy(began + milliseconds(1'100))) << "less than a tenth, for ever";
-  for (int i = 0; i < 100; ++i) share.charge(200, began + milliseconds(1'100 + i), part);
+  for (int i = 0; i < 100; ++i)
+    share.charge(200, TurnPlace::Loop, began + milliseconds(1'100 + i), part);
   EXPECT_TRUE(share.is_busy(began + milliseconds(1'200))) << "a fifth";
 }
 
@@ -30,7 +32,7 @@ TEST(TurnShare, AnyDebtIsForgottenSoon) {
   TurnPart part;
   TurnShare share;
   const auto began = TurnClock::now();
-  share.charge(std::int64_t{3'600} * 1'000'000, began, part);
+  share.charge(std::int64_t{3'600} * 1'000'000, TurnPlace::Loop, began, part);
   EXPECT_TRUE(share.is_busy(began + milliseconds(400)));
   EXPECT_FALSE(share.is_busy(began + milliseconds(500)));
 }
@@ -41,8 +43,8 @@ TEST(TurnShare, IsDueLaterTheMoreItHasHad) {
   TurnShare idle;
   TurnShare light;
   TurnShare heavy;
-  light.charge(10, now, part);
-  heavy.charge(5'000, now, part);
+  light.charge(10, TurnPlace::Loop, now, part);
+  heavy.charge(5'000, TurnPlace::Loop, now, part);
   EXPECT_LT(idle.due_us(now), light.due_us(now));
   EXPECT_LT(light.due_us(now), heavy.due_us(now));
   EXPECT_EQ(heavy.due_us(now + milliseconds(60)), idle.due_us(now + milliseconds(60)));
@@ -57,7 +59,7 @@ std::array<bool, kCount> busy_after(const std::array<double, kCount>& parts, Tur
     now += milliseconds(1);
     for (std::size_t i = 0; i < kCount; ++i) {
       const auto us = static_cast<std::int64_t>(parts[i] * 1'000);
-      shares[i].charge(us, now, part);
+      shares[i].charge(us, TurnPlace::Loop, now, part);
     }
     part.look(now, 0);
   }
@@ -94,7 +96,8 @@ TEST(TurnPart, WhoFilledTheLoopStaysBusyWhileItIsFull) {
   std::ptrdiff_t fewest = 20;
   for (int ms = 1; ms < 5'000; ++ms) {
     const auto now = began + milliseconds(ms);
-    for (TurnShare& share : shares) share.charge(&share == &shares[0] ? 15 : 50, now, part);
+    for (TurnShare& share : shares)
+      share.charge(&share == &shares[0] ? 15 : 50, TurnPlace::Loop, now, part);
     part.look(now, 0);
     const auto is_busy = [&](const TurnShare& share) { return share.is_busy(now); };
     EXPECT_FALSE(is_busy(shares[0])) << ms;
@@ -119,7 +122,7 @@ TEST(TurnPart, WhoAllStayWithinATenthOfAFreeLoopKeepIt) {
   auto now = TurnClock::now();
   std::int64_t idle_us = 0;
   for (int i = 0; i < 1'000; ++i) {
-    for (TurnShare& share : shares) share.charge(50, now, part);
+    for (TurnShare& share : shares) share.charge(50, TurnPlace::Loop, now, part);
     part.look(now += milliseconds(1), idle_us += 500);
   }
   EXPECT_EQ(part.divisor(), 10);
@@ -131,7 +134,7 @@ TEST(TurnPart, WorkersThatTheCalmFillCountAsALoopDoes) {
   auto now = TurnClock::now();
   std::int64_t idle_us = 0;
   for (int i = 0; i < 100; ++i) {
-    for (TurnShare& share : shares) share.charge_elsewhere(90, now, part);
+    for (TurnShare& share : shares) share.charge(90, TurnPlace::Elsewhere, now, part);
     part.look(now += milliseconds(1), idle_us += 900);
   }
   EXPECT_GT(part.divisor(), 10);
